@@ -1,0 +1,374 @@
+"""What others may rely on from the anonymizer: who a person is, and what was collected, erased, kept and verified where.
+
+Rows travel as newline-delimited JSON: an **object** is a control line (`TableLine`, `EndLine`), an **array** is one row in the
+order of the last `TableLine`'s columns. Without the `EndLine` nothing was collected.
+"""
+
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from chassis.contract import Contract
+from chassis.errors import Problem
+
+
+class Command(Contract):
+    """What a caller sends: strict, and an unknown field is a mistake."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+
+class Reply(BaseModel):
+    """What we answer: fields may be added inside v1, so readers ignore what they do not know."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
+
+
+class Text(Reply):
+    """The same sentence in the two languages people are answered in."""
+
+    sv: str
+    en: str
+
+
+# --- who ---------------------------------------------------------------------------------------------------------------
+
+class IdentifierType(StrEnum):
+    """How people are known. `name` and `personnummer` never find anybody; they are only looked for in texts."""
+
+    customer = "customer"
+    email = "email"
+    msisdn = "msisdn"
+    account = "account"
+    agent = "agent"
+    mac = "mac"
+    name = "name"
+    personnummer = "personnummer"
+
+
+Value = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
+
+
+class Identifier(Command):
+    """One value a person is known by, for the period in which it was theirs (`to` is excluded; None is open)."""
+
+    type: IdentifierType
+    value: Value
+    from_: datetime | None = Field(default=None, alias="from")
+    to: datetime | None = None
+
+
+class FindPrincipal(Command):
+    """`POST /v1/principals` (finds or mints) and `POST /v1/principals/lookup` (only finds)."""
+
+    identifiers: list[Identifier] = Field(min_length=1, max_length=50)
+
+
+class Principal(Reply):
+    principal: UUID | None
+
+
+# --- where -------------------------------------------------------------------------------------------------------------
+
+class Verb(StrEnum):
+    preview = "preview"
+    erase = "erase"
+    verify = "verify"
+
+
+class Store(Reply):
+    """One of the operator's stores. `controller` says who decides about its data: the operator or the tenant."""
+
+    store: str
+    label: Text
+    kind: Literal["postgresql", "folder", "parquet", "jsonlines"]
+    controller: Literal["operator", "tenant"]
+    categories: list[str]
+    verbs: list[Literal["collect", "preview", "erase", "verify", "sweep"]]
+
+
+class Stores(Reply):
+    items: list[Store]
+
+
+# --- collect -----------------------------------------------------------------------------------------------------------
+
+class CollectionRequest(Command):
+    """`POST /v1/collections`: everything the ordinary view of one store holds about a person."""
+
+    step: UUID
+    store: str
+    principal: UUID
+
+
+class Column(Reply):
+    name: str
+    element: str
+    category: str
+    label: Text
+
+
+class TableLine(Reply):
+    """Comes before a table's rows."""
+
+    table: str
+    columns: list[Column]
+
+
+class EndLine(Reply):
+    """The last line: how many rows each table gave."""
+
+    end: Literal[True] = True
+    counts: dict[str, int]
+
+
+class Period(Command):
+    from_: datetime = Field(alias="from")
+    to: datetime
+
+
+class DisclosureRequest(Command):
+    """`POST /v1/disclosures/collections`: what one approved task asks for, and nothing else.
+
+    The same stream as a collection; rows that a hold preserved are included. `copies` says whether the retention copy may be
+    read: a right holder's order reads `business` only.
+    """
+
+    step: UUID
+    store: str
+    identifiers: list[Identifier] = Field(min_length=1, max_length=1)
+    categories: list[str] = Field(min_length=1, max_length=20)
+    period: Period
+    copies: list[Literal["business", "retention"]] = Field(min_length=1, max_length=2)
+
+
+class Release(Reply):
+    """`PUT /v1/holds/{hold}/release`: the deferred erasure is finished. Idempotent."""
+
+    hold: UUID
+    erased: dict[str, int]
+
+
+# --- steps -------------------------------------------------------------------------------------------------------------
+
+class Scope(Command):
+    """Less than everything: a single named recording, with all its versions."""
+
+    recording: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$")]
+
+
+class StepRequest(Command):
+    """`PUT /v1/steps/{step}`: idempotent by step; call again while `running`, after a timeout and after a crash."""
+
+    verb: Verb
+    store: str
+    principal: UUID
+    scope: Scope | None = None
+
+
+class StepState(StrEnum):
+    """`incomplete` is a verification that still found something: the erasure must run again before anything is answered."""
+
+    running = "running"
+    done = "done"
+    incomplete = "incomplete"
+
+
+class Action(StrEnum):
+    """`redact`: the row is somebody else's; the person's own values in it are replaced."""
+
+    erase = "erase"
+    redact = "redact"
+    keep = "keep"
+
+
+class Outcome(Reply):
+    """What happened to the rows of one table under one rule. `until`: the last day on which the rule still keeps any of them."""
+
+    table: str
+    element: str
+    category: str
+    action: Action
+    rule: str
+    reason: Text
+    legal_ref: str
+    until: date | None = None
+    count: int
+
+
+class Finding(Reply):
+    """Where a verification still saw a person: never what it saw."""
+
+    table: str
+    column: str
+    count: int
+
+
+class StepResult(Reply):
+    """`remaining` is None until a verification counted; `done` with `remaining > 0` does not exist."""
+
+    step: UUID
+    verb: Verb
+    store: str
+    state: StepState
+    outcomes: list[Outcome] = []
+    remaining: int | None = None
+    findings: list[Finding] = []
+
+
+# --- retention over whole stores -----------------------------------------------------------------------------------------
+
+class SimulationRequest(Command):
+    """`POST /v1/simulations`: what a sweep at `as_of` (default: now) would take. Nothing is written."""
+
+    as_of: datetime | None = None
+    stores: list[str] | None = None
+
+
+class Expected(Reply):
+    """Rows of one table that one rule lets go, by the month (`YYYY-MM`) of their retention anchor."""
+
+    store: str
+    table: str
+    category: str
+    rule: str
+    legal_ref: str
+    action: Literal["delete", "anonymise"]
+    month: str
+    count: int
+
+
+class Simulation(Reply):
+    as_of: datetime
+    policy_version: str
+    items: list[Expected]
+
+
+class SweepRequest(Command):
+    """`POST /v1/sweeps`: let go of everything whose time is over, in one store or all."""
+
+    stores: list[str] | None = None
+
+
+class Swept(Reply):
+    """One finished piece of a sweep. `how`: a month dropped whole, rows deleted, texts cleaned, or files removed."""
+
+    store: str
+    table: str
+    rule: str
+    month: str
+    how: Literal["partition", "delete", "redact", "files"]
+    count: int
+
+
+class Sweep(Reply):
+    """`paused`: the holds could not be read, so nothing is taken until they can."""
+
+    sweep: UUID
+    state: Literal["running", "paused", "done"]
+    items: list[Swept]
+
+
+# --- events (CloudEvents types; `subject` is the principal) ----------------------------------------------------------------
+
+class PrincipalLinked(Reply):
+    """`principal.linked`: a blind index belongs to the principal, in a period."""
+
+    principal: UUID
+    type: IdentifierType
+    index: str
+    from_: datetime | None = Field(default=None, alias="from")
+    to: datetime | None = None
+
+
+class ErasureDone(Reply):
+    """`erasure.done`: one step's effect on one store, by rule."""
+
+    step: UUID
+    store: str
+    outcomes: list[Outcome]
+
+
+class ErasureVerified(Reply):
+    """`erasure.verified`: a raw scan with the verifier's credential found nothing that no rule keeps."""
+
+    step: UUID
+    store: str
+
+
+class SweepDone(Reply):
+    """`sweep.done`: counts per store, table and rule."""
+
+    sweep: UUID
+    items: list[Swept]
+
+
+EVENTS: dict[str, type[Reply]] = {
+    "principal.linked": PrincipalLinked,
+    "erasure.done": ErasureDone,
+    "erasure.verified": ErasureVerified,
+    "sweep.done": SweepDone,
+}
+
+
+# --- problems ------------------------------------------------------------------------------------------------------------
+
+class StoreUnknown(Problem):
+    code = "anonymizer.store_unknown"
+    status = 404
+    title = "No such store"
+
+
+class PrincipalUnknown(Problem):
+    code = "anonymizer.principal_unknown"
+    status = 404
+    title = "Nobody is known by this principal here"
+
+
+class SweepUnknown(Problem):
+    code = "anonymizer.sweep_unknown"
+    status = 404
+    title = "No such sweep"
+
+
+class IdentifiersConflict(Problem):
+    """Merging people is a decision of its own; a command that would need it is refused."""
+
+    code = "anonymizer.identifiers_conflict"
+    status = 409
+    title = "These identifiers belong to different people"
+
+
+class StepConflict(Problem):
+    code = "anonymizer.step_conflict"
+    status = 409
+    title = "This step was asked for with another content"
+
+
+class VerbUnsupported(Problem):
+    code = "anonymizer.verb_unsupported"
+    status = 409
+    title = "The store cannot do this"
+
+
+class StoreUnavailable(Problem):
+    code = "anonymizer.store_unavailable"
+    status = 503
+    title = "The store does not answer; nothing was recorded"
+
+
+class HoldsUnreadable(Problem):
+    """Fail closed: what cannot be asked is not erased. The public wording names no holds."""
+
+    code = "anonymizer.paused"
+    status = 503
+    title = "Erasure is paused; try again"
+
+
+class DataMapInvalid(Problem):
+    code = "anonymizer.data_map_invalid"
+    status = 500
+    title = "The data map does not fit its model"
