@@ -1,0 +1,181 @@
+"""Everything that is wrong with a book at once, so that a reviewer sees all of it in one run."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import date, timedelta
+from itertools import combinations
+from typing import get_args
+
+from chassis.contract import Contract
+from services.registry.contract.periods import Period
+from services.registry.contract.policy import Bounds, LimitKey, PolicyBook, Retention, Row
+
+# A period is compared from every day of one leap cycle: '6 months' and '183 days' differ by the day one starts.
+_STARTS = [date(2024, 1, 1) + timedelta(days=day) for day in range(1461)]
+
+
+class Fault(Contract):
+    """`where` names the row, `code` the kind of fault, `what` says it in a sentence."""
+
+    code: str
+    where: str
+    what: str
+
+
+def faults(book: PolicyBook) -> list[Fault]:
+    """Every fault of the book; an empty list means it may be put in force."""
+    return [
+        *_dates(book), *_references(book), *_collection(book), *_bases(book), *_retention(book), *_recipients(book),
+        *_limits(book),
+    ]
+
+
+def longer(one: Period, other: Period) -> bool:
+    """Whether there is a day from which `one` lasts longer than `other`."""
+    if not one.in_days and not other.in_days:
+        return one.elapsed > other.elapsed
+    return any(_length(one, start) > _length(other, start) for start in _STARTS)
+
+
+def _length(period: Period, start: date) -> timedelta:
+    return period.last_day(start) - start if period.in_days else period.elapsed
+
+
+def _dates(book: PolicyBook) -> Iterator[Fault]:
+    for name, rows in book:
+        if isinstance(rows, tuple):
+            for one, other in combinations(rows, 2):
+                if one.identity == other.identity and _overlap(one, other):
+                    yield Fault(code="overlap", where=f"{name}/{one.identity}",
+                                what="Two rows say the same thing for the same days.")
+    for element, count in Counter(element.key for row in book.categories for element in row.elements).items():
+        if count > 1:
+            yield Fault(code="overlap", where=f"categories/{element}", what="An element stands in two categories.")
+
+
+def _overlap(one: Row, other: Row) -> bool:
+    return (one.valid_from or date.min) <= (other.valid_to or date.max) and (other.valid_from or date.min) <= (
+        one.valid_to or date.max
+    )
+
+
+def _references(book: PolicyBook) -> Iterator[Fault]:
+    data = {row.key for row in book.categories} | {element.key for row in book.categories for element in row.elements}
+    elements = {element.key for row in book.categories for element in row.elements}
+    known = {name: {row.identity for row in getattr(book, name)} for name in (
+        "subjects", "services", "purposes", "conditions", "places", "order_categories", "subprocessors", "retention",
+    )}
+    everything = data.union(*({row.identity for row in rows} for _, rows in book if isinstance(rows, tuple)))
+    named: list[tuple[str, str, Iterable[str], set[str]]] = [
+        *(("categories", row.key, row.subjects, known["subjects"]) for row in book.categories),
+        *(("collection", row.key, row.covers, data) for row in book.collection),
+        *(("bases", row.identity, [row.purpose], known["purposes"]) for row in book.bases),
+        *(("bases", row.identity, [row.covers], data) for row in book.bases),
+        *(("retention", row.key, row.elements, elements) for row in book.retention),
+        *(("retention", row.key, _reasons(row), known["conditions"]) for row in book.retention),
+        *(("recipients", row.key, row.covers, data) for row in book.recipients),
+        *(("subprocessors", row.key, row.covers, data) for row in book.subprocessors),
+        *(("subprocessors", row.key, row.services, known["services"]) for row in book.subprocessors),
+        *(("subprocessors", row.key, row.places, known["places"]) for row in book.subprocessors),
+        *(("transfers", row.identity, [row.subprocessor], known["subprocessors"]) for row in book.transfers),
+        *(("transfers", row.identity, [row.place], known["places"]) for row in book.transfers),
+        *(("order_categories", row.key, row.elements, elements) for row in book.order_categories),
+        *(("instruments", row.key, row.categories, known["order_categories"]) for row in book.instruments),
+        *(("findings", row.key, row.rows, everything) for row in book.findings),
+    ]
+    for name, identity, keys, allowed in named:
+        for key in sorted(set(keys) - allowed):
+            yield Fault(code="unknown", where=f"{name}/{identity}", what=f"It names {key}, which the book does not have.")
+
+
+def _reasons(row: Retention) -> list[str]:
+    return [*row.unless, *(row.latest.unless if row.latest else ())]
+
+
+def _collection(book: PolicyBook) -> Iterator[Fault]:
+    collected = {key for row in book.collection for key in row.covers}
+    for category in book.categories:
+        if category.key not in collected:
+            for element in category.elements:
+                if element.key not in collected:
+                    yield Fault(code="not_collected", where=f"categories/{category.key}/{element.key}",
+                                what="Nothing says how it is collected.")
+
+
+def _bases(book: PolicyBook) -> Iterator[Fault]:
+    based = {row.purpose for row in book.bases}
+    for purpose in book.purposes:
+        if purpose.key not in based:
+            yield Fault(code="no_basis", where=f"purposes/{purpose.key}", what="The purpose has no legal basis.")
+        if purpose.objection != "none" and not any(
+            row.purpose == purpose.key and row.basis in ("legitimate_interest", "public_task") for row in book.bases
+        ):
+            yield Fault(code="objection", where=f"purposes/{purpose.key}",
+                        what="It may be objected to, but nothing in it rests on a balance of interests.")
+    used = {element for row in book.bases if row.covers in _all_data(book) for element in book.elements_of(row.covers)}
+    for category in book.categories:
+        for element in category.elements:
+            if element.key not in used:
+                yield Fault(code="no_purpose", where=f"categories/{category.key}/{element.key}",
+                            what="No purpose has a legal basis for it.")
+
+
+def _all_data(book: PolicyBook) -> set[str]:
+    return {row.key for row in book.categories} | {element.key for row in book.categories for element in row.elements}
+
+
+def _retention(book: PolicyBook) -> Iterator[Fault]:
+    kept = {element for row in book.retention for element in row.elements}
+    for category in book.categories:
+        for element in category.elements:
+            if element.key not in kept:
+                yield Fault(code="no_retention", where=f"categories/{category.key}/{element.key}",
+                            what="Nothing says how long it is kept.")
+    for row in book.retention:
+        for bounds, code, whose in ((row.law, "outside_law", "the law"), (row.promised, "outside_promise", "the promise")):
+            if bounds is not None:
+                yield from _outside(row, bounds, code, whose)
+        yield from _outside(row, Bounds(min=row.min, max=row.max), "outside_bounds", "its own bounds")
+        if row.customer_defined and (row.min is None or row.max is None):
+            yield Fault(code="no_bounds", where=f"retention/{row.key}",
+                        what="A customer defines it, and nothing says between what.")
+    for one, other in combinations(book.retention, 2):
+        if _compete(one, other) and _overlap(one, other):
+            yield Fault(code="overlap", where=f"retention/{one.key}", what=f"It decides the same records as {other.key}.")
+
+
+def _outside(row: Retention, bounds: Bounds, code: str, whose: str) -> Iterator[Fault]:
+    if bounds.min is not None and longer(bounds.min, row.keep):
+        yield Fault(code=code, where=f"retention/{row.key}", what=f"It keeps {row.keep}; {whose} says at least {bounds.min}.")
+    if bounds.max is not None and longer(row.keep, bounds.max):
+        yield Fault(code=code, where=f"retention/{row.key}", what=f"It keeps {row.keep}; {whose} says at most {bounds.max}.")
+
+
+def _compete(one: Retention, other: Retention) -> bool:
+    """Whether some record falls under both rows with equal right."""
+    return (
+        one.store_class == other.store_class
+        and bool(one.elements) == bool(other.elements)
+        and bool(one.kinds) == bool(other.kinds)
+        and (not one.elements or bool(set(one.elements) & set(other.elements)))
+        and (not one.kinds or bool(set(one.kinds) & set(other.kinds)))
+        and one.key != other.key
+    )
+
+
+def _recipients(book: PolicyBook) -> Iterator[Fault]:
+    for row in book.recipients:
+        if row.condition is None:
+            yield Fault(code="no_condition", where=f"recipients/{row.key}", what="It receives data without a condition.")
+    abroad = {row.key for row in book.places if row.third_country}
+    covered = {row.identity for row in book.transfers}
+    for row in book.subprocessors:
+        for place in row.places:
+            if place in abroad and f"{row.key}/{place}" not in covered:
+                yield Fault(code="no_transfer", where=f"subprocessors/{row.key}",
+                            what=f"It works in {place}, a third country, without a transfer row.")
+
+
+def _limits(book: PolicyBook) -> Iterator[Fault]:
+    for key in sorted(set(get_args(LimitKey)) - {row.key for row in book.limits}):
+        yield Fault(code="missing", where=f"limits/{key}", what="A limit that a service executes is missing.")

@@ -1,0 +1,497 @@
+"""The policy book: the operator's rules as data. Services execute these rows, and the register, the regulator's export and
+the public page are rendered from the very same ones.
+
+Every row names its `source`: `page: …` is the operator's public promise, `law: …` an article, `house: …` the operator's own
+decision. A row may be dated (`valid_from`, `valid_to`, both days included); `book.on(day)` leaves the rows that apply.
+Look-ups of something the book does not have answer None or raise `NotInBook`; nobody may replace them by a literal.
+"""
+
+from datetime import date
+from functools import cached_property
+from typing import Annotated, Literal, Self, TypeVar
+from zoneinfo import ZoneInfo
+
+from pydantic import StringConstraints, model_validator
+
+from chassis.contract import Contract
+from services.registry.contract.periods import Period
+
+Key = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+Words = Annotated[str, StringConstraints(min_length=1)]
+Language = Literal["sv", "en"]
+
+LegalBasis = Literal["consent", "contract", "legal_obligation", "vital_interests", "public_task", "legitimate_interest"]
+StoreClass = Literal["business", "retention", "system", "backup"]
+TrafficKind = Literal["mobile_call", "sms", "fixed_call", "data", "email", "location"]
+Anchor = Literal[
+    "agreement_ended", "invoice_paid", "financial_year_ended", "started_at", "created_at", "closed_at", "stored_at"
+]
+ConditionKey = Literal["agreement_running", "invoice_unpaid", "claim_open", "case_open"]
+RightKind = Literal[
+    "access", "correction", "deletion", "objection", "restriction", "portability", "withdrawal", "damages",
+    "human_review", "complaint",
+]
+AuthorityKind = Literal[
+    "judge", "court", "investigating_judge", "prosecutor", "investigation_leader", "police", "security_service",
+    "enforcing_authority", "emergency_service", "rights_holder", "foreign",
+]
+LimitKey = Literal[
+    "consent_validity", "consent_re_ask_after", "consent_max_staleness", "consent_merge_delay", "consent_min_age",
+    "package_link_expiry", "package_downloads", "package_kept", "one_time_code_expiry", "one_time_code_tries",
+    "breach_telecom", "breach_telecom_supplement", "breach_data_protection",
+    "access_review_every", "break_glass", "break_glass_review", "emergency_order_review", "order_rows",
+    "k_anonymity", "delinking_window", "small_cells", "key_epoch",
+]
+
+
+class NotInBook(LookupError):
+    """The policy book has no such row; whoever asked must refuse rather than guess."""
+
+
+class Text(Contract):
+    """The same words in the two languages of the operator."""
+
+    sv: Words
+    en: Words
+
+    def in_(self, language: Language) -> str:
+        return self.sv if language == "sv" else self.en
+
+
+class Row(Contract):
+    """One reviewed rule, with where it comes from and the days on which it applies (None: as long as the book)."""
+
+    source: Words
+    valid_from: date | None = None
+    valid_to: date | None = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.valid_from and self.valid_to and self.valid_to < self.valid_from:
+            raise ValueError("valid_to lies before valid_from")
+        return self
+
+    def applies(self, day: date) -> bool:
+        return (self.valid_from or date.min) <= day <= (self.valid_to or date.max)
+
+
+class KeyedRow(Row):
+    """A rule that others name by its key; two rows with one key are the same rule at different times."""
+
+    key: Key
+
+    @property
+    def identity(self) -> str:
+        return self.key
+
+
+class LabelledRow(KeyedRow):
+    label: Text
+
+
+class Controller(Row):
+    """Who answers for the processing, Art. 30(1)(a)."""
+
+    name: Words
+    organisation_number: Words
+    address: Words
+    email: Words
+    telephone: Words
+    website: Words
+    data_protection_officer: Words
+    representative: Words | None = None
+    joint_controllers: tuple[Words, ...] = ()
+
+    @property
+    def identity(self) -> str:
+        return "controller"
+
+
+class Authority(LabelledRow):
+    """A supervisory authority: where people complain, where breaches are reported."""
+
+    role: Literal["data_protection", "telecom"]
+    address: Words
+    email: Words
+    website: Words
+
+
+class Condition(LabelledRow):
+    """A reason to keep longer. `reason` is what a person is told."""
+
+    key: ConditionKey
+    reason: Text
+
+
+class Service(LabelledRow):
+    """A service a customer may use; which sub-processors see its data depends on it."""
+
+
+class SubjectGroup(LabelledRow):
+    """A category of data subjects, Art. 30(1)(c)."""
+
+
+class Element(LabelledRow):
+    """One kind of data. A category's rules hold for all its elements, unless a rule names the element."""
+
+    explicit_consent: bool
+    content: bool = False
+    dpv: Words | None = None
+
+
+class Category(LabelledRow):
+    """`special`: Art. 9. `content`: of communication, which only the parties' consent opens."""
+
+    elements: tuple[Element, ...]
+    subjects: tuple[Key, ...]
+    special: bool = False
+    content: bool = False
+    dpv: Words | None = None
+
+
+class Collection(LabelledRow):
+    """How data come to the operator. `covers`: categories or elements."""
+
+    covers: tuple[Key, ...]
+
+
+class Purpose(LabelledRow):
+    """Why. `objection`: whether Art. 21 lets a person object. `gpc`: a browser's Sec-GPC counts as an objection."""
+
+    description: Text
+    necessity: Literal["required", "optional"]
+    objection: Literal["none", "weighed", "absolute"]
+    without: Text | None = None
+    gpc: bool = False
+    dpv: Words | None = None
+
+
+class Basis(Row):
+    """The one legal basis of a purpose for a category or element (`covers`), in a context."""
+
+    purpose: Key
+    covers: Key
+    context: Key = "any"
+    basis: LegalBasis
+    legal_ref: Words
+
+    @property
+    def identity(self) -> str:
+        return f"{self.purpose}/{self.covers}/{self.context}"
+
+
+class Bounds(Contract):
+    """What is promised, or what the law says: at least, at most, in whose words."""
+
+    min: Period | None = None
+    max: Period | None = None
+    words: Text | None = None
+
+
+class Latest(Contract):
+    """A second end that comes whatever else keeps a record, `unless` its own conditions hold."""
+
+    anchor: Anchor
+    keep: Period
+    unless: tuple[ConditionKey, ...] = ()
+
+
+class Retention(LabelledRow):
+    """How long, and then what. `keep` counts from `anchor` and executes; it must lie inside `law` and `promised`.
+
+    No `elements`: every element of the store class. No `kinds`: every kind of traffic. With `customer_defined` a tenant sets
+    its own period between `min` and `max`, and `keep` is what applies until it does. `reason` is what a person is told.
+    `then` is what a sweep does; one person's own deletion always deletes.
+    """
+
+    elements: tuple[Key, ...]
+    store_class: StoreClass
+    kinds: tuple[TrafficKind, ...] = ()
+    anchor: Anchor
+    keep: Period
+    then: Literal["delete", "anonymise", "drop"]
+    unless: tuple[ConditionKey, ...] = ()
+    latest: Latest | None = None
+    customer_defined: bool = False
+    min: Period | None = None
+    max: Period | None = None
+    legal_duty: bool = False
+    promised: Bounds | None = None
+    law: Bounds | None = None
+    legal_ref: Words
+    reason: Text
+
+    def covers(self, element: str, store_class: str, kind: str | None) -> bool:
+        return (
+            self.store_class == store_class
+            and (not self.elements or element in self.elements)
+            and (not self.kinds or kind in self.kinds)
+        )
+
+
+class Recipient(LabelledRow):
+    """Who else may see data. A recipient without a condition is a fault of the book."""
+
+    covers: tuple[Key, ...]
+    condition: Text | None = None
+    legal_ref: Words
+
+
+class Place(LabelledRow):
+    """Where a sub-processor works, as the page says it."""
+
+    third_country: bool
+
+
+class SubProcessor(KeyedRow):
+    """`services`: with which of the operator's services a customer's data reach it (empty: with every service)."""
+
+    legal_name: Words
+    purpose: Text
+    places: tuple[Key, ...]
+    services: tuple[Key, ...] = ()
+    covers: tuple[Key, ...]
+    status: Literal["proposed", "notified", "objection_open", "active", "rejected", "retired"] = "active"
+
+
+class Transfer(Row):
+    """A transfer to a third country and what makes it lawful, Chapter V; `not_stated` until somebody says."""
+
+    subprocessor: Key
+    place: Key
+    mechanism: Literal["adequacy", "scc", "bcr", "art_49", "not_stated"]
+    decision: Words | None = None
+    review_at: date | None = None
+
+    @property
+    def identity(self) -> str:
+        return f"{self.subprocessor}/{self.place}"
+
+
+class Ground(LabelledRow):
+    """A ground or an exception of a right."""
+
+    legal_ref: Words
+
+
+class Right(LabelledRow):
+    """What a person may ask. `due` counts from receipt; `bases`: only data processed on these (empty: all)."""
+
+    key: RightKind
+    description: Text
+    legal_ref: Words
+    due: Period
+    extension: Period | None = None
+    cooling_off: Period | None = None
+    investigation: Period | None = None
+    bases: tuple[LegalBasis, ...] = ()
+    grounds: tuple[Ground, ...] = ()
+    exceptions: tuple[Ground, ...] = ()
+
+
+class OrderCategory(LabelledRow):
+    """What an authority can ask for, in its own words, and which elements of ours that is."""
+
+    elements: tuple[Key, ...]
+    kinds: tuple[TrafficKind, ...] = ()
+
+
+class Instrument(LabelledRow):
+    """A kind of order: who may issue it, for what, how fast, and who tells the person.
+
+    `validators`: an order by another issuer counts once one of these has validated it. `deadline` None: as the order says or
+    promptly. `hold` and `hold_extension`: how long it preserves. `copies`: which copies may be read.
+    """
+
+    country: Words
+    kinds: tuple[Literal["disclosure", "preservation", "interception"], ...]
+    issuers: tuple[AuthorityKind, ...]
+    validators: tuple[AuthorityKind, ...] = ()
+    categories: tuple[Key, ...]
+    copies: tuple[Literal["business", "retention"], ...] = ("business", "retention")
+    deadline: Period | None = None
+    emergency_deadline: Period | None = None
+    clarification: Period | None = None
+    validated_within: Period | None = None
+    hold: Period | None = None
+    hold_extension: Period | None = None
+    longest_period: Period | None = None
+    approvals: int
+    secrecy: Literal["always", "if_ordered", "none"]
+    told_by: Literal["issuer", "enforcing_authority", "operator", "nobody"]
+    told_from: Period | None = None
+    told_until: Period | None = None
+    refused_with: Words | None = None
+    legal_ref: Words
+
+
+class Limit(KeyedRow):
+    """A dated number or period that some service executes: exactly one of the two."""
+
+    key: LimitKey
+    label: Text
+    period: Period | None = None
+    number: int | None = None
+
+    @model_validator(mode="after")
+    def _one_value(self) -> Self:
+        if (self.period is None) == (self.number is None):
+            raise ValueError("a limit is either a period or a number")
+        return self
+
+
+class Measure(LabelledRow):
+    """Technical and organisational measures, Art. 32."""
+
+    description: Text
+
+
+class Clause(KeyedRow):
+    """Words that every answer of a kind must carry."""
+
+    key: Literal["deletion_answer", "complaint", "partial_erasure"]
+    text: Text
+
+
+class Finding(KeyedRow):
+    """A difference between promise, law and practice, for the operator's lawyers. `rows`: the keys it is about."""
+
+    statement: Text
+    decision: Text
+    rows: tuple[Key, ...] = ()
+
+
+NamedRow = TypeVar("NamedRow", bound=KeyedRow)
+
+
+class PolicyBook(Contract):
+    """One version of the rules, in force from the first hour of `valid_from` in `zone`."""
+
+    version: Words
+    valid_from: date
+    zone: Words
+    controller: Controller
+    authorities: tuple[Authority, ...]
+    subjects: tuple[SubjectGroup, ...]
+    services: tuple[Service, ...]
+    categories: tuple[Category, ...]
+    collection: tuple[Collection, ...]
+    purposes: tuple[Purpose, ...]
+    bases: tuple[Basis, ...]
+    conditions: tuple[Condition, ...]
+    retention: tuple[Retention, ...]
+    recipients: tuple[Recipient, ...]
+    places: tuple[Place, ...]
+    subprocessors: tuple[SubProcessor, ...]
+    transfers: tuple[Transfer, ...]
+    rights: tuple[Right, ...]
+    order_categories: tuple[OrderCategory, ...]
+    instruments: tuple[Instrument, ...]
+    limits: tuple[Limit, ...]
+    measures: tuple[Measure, ...]
+    clauses: tuple[Clause, ...]
+    findings: tuple[Finding, ...]
+
+    def on(self, day: date) -> "PolicyBook":
+        """The same book with the rows that apply on a day of its zone."""
+        kept = {name: tuple(row for row in rows if row.applies(day)) for name, rows in self if isinstance(rows, tuple)}
+        return PolicyBook.model_construct(**dict(self) | kept)
+
+    @cached_property
+    def tz(self) -> ZoneInfo:
+        return ZoneInfo(self.zone)
+
+    @cached_property
+    def _elements(self) -> dict[str, tuple[Element, Category]]:
+        return {element.key: (element, category) for category in self.categories for element in category.elements}
+
+    @cached_property
+    def _bases(self) -> dict[tuple[str, str, str], Basis]:
+        return {(row.purpose, row.covers, row.context): row for row in self.bases}
+
+    def element(self, element: str) -> Element:
+        return self._known(element)[0]
+
+    def category_of(self, element: str) -> Category:
+        return self._known(element)[1]
+
+    def elements_of(self, covered: str) -> tuple[str, ...]:
+        """The elements that a category, or an element, covers."""
+        if covered in self._elements:
+            return (covered,)
+        return tuple(element.key for element in _named(self.categories, covered).elements)
+
+    def is_content(self, covered: str) -> bool:
+        """Whether a category or element is content of communication, which needs every party's consent."""
+        if covered in self._elements:
+            element, category = self._elements[covered]
+            return element.content or category.content
+        return _named(self.categories, covered).content
+
+    def basis(self, purpose: str, covered: str, context: str = "any") -> Basis | None:
+        """The legal basis on which a category or element may be processed for a purpose; None: there is none.
+
+        The nearest row decides: the element's before its category's, the context's before `any`.
+        """
+        names = [covered]
+        if covered in self._elements:
+            names.append(self._elements[covered][1].key)
+        for name in names:
+            for row in (self._bases.get((purpose, name, context)), self._bases.get((purpose, name, "any"))):
+                if row is not None:
+                    return row
+        return None
+
+    def retention_for(self, element: str, store_class: StoreClass, kind: str | None = None) -> Retention:
+        """The rule for one kind of record; a rule that names the element or the kind comes before one that does not."""
+        rows = [row for row in self.retention if row.covers(element, store_class, kind)]
+        if not rows:
+            raise NotInBook(f"no retention rule for {element} in a {store_class} store, kind {kind}")
+        return max(rows, key=lambda row: (bool(row.elements), bool(row.kinds)))
+
+    def retention_rule(self, key: str) -> Retention:
+        return _named(self.retention, key)
+
+    def purpose(self, key: str) -> Purpose:
+        return _named(self.purposes, key)
+
+    def right(self, kind: str) -> Right:
+        return _named(self.rights, kind)
+
+    def condition(self, key: str) -> Condition:
+        return _named(self.conditions, key)
+
+    def instrument(self, key: str) -> Instrument:
+        return _named(self.instruments, key)
+
+    def order_category(self, key: str) -> OrderCategory:
+        return _named(self.order_categories, key)
+
+    def clause(self, key: str) -> Text:
+        return _named(self.clauses, key).text
+
+    def period(self, key: LimitKey) -> Period:
+        """A limit that is a period, such as `book.period("package_link_expiry")`."""
+        found = _named(self.limits, key).period
+        if found is None:
+            raise NotInBook(f"{key} is a number, not a period")
+        return found
+
+    def number(self, key: LimitKey) -> int:
+        """A limit that is a number, such as `book.number("k_anonymity")`."""
+        found = _named(self.limits, key).number
+        if found is None:
+            raise NotInBook(f"{key} is a period, not a number")
+        return found
+
+    def _known(self, element: str) -> tuple[Element, Category]:
+        if element not in self._elements:
+            raise NotInBook(f"the policy book has no element {element}")
+        return self._elements[element]
+
+
+def _named(rows: tuple[NamedRow, ...], key: str) -> NamedRow:
+    for row in rows:
+        if row.identity == key:
+            return row
+    raise NotInBook(f"the policy book has no row {key}")
