@@ -1,0 +1,320 @@
+"""The app factory: everything a service has in common, so that its own `app.py` says only what it is.
+
+    def create_app() -> FastAPI:
+        return chassis.app.create_app(
+            "consent", Settings(), package=__package__, routers=[router], clients={"public", "internal"}, running=running
+        )
+
+`running(app)` is an async context manager around the service's life: it may put things on `app.state`, register jobs on
+`app.state.jobs` and readiness checks in `app.state.ready_when`. What it finds there already: settings, database, verifier, http
+(one pooled httpx2 client), tokens (this process as an OAuth client).
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import asyncpg
+import httpx2
+import sqlalchemy.exc
+import structlog
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from joserfc.jwk import ECKey
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from chassis import auth, clock, schema, telemetry
+from chassis.bodies import BodyReader
+from chassis.client import TokenSource
+from chassis.db import Database
+from chassis.durable import Jobs
+from chassis.errors import (
+    PROBLEM_JSON,
+    Broken,
+    Conflict,
+    Invalid,
+    Malformed,
+    MethodNotAllowed,
+    NotFound,
+    Problem,
+    TooLarge,
+    Unavailable,
+)
+from chassis.ids import new_id
+from chassis.ledger.routes import ledger_routes
+from chassis.ledger.sequencer import Sequencer
+from chassis.settings import Settings
+
+Check = Callable[[], Awaitable[bool]]
+Running = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+MAX_BODY = 1 << 20
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")
+
+
+def create_app(
+    service: str,
+    settings: Settings,
+    *,
+    package: str | None = None,
+    routers: Sequence[APIRouter] = (),
+    clients: Iterable[str] | None = (),
+    running: Running | None = None,
+    max_body: int = MAX_BODY,
+) -> FastAPI:
+    """A FastAPI app for one process.
+
+    package: the service's package when it has a schema (an edge has none) · clients: which client ids may call it; empty lets
+    nobody in, None means any client of the issuer · max_body: bytes a request may have.
+    """
+    app = FastAPI(title=f"Wardline {service}", version="1", lifespan=_lifespan, docs_url=None, redoc_url=None)
+    app.state.service, app.state.settings, app.state.package = service, settings, package
+    app.state.running, app.state.clients = running, None if clients is None else frozenset(clients)
+    app.state.ready_when = {}
+    app.state.jobs = Jobs()
+    app.include_router(_health)
+    for router in routers:
+        app.include_router(router)
+    if package:
+        app.include_router(ledger_routes())
+    _answer_problems(app)
+    app.add_middleware(Envelope, service=service, max_body=max_body)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    state, settings = app.state, app.state.settings
+    telemetry.configure(state.service, settings.otlp_endpoint)
+    clock.use_file(settings.clock_file)
+    async with AsyncExitStack() as stack:
+        state.http = await stack.enter_async_context(
+            httpx2.AsyncClient(trust_env=False, limits=httpx2.Limits(max_connections=200, max_keepalive_connections=50))
+        )
+        state.tokens = TokenSource(
+            state.http,
+            client=state.service,
+            key=ECKey.import_key(settings.secret("client.jwk")),
+            issuer=settings.issuer,
+            token_url=f"{settings.peers.get('identity', '')}/token",
+        )
+        state.verifier = auth.Verifier(
+            issuer=settings.issuer, jwks_url=settings.jwks_url, audience=state.service, clients=state.clients
+        )
+        stack.push_async_callback(state.verifier.close)
+        tasks = await stack.enter_async_context(_cancelled_at_end())
+        if state.package:
+            state.database = Database(settings, state.service)
+            stack.push_async_callback(state.database.close)
+            state.ready_when["database"] = lambda: _database_ready(state.database, state.package)
+            sequencer = Sequencer(state.database, state.service, settings.secret("ledger.jwk"))
+            tasks.append(asyncio.create_task(sequencer.run(), name="sequencer"))
+        if state.running:
+            await stack.enter_async_context(state.running(app))
+        if state.package:
+            tasks.append(asyncio.create_task(state.jobs.run(state.database), name="jobs"))
+        yield
+
+
+@asynccontextmanager
+async def _cancelled_at_end() -> AsyncIterator[list[asyncio.Task[Any]]]:
+    tasks: list[asyncio.Task[Any]] = []
+    try:
+        yield tasks
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _database_ready(database: Database, package: str) -> bool:
+    async with database.engine.connect() as connection:
+        return await schema.at_head(connection, package, database.service)
+
+
+_health = APIRouter(include_in_schema=False)
+
+
+@_health.get("/health/live")
+async def live(_: auth.Anyone) -> Response:
+    return Response(status_code=204)
+
+
+@_health.get("/health/ready")
+async def ready(_: auth.Anyone, request: Request) -> JSONResponse:
+    """200 when every check of this process says so, 503 with the names of those that don't."""
+    waiting = [name for name, check in request.app.state.ready_when.items() if not await _holds(check)]
+    return JSONResponse({"ready": not waiting, "waiting_for": waiting}, 503 if waiting else 200)
+
+
+@_health.get("/metrics")
+async def metrics(_: auth.Anyone) -> Response:
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _holds(check: Check) -> bool:
+    try:
+        return await check()
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, sqlalchemy.exc.SQLAlchemyError, Problem):
+        return False
+
+
+class Envelope:
+    """Around every request: its id, its span, its metric, its size limit. Pure ASGI, since it is on the hot path."""
+
+    def __init__(self, app: ASGIApp, service: str, max_body: int) -> None:
+        self.app, self.service, self.max_body = app, service, max_body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        given = headers.get("x-request-id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else str(new_id())
+        began = time.perf_counter()
+        status = 500
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    (b"x-request-id", request_id.encode()),
+                    (b"x-content-type-options", b"nosniff"),
+                ]
+                if not any(name == b"cache-control" for name, _ in message["headers"]):
+                    message["headers"].append((b"cache-control", b"no-store"))
+            await send(message)
+
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            with telemetry.span(f"{self.service} {scope['method']}", headers):
+                if _declared_size(headers) > self.max_body:
+                    await TooLarge(f"At most {self.max_body} bytes are read.").response()(scope, receive, answer)
+                else:
+                    await self.app(scope, self._measured(receive), answer)
+        finally:
+            route = getattr(scope.get("route"), "path", "none")
+            telemetry.requests_total.labels(self.service, scope["method"], route, status).inc()
+            telemetry.request_seconds.labels(self.service, scope["method"], route).observe(time.perf_counter() - began)
+            structlog.contextvars.unbind_contextvars("request_id")
+
+    def _measured(self, receive: Receive) -> Receive:
+        """Counts what really arrives: a chunked body declares no size."""
+        seen = 0
+
+        async def counted() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self.max_body:
+                raise TooLarge(f"At most {self.max_body} bytes are read.")
+            return message
+
+        return counted
+
+
+def _declared_size(headers: dict[str, str]) -> int:
+    declared = headers.get("content-length", "0")
+    return int(declared) if declared.isascii() and declared.isdigit() else 0
+
+
+def _answer_problems(app: FastAPI) -> None:
+    @app.exception_handler(Problem)
+    async def refused(_request: Request, problem: Problem) -> Response:
+        return problem.response()
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_request: Request, faults: RequestValidationError) -> Response:
+        # Only path, query and header parameters come this way; bodies are read by chassis.bodies.
+        errors = [{"path": ".".join(map(str, fault["loc"])), "problem": fault["msg"]} for fault in faults.errors()]
+        return Invalid("A parameter has a fault; see errors.", errors=errors).response()
+
+    @app.exception_handler(HTTPException)
+    async def http(_request: Request, told: HTTPException) -> Response:
+        kind = {404: NotFound, 405: MethodNotAllowed}.get(told.status_code, Malformed)
+        return kind().response()
+
+    @app.exception_handler(Exception)
+    async def broken(_request: Request, failure: Exception) -> Response:
+        telemetry.log().error("unexpected", error=type(failure).__name__, exc_info=failure)
+        return Broken().response()
+
+    for kind in (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, sqlalchemy.exc.SQLAlchemyError):
+        app.add_exception_handler(kind, _database_trouble)
+
+
+async def _database_trouble(_request: Request, failure: Exception) -> Response:
+    """A database that is away answers 503, a row two callers fought over 409; anything else of it is ours and a bare 500."""
+    cause = failure.orig.__cause__ if isinstance(failure, sqlalchemy.exc.DBAPIError) and failure.orig else failure
+    if isinstance(cause, (asyncpg.UniqueViolationError, asyncpg.SerializationError, asyncpg.DeadlockDetectedError)):
+        return Conflict("Somebody else changed this at the same moment; read it again.").response()
+    if isinstance(cause, _AWAY) or isinstance(failure, sqlalchemy.exc.TimeoutError):
+        return Unavailable().response()
+    telemetry.log().error("unexpected", error=type(failure).__name__, exc_info=failure)
+    return Broken().response()
+
+
+_AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+)
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """FastAPI's document, completed by the bodies that `chassis.bodies` reads and the one shape of every refusal."""
+    if app.openapi_schema:
+        return app.openapi_schema
+    document = FastAPI.openapi(app)
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    schemas["Problem"] = _PROBLEM_SCHEMA
+    for route in app.routes:
+        if not isinstance(route, APIRoute) or not route.include_in_schema:
+            continue
+        for method in route.methods:
+            operation = document["paths"][route.path_format][method.lower()]
+            operation["responses"].pop("422", None)
+            operation["responses"]["default"] = {
+                "description": "Refused",
+                "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            }
+            if model := body_of(route):
+                described = model.model_json_schema(ref_template="#/components/schemas/{model}")
+                schemas.update(described.pop("$defs", {}))
+                schemas[model.__name__] = described
+                reference = {"$ref": f"#/components/schemas/{model.__name__}"}
+                operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": reference}}}
+    return document
+
+
+_PROBLEM_SCHEMA = {
+    "type": "object",
+    "description": "RFC 9457; `code` is stable, `detail` is written for people and holds no personal data",
+    "required": ["title", "status", "code"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "code": {"type": "string"},
+        "detail": {"type": "string"},
+    },
+}
+
+
+def body_of(route: APIRoute) -> Any:
+    """The model a route reads by `Body[…]`, or None."""
+    readers = [need.call for need in route.dependant.dependencies if isinstance(need.call, BodyReader)]
+    return readers[0].model if readers else None

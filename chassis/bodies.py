@@ -1,0 +1,78 @@
+"""Request bodies, read strictly: bytes → no duplicate keys → strict model.
+
+FastAPI would hand strict models already parsed objects, and they would refuse every UUID, date and enum. So `Body[Model]`
+reads the bytes itself; `chassis.app` declares the same model in the OpenAPI document.
+"""
+
+import json
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from pydantic import BaseModel, ValidationError
+
+from chassis.errors import Invalid, Malformed, WrongMediaType
+
+_DEEPEST = 64
+
+
+class BodyReader:
+    def __init__(self, model: type[BaseModel]) -> None:
+        self.model = model
+
+    async def __call__(self, request: Request) -> BaseModel:
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            raise WrongMediaType
+        raw = await request.body()
+        refuse_ambiguous(raw)
+        try:
+            return self.model.model_validate_json(raw)
+        except ValidationError as faults:
+            raise invalid(faults) from None
+
+
+def refuse_ambiguous(raw: bytes) -> Any:
+    """The parsed JSON. Raises Malformed for what is no JSON, nests too deep, or says one key twice (readers would disagree on it)."""
+    try:
+        parsed = json.loads(raw, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise Malformed("The body is not JSON in UTF-8 with each key once.") from None
+    if _depth(parsed, _DEEPEST) == 0:
+        raise Malformed("The body nests too deep.")
+    return parsed
+
+
+def invalid(faults: ValidationError) -> Invalid:
+    """Every fault with its path; never the value, which may be somebody's data."""
+    return Invalid(
+        f"{faults.error_count()} fault(s); see errors.",
+        errors=[
+            {"path": ".".join(str(step) for step in fault["loc"]), "problem": fault["msg"]}
+            for fault in faults.errors(include_url=False, include_context=False, include_input=False)
+        ],
+    )
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("duplicate key")
+    return found
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _depth(value: Any, left: int) -> int:
+    """How much of the allowance `left` the nesting of `value` leaves; 0 when it is used up."""
+    if left == 0 or not isinstance(value, (dict, list)):
+        return left
+    children = value.values() if isinstance(value, dict) else value
+    return min((_depth(child, left - 1) for child in children), default=left)
+
+
+class Body:
+    """`wish: Body[GiveConsent]` in a route's signature."""
+
+    def __class_getitem__(cls, model: type[BaseModel]) -> Any:
+        return Annotated[model, Depends(BodyReader(model))]

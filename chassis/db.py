@@ -1,0 +1,156 @@
+"""One request or job is one transaction, and a transaction always belongs to one tenant.
+
+`Tx` is a parameter type: the transaction opens when the route is entered, commits after the route returned and *before* the
+answer is sent (FastAPI's default would commit afterwards), and rolls back when anything is raised.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Annotated, Any
+from uuid import UUID
+
+import asyncpg
+from fastapi import Depends, Request
+from sqlalchemy import event as sa_event
+from sqlalchemy import text
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+
+from chassis import auth, clock, durable, telemetry
+from chassis.errors import Forbidden
+from chassis.ledger import events
+from chassis.settings import Settings
+
+_SET_TENANT = text("SELECT set_config('app.tenant', :tenant, true)")
+
+
+@dataclass
+class Transaction:
+    """An open transaction of one tenant.
+
+    session: SQLModel/SQLAlchemy session · connection: the same connection as raw asyncpg, for set-based statements ·
+    tenant: whose data it may see · committed: what to do after the commit and before the answer (a barrier, a hint).
+    """
+
+    service: str
+    tenant: UUID
+    session: AsyncSession
+    connection: asyncpg.Connection
+    committed: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+
+    async def emit(self, type: str, data: dict[str, Any], subject: UUID | None = None) -> events.Event:
+        """Append a fact to the service's ledger; `data` holds ids and sealed values only. `subject` is a principal."""
+        await self.session.flush()
+        return await events.append(
+            self.connection,
+            source=f"/wardline/{self.service}",
+            type=type,
+            tenant=self.tenant,
+            subject=subject,
+            data=data,
+            time=clock.now(),
+            traceparent=telemetry.traceparent(),
+        )
+
+    async def enqueue(self, job: str, id: UUID, after: timedelta | None = None) -> None:
+        """Have `job` done for the row `id`, by any worker, if and only if this transaction commits."""
+        await self.session.flush()
+        await durable.enqueue(self.connection, self.service, job, id, self.tenant, after)
+
+    def after_commit(self, act: Callable[[], Awaitable[None]]) -> None:
+        self.committed.append(act)
+
+
+class Database:
+    """The two ways a service reaches its schema: as itself (one tenant at a time) and as its system role (named tables)."""
+
+    def __init__(self, settings: Settings, service: str, pool_size: int = 10) -> None:
+        self.service = service
+        self.settings = settings
+        self.engine = _engine(settings, service, service, "db", pool_size)
+        self.system_engine = _engine(settings, service, f"{service}_system", "db_system", 5)
+
+    @asynccontextmanager
+    async def transaction(self, tenant: UUID | None) -> AsyncIterator[Transaction]:
+        """Open a transaction for `tenant`, commit at the end, roll back on any exception. Refuses to open without a tenant."""
+        if tenant is None:
+            raise Forbidden("This call names no customer organisation.")
+        with telemetry.span("transaction"):
+            async with AsyncSession(self.engine, expire_on_commit=False) as session:
+                async with session.begin():
+                    await session.execute(_SET_TENANT, {"tenant": str(tenant)})
+                    tx = Transaction(self.service, tenant, session, await _raw(await session.connection()))
+                    yield tx
+            for act in tx.committed:
+                await act()
+
+    @asynccontextmanager
+    async def system(self) -> AsyncIterator[asyncpg.Connection]:
+        """A transaction of the system role: cross-tenant work on the tables its policies name, raw asyncpg."""
+        async with self.system_engine.begin() as connection:
+            # Any statement makes SQLAlchemy open the transaction that the raw connection then shares.
+            await connection.execute(text("SELECT 1"))
+            yield await _raw(connection)
+
+    def system_pool(self, size: int) -> asyncpg.Pool:
+        """A raw pool of the system role (`async with`), for the worker; set up and torn down by its user."""
+        return asyncpg.create_pool(**_where(self.settings, self.service, f"{self.service}_system", "db_system"), min_size=1, max_size=size)
+
+    async def connect_system(self) -> asyncpg.Connection:
+        """A connection of the system role outside any pool, for LISTEN, the sequencer and the worker; the caller closes it."""
+        return await asyncpg.connect(**_where(self.settings, self.service, f"{self.service}_system", "db_system"))
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+        await self.system_engine.dispose()
+
+
+async def open_transaction(
+    request: Request, caller: Annotated["auth.Caller", Depends(auth.current_caller)]
+) -> AsyncIterator[Transaction]:
+    database: Database = request.app.state.database
+    async with database.transaction(caller.tenant) as tx:
+        yield tx
+
+
+Tx = Annotated[Transaction, Depends(open_transaction, scope="function")]
+
+
+def _where(settings: Settings, service: str, role: str, secret: str) -> dict[str, Any]:
+    """asyncpg's arguments; the password is read at each connect, so that it can be rotated under a running service."""
+    return {
+        "host": settings.database_host,
+        "port": settings.database_port,
+        "database": settings.database_name,
+        "user": role,
+        "password": lambda: settings.password(secret),
+        "server_settings": {"search_path": service, "application_name": f"wardline-{service}", "timezone": "UTC"},
+        "timeout": 5,
+    }
+
+
+def _engine(settings: Settings, service: str, role: str, secret: str, size: int) -> AsyncEngine:
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        connect_args=_where(settings, service, role, secret),
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=5,
+        pool_recycle=1800,
+    )
+    sa_event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    return engine
+
+
+def _refuse_closed(adapted: Any, _record: Any, _proxy: Any) -> None:
+    """A connection that a restarted database closed is replaced at checkout: as safe as a ping, and without its round trip."""
+    if adapted.driver_connection.is_closed():
+        raise DisconnectionError
+
+
+async def _raw(connection: AsyncConnection) -> asyncpg.Connection:
+    driver = (await connection.get_raw_connection()).driver_connection
+    assert driver is not None
+    return driver

@@ -1,0 +1,199 @@
+"""Durable work: a job is a message that commits with the business row and outlives the process that runs it.
+
+What a job *does* is domain rows, so that people see where it stands. The step's effect, its record and the check of its fence
+token commit in ONE transaction: under storms of SIGKILL a second transaction repeated effects, one did not.
+Leases and heartbeats go by the database's clock; business time never does.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import asyncpg
+import sqlalchemy as sa
+from alembic.operations import Operations
+from opentelemetry import trace
+from pgqueuer import PgQueuer
+from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver, AsyncpgPoolDriver
+from pgqueuer.adapters.persistence import qb, schema_ddl
+from pgqueuer.adapters.persistence.queries import Queries
+from pgqueuer.domain.schema.declaration import target
+from pgqueuer.domain.settings import DBSettings
+from pgqueuer.domain.types import Channel
+from pgqueuer.errors import RetryRequested
+from pgqueuer.models import Job as Delivery
+from pgqueuer.ports.driver import Driver
+
+from chassis import schema, telemetry
+
+if TYPE_CHECKING:
+    from chassis.db import Database
+
+# A dead worker's job is taken over after the heartbeat timeout; pgqueuer's defaults of 30 s leave it unnoticed that long.
+HEARTBEAT_TIMEOUT = timedelta(seconds=4)
+DEQUEUE_TIMEOUT = timedelta(seconds=2)
+_FIRST_RETRY = timedelta(seconds=1)
+_LONGEST_RETRY = timedelta(minutes=15)
+
+_DELIVERED = """
+INSERT INTO job_delivery (job, deliveries) VALUES ($1, 1)
+ON CONFLICT (job) DO UPDATE SET deliveries = job_delivery.deliveries + 1 RETURNING deliveries"""
+_FINISHED = "DELETE FROM job_delivery WHERE job = $1"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a handler gets: the row to look at and its tenant. `delivery` counts every start, killed ones too."""
+
+    id: UUID
+    tenant: UUID
+    delivery: int
+
+
+Handler = Callable[[Job], Awaitable[None]]
+
+
+class Jobs:
+    """A service's handlers and the worker that runs them.
+
+    A handler that raises is tried again with growing pauses; after `deliveries` starts it is held for a person to look at.
+    """
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, tuple[Handler, int]] = {}
+        self._ticks: list[tuple[str, Callable[[], Awaitable[None]], float]] = []
+
+    def on(self, name: str, handler: Handler, deliveries: int = 50) -> None:
+        self._handlers[name] = (handler, deliveries)
+
+    def every(self, name: str, seconds: float, tick: Callable[[], Awaitable[None]]) -> None:
+        """Run `tick` about every `seconds` on every replica; what it does must be safe to do twice (clocks, sweeps)."""
+        self._ticks.append((name, tick, seconds))
+
+    async def run(self, database: "Database") -> None:
+        """Work until cancelled; a lost database is waited for."""
+        async with asyncio.TaskGroup() as group:
+            for name, tick, seconds in self._ticks:
+                group.create_task(_tick_forever(name, tick, seconds))
+            if self._handlers:
+                group.create_task(self._work_forever(database))
+
+    async def _work_forever(self, database: "Database") -> None:
+        while True:
+            try:
+                await self._work(database)
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ExceptionGroup) as lost:
+                telemetry.log().warning("worker lost its database", error=type(lost).__name__)
+                await asyncio.sleep(1)
+
+    async def _work(self, database: "Database") -> None:
+        async with database.system_pool(4) as pool:
+            driver = AsyncpgPoolDriver(pool)
+            worker = PgQueuer(
+                driver, channel=Channel(_names(database.service).channel), queries=_queries(driver, database.service)
+            )
+            for name, (handler, deliveries) in self._handlers.items():
+                worker.entrypoint(name, on_failure="hold")(_runner(pool, name, handler, deliveries))
+            await worker.run(
+                heartbeat_timeout=HEARTBEAT_TIMEOUT,
+                dequeue_timeout=DEQUEUE_TIMEOUT,
+                shutdown_on_listener_failure=True,
+            )
+
+
+async def enqueue(
+    connection: asyncpg.Connection, service: str, job: str, id: UUID, tenant: UUID, after: timedelta | None = None
+) -> None:
+    """Enqueue on the caller's own connection, so that the job exists exactly when the caller's transaction commits."""
+    headers = {"tenant": str(tenant)}
+    if parent := telemetry.traceparent():
+        headers["traceparent"] = parent
+    await _queries(AsyncpgDriver(connection), service).enqueue(
+        job, id.bytes, execute_after=after or timedelta(0), headers=headers
+    )
+
+
+def create(op: Operations) -> None:
+    """The queue's tables in the service's own schema; its channel is the service's own too (the default is database-wide)."""
+    service = schema.service_of(op)
+    names = _names(service)
+    parts = target(names)
+    for statement in [
+        *(schema_ddl.render_enum(part, names) for part in parts.enums),
+        *(schema_ddl.render_table(part, names) for part in parts.tables),
+        *(schema_ddl.render_index(part, names) for part in parts.indexes),
+        *(schema_ddl.render_function(part, names) for part in parts.functions),
+        *(schema_ddl.render_trigger(part, names) for part in parts.triggers),
+    ]:
+        op.execute(sa.text(statement.replace(":", r"\:")))
+    op.create_table(
+        "job_delivery",
+        sa.Column("job", sa.BigInteger, primary_key=True),
+        sa.Column("deliveries", sa.Integer, nullable=False),
+    )
+    qualified = names.qualified
+    tables = ", ".join(
+        [qualified.queue_table, qualified.queue_table_log, qualified.statistics_table, qualified.schedules_table, "job_delivery"]
+    )
+    op.execute(f'GRANT SELECT, INSERT, UPDATE, DELETE ON {tables} TO "{service}_system"')
+    op.execute(f'GRANT SELECT, INSERT ON {qualified.queue_table}, {qualified.queue_table_log} TO "{service}"')
+    op.execute(f'GRANT USAGE ON ALL SEQUENCES IN SCHEMA "{service}" TO "{service}", "{service}_system"')
+
+
+def _runner(pool: asyncpg.Pool, name: str, handler: Handler, most: int) -> Callable[[Delivery], Awaitable[None]]:
+    async def run(delivery: Delivery) -> None:
+        headers = {key: str(value) for key, value in (delivery.headers or {}).items()}
+        deliveries = await pool.fetchval(_DELIVERED, delivery.id)
+        job = Job(UUID(bytes=delivery.payload), UUID(headers["tenant"]), deliveries)
+        with telemetry.span(f"job {name}", headers):
+            try:
+                await handler(job)
+            except Exception as failure:
+                telemetry.log().warning("job failed", job=name, id=str(job.id), error=type(failure).__name__, exc_info=True)
+                if deliveries >= most:
+                    raise
+                trace.get_current_span().set_status(trace.StatusCode.ERROR)
+                raise RetryRequested(delay=_pause(deliveries), reason=type(failure).__name__) from None
+        await pool.execute(_FINISHED, delivery.id)
+
+    return run
+
+
+def _pause(deliveries: int) -> timedelta:
+    """Doubling with jitter, so that many jobs waiting for one store do not come back at once."""
+    return min(_FIRST_RETRY * 2 ** min(deliveries - 1, 12), _LONGEST_RETRY) * random.uniform(0.7, 1.3)
+
+
+async def _tick_forever(name: str, tick: Callable[[], Awaitable[None]], seconds: float) -> None:
+    while True:
+        try:
+            await tick()
+        except Exception as failure:
+            # A tick re-reads the truth each time: one that failed is simply done again.
+            telemetry.log().warning("tick failed", tick=name, error=type(failure).__name__, exc_info=True)
+        await asyncio.sleep(seconds * random.uniform(0.9, 1.1))
+
+
+@cache
+def _names(service: str) -> DBSettings:
+    return DBSettings(db_schema=service, channel=Channel(f"{service}_jobs"))
+
+
+def _queries(driver: Driver, service: str) -> Queries:
+    names = _names(service)
+    return Queries(
+        driver,
+        qbe=qb.QueryBuilderEnvironment(names),
+        qbq=_queue_builder(service),
+        qbs=qb.QuerySchedulerBuilder(names),
+    )
+
+
+@cache
+def _queue_builder(service: str) -> qb.QueryQueueBuilder:
+    return qb.QueryQueueBuilder(_names(service))

@@ -1,0 +1,93 @@
+"""Traces, metrics and logs, none of which may hold a person's data.
+
+Traces follow W3C `traceparent` through gateway, service, transaction and job; they leave the process only when an OTLP
+endpoint is set. Logs are one JSON object a line; what looks like a person is struck out before it is written.
+"""
+
+import logging
+import re
+import sys
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
+from opentelemetry import propagate, trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from prometheus_client import Counter, Histogram
+
+_tracer = trace.get_tracer("wardline")
+
+requests_total = Counter("wardline_requests_total", "Requests answered", ["service", "method", "route", "status"])
+request_seconds = Histogram("wardline_request_seconds", "Time to answer", ["service", "method", "route"])
+refusals_total = Counter("wardline_refusals_total", "Denied authentication or scope", ["service", "reason"])
+
+_personal = re.compile(
+    r"[\w.+-]+@[\w-]+\.[\w.]+"  # e-mail
+    r"|\b(?:19|20)?\d{6}[-+ ]?\d{4}\b"  # personnummer
+    r"|\+?\b\d[\d -]{6,14}\d\b"  # E.164 and how people write it
+    r"|\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b",  # MAC
+    re.IGNORECASE,
+)
+_instant_or_id = re.compile(r"^\d{4}-\d\d-\d\dT|^[0-9a-f]{8}-[0-9a-f]{4}-|^[0-9a-f]{16,64}$")
+
+
+def configure(service: str, otlp_endpoint: str | None) -> None:
+    """Set up tracing and logging once per process."""
+    provider = TracerProvider(resource=Resource.create({"service.name": f"wardline-{service}"}))
+    if otlp_endpoint:
+        # Imported here: the exporter costs 10 MB and most single machines have no collector.
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(f"{otlp_endpoint.rstrip('/')}/v1/traces")))
+    trace.set_tracer_provider(provider)
+    shared = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        redact,
+    ]
+    structlog.configure(processors=[*shared, structlog.processors.JSONRenderer()], cache_logger_on_first_use=True)
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(),
+            ],
+        )
+    )
+    logging.root.handlers = [handler]
+    logging.root.setLevel(logging.WARNING)
+    structlog.contextvars.bind_contextvars(service=service)
+
+
+def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Strike out whatever looks like a person in every text of a log line, stack traces included."""
+    for name, value in event.items():
+        if isinstance(value, str) and not _instant_or_id.match(value):
+            event[name] = _personal.sub("[redacted]", value)
+    return event
+
+
+def log() -> Any:
+    return structlog.get_logger()
+
+
+@contextmanager
+def span(name: str, carrier: MutableMapping[str, str] | None = None, **attributes: str) -> Iterator[None]:
+    """A span under the current one, or under the `traceparent` a carrier brings. Exceptions end it without their text."""
+    parent = propagate.extract(carrier) if carrier else None
+    with _tracer.start_as_current_span(name, context=parent, attributes=attributes, record_exception=False):
+        yield
+
+
+def traceparent() -> str | None:
+    """The W3C header of the current span, to be carried by calls, events and jobs."""
+    carrier: dict[str, str] = {}
+    propagate.inject(carrier)
+    return carrier.get("traceparent")
