@@ -1,0 +1,172 @@
+"""Gives each committed event its position, extends the Merkle tree and signs its head. Any replica may run one; one works at a time.
+
+A pass is one transaction under an advisory lock. It takes the events that no entry names, ordered by `seq`: events written
+one after the other under a common lock got their numbers in that order, so a cause always stands before its effect. Which rows
+are new is asked of PostgreSQL's own snapshots: an event the last pass could not see was written by a transaction that was
+running then, or began later. So a pass costs what is new, however long the ledger is and however long a transaction stays open.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import asyncpg
+import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from chassis.ledger import checkpoint
+from chassis.ledger.checkpoint import Checkpoint
+from chassis.ledger.merkle import Frontier
+from chassis.ledger.tree import STEP, frontier_at
+
+BATCH = 5000
+_BUSY, _IDLE = 0.05, 0.25
+
+_LOCK = "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))"
+# One statement, so that rows, size and snapshot belong together; it runs after the lock was taken, and therefore sees
+# everything the sequencer before us committed.
+_NEW = """
+SELECT pg_snapshot_xmax(now_seen)::text AS unseen_from, array(SELECT pg_snapshot_xip(now_seen)::text) AS unseen_running,
+       (SELECT coalesce(max(position), 0) FROM "{service}".ledger_entry) AS size,
+       (SELECT count(*) FROM (SELECT FROM "{service}".ledger_checkpoint LIMIT 1) any_at_all) AS signed, found.*
+FROM pg_current_snapshot() now_seen, (
+    SELECT array_agg(id ORDER BY seq) AS ids, array_agg(leaf ORDER BY seq) AS leaves FROM (
+        SELECT id, seq, sha256('\\x00'::bytea || body) AS leaf FROM "{service}".event
+        WHERE (xid >= $1::text::xid8 OR xid = ANY ($2::text[]::xid8[]))
+          AND NOT EXISTS (SELECT FROM "{service}".ledger_entry WHERE event_id = event.id)
+        ORDER BY seq LIMIT $3
+    ) new_ones
+) found"""
+_ENTRIES = """
+INSERT INTO "{service}".ledger_entry (position, event_id, leaf)
+SELECT $1 + n, id, leaf FROM unnest($2::uuid[], $3::bytea[]) WITH ORDINALITY u(id, leaf, n)"""
+_NODES = """
+INSERT INTO "{service}".ledger_node (level, index, hash) SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bytea[])"""
+_CHECKPOINT = """
+WITH signed AS (INSERT INTO "{service}".ledger_checkpoint (size, root, note, time) VALUES ($1, $2, $3, $4))
+SELECT pg_notify($5, $1::text)"""
+
+
+@dataclass(frozen=True)
+class _Unseen:
+    """Which transactions a snapshot could not see: those from `start` on, and those `running` below it."""
+
+    start: str = "3"
+    running: Sequence[str] = ()
+
+
+class Bell:
+    """Wakes everyone who waits for the ledger to grow; a ring between asking and waiting is not lost."""
+
+    def __init__(self) -> None:
+        self._next = asyncio.Event()
+
+    def turn(self) -> asyncio.Event:
+        """To be taken *before* looking at the ledger, and waited for after nothing was found."""
+        return self._next
+
+    def ring(self) -> None:
+        self._next.set()
+        self._next = asyncio.Event()
+
+
+class Sequencer:
+    """`await Sequencer(database.connect_system, "consent", key).run()`, until cancelled.
+
+    connect: opens a connection of the system role · key: signs checkpoints · grown: rings in every replica when entries came.
+    """
+
+    def __init__(
+        self, connect: Callable[[], Awaitable[asyncpg.Connection]], service: str, key: Ed25519PrivateKey, batch: int = BATCH
+    ) -> None:
+        self.service, self.key, self.batch = service, key, batch
+        self.grown = Bell()
+        self._connect = connect
+        self._frontier = Frontier()
+        self._unseen = _Unseen()
+        self._hint = asyncio.Event()
+
+    def wake(self) -> None:
+        """A hint that something was committed in this process; without it the sequencer looks four times a second."""
+        self._hint.set()
+
+    async def run(self) -> None:
+        while True:
+            try:
+                async with self.session() as connection:
+                    await self._follow_commits(connection)
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as lost:
+                structlog.get_logger().warning("sequencer lost its database", service=self.service, error=type(lost).__name__)
+                self._unseen = _Unseen()
+                await asyncio.sleep(1)
+
+    @asynccontextmanager
+    async def session(self):
+        """The sequencer's own connection: a frozen process loses it, and with it the lock, after two seconds."""
+        connection = await self._connect()
+        try:
+            # A cached plan would not know that `xid >= $1` finds hardly anything, and would read the whole table.
+            await connection.execute("SET idle_in_transaction_session_timeout = '2s'; SET plan_cache_mode = force_custom_plan")
+            await connection.add_listener(f"{self.service}_event", lambda *_: self.grown.ring())
+            yield connection
+        finally:
+            connection.terminate()
+
+    async def sequence(self, connection: asyncpg.Connection) -> int | None:
+        """One pass. How many events got a position; None when another sequencer holds the lock."""
+        async with connection.transaction():
+            if not await connection.fetchval(_LOCK, f"ledger of {self.service}"):
+                return None
+            new = await connection.fetchrow(self._sql(_NEW), self._unseen.start, self._unseen.running, self.batch)
+            ids, leaves = new["ids"] or [], new["leaves"] or []
+            if self._frontier.size != new["size"]:
+                self._frontier = await frontier_at(connection, self.service, new["size"])
+            frontier = self._frontier.copy()
+            if ids or not new["signed"]:
+                await self._extend(connection, frontier, ids, leaves)
+        # Only now is it certain: what a failed or unknown commit left is read anew from the rows.
+        self._frontier = frontier
+        if len(ids) < self.batch:
+            self._unseen = _Unseen(new["unseen_from"], new["unseen_running"])
+        return len(ids)
+
+    async def _extend(
+        self, connection: asyncpg.Connection, frontier: Frontier, ids: Sequence, leaves: Sequence[bytes]
+    ) -> None:
+        if ids:
+            await connection.execute(self._sql(_ENTRIES), frontier.size, ids, leaves)
+        complete = [done for leaf in leaves for done in frontier.append(leaf) if done[0][0] % STEP == 0]
+        if complete:
+            levels, indexes = [level // STEP for (level, _), _ in complete], [index for (_, index), _ in complete]
+            await connection.execute(self._sql(_NODES), levels, indexes, [hash for _, hash in complete])
+        head = Checkpoint(checkpoint.origin_of(self.service), frontier.size, frontier.root())
+        note = checkpoint.sign(head, self.key)
+        # The wall clock: when it was signed is a fact about this machine, not a period the law counts.
+        await connection.execute(
+            self._sql(_CHECKPOINT), head.size, head.root, note, datetime.now(UTC), f"{self.service}_event"
+        )
+
+    async def _follow_commits(self, connection: asyncpg.Connection) -> None:
+        pause = _BUSY
+        while True:
+            done = await self.sequence(connection)
+            if done == self.batch:
+                continue
+            pause = _BUSY if done else min(pause * 2, _IDLE)
+            if done:
+                await asyncio.sleep(pause)
+            else:
+                await self._wait(pause)
+
+    async def _wait(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._hint.wait()
+        except TimeoutError:
+            return
+        self._hint.clear()
+
+    def _sql(self, statement: str) -> str:
+        return statement.format(service=self.service)
