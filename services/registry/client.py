@@ -1,0 +1,193 @@
+"""How every service follows the policy book: each signed version is stored in the service's own schema, chosen by an instant,
+and there from the first moment after a restart. A service that has none is unready.
+
+    def upgrade() -> None:
+        policy_table(op)                                        # in the service's migration
+
+    async with following_policy(app) as shelf:                  # in its `running`
+        ...
+    book = shelf.current()                                      # or shelf.at(as_of)
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Annotated
+
+import asyncpg
+import sqlalchemy as sa
+import sqlalchemy.exc
+from alembic.operations import Operations
+from fastapi import Depends, FastAPI, Request
+from joserfc.jwk import KeySet
+
+from chassis import clock, schema, telemetry
+from chassis.client import ServiceClient
+from chassis.db import Database
+from chassis.errors import Problem, Unavailable
+from services.registry.contract import CurrentPolicy, NotInBook, PolicyBook, PolicyVersion, PolicyVersions
+from services.registry.contract.signed import POLICY, NotSigned, opened, stored_payload
+
+_ASK_EVERY = 2.0
+_STORED = sa.text("SELECT version, valid_from, known_from, jws FROM policy_version ORDER BY known_from")
+_STORE = sa.text(
+    "INSERT INTO policy_version (version, valid_from, known_from, jws) "
+    "VALUES (:version, :valid_from, :known_from, :jws) ON CONFLICT DO NOTHING"
+)
+
+
+def policy_table(op: Operations) -> None:
+    """The table of signed versions, in the schema that is being migrated. Nobody changes or deletes a row."""
+    op.create_table(
+        "policy_version",
+        sa.Column("version", sa.Text, primary_key=True),
+        sa.Column("valid_from", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("known_from", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("jws", sa.Text, nullable=False),
+    )
+    schema.shared_table(op, "policy_version", grants="SELECT, INSERT")
+
+
+class RegistryClient(ServiceClient):
+    audience = "registry"
+
+    async def current_policy(self) -> CurrentPolicy:
+        return await self.ask(CurrentPolicy, "GET", "/v1/policy/current")
+
+    async def policy_versions(self, known_after: datetime | None = None) -> list[PolicyVersion]:
+        """Every signed version that the registry learned after an instant, oldest first."""
+        query = {"known_after": known_after.isoformat()} if known_after else None
+        return (await self.ask(PolicyVersions, "GET", "/v1/policy/versions", query=query)).items
+
+    async def keys(self) -> KeySet:
+        """The registry's public signature keys, retired ones included."""
+        return KeySet.import_key_set(await self.call("GET", "/keys"))
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One verified version. `book` has all its rows; `PolicyShelf` narrows it to a day."""
+
+    version: str
+    valid_from: datetime
+    known_from: datetime
+    book: PolicyBook
+
+
+class PolicyShelf:
+    """Every version of the book that this service has seen, in memory and in its table."""
+
+    def __init__(self, database: Database, client: RegistryClient) -> None:
+        self.database, self.client = database, client
+        self._held: list[Held] = []
+        self._narrowed: dict[tuple[str, date], PolicyBook] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def ready(self) -> bool:
+        return bool(self._held)
+
+    async def start(self) -> None:
+        """Begin with what is stored (where the database answers), then follow the registry until `stop`."""
+        self._task = asyncio.create_task(self._follow(), name="policy")
+
+    async def stop(self) -> None:
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def current(self) -> PolicyBook:
+        """The book in force now (business time), with the rows that apply today. Raises Unavailable when there is none."""
+        return self.at(clock.now())
+
+    def at(self, instant: datetime) -> PolicyBook:
+        """The book that was in force at an instant, as it was known then: asking again later answers the same.
+
+        For an instant before the first book was known, the first one that covers it. Raises Unavailable when there is none.
+        """
+        found = chosen(self._held, instant)
+        day = instant.astimezone(found.book.tz).date()
+        narrowed = self._narrowed.get(key := (found.version, day))
+        if narrowed is None:
+            narrowed = self._narrowed[key] = found.book.on(day)
+        return narrowed
+
+    def version(self, version: str) -> PolicyBook:
+        """One version by its name, with all its rows. Raises NotInBook."""
+        for held in self._held:
+            if held.version == version:
+                return held.book
+        raise NotInBook(f"there is no version {version} of the policy book")
+
+    async def _follow(self) -> None:
+        loaded = False
+        while True:
+            try:
+                if not loaded:
+                    await self._load()
+                    loaded = True
+                await self._fetch()
+            except (Problem, NotSigned, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError,
+                    sqlalchemy.exc.SQLAlchemyError) as trouble:
+                telemetry.log().warning("policy not followed", error=type(trouble).__name__)
+            await asyncio.sleep(_ASK_EVERY if self._held else _ASK_EVERY / 10)
+
+    async def _load(self) -> None:
+        """What the table holds was verified before it was stored, so a start needs no registry."""
+        async with self.database.engine.connect() as connection:
+            rows = (await connection.execute(_STORED)).all()
+        for version, valid_from, known_from, signed in rows:
+            self._hold(version, valid_from, known_from, PolicyBook.model_validate_json(stored_payload(signed)))
+
+    async def _fetch(self) -> None:
+        fresh = await self.client.policy_versions(max((held.known_from for held in self._held), default=None))
+        if not fresh:
+            return
+        keys = await self.client.keys()
+        books = [PolicyBook.model_validate_json(opened(row.jws, keys, POLICY)) for row in fresh]
+        async with self.database.engine.begin() as connection:
+            for row in fresh:
+                await connection.execute(_STORE, row.model_dump(include={"version", "valid_from", "known_from", "jws"}))
+        for row, book in zip(fresh, books, strict=True):
+            self._hold(row.version, row.valid_from, row.known_from, book)
+
+    def _hold(self, version: str, valid_from: datetime, known_from: datetime, book: PolicyBook) -> None:
+        if all(held.version != version for held in self._held):
+            self._held.append(Held(version, valid_from, known_from, book))
+
+
+def chosen(held: list[Held], instant: datetime) -> Held:
+    """The version in force at an instant: the latest that had begun, among those known then."""
+    begun = [one for one in held if one.valid_from <= instant]
+    known = [one for one in begun if one.known_from <= instant]
+    if known:
+        return max(known, key=lambda one: (one.valid_from, one.known_from))
+    if begun:
+        return min(begun, key=lambda one: one.known_from)
+    raise Unavailable("No policy book is in force here yet.")
+
+
+@asynccontextmanager
+async def following_policy(app: FastAPI) -> AsyncIterator[PolicyShelf]:
+    """For a service's `running`: a started shelf at `app.state.policy`, and a readiness check named `policy`."""
+    peer = app.state.settings.peers["registry"]
+    shelf = app.state.policy = PolicyShelf(app.state.database, RegistryClient(app.state.http, peer, app.state.tokens))
+
+    async def in_force() -> bool:
+        return shelf.ready
+
+    app.state.ready_when["policy"] = in_force
+    await shelf.start()
+    try:
+        yield shelf
+    finally:
+        await shelf.stop()
+
+
+def current_book(request: Request) -> PolicyBook:
+    return request.app.state.policy.current()
+
+
+CurrentBook = Annotated[PolicyBook, Depends(current_book)]

@@ -1,0 +1,41 @@
+"""What the registry signs, and how anyone reads it with public keys only: compact JWS (Ed25519) over RFC 8785 canonical JSON.
+
+The header's `typ` says what was signed, so that a signature over one kind of thing is never accepted for another.
+"""
+
+from typing import Any
+
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+
+from chassis.ledger.canonical import canonical
+
+ALGORITHM = "Ed25519"
+POLICY = "wardline-policy+jws"
+BUNDLE = "wardline-bundle+jws"
+
+
+class NotSigned(ValueError):
+    """The text is no valid signature of the expected kind by any of the keys."""
+
+
+def opened(signed: str, keys: KeySet, typ: str) -> bytes:
+    """The bytes that one of `keys` signed as a `typ`. Raises NotSigned."""
+    try:
+        found = jws.deserialize_compact(signed, keys, algorithms=[ALGORITHM])
+    except (JoseError, ValueError, TypeError) as refused:
+        raise NotSigned("the signature does not verify") from refused
+    if found.headers().get("typ") != typ:
+        raise NotSigned(f"this is not a {typ}")
+    return found.payload
+
+
+def canonical_book(book: Any) -> bytes:
+    """The bytes of a policy book that are hashed and signed."""
+    return canonical(book.model_dump(mode="json"))
+
+
+def stored_payload(signed: str) -> bytes:
+    """The payload of a signature that was verified before it was stored."""
+    return jws.extract_compact(signed.encode()).payload
