@@ -13,7 +13,7 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -34,7 +34,7 @@ from chassis import auth, clock, schema, telemetry
 from chassis.bodies import BodyReader
 from chassis.client import TokenSource
 from chassis.db import Database
-from chassis.durable import Jobs
+from chassis.durable import PASSING, Jobs
 from chassis.errors import (
     PROBLEM_JSON,
     Broken,
@@ -110,18 +110,30 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             issuer=settings.issuer, jwks_url=settings.jwks_url, audience=state.service, clients=state.clients
         )
         stack.push_async_callback(state.verifier.close)
-        tasks = await stack.enter_async_context(_cancelled_at_end())
+        state.tasks = tasks = await stack.enter_async_context(_cancelled_at_end())
         if state.package:
             state.database = Database(settings, state.service)
             stack.push_async_callback(state.database.close)
             state.ready_when["database"] = lambda: _database_ready(state.database, state.package)
             sequencer = Sequencer(state.database, state.service, settings.secret("ledger.jwk"))
-            tasks.append(asyncio.create_task(sequencer.run(), name="sequencer"))
+            tasks.append(_background("sequencer", sequencer.run()))
         if state.running:
             await stack.enter_async_context(state.running(app))
         if state.package:
-            tasks.append(asyncio.create_task(state.jobs.run(state.database), name="jobs"))
+            tasks.append(_background("jobs", state.jobs.run(state.database)))
         yield
+
+
+def _background(name: str, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+    """A task whose death is logged at once and then fails /health/live."""
+    task = asyncio.create_task(work, name=name)
+    task.add_done_callback(_report_death)
+    return task
+
+
+def _report_death(task: "asyncio.Task[None]") -> None:
+    if not task.cancelled() and (failure := task.exception()):
+        telemetry.log().error("background work died", task=task.get_name(), exc_info=failure)
 
 
 @asynccontextmanager
@@ -144,8 +156,10 @@ _health = APIRouter(include_in_schema=False)
 
 
 @_health.get("/health/live")
-async def live(_: auth.Anyone) -> Response:
-    return Response(status_code=204)
+async def live(_: auth.Anyone, request: Request) -> JSONResponse:
+    """200 while the background work of this process is alive; 503 asks to be restarted."""
+    dead = [task.get_name() for task in request.app.state.tasks if task.done()]
+    return JSONResponse({"live": not dead, "dead": dead}, 503 if dead else 200)
 
 
 @_health.get("/health/ready")
@@ -163,7 +177,7 @@ async def metrics(_: auth.Anyone) -> Response:
 async def _holds(check: Check) -> bool:
     try:
         return await check()
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, sqlalchemy.exc.SQLAlchemyError, Problem):
+    except PASSING:
         return False
 
 
@@ -249,8 +263,9 @@ def _answer_problems(app: FastAPI) -> None:
         telemetry.log().error("unexpected", error=type(failure).__name__, exc_info=failure)
         return Broken().response()
 
-    for kind in (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, sqlalchemy.exc.SQLAlchemyError):
-        app.add_exception_handler(kind, _database_trouble)
+    for kind in PASSING:
+        if kind is not Problem:
+            app.add_exception_handler(kind, _database_trouble)
 
 
 async def _database_trouble(_request: Request, failure: Exception) -> Response:

@@ -28,8 +28,10 @@ from pgqueuer.domain.types import Channel
 from pgqueuer.errors import RetryRequested
 from pgqueuer.models import Job as Delivery
 from pgqueuer.ports.driver import Driver
+from sqlalchemy.exc import SQLAlchemyError
 
 from chassis import schema, telemetry
+from chassis.errors import Problem
 
 if TYPE_CHECKING:
     from chassis.db import Database
@@ -39,6 +41,9 @@ HEARTBEAT_TIMEOUT = timedelta(seconds=4)
 DEQUEUE_TIMEOUT = timedelta(seconds=2)
 _FIRST_RETRY = timedelta(seconds=1)
 _LONGEST_RETRY = timedelta(minutes=15)
+
+# Troubles that pass by themselves; anything else is a fault of ours and ends the task, which fails the process's health.
+PASSING = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError, Problem)
 
 _DELIVERED = """
 INSERT INTO job_delivery (job, deliveries) VALUES ($1, 1)
@@ -138,7 +143,13 @@ def create(op: Operations) -> None:
     )
     qualified = names.qualified
     tables = ", ".join(
-        [qualified.queue_table, qualified.queue_table_log, qualified.statistics_table, qualified.schedules_table, "job_delivery"]
+        [
+            qualified.queue_table,
+            qualified.queue_table_log,
+            qualified.statistics_table,
+            qualified.schedules_table,
+            "job_delivery",
+        ]
     )
     op.execute(f'GRANT SELECT, INSERT, UPDATE, DELETE ON {tables} TO "{service}_system"')
     op.execute(f'GRANT SELECT, INSERT ON {qualified.queue_table}, {qualified.queue_table_log} TO "{service}"')
@@ -154,7 +165,9 @@ def _runner(pool: asyncpg.Pool, name: str, handler: Handler, most: int) -> Calla
             try:
                 await handler(job)
             except Exception as failure:
-                telemetry.log().warning("job failed", job=name, id=str(job.id), error=type(failure).__name__, exc_info=True)
+                telemetry.log().warning(
+                    "job failed", job=name, id=str(job.id), error=type(failure).__name__, exc_info=True
+                )
                 if deliveries >= most:
                     raise
                 trace.get_current_span().set_status(trace.StatusCode.ERROR)
@@ -173,8 +186,8 @@ async def _tick_forever(name: str, tick: Callable[[], Awaitable[None]], seconds:
     while True:
         try:
             await tick()
-        except Exception as failure:
-            # A tick re-reads the truth each time: one that failed is simply done again.
+        except PASSING as failure:
+            # A tick re-reads the truth each time: one that failed on the way to a store or a peer is simply done again.
             telemetry.log().warning("tick failed", tick=name, error=type(failure).__name__, exc_info=True)
         await asyncio.sleep(seconds * random.uniform(0.9, 1.1))
 
