@@ -59,7 +59,14 @@ class TokenSource:
     def assertion(self) -> str:
         """A one-time proof that this client holds its key (RFC 7523; `aud` is the issuer as a string)."""
         now = int(time.time())
-        claims = {"iss": self.client, "sub": self.client, "aud": self.issuer, "jti": str(new_id()), "iat": now, "exp": now + 60}
+        claims = {
+            "iss": self.client,
+            "sub": self.client,
+            "aud": self.issuer,
+            "jti": str(new_id()),
+            "iat": now,
+            "exp": now + 60,
+        }
         return jwt.encode({"alg": "ES256", "kid": self.key.kid}, claims, self.key)
 
 

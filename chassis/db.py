@@ -96,7 +96,9 @@ class Database:
 
     def system_pool(self, size: int) -> asyncpg.Pool:
         """A raw pool of the system role (`async with`), for the worker; set up and torn down by its user."""
-        return asyncpg.create_pool(**_where(self.settings, self.service, f"{self.service}_system", "db_system"), min_size=1, max_size=size)
+        return asyncpg.create_pool(
+            **_where(self.settings, self.service, f"{self.service}_system", "db_system"), min_size=1, max_size=size
+        )
 
     async def connect_system(self) -> asyncpg.Connection:
         """A connection of the system role outside any pool, for LISTEN, the sequencer and the worker; the caller closes it."""

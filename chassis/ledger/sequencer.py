@@ -79,7 +79,11 @@ class Sequencer:
     """
 
     def __init__(
-        self, connect: Callable[[], Awaitable[asyncpg.Connection]], service: str, key: Ed25519PrivateKey, batch: int = BATCH
+        self,
+        connect: Callable[[], Awaitable[asyncpg.Connection]],
+        service: str,
+        key: Ed25519PrivateKey,
+        batch: int = BATCH,
     ) -> None:
         self.service, self.key, self.batch = service, key, batch
         self.grown = Bell()
@@ -98,7 +102,9 @@ class Sequencer:
                 async with self.session() as connection:
                     await self._follow_commits(connection)
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as lost:
-                structlog.get_logger().warning("sequencer lost its database", service=self.service, error=type(lost).__name__)
+                structlog.get_logger().warning(
+                    "sequencer lost its database", service=self.service, error=type(lost).__name__
+                )
                 self._unseen = _Unseen()
                 await asyncio.sleep(1)
 
@@ -108,7 +114,9 @@ class Sequencer:
         connection = await self._connect()
         try:
             # A cached plan would not know that `xid >= $1` finds hardly anything, and would read the whole table.
-            await connection.execute("SET idle_in_transaction_session_timeout = '2s'; SET plan_cache_mode = force_custom_plan")
+            await connection.execute(
+                "SET idle_in_transaction_session_timeout = '2s'; SET plan_cache_mode = force_custom_plan"
+            )
             await connection.add_listener(f"{self.service}_event", lambda *_: self.grown.ring())
             yield connection
         finally:
