@@ -24,7 +24,7 @@ import structlog
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
-from joserfc.jwk import ECKey
+from joserfc.jwk import ECKey, OKPKey
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
@@ -115,7 +115,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             state.database = Database(settings, state.service)
             stack.push_async_callback(state.database.close)
             state.ready_when["database"] = lambda: _database_ready(state.database, state.package)
-            sequencer = Sequencer(state.database, state.service, settings.secret("ledger.jwk"))
+            signer = OKPKey.import_key(settings.secret("ledger.jwk")).private_key
+            state.sequencer = sequencer = Sequencer(state.database.connect_system, state.service, signer)
+            state.database.on_commit = sequencer.wake
             tasks.append(_background("sequencer", sequencer.run()))
         if state.running:
             await stack.enter_async_context(state.running(app))

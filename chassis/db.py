@@ -69,6 +69,7 @@ class Database:
     def __init__(self, settings: Settings, service: str, pool_size: int = 10) -> None:
         self.service = service
         self.settings = settings
+        self.on_commit: Callable[[], None] = lambda: None
         self.engine = _engine(settings, service, service, "db", pool_size)
         self.system_engine = _engine(settings, service, f"{service}_system", "db_system", 5)
 
@@ -83,6 +84,7 @@ class Database:
                     await session.execute(_SET_TENANT, {"tenant": str(tenant)})
                     tx = Transaction(self.service, tenant, session, await _raw(await session.connection()))
                     yield tx
+            self.on_commit()
             for act in tx.committed:
                 await act()
 
