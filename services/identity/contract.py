@@ -1,0 +1,122 @@
+"""What others may rely on: accounts, the events of a session, the OAuth refusals, and the file of an installation's clients.
+
+The token endpoint itself speaks OAuth 2.0 (RFC 6749, 7523, 7636, 8693, 9068, 9207), so its client is chassis.client.TokenSource.
+"""
+
+from typing import Annotated, Any, Literal, Self
+from uuid import UUID
+
+from pydantic import Field, model_validator
+from starlette.responses import JSONResponse
+
+from chassis.contract import Contract
+from chassis.errors import Conflict, Problem
+
+# {sid}: tokens of this session are no longer to be honoured, wherever they were remembered.
+SESSION_REVOKED = "session.revoked"
+# {account, kind}: somebody can log in from now on.
+ACCOUNT_CREATED = "account.created"
+
+Kind = Literal["customer", "staff"]
+Role = Literal[
+    "helpdesk",
+    "privacy_contact",
+    "privacy_officer",
+    "intake",
+    "approver",
+    "collector",
+    "releaser",
+    "auditor",
+    "operations",
+]
+
+
+class CreateAccount(Contract):
+    """POST /v1/accounts (scope accounts.write). The tenant is the token's; `principal` is who a customer is to all services."""
+
+    username: Annotated[str, Field(min_length=1, max_length=200)]
+    password: Annotated[str, Field(min_length=12, max_length=200, repr=False)]
+    kind: Kind
+    principal: UUID | None = None
+    roles: Annotated[list[Role], Field(max_length=9)] = []
+
+    @model_validator(mode="after")
+    def a_customer_is_a_principal_and_staff_have_roles(self) -> Self:
+        if self.kind == "customer" and (self.principal is None or self.roles):
+            raise ValueError("a customer's account names its principal and no roles")
+        if self.kind == "staff" and (self.principal is not None or not self.roles):
+            raise ValueError("a staff account names its roles and no principal")
+        return self
+
+
+class Account(Contract):
+    """`subject` is the `sub` of every token of this account: the principal of a customer, the account itself of staff."""
+
+    id: UUID
+    subject: UUID
+    kind: Kind
+    roles: list[Role]
+
+
+class InstalledClient(Contract):
+    """One entry of SECRETS_DIR/clients.json: {"<client id>": {…}}. What a client may do is in clients.yaml, not here.
+
+    jwk: its public key (clients with private_key_jwt) · redirect_uris: compared character by character (clients people log in by) ·
+    tenant: the one it speaks for, unless clients.yaml lets it name any.
+    """
+
+    jwk: dict[str, Any] | None = None
+    redirect_uris: list[str] = []
+    tenant: UUID | None = None
+
+
+class NameTaken(Conflict):
+    code, title = "identity.name_taken", "That user name is in use"
+
+
+class OAuthRefusal(Problem):
+    """A refusal in OAuth's own shape (RFC 6749 §5.2): {"error", "error_description"}."""
+
+    code, status, title = "identity.refused", 400, "Refused"
+    error = "invalid_request"
+
+    def body(self) -> dict[str, Any]:
+        return {"error": self.error, "error_description": self.detail or self.title}
+
+    def response(self) -> JSONResponse:
+        return JSONResponse(self.body(), self.status, {"Cache-Control": "no-store", **self.headers})
+
+
+class InvalidRequest(OAuthRefusal):
+    code, title = "identity.invalid_request", "The request is malformed"
+    error = "invalid_request"
+
+
+class InvalidClient(OAuthRefusal):
+    code, status, title = "identity.invalid_client", 401, "The client did not prove who it is"
+    error = "invalid_client"
+
+
+class InvalidGrant(OAuthRefusal):
+    code, title = "identity.invalid_grant", "The grant is not valid, or no longer"
+    error = "invalid_grant"
+
+
+class InvalidScope(OAuthRefusal):
+    code, title = "identity.invalid_scope", "This client may not have that scope"
+    error = "invalid_scope"
+
+
+class InvalidTarget(OAuthRefusal):
+    code, title = "identity.invalid_target", "This client gets no token for that audience or tenant"
+    error = "invalid_target"
+
+
+class UnauthorizedClient(OAuthRefusal):
+    code, title = "identity.unauthorized_client", "This client may not use that grant"
+    error = "unauthorized_client"
+
+
+class UnsupportedGrantType(OAuthRefusal):
+    code, title = "identity.unsupported_grant_type", "That grant type is not served"
+    error = "unsupported_grant_type"
