@@ -65,8 +65,12 @@ def service_of(op: Operations) -> str:
 def migrations(package: str) -> Config:
     """Alembic's configuration for one service: our shared env.py, the service's own versions."""
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.set_main_option("version_locations", str(_folder(package) / "migrations" / "versions"))
+    folders = {
+        "script_location": Path(__file__).parent / "migrations",
+        "version_locations": _folder(package) / "migrations" / "versions",
+    }
+    for option, folder in folders.items():
+        config.set_main_option(option, str(folder).replace("%", "%%"))  # a bare % would be interpolated
     config.set_main_option("path_separator", "newline")
     return config
 

@@ -1,0 +1,52 @@
+"""One process in the foreground: what a container runs, and what the supervisor's children run after the fork."""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import uvicorn
+from pydantic import ValidationError
+
+from ops.catalogue import Process
+from ops.home import CannotRun
+
+GRACE = 3  # seconds that requests under way may take to end; long polls are cut short then
+
+
+def serve(process: Process, host: str, port: int) -> None:
+    uvicorn.Server(settings(factory(process)(), host, port)).run()
+
+
+def settings(app: Any, host: str, port: int) -> uvicorn.Config:
+    """How every process is served; a benchmark that wants the same conditions takes them from here."""
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,  # chassis.telemetry decides how logs look
+        access_log=False,
+        proxy_headers=False,  # nobody's X-Forwarded-* is believed
+        server_header=False,
+        backlog=512,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=GRACE,
+    )
+
+
+def factory(process: Process) -> Callable[[], Any]:
+    """The process's `create_app`; settings that do not validate are told in one sentence."""
+    module, name = process.app.split(":")
+    create_app = getattr(import_module(module), name)
+
+    def checked() -> Any:
+        try:
+            return create_app()
+        except ValidationError as failure:
+            faults = "; ".join(f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in failure.errors())
+            raise CannotRun(f"{process.name} cannot start with these settings: {faults}.") from failure
+
+    return checked
