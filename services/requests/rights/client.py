@@ -1,0 +1,81 @@
+"""How others call rights: one method per endpoint."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from uuid import UUID
+
+from chassis.client import ServiceClient
+from services.requests.rights.contract import (
+    Answer,
+    Certificate,
+    Confirm,
+    OpenRequest,
+    PostTicket,
+    Preview,
+    ProveIdentity,
+    Request,
+    Requests,
+    SetPassphrase,
+    TicketTaken,
+)
+
+
+class RightsClient(ServiceClient):
+    """`tenant` is asked of identity when this process speaks for itself; a key makes a write safe to send twice."""
+
+    audience = "rights"
+
+    async def open(self, wish: OpenRequest, *, key: str, tenant: UUID | None = None) -> Request:
+        return await self.ask(Request, "POST", "/v1/requests", body=wish, idempotency_key=key, tenant=tenant)
+
+    async def post_ticket(self, ticket: PostTicket, *, key: str, tenant: UUID | None = None) -> TicketTaken:
+        return await self.ask(TicketTaken, "POST", "/v1/tickets", body=ticket, idempotency_key=key, tenant=tenant)
+
+    async def request(self, request: UUID, *, tenant: UUID | None = None) -> Request:
+        return await self.ask(Request, "GET", f"/v1/requests/{request}", tenant=tenant)
+
+    async def requests(
+        self, *, principal: UUID | None = None, after: str | None = None, limit: int = 50, tenant: UUID | None = None
+    ) -> Requests:
+        query = {"limit": limit} | ({"after": after} if after else {}) | ({"principal": principal} if principal else {})
+        return await self.ask(Requests, "GET", "/v1/requests", query=query, tenant=tenant)
+
+    async def prove_identity(
+        self, request: UUID, proof: ProveIdentity, *, key: str, tenant: UUID | None = None
+    ) -> Request:
+        return await self._do(request, "identity", key, tenant, proof)
+
+    async def set_passphrase(self, request: UUID, wish: SetPassphrase, *, key: str, tenant: UUID | None = None) -> Request:
+        return await self._do(request, "passphrase", key, tenant, wish)
+
+    async def preview(self, request: UUID, *, tenant: UUID | None = None) -> Preview:
+        return await self.ask(Preview, "GET", f"/v1/requests/{request}/preview", tenant=tenant)
+
+    async def confirm(self, request: UUID, wish: Confirm, *, key: str, tenant: UUID | None = None) -> Request:
+        return await self._do(request, "confirm", key, tenant, wish)
+
+    async def withdraw(self, request: UUID, *, key: str, tenant: UUID | None = None) -> Request:
+        return await self._do(request, "withdraw", key, tenant, None)
+
+    async def answer(self, request: UUID, *, tenant: UUID | None = None) -> Answer:
+        return await self.ask(Answer, "GET", f"/v1/requests/{request}/answer", tenant=tenant)
+
+    async def certificate(self, request: UUID, *, tenant: UUID | None = None) -> Certificate:
+        return await self.ask(Certificate, "GET", f"/v1/requests/{request}/certificate", tenant=tenant)
+
+    def package(
+        self, request: UUID, *, tenant: UUID | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """The locked file's bytes; each call counts as a download."""
+        return self.stream("GET", f"/v1/requests/{request}/package", tenant=tenant)
+
+    async def _do(
+        self,
+        request: UUID,
+        verb: str,
+        key: str,
+        tenant: UUID | None,
+        body: ProveIdentity | SetPassphrase | Confirm | None,
+    ) -> Request:
+        path = f"/v1/requests/{request}/{verb}"
+        return await self.ask(Request, "POST", path, body=body, idempotency_key=key, tenant=tenant)

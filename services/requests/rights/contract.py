@@ -1,0 +1,381 @@
+"""What others may rely on from rights: what a person may ask of the operator, where it stands, and how it was answered.
+
+The way of a request: received → identified → (a deletion: previewed → cooling_off) → executing → checking → answered → closed.
+Every move is an event whose data are ids only.
+"""
+
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from chassis.contract import Contract
+from chassis.errors import Problem
+from services.anonymizer.contract import Action, Identifier, Scope, StepState, Verb
+from services.registry.contract import Text
+
+__all__ = ["Action", "Identifier", "Scope", "StepState", "Text", "Verb"]
+
+Language = Literal["sv", "en"]
+Note = Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
+Passphrase = Annotated[str, StringConstraints(min_length=10, max_length=200)]
+
+
+class Reply(BaseModel):
+    """What we answer: fields may be added inside v1, so readers ignore what they do not know."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Kind(StrEnum):
+    """The rights that are carried out here; the names are the policy book's."""
+
+    access = "access"
+    deletion = "deletion"
+
+
+class Channel(StrEnum):
+    """Where it came in. The clock runs from receipt in any of them, not from typing in."""
+
+    portal = "portal"
+    helpdesk = "helpdesk"
+    letter = "letter"
+    email = "email"
+    telephone = "telephone"
+
+
+class State(StrEnum):
+    """`received`: nobody has proven yet who asks · `clarification`: the identifiers belong to different people ·
+    `previewed`: waits for the person's confirmation · `cooling_off`: may still be withdrawn · `awaiting_passphrase`: all is
+    collected, and there is nothing yet to lock the package with · `closed`: our own copies are gone."""
+
+    received = "received"
+    clarification = "clarification"
+    identified = "identified"
+    previewed = "previewed"
+    cooling_off = "cooling_off"
+    executing = "executing"
+    checking = "checking"
+    awaiting_passphrase = "awaiting_passphrase"
+    packing = "packing"
+    answered = "answered"
+    closed = "closed"
+    withdrawn = "withdrawn"
+
+
+# --- what is asked -----------------------------------------------------------------------------------------------------------
+
+class Evidence(Contract):
+    """How somebody at the helpdesk made sure who asks. The note is sealed, and ends with the request."""
+
+    method: Literal["call_back", "id_document", "registered_letter", "known_contact"]
+    note: Note | None = Field(default=None, repr=False)
+
+
+class OpenRequest(Contract):
+    """`POST /v1/requests`.
+
+    A person asks for herself: her login proves who she is, the channel is the portal, and receipt is now. The helpdesk asks for
+    somebody: it names a principal or identifiers, when and how the request came in, and the evidence of who asked.
+    """
+
+    kind: Kind
+    language: Language = "sv"
+    scope: Scope | None = None
+    passphrase: Passphrase | None = Field(default=None, repr=False)
+    text: Note | None = Field(default=None, repr=False)
+    channel: Channel = Channel.portal
+    received_at: datetime | None = None
+    principal: UUID | None = None
+    identifiers: list[Identifier] = Field(default=[], max_length=50, repr=False)
+    evidence: Evidence | None = None
+
+    @model_validator(mode="after")
+    def _fitting(self) -> Self:
+        if self.passphrase is not None and self.kind is not Kind.access:
+            raise ValueError("a passphrase locks the package of an access request; this kind has none")
+        if self.scope is not None and self.kind is not Kind.deletion:
+            raise ValueError("only a deletion is limited to one recording")
+        if self.principal is not None and self.identifiers:
+            raise ValueError("name a principal or identifiers, not both")
+        if self.received_at is not None and self.received_at.tzinfo is None:
+            raise ValueError("received_at needs an offset")
+        return self
+
+
+class PostTicket(Contract):
+    """`POST /v1/tickets`: what the helpdesk's own system sends when somebody asks there. The same ticket twice is one request."""
+
+    ticket: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+    kind: Kind
+    language: Language = "sv"
+    received_at: datetime | None = None
+    identifiers: list[Identifier] = Field(min_length=1, max_length=50, repr=False)
+    text: Note | None = Field(default=None, repr=False)
+    evidence: Evidence | None = None
+
+    @model_validator(mode="after")
+    def _exact(self) -> Self:
+        if self.received_at is not None and self.received_at.tzinfo is None:
+            raise ValueError("received_at needs an offset")
+        return self
+
+
+class ProveIdentity(Contract):
+    """`POST /v1/requests/{id}/identity`: the helpdesk says who asks, and how it knows."""
+
+    identifiers: list[Identifier] = Field(min_length=1, max_length=50, repr=False)
+    evidence: Evidence
+
+
+class SetPassphrase(Contract):
+    """`POST /v1/requests/{id}/passphrase`: what the package will open with. Sealed, and destroyed once the package is built."""
+
+    passphrase: Passphrase = Field(repr=False)
+
+
+class Confirm(Contract):
+    """`POST /v1/requests/{id}/confirm`: the person has seen what will be lost. `preview` is the preview's own digest, so that
+    nobody confirms another preview than the one she read."""
+
+    preview: str
+
+
+# --- where it stands ----------------------------------------------------------------------------------------------------------
+
+class Step(Reply):
+    """One thing done in one store. `problem`: why the last try failed, as the code of its Problem; it is tried again at `next_at`.
+
+    `deferred`: a rule still keeps something; erased by itself on `due_on` or when the rule's reason ends.
+    """
+
+    step: UUID
+    store: str
+    label: Text
+    verb: Literal["collect", "preview", "erase", "verify"]
+    state: Literal["pending", "running", "done", "failed", "deferred"]
+    round: int
+    tries: int
+    problem: str | None = None
+    next_at: datetime | None = None
+    due_on: date | None = None
+
+
+class Package(Reply):
+    """The locked file of an access request. `sha256` is the file's, in hexadecimal."""
+
+    bytes: int
+    sha256: str
+    expires_at: datetime
+    deleted_at: datetime
+    downloads_left: int
+
+
+class Request(Reply):
+    """`due_on`: the last day for the answer, counted by Regulation 1182/71. `confirmed_until`: until when it may be withdrawn."""
+
+    request: UUID
+    kind: Kind
+    channel: Channel
+    language: Language
+    state: State
+    received_at: datetime
+    recorded_at: datetime
+    due_on: date
+    principal: UUID | None
+    ticket: str | None = None
+    scope: Scope | None = None
+    executes_at: datetime | None = None
+    answered_at: datetime | None = None
+    closed_at: datetime | None = None
+    package: Package | None = None
+    steps: list[Step] = []
+
+
+class Requests(Reply):
+    items: list[Request]
+    next: str | None = None
+
+
+class PreviewLine(Reply):
+    """What would happen to one kind of data in one store, as it is known there now."""
+
+    store: str
+    label: Text
+    table: str
+    category: str
+    action: Action
+    rule: str
+    reason: Text
+    legal_ref: str
+    until: date | None = None
+    count: int
+
+
+class Preview(Reply):
+    """`erased` and `kept` are numbers of records; `warning` is what the person must have read. `digest` names this preview."""
+
+    request: UUID
+    erased: int
+    kept: int
+    lines: list[PreviewLine]
+    warning: Text
+    digest: str
+
+
+class AnswerLine(Reply):
+    """What was done with one kind of data, and what is kept by which rule until when. It carries no counts."""
+
+    store: str
+    label: Text
+    category: str
+    action: Action
+    rule: str
+    reason: Text
+    legal_ref: str
+    until: date | None = None
+
+
+class Found(Reply):
+    """How many records of each table an access request found in one store."""
+
+    store: str
+    label: Text
+    counts: dict[str, int]
+
+
+class Answer(Reply):
+    """`GET /v1/requests/{id}/answer`. `clauses` are the same in every answer of a kind: they say nothing about this person."""
+
+    request: UUID
+    kind: Kind
+    language: Language
+    received_at: datetime
+    due_on: date
+    answered_at: datetime
+    outcomes: list[AnswerLine] = []
+    found: list[Found] = []
+    clauses: list[Text]
+    complaint: Text
+
+
+class Certificate(Reply):
+    """`GET /v1/requests/{id}/certificate`, checked offline by `certificate.verify`.
+
+    `jws` (compact, Ed25519) signs the answer in canonical JSON; `event` is the canonical body, in base64, of the ledger's
+    `request.answered`, whose data hold the SHA-256 of `jws`; `proof` is its inclusion in the signed checkpoint.
+    """
+
+    jws: str
+    event: str
+    proof: dict[str, Any]
+
+
+class TicketTaken(Reply):
+    ticket: str
+    request: UUID
+
+
+# --- events (CloudEvents types; `subject` is the principal once known) -------------------------------------------------------------
+
+class RequestMoved(Reply):
+    """Every `request.*` event but `step_done`, `answered`: which request, of which kind, where it stands now."""
+
+    request: UUID
+    kind: Kind
+    state: State
+    due_on: date
+    ticket: str | None = None
+
+
+class RequestStepDone(Reply):
+    """`request.step_done`: one store is finished with one verb."""
+
+    request: UUID
+    step: UUID
+    store: str
+    verb: str
+
+
+class RequestAnswered(RequestMoved):
+    """`request.answered`: `certificate_sha256` ties the signed certificate to the ledger."""
+
+    certificate_sha256: str
+
+
+EVENTS: dict[str, type[Reply]] = {
+    "request.received": RequestMoved,
+    "request.identified": RequestMoved,
+    "request.clarification_needed": RequestMoved,
+    "request.previewed": RequestMoved,
+    "request.confirmed": RequestMoved,
+    "request.withdrawn": RequestMoved,
+    "request.executing": RequestMoved,
+    "request.step_done": RequestStepDone,
+    "request.answered": RequestAnswered,
+    "request.closed": RequestMoved,
+    "request.deferred_erased": RequestStepDone,
+}
+
+
+# --- problems ----------------------------------------------------------------------------------------------------------------
+
+class RequestUnknown(Problem):
+    """Also what another person's or another tenant's request looks like."""
+
+    code = "rights.request_unknown"
+    status = 404
+    title = "No such request"
+
+
+class ReceivedInFuture(Problem):
+    code = "rights.received_in_future"
+    status = 409
+    title = "A request cannot have been received later than now"
+
+
+class PersonNotNamed(Problem):
+    code = "rights.person_not_named"
+    status = 409
+    title = "Say whose request it is, and how you know"
+
+
+class NotNow(Problem):
+    """`state` in the body says where the request stands."""
+
+    code = "rights.not_now"
+    status = 409
+    title = "This cannot be done where the request stands now"
+
+
+class PreviewOutdated(Problem):
+    code = "rights.preview_outdated"
+    status = 409
+    title = "The preview is another one by now; read it again"
+
+
+class NotAnswered(Problem):
+    code = "rights.not_answered"
+    status = 409
+    title = "The request is not answered yet"
+
+
+class PackageGone(Problem):
+    code = "rights.package_gone"
+    status = 410
+    title = "The package is no longer kept; ask again"
+
+
+class DownloadsUsed(Problem):
+    code = "rights.downloads_used"
+    status = 410
+    title = "The package was downloaded as often as it may be"
+
+
+class ProofPending(Problem):
+    code = "rights.proof_pending"
+    status = 503
+    title = "The ledger has not reached this answer yet; try again"
+    headers = {"Retry-After": "1"}
