@@ -63,3 +63,5 @@ def create(op: Operations, service: str) -> None:
     for table in ("event", "ledger_entry", "ledger_node", "ledger_checkpoint"):
         op.execute(f"REVOKE UPDATE, DELETE, TRUNCATE ON {table} FROM CURRENT_USER")
     shared_table(op, "feed_cursor", "SELECT, INSERT, UPDATE")
+    # A cursor belongs to no tenant, and neither does reading how far one is.
+    op.execute(f'GRANT SELECT, INSERT, UPDATE ON feed_cursor TO "{service}_system"')

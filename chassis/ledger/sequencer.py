@@ -7,15 +7,15 @@ running then, or began later. So a pass costs what is new, however long the ledg
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import asyncpg
-import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from chassis import telemetry
 from chassis.ledger import checkpoint
 from chassis.ledger.checkpoint import Checkpoint
 from chassis.ledger.merkle import Frontier
@@ -86,8 +86,8 @@ class Sequencer:
         batch: int = BATCH,
     ) -> None:
         self.service, self.key, self.batch = service, key, batch
-        self.grown = Bell()
         self._connect = connect
+        self.grown = Bell()
         self._frontier = Frontier()
         self._unseen = _Unseen()
         self._hint = asyncio.Event()
@@ -102,14 +102,12 @@ class Sequencer:
                 async with self.session() as connection:
                     await self._follow_commits(connection)
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as lost:
-                structlog.get_logger().warning(
-                    "sequencer lost its database", service=self.service, error=type(lost).__name__
-                )
+                telemetry.log().warning("sequencer lost its database", service=self.service, error=type(lost).__name__)
                 self._unseen = _Unseen()
                 await asyncio.sleep(1)
 
     @asynccontextmanager
-    async def session(self):
+    async def session(self) -> AsyncIterator[asyncpg.Connection]:
         """The sequencer's own connection: a frozen process loses it, and with it the lock, after two seconds."""
         connection = await self._connect()
         try:
@@ -120,6 +118,7 @@ class Sequencer:
             await connection.add_listener(f"{self.service}_event", lambda *_: self.grown.ring())
             yield connection
         finally:
+            # Not close(): that waits for the server, and the end of a process is no time to wait.
             connection.terminate()
 
     async def sequence(self, connection: asyncpg.Connection) -> int | None:

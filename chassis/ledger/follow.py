@@ -1,0 +1,82 @@
+"""Learning another service's facts: its feed is followed with a stored cursor, and each effect commits together with the cursor.
+
+So an event may be heard many times and takes effect once: whoever moves the cursor past its position handles it, and a second
+replica, or the same process after a crash, finds the cursor moved. A handler that fails is tried again from the same event.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from chassis import telemetry
+from chassis.client import ServiceClient
+from chassis.db import Database, Transaction
+from chassis.durable import PASSING
+from chassis.ledger.events import Event
+
+WAIT = 20
+_PAGE = 200
+
+_AT = "SELECT position FROM feed_cursor WHERE name = $1"
+_BEGIN = "INSERT INTO feed_cursor (name, position) VALUES ($1, 0) ON CONFLICT (name) DO NOTHING"
+_MOVE = "UPDATE feed_cursor SET position = $2 WHERE name = $1 AND position < $2"
+
+
+class Follower:
+    """`await Follower(client, database, "consent", handle, types=("consent.withdrawn",)).run()`, until cancelled.
+
+    client: of the service that is followed · name: the cursor's, one for each feed and use · handle(tx, event): the effect, in a
+    transaction of the event's tenant; `event.seq` is its position · types: None means all, also those it will learn to ignore.
+    """
+
+    def __init__(
+        self,
+        client: ServiceClient,
+        database: Database,
+        name: str,
+        handle: Callable[[Transaction, Event], Awaitable[None]],
+        types: Sequence[str] | None = None,
+    ) -> None:
+        self.client, self.database, self.name = client, database, name
+        self.handle, self.types = handle, types
+
+    async def run(self) -> None:
+        failures = 0
+        while True:
+            try:
+                await self.follow(wait=WAIT)
+                failures = 0
+            except PASSING as trouble:
+                failures += 1
+                telemetry.log().warning("feed interrupted", feed=self.name, error=type(trouble).__name__)
+                await asyncio.sleep(random.uniform(0.5, 1) * min(2**failures, 30))
+
+    async def follow(self, wait: float = 0) -> int:
+        """Takes one page of the feed: handles its events, moves the cursor, says how many events took effect here."""
+        position = await self._begin()
+        query: dict[str, Any] = {"after": position, "wait": wait, "limit": _PAGE}
+        if self.types is not None:
+            query["types"] = ",".join(self.types)
+        page = await self.client.call("GET", "/events", query=query, timeout=wait + 10)
+        took = [await self._take(Event.read(item, item["position"])) for item in page["items"]]
+        await self._skip_to(int(page["next"]))
+        return sum(took)
+
+    async def _take(self, event: Event) -> bool:
+        async with self.database.transaction(event.tenant) as tx:
+            # The row lock of this update is what a second replica waits for, and then finds the event taken.
+            if await tx.connection.execute(_MOVE, self.name, event.seq) == "UPDATE 0":
+                return False
+            await self.handle(tx, event)
+        return True
+
+    async def _begin(self) -> int:
+        async with self.database.system() as connection:
+            await connection.execute(_BEGIN, self.name)
+            return await connection.fetchval(_AT, self.name)
+
+    async def _skip_to(self, position: int) -> None:
+        """Over the events of other types behind the last one taken."""
+        async with self.database.system() as connection:
+            await connection.execute(_MOVE, self.name, position)

@@ -1,0 +1,101 @@
+"""Reads of the ledger, all on a connection of the system role; `tenant` limits what is shown, None shows every tenant's."""
+
+from base64 import b64encode
+from collections.abc import Sequence
+from uuid import UUID
+
+import asyncpg
+
+from chassis.ledger import checkpoint, merkle
+from chassis.ledger.contract import Consistency, Entry, Inclusion, NotInLedger
+from chassis.ledger.tree import range_roots
+
+# How far one call looks for events of rare types, so that no call reads a whole ledger.
+SCANNED_AT_ONCE = 20_000
+
+_HEAD = 'SELECT coalesce(max(position), 0) FROM "{service}".ledger_entry'
+_EVENTS = """
+SELECT l.position, e.body FROM "{service}".ledger_entry l JOIN "{service}".event e ON e.id = l.event_id
+WHERE l.position > $1 AND l.position <= $2
+  AND ($3::text[] IS NULL OR e.type = ANY ($3)) AND ($4::uuid IS NULL OR e.tenant = $4)
+ORDER BY l.position LIMIT $5"""
+_ENTRIES = """
+SELECT l.position, l.event_id, l.leaf, CASE WHEN $2::uuid IS NULL OR e.tenant = $2 THEN e.body END AS body
+FROM "{service}".ledger_entry l JOIN "{service}".event e ON e.id = l.event_id
+WHERE l.position > $1 ORDER BY l.position LIMIT $3"""
+_ENTRY = """
+SELECT l.position, l.leaf, e.body FROM "{service}".ledger_entry l JOIN "{service}".event e ON e.id = l.event_id
+WHERE l.event_id = $1 AND ($2::uuid IS NULL OR e.tenant = $2)"""
+_NOTE = 'SELECT note FROM "{service}".ledger_checkpoint ORDER BY size DESC LIMIT 1'
+
+
+async def head(connection: asyncpg.Connection, service: str) -> int:
+    """The position of the newest entry; 0 in an empty ledger."""
+    return await connection.fetchval(_HEAD.format(service=service))
+
+
+async def feed(
+    connection: asyncpg.Connection,
+    service: str,
+    *,
+    after: int,
+    limit: int,
+    types: Sequence[str] | None = None,
+    tenant: UUID | None = None,
+) -> tuple[list[tuple[int, bytes]], int]:
+    """(position, canonical body) of the events after a position, and the position to go on from."""
+    until = min(await head(connection, service), after + SCANNED_AT_ONCE)
+    if until <= after:
+        return [], after
+    rows = await connection.fetch(_EVENTS.format(service=service), after, until, types, tenant, limit)
+    return [tuple(row) for row in rows], rows[-1]["position"] if len(rows) == limit else until
+
+
+async def entries(
+    connection: asyncpg.Connection, service: str, *, after: int, limit: int, tenant: UUID | None = None
+) -> list[Entry]:
+    rows = await connection.fetch(_ENTRIES.format(service=service), after, tenant, limit)
+    return [
+        Entry(position=position, event_id=UUID(int=id.int), leaf=_text(leaf), body=body and body.decode())
+        for position, id, leaf, body in rows
+    ]
+
+
+async def latest_checkpoint(connection: asyncpg.Connection, service: str) -> str:
+    """The newest signed head. Raises NotInLedger before the sequencer's first pass."""
+    note = await connection.fetchval(_NOTE.format(service=service))
+    if note is None:
+        raise NotInLedger("Nothing has been signed yet.")
+    return note
+
+
+async def inclusion(
+    connection: asyncpg.Connection, service: str, event_id: UUID, tenant: UUID | None = None
+) -> Inclusion:
+    """The proof against the newest signed head. Raises NotInLedger for an event unknown, not sequenced yet, or not `tenant`'s."""
+    row = await connection.fetchrow(_ENTRY.format(service=service), event_id, tenant)
+    if row is None:
+        raise NotInLedger
+    note = await latest_checkpoint(connection, service)
+    ranges = merkle.inclusion_ranges(row["position"] - 1, checkpoint.parse(note).size)
+    path = await range_roots(connection, service, ranges)
+    return Inclusion(
+        position=row["position"],
+        event_id=event_id,
+        leaf=_text(row["leaf"]),
+        path=[_text(hash) for hash in path],
+        checkpoint=note,
+        body=row["body"].decode(),
+    )
+
+
+async def consistency(connection: asyncpg.Connection, service: str, old: int, new: int) -> Consistency:
+    """Raises NotInLedger unless 0 < old ≤ new ≤ the ledger's size."""
+    if not 0 < old <= new <= await head(connection, service):
+        raise NotInLedger("The ledger never had these two sizes, the first before the second.")
+    path = await range_roots(connection, service, merkle.consistency_ranges(old, new))
+    return Consistency(old=old, new=new, path=[_text(hash) for hash in path])
+
+
+def _text(hash: bytes) -> str:
+    return b64encode(hash).decode()

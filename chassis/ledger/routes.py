@@ -1,0 +1,135 @@
+"""The ledger over HTTP: the feed others follow, and everything a verifier needs.
+
+A token that speaks for one tenant sees that tenant's events only (of others' entries the leaf, so that the tree can still be
+checked); a token without a tenant, which only the house's own services and auditors get, sees all.
+"""
+
+import asyncio
+import time
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import PlainTextResponse
+from joserfc.jwk import JWKRegistry
+from starlette.responses import Response
+
+from chassis import auth
+from chassis.db import Database
+from chassis.ledger import queries
+from chassis.ledger.contract import Consistency, Entries, Feed, Inclusion
+from chassis.ledger.sequencer import Sequencer
+
+EventsReader = Annotated[auth.Caller, auth.Requires("events.read")]
+LedgerReader = Annotated[auth.Caller, auth.Requires("ledger.read")]
+# Positions are bigint; a larger number would be our error instead of the caller's.
+After = Annotated[int, Query(ge=0, lt=2**62, description="the cursor `next` of the page before; 0 is the beginning")]
+Size = Annotated[int, Query(ge=1, lt=2**62)]
+Limit = Annotated[int, Query(ge=1, le=500)]
+
+LONGEST_WAIT = 30
+_LOOK_AGAIN = 1.0
+
+
+def ledger_routes() -> APIRouter:
+    """The routes of every service with a schema; they find database, sequencer and settings on `app.state`."""
+    router = APIRouter(tags=["ledger"])
+    router.get("/events", response_model=Feed)(read_events)
+    router.get("/ledger/checkpoint", response_class=PlainTextResponse)(read_checkpoint)
+    router.get("/ledger/entries", response_model=Entries)(read_entries)
+    router.get("/ledger/inclusion/{event_id}", response_model=Inclusion)(prove_inclusion)
+    router.get("/ledger/consistency", response_model=Consistency)(prove_consistency)
+    router.get("/keys")(public_keys)
+    return router
+
+
+async def read_events(
+    request: Request,
+    caller: EventsReader,
+    after: After = 0,
+    wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT, description="seconds to wait for a first event")] = 0,
+    limit: Limit = 100,
+    types: Annotated[str | None, Query(description="comma-separated event types; all when absent")] = None,
+) -> Response:
+    database, sequencer, until = _database(request), _sequencer(request), time.monotonic() + wait
+    wanted = types.split(",") if types else None
+    while True:
+        turn = sequencer.grown.turn()
+        async with database.system() as connection:
+            found, next_ = await queries.feed(
+                connection, database.service, after=after, limit=limit, types=wanted, tenant=caller.tenant
+            )
+        left = until - time.monotonic()
+        if found or left <= 0 or await request.is_disconnected():
+            return _feed(found, next_)
+        if next_ == after:
+            await _wait(turn, min(left, _LOOK_AGAIN))
+        after = next_
+
+
+async def read_checkpoint(request: Request, _: LedgerReader) -> PlainTextResponse:
+    """The newest head: a C2SP tlog-checkpoint, signed with the service's ledger key."""
+    async with _database(request).system() as connection:
+        return PlainTextResponse(await queries.latest_checkpoint(connection, _database(request).service))
+
+
+async def read_entries(request: Request, caller: LedgerReader, after: After = 0, limit: Limit = 100) -> Entries:
+    async with _database(request).system() as connection:
+        found = await queries.entries(
+            connection, _database(request).service, after=after, limit=limit, tenant=caller.tenant
+        )
+    return Entries(items=found, next=str(found[-1].position) if len(found) == limit else None)
+
+
+async def prove_inclusion(request: Request, caller: LedgerReader, event_id: UUID) -> Inclusion:
+    async with _database(request).system() as connection:
+        return await queries.inclusion(connection, _database(request).service, event_id, caller.tenant)
+
+
+async def prove_consistency(
+    request: Request,
+    _: LedgerReader,
+    old: Annotated[Size, Query(alias="from")],
+    new: Annotated[Size, Query(alias="to")],
+) -> Consistency:
+    async with _database(request).system() as connection:
+        return await queries.consistency(connection, _database(request).service, old, new)
+
+
+async def public_keys(request: Request, _: auth.Anyone) -> dict[str, list[dict[str, Any]]]:
+    """A JWKS of what this service signs with, retired keys included: old signatures must stay checkable."""
+    return {"keys": _public_keys(request.app.state.settings.secrets_dir)}
+
+
+@cache
+def _public_keys(secrets: Path) -> list[dict[str, Any]]:
+    used = [secrets / name for name in ("ledger.jwk", "signing.jwk") if (secrets / name).exists()]
+    return [
+        JWKRegistry.import_key(orjson.loads(path.read_bytes())).as_dict(private=False)
+        for path in [*used, *sorted(secrets.glob("retired/*.jwk"))]
+    ]
+
+
+def _feed(found: list[tuple[int, bytes]], next_: int) -> Response:
+    """The bodies are canonical JSON already: they are copied, not read and written again."""
+    items = b",".join(b'{"position":%d,' % position + body[1:] for position, body in found)
+    return Response(b'{"items":[' + items + b'],"next":"%d"}' % next_, media_type="application/json")
+
+
+async def _wait(turn: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await turn.wait()
+    except TimeoutError:
+        return
+
+
+def _database(request: Request) -> Database:
+    return request.app.state.database
+
+
+def _sequencer(request: Request) -> Sequencer:
+    return request.app.state.sequencer
