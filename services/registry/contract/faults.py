@@ -132,9 +132,11 @@ def _retention(book: PolicyBook) -> Iterator[Fault]:
                 yield Fault(code="no_retention", where=f"categories/{category.key}/{element.key}",
                             what="Nothing says how long it is kept.")
     for row in book.retention:
-        for bounds, code, whose in ((row.law, "outside_law", "the law"), (row.promised, "outside_promise", "the promise")):
-            if bounds is not None:
-                yield from _outside(row, bounds, code, whose)
+        if row.law is not None:
+            yield from _outside(row, row.law, "outside_law", "the law")
+        if row.promised is not None:
+            # Keeping shorter than was promised is stricter; where a person loses by it, it is a finding and not a fault.
+            yield from _outside(row, Bounds(max=row.promised.max), "outside_promise", "the promise")
         yield from _outside(row, Bounds(min=row.min, max=row.max), "outside_bounds", "its own bounds")
         if row.customer_defined and (row.min is None or row.max is None):
             yield Fault(code="no_bounds", where=f"retention/{row.key}",
