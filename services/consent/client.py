@@ -1,0 +1,68 @@
+"""The consent service as other services call it."""
+
+from uuid import UUID
+
+from chassis.client import ServiceClient
+from services.consent.contract import (
+    Decision,
+    Evaluation,
+    GiveConsent,
+    Notice,
+    Notices,
+    PublishNotice,
+    Receipt,
+    Recorded,
+    Records,
+    SetObjection,
+    SetRestriction,
+    Standing,
+    WithdrawConsent,
+)
+
+
+class ConsentClient(ServiceClient):
+    """One method per endpoint. Writes take the idempotency key under which repeating them changes nothing."""
+
+    audience = "consent"
+
+    async def publish_notice(self, tenant: UUID, notice: PublishNotice, key: str) -> Notice:
+        return await self.ask(Notice, "POST", "/v1/notices", tenant=tenant, body=notice, idempotency_key=key)
+
+    async def notices(self, tenant: UUID) -> list[Notice]:
+        """The versions in force now."""
+        return (await self.ask(Notices, "GET", "/v1/notices", tenant=tenant)).items
+
+    async def notice(self, tenant: UUID, notice: str, version: int) -> Notice:
+        return await self.ask(Notice, "GET", f"/v1/notices/{notice}/versions/{version}", tenant=tenant)
+
+    async def give(self, tenant: UUID, wish: GiveConsent, key: str) -> Recorded:
+        return await self.ask(Recorded, "POST", "/v1/consents", tenant=tenant, body=wish, idempotency_key=key)
+
+    async def withdraw(self, tenant: UUID, wish: WithdrawConsent, key: str) -> Recorded:
+        """Returns once no decision point can say yes; NotYetEverywhere after some seconds, then repeat with the same key."""
+        return await self.ask(Recorded, "POST", "/v1/withdrawals", tenant=tenant, body=wish, idempotency_key=key)
+
+    async def records(self, tenant: UUID, principal: UUID, after: str | None = None) -> Records:
+        query = {"principal": str(principal)} | ({"after": after} if after else {})
+        return await self.ask(Records, "GET", "/v1/consents", tenant=tenant, query=query)
+
+    async def receipt(self, tenant: UUID, record: UUID) -> Receipt:
+        return await self.ask(Receipt, "GET", f"/v1/receipts/{record}", tenant=tenant)
+
+    async def standing(self, tenant: UUID, principal: UUID) -> Standing:
+        return await self.ask(Standing, "GET", f"/v1/standing/{principal}", tenant=tenant)
+
+    async def set_objection(
+        self, tenant: UUID, principal: UUID, purpose: str, objection: SetObjection, key: str
+    ) -> Recorded:
+        """Returns once every decision point knows it, like `withdraw`."""
+        path = f"/v1/standing/{principal}/objections/{purpose}"
+        return await self.ask(Recorded, "PUT", path, tenant=tenant, body=objection, idempotency_key=key)
+
+    async def set_restriction(self, tenant: UUID, principal: UUID, restriction: SetRestriction, key: str) -> Recorded:
+        """Returns once every decision point knows it, like `withdraw`."""
+        path = f"/v1/standing/{principal}/restriction"
+        return await self.ask(Recorded, "PUT", path, tenant=tenant, body=restriction, idempotency_key=key)
+
+    async def decide(self, tenant: UUID, question: Evaluation) -> Decision:
+        return await self.ask(Decision, "POST", "/access/v1/evaluation", tenant=tenant, body=question)

@@ -1,0 +1,436 @@
+"""What others may rely on from the consent service: notices, what people said, their standing, and one question answered.
+
+A *statement* is what a person said, or what was decided for her: a consent given or withdrawn, an objection (Art. 21), a
+restriction (Art. 18). Statements are only ever added; the *standing* is what they add up to. What was said later counts, and at
+the same instant the withdrawal does, in whatever order statements arrive.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+from chassis.contract import Contract
+from chassis.errors import Conflict, Problem
+
+Key = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+Line = Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True)]
+Prose = Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
+Language = Literal["sv", "en"]
+
+
+class Command(Contract):
+    """What a caller sends: strict, and an unknown field is a mistake."""
+
+
+class Reply(BaseModel):
+    """What we answer: fields may be added inside v1, so readers ignore what they do not know."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Regulation(StrEnum):
+    """Under which law a consent was given. One regulation's statement never overwrites another's."""
+
+    gdpr = "gdpr"
+    eprivacy = "eprivacy"
+
+
+class Kind(StrEnum):
+    consent = "consent"
+    objection = "objection"
+    restriction = "restriction"
+
+
+class State(StrEnum):
+    """States of a consent are those of ISO/IEC TS 27560 that a person can bring about here; the others are ours."""
+
+    given = "given"
+    renewed = "renewed_given"
+    withdrawn = "withdrawn"
+    raised = "raised"
+    overruled = "overruled"
+    set = "set"
+    lifted = "lifted"
+
+
+# --- notices -----------------------------------------------------------------------------------------------------------
+
+
+class Words(Contract):
+    """What a person reads. `consequence`: what refusing or withdrawing means for the service."""
+
+    title: Line
+    body: Prose
+    rights: Prose
+    consequence: Prose
+
+
+class NoticePurpose(Contract):
+    """A purpose the notice explains, and the categories (or elements) of the policy book it speaks of."""
+
+    purpose: Key
+    categories: Annotated[list[Key], Field(min_length=1, max_length=100)]
+
+
+class PublishNotice(Command):
+    """`POST /v1/notices`: the next version of the notice `notice`. A published version never changes."""
+
+    notice: Key
+    channel: Literal["web", "app", "ivr", "agent_script"]
+    texts: Annotated[dict[Language, Words], Field(min_length=1)]
+    controller: Line
+    purposes: Annotated[list[NoticePurpose], Field(min_length=1, max_length=50)]
+    withdrawal_url: Line
+    valid_from: AwareDatetime | None = None
+    valid_to: AwareDatetime | None = None
+
+
+class Notice(Reply):
+    """One version of a notice. `sha256`: of the RFC 8785 canonical JSON of what was published, version included."""
+
+    notice: str
+    version: int
+    channel: str
+    texts: dict[str, Words]
+    controller: str
+    purposes: list[NoticePurpose]
+    withdrawal_url: str
+    valid_from: datetime
+    valid_to: datetime | None
+    supersedes: int | None
+    sha256: str
+    published_at: datetime
+    published_by: str
+
+
+class Notices(Reply):
+    items: list[Notice]
+
+
+# --- what people say ---------------------------------------------------------------------------------------------------
+
+
+class GiveConsent(Command):
+    """`POST /v1/consents`. A person speaks for herself and leaves `principal` out.
+
+    `occurred_at`: when she said it, if that was before now (a call, a paper form).
+    """
+
+    purpose: Key
+    notice: Key
+    notice_version: Annotated[int, Field(ge=1, le=1_000_000)]
+    principal: UUID | None = None
+    regulation: Regulation = Regulation.gdpr
+    language: Language = "sv"
+    method: Literal["web_form", "app", "keypress", "spoken", "agent", "paper"] = "web_form"
+    expression: Literal["expressed", "explicit"] = "expressed"
+    occurred_at: AwareDatetime | None = None
+
+
+class WithdrawConsent(Command):
+    """`POST /v1/withdrawals`: as easy as giving. Answered when no decision point can say yes any more."""
+
+    purpose: Key
+    principal: UUID | None = None
+    regulation: Regulation = Regulation.gdpr
+    method: Literal["web_form", "app", "keypress", "spoken", "agent", "paper"] = "web_form"
+    occurred_at: AwareDatetime | None = None
+
+
+class SetObjection(Command):
+    """`PUT /v1/standing/{principal}/objections/{purpose}`: raised, lifted by her, or overruled by compelling grounds.
+
+    `case`: the request of hers that it answers.
+    """
+
+    state: Literal["raised", "lifted", "overruled"]
+    case: UUID | None = None
+    occurred_at: AwareDatetime | None = None
+
+
+class SetRestriction(Command):
+    """`PUT /v1/standing/{principal}/restriction`: set on a ground of Art. 18(1)(a) to (d), or lifted."""
+
+    state: Literal["set", "lifted"]
+    ground: Literal["accuracy", "unlawful", "claims", "objection"] | None = None
+    case: UUID | None = None
+    occurred_at: AwareDatetime | None = None
+
+
+class Recorded(Reply):
+    """One statement as it stands in the record.
+
+    sequence: counts the statements of this person on this matter · current: whether it decides her standing now (a late arrival
+    may not) · valid_until: when a consent lapses · receipt: JWS over its canonical JSON, see `Receipt`.
+    """
+
+    record: UUID
+    principal: UUID
+    kind: Kind
+    regulation: Regulation
+    purpose: str
+    state: State
+    sequence: int
+    current: bool
+    notice: str | None = None
+    notice_version: int | None = None
+    occurred_at: datetime
+    recorded_at: datetime
+    valid_until: datetime | None = None
+    receipt: str
+
+
+class Records(Reply):
+    """`GET /v1/consents?principal=&after=&limit=`: everything she ever said, newest first."""
+
+    items: list[Recorded]
+    next: str | None = None
+
+
+class StandingConsent(Reply):
+    regulation: Regulation
+    purpose: str
+    state: State
+    since: datetime
+    record: UUID
+    notice: str | None
+    notice_version: int | None
+    valid_until: datetime | None
+
+
+class StandingObjection(Reply):
+    purpose: str
+    state: State
+    since: datetime
+    record: UUID
+
+
+class StandingRestriction(Reply):
+    state: State
+    since: datetime
+    record: UUID
+
+
+class Standing(Reply):
+    """`GET /v1/standing/{principal}`: what her statements add up to. Nobody's standing is empty, not missing."""
+
+    principal: UUID
+    consents: list[StandingConsent]
+    objections: list[StandingObjection]
+    restriction: StandingRestriction | None
+
+
+# --- receipts ----------------------------------------------------------------------------------------------------------
+
+
+class Receipt(Reply):
+    """`GET /v1/receipts/{record}`: the receipt and the proof that the ledger holds it. See `services.consent.receipts.verify`.
+
+    receipt: the JWS of the 201 · event: the ledger's entry as it was hashed (its data names the record and the SHA-256 of its
+    canonical JSON) · position: of the entry · checkpoint: signed note of the tree · proof: inclusion, hex, from leaf to root.
+    """
+
+    receipt: str
+    event: str
+    position: int
+    checkpoint: str
+    proof: list[str]
+
+
+# --- decisions (AuthZEN Authorization API 1.0) -------------------------------------------------------------------------
+
+
+class Entity(BaseModel):
+    """A subject {type: "principal", id} or a resource {type: a category or element of the policy book, id}."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    type: str
+    id: str
+    properties: dict[str, Any] = {}
+
+
+class Action(BaseModel):
+    """`name`: the purpose. `properties.operation`: "storage" or "legal_claims", which a restriction leaves open."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    name: str
+    properties: dict[str, Any] = {}
+
+
+class Evaluation(BaseModel):
+    """`POST /access/v1/evaluation`: may this category of this person's data be processed for this purpose now?
+
+    context.setting: the policy book's context of a basis (default "any") · context.participants: for content of communication,
+    the principals of the other parties; one that nobody knows is null.
+    """
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    subject: Entity
+    action: Action
+    resource: Entity
+    context: dict[str, Any] = {}
+
+
+class Reason(StrEnum):
+    """Why the answer is what it is."""
+
+    consent = "consent"
+    contract = "contract"
+    legal_obligation = "legal_obligation"
+    vital_interests = "vital_interests"
+    public_task = "public_task"
+    legitimate_interest = "legitimate_interest"
+    tenant_legal_obligation = "tenant_legal_obligation"
+    compelling_grounds = "compelling_grounds"
+
+    no_consent = "no_consent"
+    withdrawn = "withdrawn"
+    expired = "expired"
+    notice_does_not_cover = "notice_does_not_cover"
+    participant_has_not_consented = "participant_has_not_consented"
+    participants_unknown = "participants_unknown"
+    objected = "objected"
+    restricted = "restricted"
+    no_legal_basis = "no_legal_basis"
+    unknown_purpose = "unknown_purpose"
+    unknown_category = "unknown_category"
+    unknown_subject = "unknown_subject"
+    stale = "stale"
+
+
+class DecisionContext(Reply):
+    """state_version: the ledger position up to which everything said was considered."""
+
+    reason: Reason
+    basis: str | None = None
+    record: UUID | None = None
+    notice: str | None = None
+    notice_version: int | None = None
+    state_version: int
+    obligations: list[str] = []
+    expires_at: datetime | None = None
+
+
+class Decision(Reply):
+    decision: bool
+    context: DecisionContext
+
+
+class Configuration(Reply):
+    """`GET /.well-known/authzen-configuration`."""
+
+    policy_decision_point: str
+    access_evaluation_endpoint: str
+
+
+# --- events ------------------------------------------------------------------------------------------------------------
+
+
+class NoticePublished(Contract):
+    notice: str
+    version: int
+    sha256: str
+    purposes: list[NoticePurpose]
+    valid_from: datetime
+    valid_to: datetime | None
+
+
+class Stated(Contract):
+    """The data of every statement's event; the CloudEvent's `subject` is the principal. `sha256`: of the record in its receipt."""
+
+    record: UUID
+    sha256: str
+    kind: Kind
+    regulation: Regulation
+    purpose: str
+    state: State
+    sequence: int
+    occurred_at: datetime
+    notice: str | None
+    notice_version: int | None
+    valid_until: datetime | None
+
+
+EVENTS: dict[str, type[Contract]] = {
+    "notice.published": NoticePublished,
+    "consent.given": Stated,
+    "consent.withdrawn": Stated,
+    "objection.raised": Stated,
+    "objection.lifted": Stated,
+    "objection.overruled": Stated,
+    "restriction.set": Stated,
+    "restriction.lifted": Stated,
+}
+
+
+# --- errors ------------------------------------------------------------------------------------------------------------
+
+
+class UnknownPurpose(Problem):
+    code, status, title = "consent.unknown_purpose", 422, "The policy book has no such purpose"
+
+
+class UnknownCategory(Problem):
+    code, status, title = "consent.unknown_category", 422, "The policy book has no such category of data"
+
+
+class NotByConsent(Conflict):
+    """Contract and law need no consent, and refused consent is never replaced by another basis: so none is taken."""
+
+    code, title = "consent.not_by_consent", "This purpose does not rest on consent"
+
+
+class UnknownNotice(Problem):
+    code, status, title = "consent.unknown_notice", 404, "There is no such version of this notice"
+
+
+class NoticeNotInForce(Conflict):
+    code, title = "consent.notice_not_in_force", "This version of the notice is not in force"
+
+
+class NoticeDoesNotCover(Conflict):
+    code, title = "consent.notice_does_not_cover", "This notice does not speak of that purpose"
+
+
+class LanguageMissing(Conflict):
+    code, title = "consent.language_missing", "This notice was not published in that language"
+
+
+class InTheFuture(Problem):
+    """A statement dated ahead would outlive a withdrawal made after it."""
+
+    code, status, title = "consent.in_the_future", 422, "Nothing can have been said in the future"
+
+
+class AlreadyRecorded(Conflict):
+    code, title = "consent.already_recorded", "This very statement is recorded already"
+
+
+class NoRightToObject(Conflict):
+    code, title = "consent.no_right_to_object", "Processing for this purpose cannot be objected to"
+
+
+class ObjectionIsAbsolute(Conflict):
+    code, title = "consent.objection_is_absolute", "No grounds overrule an objection to this purpose"
+
+
+class GroundMissing(Problem):
+    code, status, title = "consent.ground_missing", 422, "A restriction is set on a ground of Art. 18(1)"
+
+
+class NotYetEverywhere(Problem):
+    """Recorded for good; some decision point may still answer as before. Repeating the call with its key waits again."""
+
+    code, status, title = "consent.not_yet_everywhere", 503, "It is recorded, but not yet effective everywhere"
+    headers = {"Retry-After": "1"}
+
+
+class NotYetInLedger(Problem):
+    code, status, title = "consent.not_yet_in_ledger", 503, "The record is being entered into the ledger; ask again shortly"
+    headers = {"Retry-After": "1"}
