@@ -1,0 +1,197 @@
+"""`./dev run`: PostgreSQL, migrations, keys, services, sample operator, tour; then up until Ctrl-C, and all of it down again."""
+
+import asyncio
+import json
+import os
+import select
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from ops import keys, memory
+from ops.catalogue import BY_NAME, PROCESSES
+from ops.home import ROOT, CannotRun, Home
+from ops.postgres import Postgres
+from ops.steps import say, step
+from ops.supervisor import Supervisor, choose_ports, free_port, in_child, preload
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What was asked for on the command line."""
+
+    only: tuple[str, ...] = tuple(process.name for process in PROCESSES)
+    subscribers: int = 2000
+    free_ports: bool = False
+    once: bool = False
+    sample: bool = True
+    tour: bool = True
+    controlled: bool = False
+
+
+def run(home: Home, wishes: Wishes) -> None:
+    ports = choose_ports(wishes.free_ports)
+    home.make()
+    with home.locked(), _interruptible(), house(home, ports, wishes) as supervisor:
+        if wishes.tour:
+            _tour(home, supervisor)
+        if wishes.controlled:
+            obey(supervisor)
+        elif not wishes.once:
+            _stay(home, supervisor)
+
+
+@contextmanager
+def house(home: Home, ports: dict[str, int], wishes: Wishes) -> Iterator[Supervisor]:
+    """Everything up at entry; at exit, however it comes, everything down."""
+    postgres = Postgres(home)
+    with step("importing what all processes share"):
+        preload()
+    keys.make(home)
+    home.clock.touch() if home.clock.exists() else home.clock.write_text("0")
+    for log in home.logs.glob("*.log"):
+        log.unlink()
+    supervisor = Supervisor(home, ports, postgres.environment())
+    try:
+        with step("starting PostgreSQL"):
+            postgres.start(say)
+        if postgres.place != home.postgres:
+            say(f"PostgreSQL's files lie in {postgres.place}, since its user may not enter {home.path}")
+        with step("bringing the schemas up to date"):
+            in_child(lambda: _migrate(home, postgres, wishes))
+        if wishes.sample:
+            with step(
+                f"filling the sample operator's stores ({wishes.subscribers} subscribers; kept for the next run)"
+            ):
+                in_child(lambda: _fill(home, postgres, wishes.subscribers))
+        with step("starting the services"):
+            supervisor.start(wishes.only, say)
+        yield supervisor
+    finally:
+        with _undisturbed():
+            supervisor.stop()
+            postgres.stop()
+
+
+def _migrate(home: Home, postgres: Postgres, wishes: Wishes) -> None:
+    from ops.migrate import Cluster, main
+
+    cluster = Cluster(str(postgres.socket_dir), home.path / "secrets")
+    main(cluster, [BY_NAME[name] for name in wishes.only], say)
+
+
+def _fill(home: Home, postgres: Postgres, subscribers: int) -> None:
+    import sample
+
+    asyncio.run(sample.fill(home, postgres, subscribers=subscribers, progress=say))
+
+
+def _tour(home: Home, supervisor: Supervisor) -> None:
+    def tour() -> None:
+        from sample.tour import tour
+
+        tour(home, public=supervisor.url("public"), internal=supervisor.url("internal"), out=ROOT / "out")
+
+    with step("the tour"):
+        in_child(tour, meanwhile=supervisor.check_alive)
+
+
+def _stay(home: Home, supervisor: Supervisor) -> None:
+    for line in farewell(home, supervisor):
+        print(line, flush=True)
+    try:
+        while True:
+            supervisor.check_alive()
+            select.select([], [], [], 0.5)
+    except KeyboardInterrupt:
+        say("stopping")
+
+
+def farewell(home: Home, supervisor: Supervisor) -> list[str]:
+    """Where to look now, and as whom to log in."""
+    server = Postgres(home).pid()
+    pids = memory.descendants([os.getpid(), *([server] if server else [])])
+    megabytes = memory.pss_megabytes(pids)
+    guide = home.path / "sample" / "guide.txt"
+    return [
+        "",
+        "Wardline is up." + (f" All {len(pids)} processes together take {megabytes:.0f} MB." if megabytes else ""),
+        f"  public edge    {supervisor.url('public')}",
+        f"  internal edge  {supervisor.url('internal')}",
+        f"  what was seen  {ROOT / 'out'}",
+        f"  logs           {home.logs}",
+        *(guide.read_text().splitlines() if guide.exists() else []),
+        "",
+        "Ctrl-C stops everything; the next run starts from what is there; ./dev clean removes it.",
+    ]
+
+
+def obey(supervisor: Supervisor) -> None:
+    """For tests: orders as JSON lines on standard input, answers on standard output; its end is the end."""
+    answer({name: {"url": child.url, "pid": child.pid} for name, child in supervisor.children.items()})
+    for line in sys.stdin:
+        order = json.loads(line)
+        try:
+            answer(_carry_out(supervisor, **order))
+        except CannotRun as failure:
+            answer({"error": str(failure)})
+
+
+def _carry_out(supervisor: Supervisor, do: str, name: str, process: str | None = None) -> dict[str, Any]:
+    match do:
+        case "restart":
+            child = supervisor.restart(name)
+        case "replica":
+            child = supervisor.launch(name, BY_NAME[process or name], free_port())
+            supervisor.wait_until_ready([name])
+            supervisor.publish()
+        case "end":
+            child = supervisor.children[name]
+            supervisor.end([child])
+        case _:
+            raise CannotRun(f"Nobody knows how to do {do!r}.")
+    return {"url": child.url, "pid": child.pid}
+
+
+def answer(message: dict[str, Any]) -> None:
+    print(json.dumps(message), flush=True)
+
+
+def clean(home: Home, results: Path = ROOT / "out") -> None:
+    """Removes what runs have made: data, secrets, results."""
+    import shutil
+
+    if home.path.exists():
+        with home.locked():
+            Postgres(home).remove()
+            shutil.rmtree(home.path)
+    shutil.rmtree(results, ignore_errors=True)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """A polite end (`kill`, a closed terminal) is taken like Ctrl-C."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    for polite in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(polite, interrupt)
+    yield
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """While everything is being stopped, a second Ctrl-C must not leave half of it running."""
+    known = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before: list[tuple[signal.Signals, Callable[..., Any] | int | None]] = [
+        (each, signal.signal(each, signal.SIG_IGN)) for each in known
+    ]
+    yield
+    for each, handler in before:
+        signal.signal(each, handler)
