@@ -60,8 +60,8 @@ class Manifest:
         """Find the planted values in some rows. Without `record` rows are numbered as lines are, from 1."""
         owner = {value: person for person in self.people.values() for value in person.values}
         for number, row in enumerate(rows, 1):
-            for name, text in row.items():
-                for value in _values_in(owner, name, text):
+            for name, content in row.items():
+                for value in _values_in(owner, name, content):
                     owner[value].places.append(Place(store, where, row[record] if record else number, name, value))
 
     def write(self, path: Path) -> None:
@@ -87,11 +87,11 @@ class Manifest:
         )
 
 
-def _values_in(known: Iterable[str], field: str, text: object) -> list[str]:
+def _values_in(known: Iterable[str], field: str, content: object) -> list[str]:
     """In free text a value may stand anywhere; any other field is one value."""
     if field in FREE_TEXT:
-        return [value for value in known if value in str(text)]
-    return [text] if text in known else []
+        return [value for value in known if value in str(content)]
+    return [content] if content in known else []
 
 
 def _compact(person: Planted) -> dict:
