@@ -23,7 +23,7 @@ import sqlalchemy.exc
 import structlog
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 from joserfc.jwk import ECKey, OKPKey
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
@@ -102,7 +102,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         state.tokens = TokenSource(
             state.http,
             client=state.service,
-            key=ECKey.import_key(settings.secret("client.jwk")),
+            key=ECKey.import_key(settings.jwk("client")),
             issuer=settings.issuer,
             token_url=f"{settings.peers.get('identity', '')}/token",
         )
@@ -115,13 +115,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             state.database = Database(settings, state.service)
             stack.push_async_callback(state.database.close)
             state.ready_when["database"] = lambda: _database_ready(state.database, state.package)
-            signer = OKPKey.import_key(settings.secret("ledger.jwk")).private_key
+            signer = OKPKey.import_key(settings.jwk("ledger")).private_key
             state.sequencer = sequencer = Sequencer(state.database.connect_system, state.service, signer)
             state.database.on_commit = sequencer.wake
             tasks.append(_background("sequencer", sequencer.run()))
         if state.running:
             await stack.enter_async_context(state.running(app))
-        if state.package:
+        if state.jobs:
             tasks.append(_background("jobs", state.jobs.run(state.database)))
         yield
 
@@ -298,10 +298,8 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     document = FastAPI.openapi(app)
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     schemas["Problem"] = _PROBLEM_SCHEMA
-    for route in app.routes:
-        if not isinstance(route, APIRoute) or not route.include_in_schema:
-            continue
-        for method in route.methods:
+    for route in api_routes(app):
+        for method in route.methods if route.include_in_schema else ():
             operation = document["paths"][route.path_format][method.lower()]
             operation["responses"].pop("422", None)
             operation["responses"]["default"] = {
@@ -329,6 +327,12 @@ _PROBLEM_SCHEMA = {
         "detail": {"type": "string"},
     },
 }
+
+
+def api_routes(app: FastAPI) -> list[APIRoute]:
+    """Every route the app answers, included routers' too."""
+    contexts = iter_route_contexts(app.routes)
+    return [context.original_route for context in contexts if isinstance(context.original_route, APIRoute)]
 
 
 def body_of(route: APIRoute) -> Any:

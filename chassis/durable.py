@@ -73,6 +73,9 @@ class Jobs:
         self._handlers: dict[str, tuple[Handler, int]] = {}
         self._ticks: list[tuple[str, Callable[[], Awaitable[None]], float]] = []
 
+    def __bool__(self) -> bool:
+        return bool(self._handlers or self._ticks)
+
     def on(self, name: str, handler: Handler, deliveries: int = 50) -> None:
         self._handlers[name] = (handler, deliveries)
 

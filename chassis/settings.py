@@ -1,7 +1,8 @@
 """What a process is told at start, checked before anything opens. Secrets come as files, never from the environment."""
 
+import json
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -35,6 +36,10 @@ class Settings(BaseSettings):
     def secret(self, name: str) -> bytes:
         """The bytes of one mounted secret; FileNotFoundError names the missing file."""
         return (self.secrets_dir / name).read_bytes()
+
+    def jwk(self, name: str) -> dict[str, Any]:
+        """A private JWK, `<name>.jwk`."""
+        return json.loads(self.secret(f"{name}.jwk"))
 
     def password(self, name: str) -> str:
         return self.secret(f"{name}.password").decode().strip()

@@ -34,7 +34,14 @@ _instant_or_id = re.compile(r"^\d{4}-\d\d-\d\dT|^[0-9a-f]{8}-[0-9a-f]{4}-|^[0-9a
 
 
 def configure(service: str, otlp_endpoint: str | None) -> None:
-    """Set up tracing and logging once per process."""
+    """Set up tracing and logging; tracing once per process, as OpenTelemetry allows it."""
+    _trace_as(service, otlp_endpoint)
+    _log_as(service)
+
+
+def _trace_as(service: str, otlp_endpoint: str | None) -> None:
+    if isinstance(trace.get_tracer_provider(), TracerProvider):
+        return
     provider = TracerProvider(resource=Resource.create({"service.name": f"wardline-{service}"}))
     if otlp_endpoint:
         # Imported here: the exporter costs 10 MB and most single machines have no collector.
@@ -43,6 +50,9 @@ def configure(service: str, otlp_endpoint: str | None) -> None:
 
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(f"{otlp_endpoint.rstrip('/')}/v1/traces")))
     trace.set_tracer_provider(provider)
+
+
+def _log_as(service: str) -> None:
     shared = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx2
 import uvicorn
 from fastapi import FastAPI
 from joserfc import jwt
@@ -21,13 +22,23 @@ async def serve(app: FastAPI) -> AsyncIterator[str]:
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1))
     server.install_signal_handlers = lambda: None
     task = asyncio.create_task(server.serve(sockets=[listener]))
-    while not server.started and not task.done():
-        await asyncio.sleep(0.01)
+    await _accepting(listener, task)
     try:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
         await task
+
+
+async def _accepting(listener: socket.socket, task: "asyncio.Task[None]") -> None:
+    """Until the app answers, whatever it answers; its failure to start is raised here."""
+    async with httpx2.AsyncClient(trust_env=False) as http:
+        answer = asyncio.create_task(http.get(f"http://127.0.0.1:{listener.getsockname()[1]}/health/live", timeout=30))
+        await asyncio.wait({answer, task}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            answer.cancel()
+            task.result()
+        await answer
 
 
 class Issuer:

@@ -43,7 +43,9 @@ class Fought(Conflict):
 
 
 async def write(tx: Transaction, note: Note) -> Note:
-    await tx.connection.execute("INSERT INTO note (tenant, id, words) VALUES ($1, $2, $3)", tx.tenant, note.id, note.words)
+    await tx.connection.execute(
+        "INSERT INTO note (tenant, id, words) VALUES ($1, $2, $3)", tx.tenant, note.id, note.words
+    )
     await tx.emit("note.written", {"note": str(note.id)})
     if note.words == "refuse me":
         raise Fought("It was refused after the row was written.")
@@ -88,7 +90,9 @@ class Toy:
         token = self.issuer.token(self.service, bent.pop("scope", "note.write"), tenant, **bent)
         return {"authorization": f"Bearer {token}", "idempotency-key": key or str(uuid4())}
 
-    async def post(self, words: str = "hello", headers: dict | None = None, note: UUID | None = None) -> httpx2.Response:
+    async def post(
+        self, words: str = "hello", headers: dict | None = None, note: UUID | None = None
+    ) -> httpx2.Response:
         body = {"id": str(note or uuid4()), "words": words}
         return await self.http.post("/v1/notes", json=body, headers=headers or self.headers())
 
@@ -228,7 +232,6 @@ def _bent_tokens(toy: Toy) -> dict[str, str]:
     stranger = ECKey.generate_key("P-256", {"kid": "test-issuer"}, private=True)
     secret = OctKey.generate_key(256)
     return {
-        "no token": "",
         "garbage": "a.b.c",
         "expired": issuer.sign(good | {"exp": now - 1}),
         "issued in the future": issuer.sign(good | {"iat": now + 60}),
@@ -243,6 +246,11 @@ def _bent_tokens(toy: Toy) -> dict[str, str]:
         "none": "eyJhbGciOiJub25lIiwidHlwIjoiYXQrand0In0." + issuer.sign(good).split(".")[1] + ".",
         "no scope claim types": issuer.sign(good | {"kind": None, "sub": None, "tenant": "not-a-uuid"}),
     }
+
+
+async def test_no_token_at_all_is_refused(toy):
+    for headers in ({}, {"authorization": "Bearer"}, {"authorization": "Basic YTpi"}):
+        assert (await toy.http.get("/v1/notes", headers=headers)).status_code == 401
 
 
 async def test_every_bent_token_is_refused(toy):
