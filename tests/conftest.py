@@ -1,0 +1,51 @@
+"""What all tests share: houses of their own under /tmp, one PostgreSQL and one whole running stack per session."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ops import keys
+from ops.home import Home
+from ops.postgres import Postgres
+from ops.stack import Stack
+
+
+@contextmanager
+def house() -> Iterator[Home]:
+    """An empty house that the database's user may enter (pytest's own directories are closed to others)."""
+    folder = Path(tempfile.mkdtemp(prefix="wardline-test-", dir="/tmp"))
+    folder.chmod(0o755)
+    home = Home(folder / "house")
+    home.make()
+    try:
+        yield home
+    finally:
+        Postgres(home).remove()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def home() -> Iterator[Home]:
+    with house() as home:
+        yield home
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Postgres]:
+    """A running PostgreSQL with every process's secrets beside it; its databases are for the tests to make."""
+    with house() as home:
+        keys.make(home)
+        server = Postgres(home)
+        server.start()
+        yield server
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """The whole house, running, with a small sample operator; each test makes its own tenant in it."""
+    with house() as home, Stack(home.path, sample=True, subscribers=200) as stack:
+        yield stack

@@ -1,0 +1,77 @@
+"""Secrets: made once, whole, readable by their process alone."""
+
+import json
+import stat
+
+from ops import keys
+from ops.catalogue import PROCESSES, SERVICES
+from ops.home import Home
+
+
+def files(home: Home) -> dict[str, bytes]:
+    root = home.path / "secrets"
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_every_service_gets_what_its_settings_name(home: Home) -> None:
+    keys.make(home)
+    for service in SERVICES:
+        signing = "token.jwk" if service.name == "identity" else "signing.jwk"
+        wanted = {"db.password", "db_system.password", "client.jwk", "ledger.jwk", "index.key", "epochs/1.key", signing}
+        assert {f"{service.name}/{name}" for name in wanted} <= files(home).keys()
+
+
+def test_a_second_call_changes_nothing(home: Home) -> None:
+    keys.make(home)
+    before = files(home)
+    keys.make(home)
+    assert files(home) == before
+
+
+def test_nobody_but_the_owner_may_read(home: Home) -> None:
+    keys.make(home)
+    for path in (home.path / "secrets").rglob("*"):
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_identity_gets_every_client_s_public_key_and_no_private_one(home: Home) -> None:
+    keys.make(home)
+    for process in PROCESSES:
+        public = json.loads(files(home)[f"identity/clients/{process.name}.jwk"])
+        private = json.loads(files(home)[f"{process.name}/client.jwk"])
+        assert "d" in private and "d" not in public
+        assert public == {name: value for name, value in private.items() if name != "d"}
+
+
+def test_public_services_share_one_index_key_and_disclosure_has_its_own(home: Home) -> None:
+    keys.make(home)
+    by_service = {service.name: files(home)[f"{service.name}/index.key"] for service in SERVICES}
+    disclosure = by_service.pop("disclosure")
+    assert len(set(by_service.values())) == 1
+    assert disclosure not in by_service.values()
+
+
+def test_a_service_added_later_gets_the_shared_index_key_too(home: Home) -> None:
+    keys.make(home)
+    shared = files(home)["consent/index.key"]
+    for service in ("identity", "webhooks"):
+        (home.secrets(service) / "index.key").unlink()
+    keys.make(home)
+    assert files(home)["identity/index.key"] == files(home)["webhooks/index.key"] == shared
+
+
+def test_a_process_never_sees_the_migrator_s_password(home: Home) -> None:
+    keys.make(home)
+    assert {name for name in files(home) if "migrat" in name} == {
+        f"migrate/{service.name}.password" for service in SERVICES
+    }
+
+
+def test_each_key_says_whose_it_is_and_what_for(home: Home) -> None:
+    keys.make(home)
+    private = {name: json.loads(content) for name, content in files(home).items() if name.endswith(".jwk")}
+    kids = [key["kid"] for name, key in private.items() if "/clients/" not in name]
+    assert len(kids) == len(set(kids))
+    assert private["rights/ledger.jwk"]["kid"].startswith("rights-ledger-")
+    assert private["rights/ledger.jwk"]["alg"] == "Ed25519"
+    assert private["identity/token.jwk"]["alg"] == "ES256"
