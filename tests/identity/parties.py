@@ -1,0 +1,156 @@
+"""The people and programs that deal with the issuer: clients with their keys, and a browser that follows the login page."""
+
+import base64
+import hashlib
+import json
+import re
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+from uuid import UUID, uuid4
+
+import httpx2
+from joserfc import jwt
+from joserfc.jwk import ECKey
+
+CALLBACK = "http://127.0.0.1/callback"
+ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"
+PASSWORD = "korrekt-batteri-47"
+
+
+@dataclass(frozen=True)
+class Client:
+    id: str
+    key: ECKey
+
+    @classmethod
+    def new(cls, id: str) -> "Client":
+        return cls(id, ECKey.generate_key("P-256", {"kid": f"{id}-test"}, private=True))
+
+    @classmethod
+    def of(cls, id: str, path: Path) -> "Client":
+        return cls(id, ECKey.import_key(json.loads(path.read_bytes())))
+
+    @property
+    def public(self) -> dict[str, Any]:
+        return self.key.as_dict(private=False)
+
+    def assertion(self, issuer: str, *, header: dict[str, Any] | None = None, **bent: Any) -> str:
+        now = int(time.time())
+        usual = {"iss": self.id, "sub": self.id, "aud": issuer, "jti": str(uuid4()), "iat": now, "exp": now + 60}
+        claims = {name: value for name, value in (usual | bent).items() if value is not None}
+        return jwt.encode({"alg": "ES256", "kid": self.key.kid} | (header or {}), claims, self.key)
+
+
+@dataclass(frozen=True)
+class Pkce:
+    verifier: str
+    challenge: str
+
+    @classmethod
+    def new(cls) -> "Pkce":
+        verifier = secrets.token_urlsafe(48)
+        digest = hashlib.sha256(verifier.encode()).digest()
+        return cls(verifier, base64.urlsafe_b64encode(digest).rstrip(b"=").decode())
+
+
+class Issuer:
+    """The token endpoint and the login page, as a program and a browser use them."""
+
+    def __init__(self, http: httpx2.AsyncClient, name: str, clients: dict[str, Client]) -> None:
+        self.http, self.name, self.clients = http, name, clients
+
+    async def ask(self, client: str | None, form: dict[str, str], **bent: Any) -> httpx2.Response:
+        """POST /token as `client`, whose assertion may be bent."""
+        proof = {}
+        if client is not None:
+            proof = {
+                "client_assertion_type": ASSERTION_TYPE,
+                "client_assertion": self.clients[client].assertion(self.name, **bent),
+            }
+        return await self.http.post("/token", data=form | proof)
+
+    async def token(self, client: str, resource: str, tenant: UUID | None = None, **more: str) -> str:
+        form = {"grant_type": "client_credentials", "resource": resource} | more
+        answer = await self.ask(client, form | ({"tenant": str(tenant)} if tenant else {}))
+        assert answer.status_code == 200, answer.text
+        return answer.json()["access_token"]
+
+    async def exchange(self, edge: str, token: str, audience: str, **more: str) -> httpx2.Response:
+        form = {"grant_type": EXCHANGE, "subject_token": token, "subject_token_type": ACCESS_TOKEN_TYPE}
+        return await self.ask(edge, form | {"audience": audience} | more)
+
+    async def account(self, tenant: UUID, kind: str = "customer", roles: tuple[str, ...] = ()) -> tuple[str, dict[str, Any]]:
+        """A new account: its user name, and what the issuer says of it."""
+        token = await self.token("seeder", "identity", tenant)
+        name = f"person-{uuid4().hex[:12]}"
+        wish = {"username": name, "password": PASSWORD, "kind": kind}
+        wish |= {"principal": str(uuid4())} if kind == "customer" else {"roles": list(roles)}
+        headers = {"authorization": f"Bearer {token}", "idempotency-key": str(uuid4())}
+        answer = await self.http.post("/v1/accounts", json=wish, headers=headers)
+        assert answer.status_code == 201, answer.text
+        return name, answer.json()
+
+    def authorization(self, pkce: Pkce, client: str = "selfservice", **bent: str | None) -> dict[str, str]:
+        usual = {
+            "response_type": "code",
+            "client_id": client,
+            "redirect_uri": CALLBACK,
+            "code_challenge": pkce.challenge,
+            "code_challenge_method": "S256",
+            "state": "where-i-was",
+        }
+        return {name: value for name, value in (usual | bent).items() if value is not None}
+
+    async def page(self, pkce: Pkce, client: str = "selfservice", **bent: str | None) -> httpx2.Response:
+        return await self.http.get("/authorize", params=self.authorization(pkce, client, **bent))
+
+    async def submit(self, page: httpx2.Response, username: str, password: str = PASSWORD, **headers: str) -> httpx2.Response:
+        """Fills the form of a login page in and sends it; the cookie is in the jar of `http`."""
+        form = {"note": note_of(page), "language": "sv", "username": username, "password": password}
+        return await self.http.post("/login", data=form, headers=headers)
+
+    async def code(self, username: str, pkce: Pkce, client: str = "selfservice", **bent: str | None) -> str:
+        answer = await self.submit(await self.page(pkce, client, **bent), username)
+        assert answer.status_code == 303, answer.text
+        return landed(answer)["code"]
+
+    async def redeem(self, code: str, pkce: Pkce, client: str = "selfservice", **bent: str) -> httpx2.Response:
+        usual = {
+            "grant_type": "authorization_code",
+            "client_id": client,
+            "code": code,
+            "redirect_uri": CALLBACK,
+            "code_verifier": pkce.verifier,
+        }
+        return await self.http.post("/token", data=usual | bent)
+
+    async def log_in(self, username: str, client: str = "selfservice", **bent: str | None) -> dict[str, Any]:
+        pkce = Pkce.new()
+        answer = await self.redeem(await self.code(username, pkce, client, **bent), pkce, client)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+
+def note_of(page: httpx2.Response) -> str:
+    found = re.search(r'name="note" value="([^"]+)"', page.text)
+    assert found, page.text
+    return found[1]
+
+
+def landed(answer: httpx2.Response) -> dict[str, str]:
+    """What a redirect tells the client."""
+    return dict(parse_qsl(urlsplit(answer.headers["location"]).query))
+
+
+def claims(token: str) -> dict[str, Any]:
+    return json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
+
+
+def header(token: str) -> dict[str, Any]:
+    return json.loads(base64.urlsafe_b64decode(token.split(".")[0] + "=="))
