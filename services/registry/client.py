@@ -16,9 +16,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Annotated
 
-import asyncpg
 import sqlalchemy as sa
-import sqlalchemy.exc
 from alembic.operations import Operations
 from fastapi import Depends, FastAPI, Request
 from joserfc.jwk import KeySet
@@ -26,7 +24,8 @@ from joserfc.jwk import KeySet
 from chassis import clock, schema, telemetry
 from chassis.client import ServiceClient
 from chassis.db import Database
-from chassis.errors import Problem, Unavailable
+from chassis.durable import PASSING
+from chassis.errors import Unavailable
 from services.registry.contract import CurrentPolicy, NotInBook, PolicyBook, PolicyVersion, PolicyVersions
 from services.registry.contract.signed import POLICY, NotSigned, opened, stored_payload
 
@@ -48,6 +47,7 @@ def policy_table(op: Operations) -> None:
         sa.Column("jws", sa.Text, nullable=False),
     )
     schema.shared_table(op, "policy_version", grants="SELECT, INSERT")
+    op.execute(f'GRANT SELECT ON policy_version TO "{schema.service_of(op)}_system"')
 
 
 class RegistryClient(ServiceClient):
@@ -129,8 +129,7 @@ class PolicyShelf:
                     await self._load()
                     loaded = True
                 await self._fetch()
-            except (Problem, NotSigned, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError,
-                    sqlalchemy.exc.SQLAlchemyError) as trouble:
+            except (*PASSING, NotSigned) as trouble:
                 telemetry.log().warning("policy not followed", error=type(trouble).__name__)
             await asyncio.sleep(_ASK_EVERY if self._held else _ASK_EVERY / 10)
 

@@ -1,0 +1,145 @@
+"""What the registry answers: signed versions, records of processing, sub-processors, the manifest of a bundle."""
+
+from datetime import date, datetime
+from typing import Literal
+
+from chassis.contract import Contract
+from chassis.ledger.contract import Inclusion
+from services.registry.contract.periods import Period
+from services.registry.contract.policy import Controller, Finding, LegalBasis, Measure, Text, Transfer
+
+
+class CurrentPolicy(Contract):
+    """`GET /v1/policy/current`: the book in force, as JWS (compact, Ed25519) over its RFC 8785 canonical JSON."""
+
+    version: str
+    jws: str
+
+
+class PolicyVersion(Contract):
+    """One signed version: when its rules apply from, and when the registry learned it."""
+
+    version: str
+    valid_from: datetime
+    known_from: datetime
+    sha256: str
+    jws: str
+
+
+class PolicyVersions(Contract):
+    """`GET /v1/policy/versions?known_after=`: signed versions in the order in which the registry learned them."""
+
+    items: list[PolicyVersion]
+
+
+class PolicyInForce(Contract):
+    """`policy.in_force`: a new version was signed; followers fetch it."""
+
+    version: str
+    valid_from: datetime
+    sha256: str
+
+
+class Erasure(Contract):
+    """When data of one element are erased: the row of the book, in short, Art. 30(1)(f)."""
+
+    rule: str
+    label: Text
+    keep: Period
+    anchor: str
+    then: str
+    legal_ref: str
+
+
+class Processed(Contract):
+    """One category or element within an activity, with its one legal basis, and until when it is kept."""
+
+    category: str
+    element: str | None
+    context: str
+    label: Text
+    content: bool
+    special: bool
+    basis: LegalBasis
+    legal_ref: str
+    source: str
+    erasure: list[Erasure]
+
+
+class RecipientEntry(Contract):
+    key: str
+    label: Text
+    condition: Text
+
+
+class Activity(Contract):
+    """One processing activity: a purpose with everything Art. 30(1) asks for about it."""
+
+    purpose: str
+    label: Text
+    description: Text
+    subjects: list[Text]
+    data: list[Processed]
+    recipients: list[RecipientEntry]
+    transfers: list[Transfer]
+    source: str
+
+
+class ProcessingRecords(Contract):
+    """`GET /v1/ropa`: the record of processing activities of the operator as controller, Art. 30(1).
+
+    `missing`: what authorities' templates ask for and nobody has told us yet; named rather than left out.
+    """
+
+    policy_version: str
+    as_of: datetime
+    controller: Controller
+    activities: list[Activity]
+    measures: list[Measure]
+    findings: list[Finding]
+    missing: list[str]
+
+
+class SubProcessorEntry(Contract):
+    key: str
+    legal_name: str
+    purpose: Text
+    places: list[Text]
+    services: list[str]
+    covers: list[str]
+    status: str
+    transfers: list[Transfer]
+
+
+class SubProcessors(Contract):
+    """`GET /v1/subprocessors?service=`: who processes data for somebody who uses these services (none asked: all)."""
+
+    policy_version: str
+    as_of: date
+    services: list[str]
+    items: list[SubProcessorEntry]
+
+
+class BundleFile(Contract):
+    path: str
+    sha256: str
+    length: int
+    type: str
+
+
+class BundlePolicy(Contract):
+    version: str
+    valid_from: datetime
+    known_from: datetime
+    sha256: str
+
+
+class Manifest(Contract):
+    """`manifest.json` of a bundle. `ledger` proves that the version was put in force: the event, its place, the signed head."""
+
+    profile: Literal["art30-controller"]
+    as_of: datetime
+    known_at: datetime
+    policy: BundlePolicy
+    files: list[BundleFile]
+    ledger: Inclusion

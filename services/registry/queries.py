@@ -1,0 +1,72 @@
+"""Reads: which version of the book was in force, and where the ledger says so."""
+
+from base64 import b64encode
+from datetime import datetime
+from functools import lru_cache
+from uuid import UUID
+
+import asyncpg
+
+from chassis.db import Database
+from chassis.errors import Unavailable
+from chassis.ledger import merkle
+from chassis.ledger.contract import Inclusion
+from chassis.ledger.tree import range_roots
+from services.registry import rules
+from services.registry.contract import PolicyBook, PolicyVersion, VersionUnknown
+from services.registry.contract.signed import stored_payload
+
+_VERSIONS = """
+SELECT version, valid_from, known_from, jws FROM policy_version
+WHERE $1::timestamptz IS NULL OR known_from > $1 ORDER BY known_from"""
+_IN_FORCE = """
+SELECT version, valid_from, known_from, jws FROM policy_version
+WHERE valid_from <= $1 AND known_from <= $2 ORDER BY valid_from DESC, known_from DESC LIMIT 1"""
+# The event of one version, and the oldest signed head that covers it: the same proof for as long as the ledger lives.
+_PROVEN = """
+SELECT l.position, l.event_id, l.leaf, e.body, c.size, c.note
+FROM event e JOIN ledger_entry l ON l.event_id = e.id
+JOIN LATERAL (SELECT size, note FROM ledger_checkpoint WHERE size >= l.position ORDER BY size LIMIT 1) c ON true
+WHERE e.type = 'policy.in_force' AND convert_from(e.body, 'UTF8')::jsonb -> 'data' ->> 'version' = $1"""
+
+
+async def versions(database: Database, known_after: datetime | None = None) -> list[PolicyVersion]:
+    """Every signed version, in the order in which the registry learned them."""
+    async with database.system() as connection:
+        return [_version(row) for row in await connection.fetch(_VERSIONS, known_after)]
+
+
+async def version_in_force(database: Database, as_of: datetime, known_at: datetime) -> PolicyVersion:
+    """The version that applied at `as_of`, as it was known at `known_at`. Raises VersionUnknown when none was."""
+    async with database.system() as connection:
+        row = await connection.fetchrow(_IN_FORCE, as_of, known_at)
+    if row is None:
+        raise VersionUnknown("No policy book was in force at that time, or none was known then.")
+    return _version(row)
+
+
+async def proof(database: Database, version: str) -> Inclusion:
+    """That a version was put in force stands in the ledger. Raises Unavailable in the moment before it has its position."""
+    async with database.system() as connection:
+        row = await connection.fetchrow(_PROVEN, version)
+        if row is None:
+            raise Unavailable("The newest version is not in the ledger yet; ask again in a second.")
+        path = await range_roots(connection, "registry", merkle.inclusion_ranges(row["position"] - 1, row["size"]))
+    return Inclusion(
+        position=row["position"],
+        event_id=UUID(int=row["event_id"].int),
+        leaf=b64encode(row["leaf"]).decode(),
+        path=[b64encode(node).decode() for node in path],
+        checkpoint=row["note"],
+        body=row["body"].decode(),
+    )
+
+
+@lru_cache(maxsize=8)
+def book_of(signed: str) -> PolicyBook:
+    """The book inside a signature of ours."""
+    return PolicyBook.model_validate_json(stored_payload(signed))
+
+
+def _version(row: asyncpg.Record) -> PolicyVersion:
+    return PolicyVersion(**row, sha256=rules.digest(stored_payload(row["jws"])))
