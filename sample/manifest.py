@@ -70,7 +70,7 @@ class Manifest:
             "seed": self.seed,
             "today": self.today.isoformat(),
             "subscribers": self.subscribers,
-            "counts": self.counts,
+            "counts": dict(sorted(self.counts.items())),
             "tenants": {t.name: str(t.id) for t in TENANTS},
             "people": {key: _compact(person) for key, person in self.people.items()},
         }
@@ -97,7 +97,8 @@ def _values_in(known: Iterable[str], field: str, content: object) -> list[str]:
 def _compact(person: Planted) -> dict:
     """Places with the same value in the same field share one entry, with all its records."""
     shared: dict[tuple, list] = {}
-    for place in person.places:
+    # By store, since stores are filled side by side; within one in the order they were written.
+    for place in sorted(person.places, key=lambda place: place.store):
         shared.setdefault((place.store, place.where, place.field, place.value), []).append(place.record)
     places = [
         {"store": store, "where": where, "field": name, "value": value, "records": records}
