@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from chassis.contract import Contract
 from chassis.errors import Problem
+from services.registry.contract import Text
 
 
 class Command(Contract):
@@ -25,13 +26,6 @@ class Reply(BaseModel):
     """What we answer: fields may be added inside v1, so readers ignore what they do not know."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
-
-
-class Text(Reply):
-    """The same sentence in the two languages people are answered in."""
-
-    sv: str
-    en: str
 
 
 # --- who ---------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,60 @@
+"""How a connector says what it did: outcomes by table and rule, and what holds kept, which only disclosure is told."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from services.anonymizer.contract import Action, Finding, Outcome
+from services.anonymizer.datamap import Store
+from services.anonymizer.rules.retention import Decision, last_day
+from services.registry.contract import Period, PolicyBook
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What one erasure did to one store. `preserved` never leaves but to disclosure."""
+
+    outcomes: list[Outcome]
+    preserved: dict[UUID, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a raw scan still found that no rule keeps."""
+
+    findings: list[Finding]
+
+    @property
+    def remaining(self) -> int:
+        return sum(finding.count for finding in self.findings)
+
+
+def outcome(store: Store, name: str, decision: Decision, count: int, book: PolicyBook, *, element: str | None = None,
+            action: Action | None = None, until: tuple[Period, datetime] | None = None) -> Outcome:
+    """`until`: the period and the latest event it counts from."""
+    what = element or store.tables[name].element
+    return Outcome(
+        table=name,
+        element=what,
+        category=book.category_of(what).key,
+        action=action or (Action.keep if decision.action == "keep" else Action.erase),
+        rule=decision.rule,
+        reason=decision.reason,
+        legal_ref=decision.legal_ref,
+        until=last_day(*until, book.tz) if until else decision.until,
+        count=count,
+    )
+
+
+def merged(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """One line per table, action and rule: counts added, the latest day kept; lines that count nothing are left out."""
+    lines: dict[tuple[str, str, str, str], Outcome] = {}
+    for one in outcomes:
+        same = (one.table, one.element, one.action, one.rule)
+        before = lines.get(same)
+        if before:
+            until = max((day for day in (before.until, one.until) if day), default=None)
+            one = one.model_copy(update={"count": before.count + one.count, "until": until})
+        lines[same] = one
+    return [line for line in lines.values() if line.count]

@@ -1,0 +1,52 @@
+"""Rows that an order holds are copied to `wardline.preserved` just before they leave the ordinary tables.
+
+The statement runs for every erasure, whether anything is held or not: nothing tells the two apart.
+"""
+
+from collections.abc import Callable
+from uuid import UUID
+
+import asyncpg
+
+from services.anonymizer.contract import IdentifierType
+from services.anonymizer.datamap import Store, Table
+from services.anonymizer.rules.orders import Hold, columns_of, holding
+from services.anonymizer.rules.person import Person
+from services.anonymizer.rules.pushdown import Params
+from services.registry.contract import PolicyBook
+
+
+async def preserve(connection: asyncpg.Connection, store: Store, name: str, where: Callable[[Params], str], step: UUID,
+                   holds: list[Hold], person: Person | None, book: PolicyBook) -> None:
+    """Copy the rows of `where` that one of the holds covers."""
+    table, params = store.tables[name], Params()
+    relevant = holding(holds, table, book)
+    arrays = ", ".join([
+        params([hold.hold for hold in relevant], "uuid[]"),
+        params([hold.identifier.type.value for hold in relevant], "text[]"),
+        params([hold.identifier.value for hold in relevant], "text[]"),
+        params([hold.from_ for hold in relevant], "timestamptz[]"),
+        params([hold.to for hold in relevant], "timestamptz[]"),
+        params([hold.names(person) and not columns_of(table, hold.identifier.type) for hold in relevant], "bool[]"),
+    ])
+    key = ", ".join(f"t.{column}" for column in table.key)
+    await connection.execute(
+        "INSERT INTO wardline.preserved "
+        "(hold, step, store_table, element, identifier_type, identifier_value, arose_at, row) "
+        f"SELECT DISTINCT ON (h.hold, {key}) h.hold, {params(step, 'uuid')}, {params(name, 'text')}, "
+        f"{params(table.element, 'text')}, h.type, h.value, t.{table.at}, to_jsonb(t) "
+        f"FROM {name} t JOIN unnest({arrays}) AS h(hold, type, value, since, until, person) ON {_covered(table)} "
+        f"WHERE {where(params)}",
+        *params,
+    )
+
+
+def _covered(table: Table) -> str:
+    named = ["h.person"]
+    for type in IdentifierType:
+        columns = columns_of(table, type)
+        if columns:
+            values = ", ".join(f"t.{column}" for column in columns)
+            named.append(f"(h.type = '{type.value}' AND h.value IN ({values}))")
+    when = "true" if table.lasting else f"t.{table.at} >= h.since AND t.{table.at} < h.until"
+    return f"({' OR '.join(named)}) AND {when}"

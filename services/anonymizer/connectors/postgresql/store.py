@@ -1,0 +1,107 @@
+"""A PostgreSQL store: the connections of its two roles, and transactions that see one moment."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Literal, TypeVar
+from uuid import UUID
+
+import asyncpg
+
+from services.anonymizer.contract import StoreUnavailable
+from services.anonymizer.datamap import Store
+from services.anonymizer.settings import Settings
+
+Role = Literal["wardline", "verifier"]
+Result = TypeVar("Result")
+
+# Somebody else changed the same rows, or finished the same step, while we were at it: look again.
+_AGAIN = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.UniqueViolationError)
+_AWAY = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.OperatorInterventionError,
+         asyncpg.InsufficientResourcesError)
+_TRIES = 5
+
+_FINISHED = "SELECT result FROM wardline.journal WHERE step = $1"
+_BEGIN = "INSERT INTO wardline.journal (step, result, at) VALUES ($1, '{}', $2)"
+_FINISH = "UPDATE wardline.journal SET result = $2 WHERE step = $1"
+
+
+class Connections:
+    """One pool per role, opened at first use: Wardline works as one, verification only reads as the other."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self.store, self.settings = store, settings
+        self._pools: dict[Role, asyncpg.Pool] = {}
+        self._opening = asyncio.Lock()
+
+    @asynccontextmanager
+    async def reading(self, role: Role = "wardline") -> AsyncIterator[asyncpg.Connection]:
+        """A read-only transaction that sees one moment. Raises StoreUnavailable."""
+        async with self._connection(role) as connection:
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                yield connection
+
+    async def write(self, work: Callable[[asyncpg.Connection], Awaitable[Result]]) -> Result:
+        """Run `work` in one transaction that sees one moment, again from the start when somebody else came between."""
+        for last in [False] * (_TRIES - 1) + [True]:
+            try:
+                async with self._connection("wardline") as connection:
+                    async with connection.transaction(isolation="repeatable_read"):
+                        return await work(connection)
+            except _AGAIN:
+                if last:
+                    raise StoreUnavailable(f"{self.store.store} is changing too fast; try again.") from None
+        raise AssertionError("unreachable: the last try returns or raises")
+
+    async def rehearse(self, work: Callable[[asyncpg.Connection], Awaitable[Result]]) -> Result:
+        """What `work` would do: it is done, counted and rolled back, so that a preview can't differ from the deed."""
+        async with self._connection("wardline") as connection:
+            transaction = connection.transaction(isolation="repeatable_read")
+            await transaction.start()
+            try:
+                return await work(connection)
+            finally:
+                await transaction.rollback()
+
+    async def close(self) -> None:
+        for pool in self._pools.values():
+            await pool.close()
+
+    @asynccontextmanager
+    async def _connection(self, role: Role) -> AsyncIterator[asyncpg.Connection]:
+        try:
+            async with (await self._pool(role)).acquire(timeout=5) as connection:
+                yield connection
+        except _AWAY:
+            raise StoreUnavailable(f"{self.store.store} does not answer.") from None
+
+    async def _pool(self, role: Role) -> asyncpg.Pool:
+        async with self._opening:
+            if role not in self._pools:
+                place = self.store.location
+                self._pools[role] = await asyncpg.create_pool(
+                    host=place.host or self.settings.database_host,
+                    port=place.port or self.settings.database_port,
+                    database=place.database,
+                    user=f"{self.store.store}_{role}",
+                    password=lambda: self.settings.password(f"stores/{self.store.store}.{role}"),
+                    server_settings={"timezone": "UTC", "application_name": "wardline-anonymizer"},
+                    min_size=0,
+                    max_size=4,
+                    timeout=5,
+                )
+            return self._pools[role]
+
+
+async def finished(connection: asyncpg.Connection, step: UUID) -> str | None:
+    """The result of a step that was done before, as JSON."""
+    return await connection.fetchval(_FINISHED, step)
+
+
+async def begin(connection: asyncpg.Connection, step: UUID, at: Any) -> None:
+    """Claim the step inside the effect's own transaction: a second one waits here, and then sees the first one's result."""
+    await connection.execute(_BEGIN, step, at)
+
+
+async def finish(connection: asyncpg.Connection, step: UUID, result: str) -> None:
+    await connection.execute(_FINISH, step, result)

@@ -1,0 +1,68 @@
+"""Whose a row is, as SQL over a table aliased `t`."""
+
+from services.anonymizer.contract import IdentifierType
+from services.anonymizer.datamap import Store, Table
+from services.anonymizer.rules.person import FINDS, Known, Person
+from services.anonymizer.rules.pushdown import Params
+
+NOBODYS = "false"
+
+
+def owned(store: Store, name: str, person: Person, params: Params, alias: str = "t") -> str:
+    """The rows that are the person's own: by an identifier of theirs, or because they hang on such a row."""
+    table = store.tables[name]
+    found = [
+        _is(table, column, known, params, alias)
+        for column, identifies in table.identifying.items()
+        if identifies.party in ("owner", "caller") and identifies.type in FINDS
+        for known in person.of(identifies.type)
+    ]
+    for link in table.links:
+        inner = f"{alias}{len(alias)}"
+        theirs = owned(store, link.table, person, params, inner)
+        if theirs != NOBODYS:
+            found.append(f"{alias}.{link.column} IN (SELECT {inner}.{link.key} FROM {link.table} {inner} WHERE {theirs})")
+    if not found:
+        return NOBODYS
+    return f"(({' OR '.join(found)}) AND {within(store, table, person, params, alias)})"
+
+
+def other_party_columns(store: Store, name: str, person: Person) -> list[str]:
+    """The columns in which the person may stand as the other party of somebody's traffic."""
+    identifying = store.tables[name].identifying
+    return [column for column, what in identifying.items() if what.party == "callee" and person.of(what.type)]
+
+
+def named_in(store: Store, name: str, column: str, person: Person, params: Params) -> str:
+    """The rows in which the person stands in `column` as the other party."""
+    table = store.tables[name]
+    found = [_is(table, column, known, params, "t") for known in person.of(table.identifying[column].type)]
+    return f"({' OR '.join(found)}) AND {within(store, table, person, params)}"
+
+
+def _is(table: Table, column: str, known: Known, params: Params, alias: str) -> str:
+    """One value in one column, while it was theirs."""
+    parts = [f"{alias}.{column} = {params(known.value, 'text')}"]
+    if known.from_:
+        parts.append(f"{alias}.{table.at} >= {params(known.from_, 'timestamptz')}")
+    if known.to:
+        parts.append(f"{alias}.{table.at} < {params(known.to, 'timestamptz')}")
+    return f"({' AND '.join(parts)})"
+
+
+def within(store: Store, table: Table, person: Person, params: Params, alias: str = "t") -> str:
+    """Where tenants decide about their own data, one tenant's person is nobody in another's."""
+    return "true" if store.controller == "operator" else f"{alias}.{table.tenant} = {params(person.tenant, 'uuid')}"
+
+
+def other_bearers(store: Store, table: Table, names: set[str], params: Params) -> str:
+    """Rows that belong to somebody who bears one of these names: it is their own name that stands in their text."""
+    own = [f"lower(t.{column})" for column, identifies in table.identifying.items() if identifies.type == IdentifierType.name]
+    for link in table.links:
+        for column, identifies in store.tables[link.table].identifying.items():
+            if identifies.type == IdentifierType.name:
+                own.append(f"(SELECT lower(p.{column}) FROM {link.table} p WHERE p.{link.key} = t.{link.column})")
+    if not own or not names:
+        return NOBODYS
+    bearers = params([name.lower() for name in names], "text[]")
+    return "(" + " OR ".join(f"coalesce({name} = ANY({bearers}), false)" for name in own) + ")"

@@ -1,0 +1,302 @@
+"""The data map: where the operator's personal data lie, which field is which data element, and whose it is.
+
+One file per store in `policy/stores/`. From a field's element follow its category, purpose and retention rule in the policy
+book; nothing here states a period. The same map drives collecting, erasing, sweeping and, by another path, verifying.
+"""
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from chassis.contract import Contract
+from services.anonymizer.contract import IdentifierType
+from services.registry.contract import NotInBook, PolicyBook, Retention, StoreClass, Text, TrafficKind
+
+TECHNICAL = "technical"
+"""The element of keys and flags that say nothing about a person by themselves: not shown, not searched."""
+
+Party = Literal["owner", "caller", "callee", "agent", "contact"]
+
+
+class DataMapFault(Exception):
+    """The data map contradicts its model or the policy book; the service does not start with it."""
+
+
+class Identifies(Contract):
+    """The column holds an identifier. As `owner` or `caller` it makes the row that person's own. A `callee` stands in the
+    traffic of somebody else, an `agent` in the work of the company that employs them, and a `contact` is searched for but finds
+    nothing: whose the row is follows from its links."""
+
+    type: IdentifierType
+    party: Party = "owner"
+
+
+class Column(Contract):
+    """What a column is. Written as the bare element when there is nothing more to say.
+
+    text: free text, in which anybody may be mentioned · redacted: what replaces a value that must go from a row that stays ·
+    stays: part of what a row must still say while another row that the law keeps refers to it · withheld_by: the flag with
+    which a caller hid the number from the other party.
+    """
+
+    element: str
+    identifies: Identifies | None = None
+    text: bool = False
+    redacted: str | None = None
+    stays: bool = False
+    withheld_by: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, written: Any) -> Any:
+        return {"element": written} if isinstance(written, str) else written
+
+
+class Link(Contract):
+    """`column` holds the `key` of a row of `table`: whose that row is, this row is too."""
+
+    column: str
+    table: str
+    key: str = "id"
+
+
+class AnchorAt(Contract):
+    """Where the event that a period counts from is written: in a `column` of the row itself, or as the latest `column` over
+    the rows of `table` whose `key` is the row's `by` (a column, or `link.column` of the row it links to). While one of those has
+    no value, the event has not happened."""
+
+    column: str
+    table: str | None = None
+    key: str | None = None
+    by: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, written: Any) -> Any:
+        return {"column": written} if isinstance(written, str) else written
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if len({name is None for name in (self.table, self.key, self.by)}) != 1:
+            raise ValueError("an anchor in another table names table, key and by")
+        return self
+
+
+class Invoice(Contract):
+    """The columns of an invoice that say whether it is paid, and until when a recorded claim keeps what it bills."""
+
+    id: str
+    paid_at: str
+    claim_until: str
+
+
+class Bills(Contract):
+    """Rows of the invoice table whose `key` is the row's `by` bill it: while one is open, agreement data stay."""
+
+    table: str
+    key: str
+    by: str
+
+
+class Numbers(Contract):
+    """The table that says to whom a number belonged, and from when until when. `holder` holds a key of the people's table."""
+
+    table: str
+    number: str
+    holder: str
+    valid_from: str
+    valid_to: str
+
+
+class Table(Contract):
+    """One table, or one kind of file.
+
+    element: what a row as a whole is kept or let go as · kind, kind_column: which kind of traffic, or the column that says it ·
+    at: when the row arose, by which a number's periods tell its people apart · lasting: a state rather than an event, so that
+    an order's period always touches it · stays_for: rows elsewhere for whose sake a row here stays, reduced to what `stays` ·
+    invoice: the column with the id of an invoice in the billing store · claim: the rows are invoices themselves · bills: the
+    invoices in this store that bill the row ·
+    months: partitioned by month of `at`, so that an expired month may be dropped whole.
+    """
+
+    label: Text
+    element: str
+    store_class: StoreClass
+    kind: TrafficKind | None = None
+    kind_column: str | None = None
+    tenant: str = "tenant"
+    at: str
+    anchors: dict[str, AnchorAt | list[AnchorAt]]
+    key: list[str] = Field(min_length=1)
+    columns: dict[str, Column]
+    links: list[Link] = []
+    stays_for: list[Link] = []
+    invoice: str | None = None
+    claim: Invoice | None = None
+    bills: Bills | None = None
+    lasting: bool = False
+    months: bool = False
+
+    @cached_property
+    def identifying(self) -> dict[str, Identifies]:
+        return {name: column.identifies for name, column in self.columns.items() if column.identifies}
+
+    @cached_property
+    def texts(self) -> list[str]:
+        return [name for name, column in self.columns.items() if column.text]
+
+    @cached_property
+    def shown(self) -> dict[str, Column]:
+        """What an access copy shows: everything but keys and flags."""
+        return {name: column for name, column in self.columns.items() if column.element != TECHNICAL}
+
+    def kinds(self) -> tuple[str | None, ...]:
+        """The kinds of traffic its rows may be of; None alone when kinds make no difference here."""
+        if self.kind_column:
+            return TrafficKind.__args__  # type: ignore[attr-defined]
+        return (self.kind,)
+
+    def rule(self, book: PolicyBook, kind: str | None) -> Retention:
+        """Raises NotInBook when the book has no rule for such rows."""
+        return book.retention_for(self.element, self.store_class, kind)
+
+    def rules(self, book: PolicyBook) -> list[tuple[Retention, list[str | None]]]:
+        """Each rule that may decide a row here, with the kinds it decides. A kind the book has no rule for is left alone."""
+        found: dict[str, tuple[Retention, list[str | None]]] = {}
+        for kind in self.kinds():
+            try:
+                rule = self.rule(book, kind)
+            except NotInBook:
+                continue
+            found.setdefault(rule.key, (rule, []))[1].append(kind)
+        return list(found.values())
+
+
+class Location(Contract):
+    """A database by its name (on `host` and `port`, or where Wardline's own is), or a folder (relative to WARDLINE_HOME)."""
+
+    database: str | None = None
+    host: str | None = None
+    port: int | None = None
+    folder: str | None = None
+
+
+class Store(Contract):
+    """One store of the operator. `people` and `numbers`: this is the billing store, and there it says who is who and whose a
+    number was. Its credentials are `SECRETS_DIR/stores/<store>.<wardline|verifier>.password`."""
+
+    store: str
+    label: Text
+    kind: Literal["postgresql", "folder", "parquet", "jsonlines"]
+    controller: Literal["operator", "tenant"]
+    location: Location
+    tables: dict[str, Table]
+    numbers: Numbers | None = None
+    people: str | None = None
+
+    @model_validator(mode="after")
+    def _closed(self) -> Self:
+        for name, table in self.tables.items():
+            for missing in _named_columns(table) - table.columns.keys():
+                raise ValueError(f"{name}: the column {missing} is used but not declared")
+            for link in [*table.links, *table.stays_for]:
+                if link.table not in self.tables:
+                    raise ValueError(f"{name}: links to {link.table}, which this store does not have")
+        return self
+
+    @cached_property
+    def order(self) -> list[str]:
+        """Tables so that whoever refers comes before what it refers to: the order in which rows can go."""
+        left, placed = dict(self.tables), []
+        while left:
+            free = [name for name in left if not any(name == link.table for other in left for link in left[other].links
+                                                     if other != name)]
+            if not free:
+                raise DataMapFault(f"{self.store}: the tables' links form a circle")
+            placed += free
+            for name in free:
+                del left[name]
+        return placed
+
+    @property
+    def invoices(self) -> tuple[str, Invoice]:
+        """The table of invoices, and its columns."""
+        return next((name, table.claim) for name, table in self.tables.items() if table.claim)
+
+
+class DataMap(Contract):
+    """All stores, by name."""
+
+    stores: dict[str, Store]
+
+    def check(self, book: PolicyBook) -> list[str]:
+        """Every way in which the map and the policy book do not fit; an empty list is what a start requires."""
+        return [fault for store in self.stores.values() for fault in _misfits(store, book)]
+
+    @cached_property
+    def billing(self) -> Store:
+        """The store that knows customers, numbers and invoices."""
+        found = [store for store in self.stores.values() if store.numbers]
+        if len(found) != 1:
+            raise DataMapFault("exactly one store must say whose a number was")
+        return found[0]
+
+
+def load(folder: Path) -> DataMap:
+    """Read every `*.yaml` of a folder. Raises DataMapFault naming the file and the fault."""
+    stores = {}
+    for path in sorted(folder.glob("*.yaml")):
+        try:
+            # Through JSON, since a strict model reads the spellings of enums there and refuses them as Python strings.
+            store = Store.model_validate_json(json.dumps(yaml.safe_load(path.read_text())))
+        except (yaml.YAMLError, ValidationError) as fault:
+            raise DataMapFault(f"{path.name}: {fault}") from None
+        stores[store.store] = store
+    if not stores:
+        raise DataMapFault(f"{folder} holds no data map")
+    return DataMap(stores=stores)
+
+
+def _named_columns(table: Table) -> set[str]:
+    own = [(place.by or place.column).partition(".")[0] for anchor in table.anchors for place in anchors_in(table, anchor)]
+    named = {table.tenant, table.at, *table.key, *own, *(link.column for link in table.links)}
+    return named | {name for name in (table.invoice, table.kind_column) if name}
+
+
+def _misfits(store: Store, book: PolicyBook) -> list[str]:
+    faults = []
+    for name, table in store.tables.items():
+        for column, declared in table.columns.items():
+            if declared.element != TECHNICAL and not _known(book, declared.element):
+                faults.append(f"{store.store}.{name}.{column}: the policy book has no element {declared.element}")
+        rules = table.rules(book)
+        if not rules:
+            faults.append(f"{store.store}.{name}: the policy book has no retention rule for its rows")
+        for rule, _ in rules:
+            needed = {rule.anchor} | ({rule.latest.anchor} if rule.latest else set())
+            faults += [f"{store.store}.{name}: {rule.key} counts from {anchor}, which the map does not place"
+                       for anchor in sorted(needed - anchors_of(table))]
+    return faults
+
+
+def anchors_of(table: Table) -> set[str]:
+    """The events this table can date; a paid invoice is looked up in the billing store."""
+    return {*table.anchors, *(["invoice_paid"] if table.invoice else [])}
+
+
+def anchors_in(table: Table, anchor: str) -> list[AnchorAt]:
+    """The places where an event is written; KeyError when the map has none."""
+    places = table.anchors[anchor]
+    return places if isinstance(places, list) else [places]
+
+
+def _known(book: PolicyBook, element: str) -> bool:
+    try:
+        book.element(element)
+    except NotInBook:
+        return False
+    return True

@@ -1,0 +1,94 @@
+"""A person as the stores see them: every value they are known by, each for the time in which it was theirs.
+
+Numbers are given to new people, so a number counts only inside its period; names and personnummer never *find* a row (others
+may bear the same name), they are looked for in texts.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from chassis import identifiers
+from services.anonymizer.contract import IdentifierType
+
+FINDS = frozenset(IdentifierType) - {IdentifierType.name, IdentifierType.personnummer}
+ERASED = "[…]"
+"""What stands in a text where somebody's data were."""
+
+COUNTRY = "46"
+"""The operator's numbering plan: what a number in national form means."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """`to` is excluded; None is open on that side."""
+
+    type: IdentifierType
+    value: str
+    from_: datetime | None = None
+    to: datetime | None = None
+
+    def holds_at(self, at: datetime) -> bool:
+        return (self.from_ is None or self.from_ <= at) and (self.to is None or at < self.to)
+
+
+@dataclass(frozen=True)
+class Person:
+    principal: UUID
+    tenant: UUID
+    known: tuple[Known, ...]
+
+    def of(self, *types: IdentifierType) -> tuple[Known, ...]:
+        return tuple(known for known in self.known if known.type in types)
+
+    def values(self) -> set[str]:
+        return {known.value for known in self.known}
+
+    def finding(self) -> set[str]:
+        return {known.value for known in self.known if known.type in FINDS}
+
+    def names(self) -> set[str]:
+        return {known.value for known in self.of(IdentifierType.name)}
+
+    def is_known_by(self, type: IdentifierType, value: object, at: datetime) -> bool:
+        return any(known.value == value and known.holds_at(at) for known in self.of(type))
+
+
+def normalised(type: IdentifierType, value: str) -> str:
+    """One spelling per value, as the stores write it. Raises BadIdentifier."""
+    if type == IdentifierType.name:
+        return " ".join(value.split())
+    if type == IdentifierType.personnummer:
+        return re.sub(r"[ +-]", "", value)
+    return identifiers.normalise(type.value, value, COUNTRY)
+
+
+def mentions(known: Iterable[Known]) -> str:
+    """One case-insensitive regular expression for every way people write these values; the same in Python and PostgreSQL.
+    Empty when there is nothing to look for."""
+    written = sorted({_written(one) for one in known if one.type in _TEXTUAL}, key=len, reverse=True)
+    return "|".join(written)
+
+
+_TEXTUAL = {IdentifierType.msisdn, IdentifierType.personnummer, IdentifierType.email, IdentifierType.name,
+            IdentifierType.customer, IdentifierType.mac}
+
+
+def _written(known: Known) -> str:
+    if known.type == IdentifierType.msisdn:
+        return _number(known.value)
+    if known.type == IdentifierType.personnummer and len(known.value) == 12:
+        return rf"(?<![0-9])({known.value[:2]})?{known.value[2:8]}[-+ ]?{known.value[8:]}(?![0-9])"
+    words = r"\s+".join(re.escape(word) for word in known.value.split())
+    return rf"(?<!\w){words}(?!\w)"
+
+
+def _number(digits: str) -> str:
+    """+46 70-174 06 05, 0046…, 46…, and 070-174 06 05."""
+    national = digits.removeprefix(COUNTRY)
+    spaced = "[ -]?".join(national)
+    if national == digits:
+        return rf"(?<![0-9])(\+|00)?{spaced}(?![0-9])"
+    return rf"(?<![0-9])(\+?{COUNTRY}[ -]?(\(0\))?|00{COUNTRY}[ -]?|0)[ -]?{spaced}(?![0-9])"

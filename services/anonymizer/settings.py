@@ -1,0 +1,15 @@
+"""What the anonymizer is told beside every process's settings. It alone is given credentials to the operator's stores."""
+
+from pathlib import Path
+
+from chassis.settings import Settings as ChassisSettings
+
+
+class Settings(ChassisSettings):
+    """data_map: folder of `<store>.yaml`; `SECRETS_DIR/stores/<store>.<wardline|verifier>.password` are the credentials."""
+
+    data_map: Path = Path("policy/stores")
+
+    def folder(self, relative: str) -> Path:
+        """Where a store's folder lies."""
+        return self.home / relative

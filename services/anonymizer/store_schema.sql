@@ -1,0 +1,25 @@
+-- What Wardline keeps inside a PostgreSQL store, so that an effect and its record commit together.
+-- Run as <store>_owner, who owns the schema `wardline`; the working role may read and write rows, the verifier sees nothing.
+
+-- One row per finished step: asked again, a step answers from here and does nothing a second time.
+create table if not exists wardline.journal (
+    step   uuid primary key,
+    result jsonb not null,
+    at     timestamptz not null
+);
+
+-- Rows that left the ordinary tables on time and are preserved for an order, one per hold, until it is released.
+create table if not exists wardline.preserved (
+    id               bigint generated always as identity primary key,
+    hold             uuid not null,
+    step             uuid not null,
+    store_table      text not null,
+    element          text not null,
+    identifier_type  text not null,
+    identifier_value text not null,
+    arose_at         timestamptz not null,
+    row              jsonb not null
+);
+create index if not exists preserved_hold on wardline.preserved (hold);
+create index if not exists preserved_step on wardline.preserved (step);
+create index if not exists preserved_identifier on wardline.preserved (identifier_type, identifier_value, arose_at);
