@@ -7,7 +7,7 @@ from datetime import date
 from ops.home import Home
 from ops.postgres import Postgres
 from sample.cases import SEED, SUBSCRIBERS
-from sample.fill import fill
+from sample.filling import fill
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def main() -> None:
     verb.add_argument("--today", type=date.fromisoformat, help="the reference day (default: today, UTC)")
     told = parser.parse_args()
     home = Home.at()
-    asyncio.run(fill(home.path, Postgres(home), told.subscribers, told.seed, told.today, print))
+    asyncio.run(fill(home, Postgres(home), told.subscribers, told.seed, told.today, print))
 
 
 if __name__ == "__main__":

@@ -45,14 +45,25 @@ STAFF = tuple(
 ACCOUNTS = (*CUSTOMERS, *STAFF)
 
 
-def make(path: Path) -> None:
-    """`HOME/sample/logins.json`, once per house: every account with a password of its own."""
-    write_once(path, lambda: _document())
+def make(folder: Path) -> None:
+    """`logins.json`, once per house: every account with a password of its own; and `guide.txt`, what `./dev run` prints of it."""
+    write_once(folder / "logins.json", _document)
+    write_once(folder / "guide.txt", lambda: _guide(read(folder / "logins.json")).encode())
 
 
 def read(path: Path) -> list[dict]:
     """[{username, password, name, kind, tenant, roles, person}]"""
     return json.loads(path.read_text())
+
+
+def _guide(logins: list[dict]) -> str:
+    shown = [login for login in logins if login["person"] in ("anna", "erik") or login["kind"] == "staff"]
+    lines = (f"    {login['username']:<20} {login['password']:<18} {_whom(login)}" for login in shown)
+    return "\n".join(("  log in as", *lines, f"    all {len(logins)}: sample/logins.json in the house's directory", ""))
+
+
+def _whom(login: dict) -> str:
+    return f"{login['name']}, {', '.join(login['roles']).replace('_', ' ') or 'customer'}"
 
 
 def _document() -> bytes:

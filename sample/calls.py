@@ -63,9 +63,10 @@ def _everyday(calendar: Calendar, seed: int) -> Iterator[Call]:
     """Some calls a month on every planted mobile number while it was its user's; the twins' are alike to the second."""
     for n, line in enumerate(line for line in lines(calendar) if line.product == "mobile"):
         rng = Random(f"{seed}:{'twins' if line.user in CASES[5].people else line.msisdn + line.user}")
-        circle = _circle(line.user, rng)
+        strangers = rng.sample(OUTSIDE, 6)
         serial = 1 + n * 10_000
         for age in range(TABLE_MONTHS + LAKE_MONTHS - 1, -1, -1):
+            circle = _friends(line.user, age) + strangers
             for _ in range(8):
                 call = _everyday_call(calendar, serial, line, age, circle, rng)
                 if line.valid_from <= call.at < min(line.valid_to or calendar.now, calendar.now):
@@ -73,9 +74,10 @@ def _everyday(calendar: Calendar, seed: int) -> Iterator[Call]:
                 serial += 1
 
 
-def _circle(user: str, rng: Random) -> list[str]:
-    friends = [PEOPLE[key].msisdn for key in LIVES[user].calls] + ([HELPLINE] if user == "maja" else [])
-    return friends + rng.sample(OUTSIDE, 6)
+def _friends(user: str, age: int) -> list[str]:
+    """Whom somebody called `age` months ago: nobody who was not there yet."""
+    known = [PEOPLE[key].msisdn for key in LIVES[user].calls if LIVES[key].joined > age]
+    return known + [HELPLINE] if user == "maja" else known
 
 
 def _everyday_call(calendar: Calendar, id: int, line: Line, age: int, circle: list[str], rng: Random) -> Call:

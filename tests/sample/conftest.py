@@ -12,11 +12,11 @@ import asyncpg
 import pyarrow.parquet as pq
 import pytest
 
+import sample
 from ops import keys
 from ops.home import Home
 from ops.postgres import PORT, Postgres
 from sample import stores
-from sample.fill import fill
 from sample.manifest import Manifest
 from sample.tables import BILLING, CALLS, HELPDESK
 
@@ -56,9 +56,10 @@ class Operator:
                 rows = await connection.fetch(f"SELECT * FROM {table} ORDER BY id")
                 everything[store, table] = {row["id"]: dict(row) for row in rows}
             await connection.close()
-        for path in sorted((self.folder / "calls").rglob("*.parquet")):
+        lake = self.folder / "calls" / "lake"
+        for path in sorted(lake.rglob("*.parquet")):
             rows = pq.ParquetFile(path).read().to_pylist()
-            everything["calls", str(path.relative_to(self.folder / "calls"))] = {row["id"]: row for row in rows}
+            everything["lake", str(path.relative_to(lake))] = {row["id"]: row for row in rows}
         for store in ("recordings", "authlog"):
             for path in sorted(p for p in (self.folder / store).rglob("*") if p.is_file()):
                 everything[store, str(path.relative_to(self.folder / store))] = _lines(path)
@@ -84,7 +85,7 @@ async def operator() -> AsyncIterator[Operator]:
         contents = []
         for _ in range(2):
             (home.path / "sample" / "manifest.json").unlink(missing_ok=True)
-            manifest = await fill(home.path, postgres, SUBSCRIBERS, today=TODAY)
+            manifest = await sample.fill(home, postgres, subscribers=SUBSCRIBERS, today=TODAY)
             contents.append(await Operator(home, postgres, manifest, {}, {}).contents())
         yield Operator(home, postgres, manifest, *contents)
     finally:

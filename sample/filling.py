@@ -43,7 +43,7 @@ class Filling:
 
 
 async def fill(
-    home: Path,
+    home: Home,
     postgres: stores.Cluster,
     subscribers: int = SUBSCRIBERS,
     seed: int = SEED,
@@ -51,25 +51,26 @@ async def fill(
     progress: Progress = lambda line: None,
 ) -> Manifest:
     """Every store, its accounts and the manifest. Stores that are already filled are left alone, whatever is asked."""
-    house, path = Home(home), home / "sample" / "manifest.json"
-    clients.make(house)
-    accounts.make(home / "sample" / "logins.json")
+    path = home.path / "sample" / "manifest.json"
+    clients.make(home)
+    accounts.make(home.path / "sample")
     if path.exists():
         return Manifest.read(path)
-    folder = home / "sample" / "stores"
+    folder = home.path / "sample" / "stores"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     calendar = Calendar(today or datetime.now(UTC).date())
     filling = Filling(folder, calendar, crowd(seed, subscribers), Manifest.start(seed, calendar, subscribers))
     for store in stores.STORES:
-        await stores.create(house, postgres, store)
+        await stores.create(home, postgres, store)
     # Side by side: while one database sorts its indexes, the rows of the next are drawn.
     async with asyncio.TaskGroup() as together:
         for store, load in (("calls", _calls), ("billing", _billing), ("helpdesk", _helpdesk)):
             together.create_task(_database(postgres, filling, store, load, progress))
     _recordings(filling)
     _authlog(filling)
-    progress(f"recordings: {_total(filling, 'recordings'):,} files · authlog: {_total(filling, 'authlog'):,} lines")
+    for store, what in (("lake", "rows"), ("recordings", "files"), ("authlog", "lines")):
+        progress(f"{store}: {_total(filling, store):,} {what}")
     filling.manifest.write(path)
     return filling.manifest
 
@@ -129,11 +130,12 @@ def _lake(filling: Filling, age: int, drawn: pa.Table, planted: list[dict]) -> N
     begin, end = filling.calendar.month(age), filling.calendar.month(age - 1)
     due = [row for row in planted if begin <= row["started_at"] < end]
     for number, some in _buckets(pa.concat_tables([rows(LAKE, due), drawn])):
-        path = Path("lake") / f"month={begin:%Y-%m}" / f"bucket={number:02}" / "part-0.parquet"
-        (filling.folder / "calls" / path).parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(some, filling.folder / "calls" / path)
-        filling.manifest.note("calls", str(path), (row for row in due if calls.bucket(row["caller"]) == number))
-        filling.count("calls.lake", len(some))
+        path = Path(f"month={begin:%Y-%m}") / f"bucket={number:02}" / "part-0.parquet"
+        file = filling.folder / "calls" / "lake" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(some, file)
+        filling.manifest.note("lake", str(path), (row for row in due if calls.bucket(row["caller"]) == number))
+        filling.count("lake", len(some))
 
 
 def _buckets(some: pa.Table) -> Iterator[tuple[int, pa.Table]]:
