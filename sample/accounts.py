@@ -9,7 +9,7 @@ from uuid import UUID
 from ops.keys import write_once
 from sample.cases import FJALLRESOR, KUSTBANKEN, PEOPLE, PRIVATE
 
-# Easy to read out and type, hard to guess: four of these and two digits are 42 bits, behind a slow hash and a rate limit.
+# Easy to read out and type, hard to guess: six of these and two digits are 45 bits, behind a slow hash and a rate limit.
 SYLLABLES = [a + b for a in "bdfghjklmnprstv" for b in "aeiouy"]
 
 
