@@ -5,6 +5,7 @@ from uuid import UUID
 from chassis.client import ServiceClient
 from services.consent.contract import (
     Decision,
+    Duty,
     Evaluation,
     GiveConsent,
     Notice,
@@ -13,6 +14,7 @@ from services.consent.contract import (
     Receipt,
     Recorded,
     Records,
+    SetDuty,
     SetObjection,
     SetRestriction,
     Standing,
@@ -63,6 +65,9 @@ class ConsentClient(ServiceClient):
         """Returns once every decision point knows it, like `withdraw`."""
         path = f"/v1/standing/{principal}/restriction"
         return await self.ask(Recorded, "PUT", path, tenant=tenant, body=restriction, idempotency_key=key)
+
+    async def set_duty(self, tenant: UUID, purpose: str, duty: SetDuty, key: str) -> Duty:
+        return await self.ask(Duty, "PUT", f"/v1/duties/{purpose}", tenant=tenant, body=duty, idempotency_key=key)
 
     async def decide(self, tenant: UUID, question: Evaluation) -> Decision:
         return await self.ask(Decision, "POST", "/access/v1/evaluation", tenant=tenant, body=question)

@@ -5,7 +5,7 @@ restriction (Art. 18). Statements are only ever added; the *standing* is what th
 the same instant the withdrawal does, in whatever order statements arrive.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -14,11 +14,14 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 
 from chassis.contract import Contract
 from chassis.errors import Conflict, Problem
+from chassis.ledger.contract import Inclusion
 
 Key = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True)]
 Prose = Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
 Language = Literal["sv", "en"]
+# Ids are UUIDv7, whose time begins in 1970.
+Moment = Annotated[AwareDatetime, Field(ge=datetime(1970, 1, 1, tzinfo=UTC))]
 
 
 class Command(Contract):
@@ -59,7 +62,7 @@ class State(StrEnum):
 # --- notices -----------------------------------------------------------------------------------------------------------
 
 
-class Words(Contract):
+class Words(Command):
     """What a person reads. `consequence`: what refusing or withdrawing means for the service."""
 
     title: Line
@@ -68,7 +71,7 @@ class Words(Contract):
     consequence: Prose
 
 
-class NoticePurpose(Contract):
+class NoticePurpose(Command):
     """A purpose the notice explains, and the categories (or elements) of the policy book it speaks of."""
 
     purpose: Key
@@ -84,8 +87,8 @@ class PublishNotice(Command):
     controller: Line
     purposes: Annotated[list[NoticePurpose], Field(min_length=1, max_length=50)]
     withdrawal_url: Line
-    valid_from: AwareDatetime | None = None
-    valid_to: AwareDatetime | None = None
+    valid_from: Moment | None = None
+    valid_to: Moment | None = None
 
 
 class Notice(Reply):
@@ -127,7 +130,7 @@ class GiveConsent(Command):
     language: Language = "sv"
     method: Literal["web_form", "app", "keypress", "spoken", "agent", "paper"] = "web_form"
     expression: Literal["expressed", "explicit"] = "expressed"
-    occurred_at: AwareDatetime | None = None
+    occurred_at: Moment | None = None
 
 
 class WithdrawConsent(Command):
@@ -137,7 +140,7 @@ class WithdrawConsent(Command):
     principal: UUID | None = None
     regulation: Regulation = Regulation.gdpr
     method: Literal["web_form", "app", "keypress", "spoken", "agent", "paper"] = "web_form"
-    occurred_at: AwareDatetime | None = None
+    occurred_at: Moment | None = None
 
 
 class SetObjection(Command):
@@ -148,7 +151,7 @@ class SetObjection(Command):
 
     state: Literal["raised", "lifted", "overruled"]
     case: UUID | None = None
-    occurred_at: AwareDatetime | None = None
+    occurred_at: Moment | None = None
 
 
 class SetRestriction(Command):
@@ -157,14 +160,30 @@ class SetRestriction(Command):
     state: Literal["set", "lifted"]
     ground: Literal["accuracy", "unlawful", "claims", "objection"] | None = None
     case: UUID | None = None
-    occurred_at: AwareDatetime | None = None
+    occurred_at: Moment | None = None
+
+
+class SetDuty(Command):
+    """`PUT /v1/duties/{purpose}`: the law obliges this organisation to record (investment services, emergency lines), or no more."""
+
+    state: Literal["recorded", "ended"]
+    legal_ref: Line
+
+
+class Duty(Reply):
+    purpose: str
+    state: Literal["recorded", "ended"]
+    legal_ref: str
+    since: datetime
+    event: UUID
 
 
 class Recorded(Reply):
     """One statement as it stands in the record.
 
     sequence: counts the statements of this person on this matter · current: whether it decides her standing now (a late arrival
-    may not) · valid_until: when a consent lapses · receipt: JWS over its canonical JSON, see `Receipt`.
+    may not) · valid_until: when a consent lapses · receipt: JWS over its canonical JSON, see `Receipt` · event: its entry in the
+    ledger.
     """
 
     record: UUID
@@ -181,6 +200,7 @@ class Recorded(Reply):
     recorded_at: datetime
     valid_until: datetime | None = None
     receipt: str
+    event: UUID
 
 
 class Records(Reply):
@@ -227,17 +247,14 @@ class Standing(Reply):
 
 
 class Receipt(Reply):
-    """`GET /v1/receipts/{record}`: the receipt and the proof that the ledger holds it. See `services.consent.receipts.verify`.
+    """`GET /v1/receipts/{record}`: what the person got, and the proof that the ledger holds it.
 
-    receipt: the JWS of the 201 · event: the ledger's entry as it was hashed (its data names the record and the SHA-256 of its
-    canonical JSON) · position: of the entry · checkpoint: signed note of the tree · proof: inclusion, hex, from leaf to root.
+    receipt: the JWS of the 201 · proof: its event (whose data name the record and the SHA-256 of the record's canonical JSON)
+    stands in the ledger. `services.consent.receipts.verify` checks both offline with the keys of `GET /keys`.
     """
 
     receipt: str
-    event: str
-    position: int
-    checkpoint: str
-    proof: list[str]
+    proof: Inclusion
 
 
 # --- decisions (AuthZEN Authorization API 1.0) -------------------------------------------------------------------------
@@ -265,8 +282,7 @@ class Action(BaseModel):
 class Evaluation(BaseModel):
     """`POST /access/v1/evaluation`: may this category of this person's data be processed for this purpose now?
 
-    context.setting: the policy book's context of a basis (default "any") · context.participants: for content of communication,
-    the principals of the other parties; one that nobody knows is null.
+    context.participants: for content of communication, the principals of the other parties; one that nobody knows is null.
     """
 
     model_config = ConfigDict(extra="allow", strict=True)
@@ -332,7 +348,7 @@ class Configuration(Reply):
 # --- events ------------------------------------------------------------------------------------------------------------
 
 
-class NoticePublished(Contract):
+class NoticePublished(Reply):
     notice: str
     version: int
     sha256: str
@@ -341,7 +357,7 @@ class NoticePublished(Contract):
     valid_to: datetime | None
 
 
-class Stated(Contract):
+class Stated(Reply):
     """The data of every statement's event; the CloudEvent's `subject` is the principal. `sha256`: of the record in its receipt."""
 
     record: UUID
@@ -357,7 +373,14 @@ class Stated(Contract):
     valid_until: datetime | None
 
 
-EVENTS: dict[str, type[Contract]] = {
+class DutySet(Reply):
+    """`duty.recorded`, `duty.ended`: of a tenant, not of a person."""
+
+    purpose: str
+    legal_ref: str
+
+
+EVENTS: dict[str, type[BaseModel]] = {
     "notice.published": NoticePublished,
     "consent.given": Stated,
     "consent.withdrawn": Stated,
@@ -366,6 +389,8 @@ EVENTS: dict[str, type[Contract]] = {
     "objection.overruled": Stated,
     "restriction.set": Stated,
     "restriction.lifted": Stated,
+    "duty.recorded": DutySet,
+    "duty.ended": DutySet,
 }
 
 

@@ -1,0 +1,63 @@
+"""The consent service: `create_app` for any number of processes, each a decision point with a lease of its own."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from joserfc.jwk import OKPKey
+
+from chassis import app as chassis_app
+from chassis.durable import PASSING
+from chassis.errors import Unavailable
+from chassis.settings import Settings
+from services.consent.decisions import DecisionPoint, HotPath
+from services.consent.leases import Barrier, Replica
+from services.consent.memory import Memory
+from services.consent.routes import router
+from services.registry.client import PolicyShelf, following_policy
+
+CLIENTS = {"public", "internal", "rights"}
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    app = chassis_app.create_app(
+        "consent", settings or Settings(), package=__package__, routers=[router], clients=CLIENTS, running=running
+    )
+    app.add_middleware(HotPath)
+    return app
+
+
+@asynccontextmanager
+async def running(app: FastAPI) -> AsyncIterator[None]:
+    state = app.state
+    state.receipt_key = OKPKey.import_key(state.settings.jwk("signing"))
+    memory = Memory()
+    async with following_policy(app) as shelf, state.database.system_pool(4) as pool:
+        replica = Replica(state.database, memory, state.sequencer.grown, lambda: state.decisions.use(_book(shelf)))
+        state.decisions = DecisionPoint(memory, replica.may_answer)
+        state.barrier = Barrier(pool, state.sequencer.grown)
+
+        async def fresh() -> bool:
+            return replica.may_answer()
+
+        state.ready_when["decisions"] = fresh
+        holding = asyncio.create_task(replica.run(), name="lease")
+        state.tasks.append(holding)
+        try:
+            yield
+        finally:
+            holding.cancel()
+            await asyncio.gather(holding, return_exceptions=True)
+            # A lease nobody gave back runs out by itself.
+            with contextlib.suppress(*PASSING):
+                await replica.give_up()
+
+
+def _book(shelf: PolicyShelf):
+    """The book in force; None where there is none yet."""
+    try:
+        return shelf.current()
+    except Unavailable:
+        return None

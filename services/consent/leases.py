@@ -1,0 +1,154 @@
+"""Never stale: a decision point answers only while it holds a short lease, and a withdrawal is acknowledged when every live
+lease has read it.
+
+Each process repeats, at once when the ledger grew and else a few times a second:
+  1. t0 = a clock that goes on while the machine or the process sleeps;
+     commit "I have read up to `position`, and answer for one second more" (`replica_lease`, the database's clock);
+  2. read every entry after `position`, in order, until there is none;
+  3. only then answer until t0 + 1 s, less a margin.
+Whoever acknowledges a withdrawal at position P first waits until no unexpired lease stands before P (`Barrier`).
+
+Why no "yes" follows the acknowledgement. Take a process that answers after it, and the renewal that lets it. Either that
+renewal was committed before the barrier looked: then the barrier saw it, and waited until its position reached P or it ran out.
+Or it was committed later: then its reading (2) began after the barrier looked, so entry P was there to be read before (3).
+Reading first and renewing afterwards would leave exactly that hole. A frozen process wakes up with a lease that ran out and
+refuses until it has been through all three steps; a process that cannot renew refuses. A renewal is committed durably: one that
+a crash of the database forgot would be a lease nobody knows of.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import asyncpg
+
+from chassis import telemetry
+from chassis.db import Database
+from chassis.ids import new_id
+from chassis.ledger.events import Event
+from chassis.ledger.sequencer import Bell
+from services.consent.contract import NotYetEverywhere
+from services.consent.memory import Memory
+
+LEASE = 1.0
+# The two clocks run at nearly the same rate for a second; a step of the database's clock is what the margin does not cover.
+MARGIN = 0.05
+RENEW_EVERY = 0.25
+PATIENCE = 5.0
+_AT_ONCE = 5000
+_NO_ANSWER = 2.0
+_LONG_READ = 30.0
+
+# Goes on while the machine is suspended; macOS's monotonic clock does so too, and has no name for it.
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+_RENEW = """
+INSERT INTO replica_lease (replica, position, expires_at) VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3))
+ON CONFLICT (replica) DO UPDATE SET position = excluded.position, expires_at = excluded.expires_at"""
+_GIVE_UP = "DELETE FROM replica_lease WHERE replica = $1"
+_SWEEP = "DELETE FROM replica_lease WHERE expires_at < clock_timestamp() - interval '1 minute'"
+_NEXT = """
+SELECT l.position, e.seq, e.body FROM ledger_entry l JOIN event e ON e.id = l.event_id
+WHERE l.position > $1 ORDER BY l.position LIMIT $2"""
+# One statement and so one snapshot: a lease renewed after it reads the entry that it saw.
+_AWAITED = """
+SELECT EXISTS (SELECT FROM replica_lease WHERE position < l.position AND expires_at > clock_timestamp())
+FROM ledger_entry l WHERE l.event_id = $1"""
+
+_AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+
+class Replica:
+    """This process's copy of everybody's standing, and until when it may answer from it."""
+
+    def __init__(self, database: Database, memory: Memory, grown: Bell, renewed: Callable[[], None]) -> None:
+        """grown: rings when the ledger grew · renewed: called at each renewal, for what is to be as fresh as the lease."""
+        self.id = new_id()
+        self.memory = memory
+        self._database, self._grown, self._renewed = database, grown, renewed
+        self._until = float("-inf")
+
+    def may_answer(self) -> bool:
+        return time.clock_gettime(_CLOCK) < self._until
+
+    async def run(self) -> None:
+        """Hold the lease until cancelled; a lost database is waited for, and nothing is answered meanwhile."""
+        while True:
+            try:
+                async with self._connection() as connection:
+                    await connection.execute(_SWEEP)
+                    await self._hold(connection)
+            except _AWAY as lost:
+                telemetry.log().warning("no lease on decisions", error=type(lost).__name__)
+                await asyncio.sleep(RENEW_EVERY)
+
+    async def give_up(self) -> None:
+        """A clean end: nobody needs to wait for this lease to run out. Answers end first."""
+        self._until = float("-inf")
+        async with self._database.system() as connection:
+            await connection.execute(_GIVE_UP, self.id)
+
+    async def _hold(self, connection: asyncpg.Connection) -> None:
+        while True:
+            turn = self._grown.turn()
+            if not await self._renew(connection):
+                await _rung(turn, RENEW_EVERY)
+
+    async def _renew(self, connection: asyncpg.Connection) -> bool:
+        """The three steps. Whether anything was read: then the new position is to be told at once."""
+        began, before = time.clock_gettime(_CLOCK), self.memory.position
+        await connection.execute(_RENEW, self.id, before, LEASE, timeout=_NO_ANSWER)
+        while await self._read(connection) == _AT_ONCE:
+            await asyncio.sleep(0)
+        self._renewed()
+        self._until = began + LEASE - MARGIN
+        return self.memory.position > before
+
+    async def _read(self, connection: asyncpg.Connection) -> int:
+        entries = await connection.fetch(_NEXT, self.memory.position, _AT_ONCE, timeout=_LONG_READ)
+        for position, seq, body in entries:
+            self.memory.apply(position, Event.read(body, seq))
+        return len(entries)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
+        connection = await self._database.connect_system()
+        try:
+            yield connection
+        finally:
+            connection.terminate()
+
+
+class Barrier:
+    """What an acknowledgement waits for."""
+
+    def __init__(self, pool: asyncpg.Pool, grown: Bell) -> None:
+        self._pool, self._grown = pool, grown
+
+    async def passed(self, event: UUID) -> None:
+        """Until every decision point knows a committed event. Raises NotYetEverywhere after some seconds."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while not await self._known_by_all(event):
+                    pass
+        except _AWAY:
+            raise NotYetEverywhere from None
+
+    async def _known_by_all(self, event: UUID) -> bool:
+        turn = self._grown.turn()
+        awaited = await self._pool.fetchval(_AWAITED, event)
+        if awaited is None:
+            await _rung(turn, 0.05)  # it has no position yet
+        elif awaited:
+            await asyncio.sleep(0.005)
+        return awaited is False
+
+
+async def _rung(turn: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await turn.wait()
+    except TimeoutError:
+        return

@@ -1,0 +1,283 @@
+"""What counts and what follows from it: pure decisions, with every period and basis taken from the policy book.
+
+Instants are integers here, microseconds since 1970 in UTC: a decision point holds millions of them.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Literal, NamedTuple
+from uuid import UUID
+
+from services.consent.contract import (
+    GroundMissing,
+    InTheFuture,
+    Kind,
+    NoRightToObject,
+    NotByConsent,
+    NoticeDoesNotCover,
+    ObjectionIsAbsolute,
+    Reason,
+    Regulation,
+    SetObjection,
+    SetRestriction,
+    State,
+    UnknownCategory,
+    UnknownPurpose,
+)
+from services.registry.contract import NotInBook, PolicyBook
+
+# A restriction concerns all of a person's data: it is kept under this name instead of a purpose's.
+EVERY_PURPOSE = "any"
+# Where a tenant recorded a duty to record, the book's rows for this context apply to it.
+DUTY = "tenant_legal_obligation"
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+# --- what counts ---------------------------------------------------------------------------------------------------------
+
+# What protects the person outweighs what does not, at the same instant.
+_PROTECTS = frozenset({State.withdrawn, State.raised, State.set})
+
+
+class Matter(NamedTuple):
+    """What a statement is about. Statements on one matter replace each other, on two never."""
+
+    kind: Kind
+    regulation: Regulation
+    purpose: str
+
+
+class Said(NamedTuple):
+    """A statement as decisions see it. notice: a number of the notice version, for the asker's own look-up."""
+
+    matter: Matter
+    state: State
+    occurred_at: int
+    valid_until: int | None = None
+    notice: int | None = None
+
+
+Rank = tuple[int, bool, bytes]
+
+
+def rank(occurred_at: int, state: State, record: UUID) -> Rank:
+    """Of two statements on one matter the higher rank counts, whichever arrived first.
+
+    What was said later counts; at the same instant what protects the person; the record's own name settles the rest.
+    """
+    return occurred_at, state in _PROTECTS, record.bytes
+
+
+def record_id(
+    tenant: UUID, principal: UUID, matter: Matter, state: State, notice: tuple[str, int] | None, occurred_at: int
+) -> UUID:
+    """A UUIDv7 whose random part is a hash of what was said: the same statement sent twice has one name.
+
+    Decision points name the record they rest on without holding its sixteen bytes for every person and purpose.
+    """
+    name, version = notice or ("", 0)
+    said = f"{tenant}|{principal}|{matter.kind}|{matter.regulation}|{matter.purpose}|{state}|{name}|{version}|{occurred_at}"
+    hashed = int.from_bytes(sha256(said.encode()).digest()[:10])
+    random_a, random_b = hashed & 0xFFF, hashed >> 12 & (1 << 62) - 1
+    return UUID(int=(occurred_at // 1000) << 80 | 7 << 76 | random_a << 64 | 2 << 62 | random_b)
+
+
+def when_said(claimed: datetime | None, now: datetime, counted: int | None) -> int:
+    """The instant of a statement. One that names no time of its own is said now, after whatever counted until now.
+
+    Two machines' clocks differ: without that, a withdrawal taken by the slower one would lose to the consent before it.
+    """
+    if claimed is None:
+        return microseconds(now) if counted is None else max(microseconds(now), counted + 1)
+    if claimed > now:
+        raise InTheFuture("The statement is dated later than now.")
+    return microseconds(claimed)
+
+
+def microseconds(instant: datetime) -> int:
+    return (instant - _EPOCH) // _MICROSECOND
+
+
+def instant(microseconds: int) -> datetime:
+    return _EPOCH + microseconds * _MICROSECOND
+
+
+# --- what may be recorded ------------------------------------------------------------------------------------------------
+
+
+def must_rest_on_consent(book: PolicyBook, purpose: str, covered: Sequence[str]) -> None:
+    """Consent is taken only for what rests on it; `covered`: the categories the notice explains for the purpose."""
+    _known_purpose(book, purpose)
+    if not covered:
+        raise NoticeDoesNotCover("This version of the notice does not name the purpose.")
+    bases = [book.basis(purpose, element) for category in covered for element in _elements(book, category)]
+    if not any(basis and basis.basis == "consent" for basis in bases):
+        raise NotByConsent("The policy book rests it on another basis, which consent can neither add to nor replace.")
+
+
+def must_be_in_book(book: PolicyBook, purpose: str, categories: Sequence[str]) -> None:
+    _known_purpose(book, purpose)
+    for category in categories:
+        _elements(book, category)
+
+
+def may_object(book: PolicyBook, purpose: str, objection: SetObjection) -> None:
+    """Art. 21: where processing rests on a balance; against direct marketing no grounds of ours count."""
+    right = _known_purpose(book, purpose).objection
+    if right == "none":
+        raise NoRightToObject("Nothing done for this purpose rests on a balance of interests.")
+    if right == "absolute" and objection.state == "overruled":
+        raise ObjectionIsAbsolute("An objection to direct marketing always holds, Art. 21(3).")
+
+
+def may_restrict(restriction: SetRestriction) -> None:
+    if restriction.state == "set" and restriction.ground is None:
+        raise GroundMissing("Say which ground of Art. 18(1) it rests on.")
+
+
+def _known_purpose(book: PolicyBook, purpose: str):
+    try:
+        return book.purpose(purpose)
+    except NotInBook:
+        raise UnknownPurpose("The policy book in force has no purpose of that name.") from None
+
+
+def _elements(book: PolicyBook, category: str) -> tuple[str, ...]:
+    try:
+        return book.elements_of(category)
+    except NotInBook:
+        raise UnknownCategory("The policy book in force has no category or element of that name.") from None
+
+
+# --- may it be processed? ------------------------------------------------------------------------------------------------
+
+
+class Ground(NamedTuple):
+    """What the policy book says of one (purpose, category) for one tenant."""
+
+    purpose: str
+    basis: str
+    objection: Literal["none", "weighed", "absolute"]
+    content: bool
+    by_duty: bool
+
+
+class Verdict(NamedTuple):
+    """`said`: the statement it rests on. `until`: when the answer changes by itself."""
+
+    allowed: bool
+    reason: Reason
+    said: Said | None = None
+    until: int | None = None
+    obligations: tuple[str, ...] = ()
+
+
+# What a restriction leaves open, Art. 18(2), and what the asker is bound to then.
+_LEFT_OPEN = {"storage": "store_only", "legal_claims": "use_for_legal_claims_only"}
+
+
+def ground(book: PolicyBook, purpose: str, category: str, duty: bool) -> Ground | Reason:
+    """The one basis of a purpose for a category, or why there is none."""
+    try:
+        row, known = book.basis(purpose, category, DUTY if duty else "any"), book.purpose(purpose)
+    except NotInBook:
+        return Reason.unknown_purpose
+    try:
+        content = book.is_content(category)
+    except NotInBook:
+        return Reason.unknown_category
+    if row is None:
+        return Reason.no_legal_basis
+    return Ground(purpose, row.basis, known.objection, content, row.context == DUTY)
+
+
+def decide(
+    ground: Ground,
+    said: Sequence[Said],
+    others: Sequence[Sequence[Said]] | None,
+    *,
+    operation: str | None,
+    covering: frozenset[int],
+    now: int,
+) -> Verdict:
+    """May it be processed now?
+
+    said: what the person said of this purpose, and her restriction · others: what each other party of a communication said of it;
+    None when a party is not known · operation: `storage` or `legal_claims`, else anything · covering: the notice versions that
+    speak of this purpose and category.
+    """
+    if ground.basis == "legal_obligation":
+        return Verdict(True, Reason.tenant_legal_obligation if ground.by_duty else Reason.legal_obligation)
+    obligations: tuple[str, ...] = ()
+    if restriction := _in_state(said, Kind.restriction, State.set):
+        if operation not in _LEFT_OPEN:
+            return Verdict(False, Reason.restricted, restriction)
+        obligations = (_LEFT_OPEN[operation],)
+    verdict = _on_its_basis(ground, said, others, covering, now)
+    return verdict._replace(obligations=verdict.obligations + obligations) if obligations else verdict
+
+
+def _on_its_basis(
+    ground: Ground, said: Sequence[Said], others: Sequence[Sequence[Said]] | None, covering: frozenset[int], now: int
+) -> Verdict:
+    if ground.basis == "consent":
+        verdict = _consent(ground, said, covering, now)
+        return _of_all_parties(verdict, ground, others, covering, now) if ground.content else verdict
+    if ground.basis in ("legitimate_interest", "public_task"):
+        return _balanced(ground, said)
+    return Verdict(True, Reason(ground.basis))
+
+
+def _balanced(ground: Ground, said: Sequence[Said]) -> Verdict:
+    """Art. 21(1): the processing ends with the objection, unless compelling grounds were recorded."""
+    if objection := _in_state(said, Kind.objection, State.raised):
+        return Verdict(False, Reason.objected, objection)
+    if overruled := _in_state(said, Kind.objection, State.overruled):
+        return Verdict(True, Reason.compelling_grounds, overruled)
+    return Verdict(True, Reason(ground.basis))
+
+
+def _consent(ground: Ground, said: Sequence[Said], covering: frozenset[int], now: int) -> Verdict:
+    """Art. 7. Under whatever regulation she spoke: every consent must stand, and there must be one."""
+    consents = [each for each in said if each.matter.kind is Kind.consent]
+    for consent in consents:
+        if consent.state is State.withdrawn:
+            return Verdict(False, Reason.withdrawn, consent)
+        if consent.valid_until is not None and consent.valid_until <= now:
+            return Verdict(False, Reason.expired, consent)
+        if consent.notice not in covering:
+            return Verdict(False, Reason.notice_does_not_cover, consent)
+    if not consents:
+        return Verdict(False, Reason.no_consent)
+    newest = max(consents, key=lambda consent: consent.occurred_at)
+    if ground.objection == "absolute":
+        # Art. 21(3): an objection to direct marketing ends it on every basis, until she consents anew.
+        objection = _in_state(said, Kind.objection, State.raised)
+        if objection and objection.occurred_at >= newest.occurred_at:
+            return Verdict(False, Reason.objected, objection)
+    ends = [consent.valid_until for consent in consents if consent.valid_until is not None]
+    return Verdict(True, Reason.consent, newest, min(ends, default=None), ("stop_on_withdrawal",))
+
+
+def _of_all_parties(
+    own: Verdict, ground: Ground, others: Sequence[Sequence[Said]] | None, covering: frozenset[int], now: int
+) -> Verdict:
+    """Content of communication belongs to everyone in it; a party nobody knows has not consented."""
+    if not own.allowed:
+        return own
+    if others is None:
+        return Verdict(False, Reason.participants_unknown)
+    theirs = [_consent(ground, said, covering, now) for said in others]
+    if not all(verdict.allowed for verdict in theirs):
+        return Verdict(False, Reason.participant_has_not_consented)
+    ends = [verdict.until for verdict in (own, *theirs) if verdict.until is not None]
+    return own._replace(until=min(ends, default=None))
+
+
+def _in_state(said: Sequence[Said], kind: Kind, state: State) -> Said | None:
+    for each in said:
+        if each.matter.kind is kind and each.state is state:
+            return each
+    return None

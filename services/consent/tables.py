@@ -1,0 +1,85 @@
+"""Rows: what was published, what was said, what it adds up to, and how far each decision point has read."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+
+_MOMENT = sa.DateTime(timezone=True)
+
+
+class NoticeVersion(SQLModel, table=True):
+    """Never changed: a person's consent refers to the very words she read."""
+
+    __tablename__ = "notice_version"
+
+    tenant: UUID = Field(primary_key=True)
+    notice: str = Field(primary_key=True)
+    version: int = Field(primary_key=True)
+    channel: str
+    texts: dict[str, Any] = Field(sa_type=JSONB)
+    controller: str
+    purposes: list[dict[str, Any]] = Field(sa_type=JSONB)
+    withdrawal_url: str
+    valid_from: datetime = Field(sa_type=_MOMENT)
+    valid_to: datetime | None = Field(sa_type=_MOMENT)
+    sha256: str
+    published_at: datetime = Field(sa_type=_MOMENT)
+    published_by: str
+
+
+class Statement(SQLModel, table=True):
+    """Append-only. `event` is its entry in the ledger; `receipt` the signed record as the person got it."""
+
+    __tablename__ = "statement"
+
+    tenant: UUID = Field(primary_key=True)
+    id: UUID = Field(primary_key=True)
+    principal: UUID
+    kind: str
+    regulation: str
+    purpose: str
+    sequence: int
+    state: str
+    notice: str | None
+    notice_version: int | None
+    occurred_at: datetime = Field(sa_type=_MOMENT)
+    recorded_at: datetime = Field(sa_type=_MOMENT)
+    valid_until: datetime | None = Field(sa_type=_MOMENT)
+    receipt: str
+    event: UUID
+
+
+class Standing(SQLModel, table=True):
+    """What the statements of one person on one matter add up to: the one that counts, and how many there are."""
+
+    __tablename__ = "standing"
+
+    tenant: UUID = Field(primary_key=True)
+    principal: UUID = Field(primary_key=True)
+    kind: str = Field(primary_key=True)
+    regulation: str = Field(primary_key=True)
+    purpose: str = Field(primary_key=True)
+    sequence: int
+    statement: UUID | None
+    state: str | None
+    occurred_at: datetime | None = Field(sa_type=_MOMENT)
+    notice: str | None
+    notice_version: int | None
+    valid_until: datetime | None = Field(sa_type=_MOMENT)
+
+
+class TenantDuty(SQLModel, table=True):
+    """A duty to record that an organisation has by law, for a purpose."""
+
+    __tablename__ = "tenant_duty"
+
+    tenant: UUID = Field(primary_key=True)
+    purpose: str = Field(primary_key=True)
+    state: str
+    legal_ref: str
+    since: datetime = Field(sa_type=_MOMENT)
+    event: UUID
