@@ -1,0 +1,129 @@
+"""Everything a PostgreSQL store shows of a person, streamed: the server writes the JSON, and we pass its bytes on.
+
+COPY as CSV with a quote and a delimiter that JSON never contains gives each row's JSON as a bare line: no row is ever a Python
+object, so memory does not grow with the rows.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import asyncpg
+
+from services.anonymizer.connectors.ndjson import end_line, table_line
+from services.anonymizer.connectors.postgresql.store import Connections
+from services.anonymizer.connectors.postgresql.whose import NOBODYS, named_in, other_party_columns, owned
+from services.anonymizer.contract import Period
+from services.anonymizer.datamap import Store, Table
+from services.anonymizer.rules.orders import columns_of, covers
+from services.anonymizer.rules.person import Known, Person
+from services.anonymizer.rules.pushdown import Params
+from services.registry.contract import PolicyBook
+
+_AHEAD = 8  # chunks of some 64 kB that may wait for a slow reader
+
+
+async def collect(connections: Connections, person: Person, book: PolicyBook) -> AsyncIterator[bytes]:
+    """The ordinary view: the copy that the law keeps for authorities alone is not in it."""
+    store, counts = connections.store, {}
+    async with connections.reading() as connection:
+        for name, table in store.tables.items():
+            params = Params()
+            own = owned(store, name, person, params)
+            others = [named_in(store, name, column, person, params) for column in other_party_columns(store, name, person)]
+            if table.store_class == "retention" or (own == NOBODYS and not others):
+                continue
+            yield table_line(name, table, book)
+            select = f"SELECT {_json(table, own)} FROM {name} t WHERE {' OR '.join([own, *others])} ORDER BY t.{table.at}"
+            copied = Copied(connection, select, params)
+            async for chunk in copied:
+                yield chunk
+            counts[name] = copied.rows
+    yield end_line(counts)
+
+
+async def disclose(connections: Connections, known: Known, person: Person, categories: list[str], period: Period,
+                   copies: list[str], book: PolicyBook) -> AsyncIterator[bytes]:
+    """What one approved task asks for: one identifier, its categories, its period; preserved rows included."""
+    store, counts = connections.store, {}
+    async with connections.reading() as connection:
+        for name, table in store.tables.items():
+            if table.store_class not in copies or not any(covers(category, table, book) for category in categories):
+                continue
+            yield table_line(name, table, book)
+            counts[name] = 0
+            for select, params in (_ordinary(store, name, person, period), _preserved(table, name, known, period)):
+                copied = Copied(connection, select, params)
+                async for chunk in copied:
+                    yield chunk
+                counts[name] += copied.rows
+    yield end_line(counts)
+
+
+def _ordinary(store: Store, name: str, person: Person, period: Period) -> tuple[str, Params]:
+    table, params = store.tables[name], Params()
+    whose = [owned(store, name, person, params)]
+    whose += [named_in(store, name, column, person, params) for column in other_party_columns(store, name, person)]
+    when = "true" if table.lasting else f"t.{table.at} >= {params(period.from_, 'timestamptz')} AND " \
+                                        f"t.{table.at} < {params(period.to, 'timestamptz')}"
+    shown = ", ".join(f"t.{column}" for column in table.shown)
+    return f"SELECT json_build_array({shown})::text FROM {name} t WHERE ({' OR '.join(whose)}) AND {when}", params
+
+
+def _preserved(table: Table, name: str, known: Known, period: Period) -> tuple[str, Params]:
+    """Each row once, though several holds may keep it."""
+    params = Params()
+    when = "true" if table.lasting else f"p.arose_at >= {params(period.from_, 'timestamptz')} AND " \
+                                        f"p.arose_at < {params(period.to, 'timestamptz')}"
+    named = f"(p.identifier_type = {params(known.type.value, 'text')} AND p.identifier_value = {params(known.value, 'text')})"
+    columns = columns_of(table, known.type)
+    if columns:
+        named += "".join(f" OR p.row->>'{column}' = {params(known.value, 'text')}" for column in columns)
+    shown = ", ".join(f"p.row->'{column}'" for column in table.shown)
+    return (
+        f"SELECT DISTINCT ON (p.row) json_build_array({shown})::text FROM wardline.preserved p "
+        f"WHERE p.store_table = {params(name, 'text')} AND ({named}) AND {when}",
+        params,
+    )
+
+
+def _json(table: Table, own: str) -> str:
+    """A row as a JSON array; a number that the caller hid is not shown to the other party."""
+    shown = []
+    for column, declared in table.shown.items():
+        hidden = f"CASE WHEN t.{declared.withheld_by} AND NOT {own} THEN NULL ELSE t.{column} END"
+        shown.append(hidden if declared.withheld_by else f"t.{column}")
+    return f"json_build_array({', '.join(shown)})::text"
+
+
+class Copied:
+    """The lines of one COPY as they come; `rows` is right once it ended."""
+
+    def __init__(self, connection: asyncpg.Connection, select: str, params: Params) -> None:
+        self.connection, self.select, self.params, self.rows = connection, select, params, 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        chunks: asyncio.Queue[bytes | None] = asyncio.Queue(_AHEAD)
+        copying = asyncio.create_task(self._copy(chunks))
+        try:
+            while (chunk := await chunks.get()) is not None:
+                yield chunk
+            self.rows = int((await copying).rpartition(" ")[2])
+        finally:
+            copying.cancel()
+            with suppress(asyncio.CancelledError):
+                await copying
+
+    async def _copy(self, chunks: "asyncio.Queue[bytes | None]") -> str:
+        try:
+            status = await self.connection.copy_from_query(
+                self.select, *self.params, output=chunks.put, format="csv", delimiter="\x02", quote="\x01"
+            )
+            await chunks.put(None)
+            return status
+        except BaseException:
+            # The reader may be gone and the queue full; what failed is read from the task, not from the chunks.
+            if chunks.full():
+                chunks.get_nowait()
+            chunks.put_nowait(None)
+            raise
