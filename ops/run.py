@@ -42,7 +42,9 @@ def run(home: Home, wishes: Wishes) -> None:
             _tour(home, supervisor)
         if wishes.controlled:
             obey(supervisor)
-        elif not wishes.once:
+        elif wishes.once:
+            say(f"all done; everything that was started is being stopped{_memory(home)}")
+        else:
             _stay(home, supervisor)
 
 
@@ -102,9 +104,9 @@ def _tour(home: Home, supervisor: Supervisor) -> None:
 
 
 def _stay(home: Home, supervisor: Supervisor) -> None:
-    for line in farewell(home, supervisor):
-        print(line, flush=True)
     try:
+        for line in farewell(home, supervisor):
+            print(line, flush=True)
         while True:
             supervisor.check_alive()
             select.select([], [], [], 0.5)
@@ -114,13 +116,10 @@ def _stay(home: Home, supervisor: Supervisor) -> None:
 
 def farewell(home: Home, supervisor: Supervisor) -> list[str]:
     """Where to look now, and as whom to log in."""
-    server = Postgres(home).pid()
-    pids = memory.descendants([os.getpid(), *([server] if server else [])])
-    megabytes = memory.pss_megabytes(pids)
     guide = home.path / "sample" / "guide.txt"
     return [
         "",
-        "Wardline is up." + (f" All {len(pids)} processes together take {megabytes:.0f} MB." if megabytes else ""),
+        f"Wardline is up{_memory(home)}",
         f"  public edge    {supervisor.url('public')}",
         f"  internal edge  {supervisor.url('internal')}",
         f"  what was seen  {ROOT / 'out'}",
@@ -129,6 +128,13 @@ def farewell(home: Home, supervisor: Supervisor) -> list[str]:
         "",
         "Ctrl-C stops everything; the next run starts from what is there; ./dev clean removes it.",
     ]
+
+
+def _memory(home: Home) -> str:
+    server = Postgres(home).pid()
+    pids = memory.descendants([os.getpid(), *([server] if server else [])])
+    megabytes = memory.pss_megabytes(pids)
+    return f"; all {len(pids)} processes together take {megabytes:.0f} MB." if megabytes else "."
 
 
 def obey(supervisor: Supervisor) -> None:

@@ -101,6 +101,7 @@ class Stack:
                 if "error" in answer:
                     raise CannotRun(answer["error"])
                 return answer
-        self._runner.wait(60)
         self._said.seek(0)
-        raise CannotRun(self._said.read().decode().strip() or "The house ended without a word.")
+        sentence = self._said.read().decode().strip() or "The house ended without a word."
+        self.stop()
+        raise CannotRun(sentence)

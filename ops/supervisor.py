@@ -160,6 +160,7 @@ class Supervisor:
         os.close(self._life_held)
         _write_to(self.log(name))
         os.chdir(ROOT)
+        _be_called(f"wl-{name}")
         for inherited in [key for key in os.environ if key.startswith("WARDLINE_")]:
             del os.environ[inherited]
         os.environ.update(self.told(process, port))
@@ -265,6 +266,13 @@ def _become(work: Callable[[], None], failures: int | None = None) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
+
+
+def _be_called(name: str) -> None:
+    """The name shown by `ps` and `top`, where the kernel lets a process choose it."""
+    comm = Path("/proc/self/comm")
+    if comm.exists():
+        comm.write_text(name[:15])
 
 
 def _end_with_parent(life: int) -> None:
