@@ -1,0 +1,10 @@
+"""The public edge: customers, the operator's systems, regulators."""
+
+from fastapi import FastAPI
+
+from gateway import edge
+from gateway.routes import PUBLIC
+
+
+def create_app() -> FastAPI:
+    return edge.create_app("public", PUBLIC)

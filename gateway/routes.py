@@ -1,0 +1,128 @@
+"""The one table of what is shown to whom. What stands in no row is reached by nobody; the two edges have no operation in common.
+
+Scopes are those the service itself asks for, so each is checked twice; a test compares. What the public edge shows customers and the
+operator's systems, the internal edge shows staff under `/staff`.
+"""
+
+from gateway.table import WRITES, Row
+
+CUSTOMER = frozenset({"customer"})
+STAFF = frozenset({"staff"})
+MACHINE = frozenset({"client"})
+ANYONE = CUSTOMER | STAFF | MACHINE
+
+# service → its package, for generating the documents; the processes' catalogue lists the same.
+SERVICES = {
+    "identity": "services.identity",
+    "registry": "services.registry",
+    "consent": "services.consent",
+    "rights": "services.requests.rights",
+    "disclosure": "services.requests.disclosure",
+    "anonymizer": "services.anonymizer",
+    "webhooks": "services.webhooks",
+}
+# Whose ledgers anybody may check from outside. Disclosure's is not among them: the time of its entries is the time of orders.
+LEDGERS_IN_PUBLIC = ("identity", "registry", "consent", "rights", "anonymizer", "webhooks")
+
+
+def _row(edge: str, operation: str, service: str, scopes: str = "", **more: object) -> Row:
+    """`operation` is "GET /path". A write needs an Idempotency-Key unless it says `key=False`."""
+    method, path = operation.split(" ")
+    usual = {"key": method in WRITES, "rate": "write" if method in WRITES else "read"}
+    return Row(edge, method, path, service, frozenset(scopes.split()), **(usual | more))
+
+
+def public(operation: str, service: str, scopes: str = "", **more: object) -> Row:
+    return _row("public", operation, service, scopes, **more)
+
+
+def internal(operation: str, service: str, scopes: str = "", **more: object) -> Row:
+    return _row("internal", operation, service, scopes, **more)
+
+
+def staff(operation: str, service: str, scopes: str = "", **more: object) -> Row:
+    """An operation that the public edge has too, for staff under /staff."""
+    method, path = operation.split(" ")
+    return internal(f"{method} /staff{path}", service, scopes, inner=path, kinds=STAFF, **more)
+
+
+def _ledger(edge: str, service: str, prefix: str = "") -> tuple[Row, ...]:
+    proofs = ("checkpoint", "entries", "inclusion/{event_id}", "consistency")
+    return tuple(
+        _row(edge, f"GET {prefix}/ledger/{service}/{proof}", service, "ledger.read", inner=f"/ledger/{proof}")
+        for proof in proofs
+    ) + (_row(edge, f"GET {prefix}/keys/{service}", service, inner="/keys", rate="page"),)
+
+
+PUBLIC = (
+    # Logging in is the issuer's own business: it takes no token, it gives them.
+    public("GET /.well-known/openid-configuration", "identity", rate="page"),
+    public("GET /.well-known/oauth-authorization-server", "identity", rate="page"),
+    public("GET /jwks", "identity", rate="page"),
+    public("GET /authorize", "identity", rate="page"),
+    public("POST /login", "identity", rate="login", key=False),
+    public("POST /logout", "identity", rate="login", key=False),
+    public("POST /token", "identity", rate="page", key=False),
+    # Consent.
+    public("GET /v1/notices", "consent", "consent.read"),
+    public("GET /v1/notices/{notice}/versions/{version}", "consent", "consent.read"),
+    public("POST /v1/notices", "consent", "notice.publish", kinds=MACHINE),
+    public("GET /v1/consents", "consent", "consent.read"),
+    public("POST /v1/consents", "consent", "consent.write"),
+    public("POST /v1/withdrawals", "consent", "consent.write"),
+    public("GET /v1/receipts/{record}", "consent", "consent.read"),
+    public("GET /v1/standing/{principal}", "consent", "consent.read"),
+    public("PUT /v1/standing/{principal}/objections/{purpose}", "consent", "consent.write"),
+    public("PUT /v1/standing/{principal}/restriction", "consent", "consent.write"),
+    public("GET /.well-known/authzen-configuration", "consent", rate="page"),
+    public("POST /access/v1/evaluation", "consent", "decision.ask", kinds=MACHINE, rate="decision", key=False),
+    # A person's requests.
+    public("POST /v1/requests", "rights", "rights.request"),
+    public("GET /v1/requests", "rights", "rights.request"),
+    public("GET /v1/requests/{request}", "rights", "rights.request"),
+    public("POST /v1/requests/{request}/passphrase", "rights", "rights.request"),
+    public("GET /v1/requests/{request}/preview", "rights", "rights.request"),
+    public("POST /v1/requests/{request}/confirm", "rights", "rights.request"),
+    public("POST /v1/requests/{request}/withdraw", "rights", "rights.request"),
+    public("GET /v1/requests/{request}/answer", "rights", "rights.request"),
+    public("GET /v1/requests/{request}/certificate", "rights", "rights.request"),
+    public("GET /v1/requests/{request}/package", "rights", "rights.request", rate="bulk"),
+    public("POST /v1/tickets", "rights", "ticket.post", kinds=MACHINE),
+    # What the operator says of itself.
+    public("GET /privacy", "registry", rate="page"),
+    public("GET /v1/ropa", "registry", "registry.read"),
+    public("GET /v1/subprocessors", "registry", "registry.read"),
+    public("GET /v1/policy/current", "registry", "policy.read"),
+    public("GET /v1/policy/versions", "registry", "policy.read"),
+    public("GET /v1/exports", "registry", "registry.export", rate="bulk"),
+    *(row for service in LEDGERS_IN_PUBLIC for row in _ledger("public", service)),
+)
+
+INTERNAL = (
+    # An empty installation is filled through here.
+    internal("POST /v1/accounts", "identity", "accounts.write", kinds=MACHINE),
+    # The helpdesk's and privacy officers' side of requests and consents.
+    staff("POST /v1/requests", "rights", "rights.handle"),
+    staff("GET /v1/requests", "rights", "rights.handle"),
+    staff("GET /v1/requests/{request}", "rights", "rights.handle"),
+    staff("POST /v1/requests/{request}/identity", "rights", "rights.handle"),
+    staff("GET /v1/requests/{request}/preview", "rights", "rights.handle"),
+    staff("GET /v1/requests/{request}/answer", "rights", "rights.handle"),
+    staff("GET /v1/requests/{request}/certificate", "rights", "rights.handle"),
+    staff("GET /v1/notices", "consent", "consent.read"),
+    staff("POST /v1/notices", "consent", "notice.publish"),
+    staff("GET /v1/consents", "consent", "consent.read"),
+    staff("POST /v1/consents", "consent", "consent.write"),
+    staff("POST /v1/withdrawals", "consent", "consent.write"),
+    staff("GET /v1/standing/{principal}", "consent", "consent.read"),
+    # The registry for those who keep it.
+    staff("GET /v1/ropa", "registry", "registry.read"),
+    staff("GET /v1/subprocessors", "registry", "registry.read"),
+    staff("GET /v1/policy/current", "registry", "policy.read"),
+    staff("GET /v1/policy/versions", "registry", "policy.read"),
+    staff("GET /v1/exports", "registry", "registry.export", rate="bulk"),
+    # Development only: this edge answers it itself.
+    internal("PUT /v1/clock", "internal", "clock.set", roles=frozenset({"operations"}), key=False),
+    *_ledger("internal", "disclosure"),
+    *(row for service in LEDGERS_IN_PUBLIC for row in _ledger("internal", service, prefix="/staff")),
+)
