@@ -1,0 +1,66 @@
+"""How others call the anonymizer: one method per endpoint. Every call may be repeated; steps answer what was done before."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from uuid import UUID
+
+from chassis.client import ServiceClient
+from services.anonymizer.contract import (
+    CollectionRequest,
+    DisclosureRequest,
+    FindPrincipal,
+    Principal,
+    Release,
+    Simulation,
+    SimulationRequest,
+    StepRequest,
+    StepResult,
+    Stores,
+    Sweep,
+    SweepRequest,
+)
+
+_STEP_SECONDS = 30
+
+
+class AnonymizerClient(ServiceClient):
+    audience = "anonymizer"
+
+    async def principal(self, wish: FindPrincipal, *, tenant: UUID | None = None) -> UUID:
+        """The person of these identifiers, found or minted. Raises IdentifiersConflict."""
+        found = await self.ask(Principal, "POST", "/v1/principals", body=wish, tenant=tenant, idempotency_key="finds-or-mints")
+        return found.principal
+
+    async def lookup(self, wish: FindPrincipal, *, tenant: UUID | None = None) -> UUID | None:
+        """The person of these identifiers; None when nobody is known by them. Raises IdentifiersConflict."""
+        found = await self.ask(Principal, "POST", "/v1/principals/lookup", body=wish, tenant=tenant, idempotency_key="only-finds")
+        return found.principal
+
+    async def stores(self, *, tenant: UUID | None = None) -> Stores:
+        return await self.ask(Stores, "GET", "/v1/stores", tenant=tenant)
+
+    def collect(self, wish: CollectionRequest, *, tenant: UUID | None = None) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """The bytes of the NDJSON stream, cut anywhere. Without an `EndLine` nothing was collected."""
+        return self.stream("POST", "/v1/collections", body=wish, tenant=tenant)
+
+    async def step(self, step: UUID, wish: StepRequest, *, tenant: UUID | None = None) -> StepResult:
+        """Call again while `running`. Raises PrincipalUnknown, StoreUnknown, StepConflict, VerbUnsupported, StoreUnavailable and
+        HoldsUnreadable; after the last two, and after a crash, call again: nothing is done twice."""
+        return await self.ask(StepResult, "PUT", f"/v1/steps/{step}", body=wish, tenant=tenant, timeout=_STEP_SECONDS)
+
+    async def simulate(self, wish: SimulationRequest, *, tenant: UUID | None = None) -> Simulation:
+        return await self.ask(Simulation, "POST", "/v1/simulations", body=wish, tenant=tenant, timeout=60)
+
+    async def sweep(self, wish: SweepRequest, *, key: str, tenant: UUID | None = None) -> Sweep:
+        return await self.ask(Sweep, "POST", "/v1/sweeps", body=wish, tenant=tenant, idempotency_key=key)
+
+    async def swept(self, sweep: UUID, *, tenant: UUID | None = None) -> Sweep:
+        return await self.ask(Sweep, "GET", f"/v1/sweeps/{sweep}", tenant=tenant)
+
+    def disclose(self, wish: DisclosureRequest, *, tenant: UUID | None = None) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """For disclosure only: the same stream, by the scope of one approved task."""
+        return self.stream("POST", "/v1/disclosures/collections", body=wish, tenant=tenant)
+
+    async def release(self, hold: UUID, *, tenant: UUID | None = None) -> Release:
+        """For disclosure only: what this hold preserved is erased, unless another one holds it too."""
+        return await self.ask(Release, "PUT", f"/v1/holds/{hold}/release", tenant=tenant, timeout=_STEP_SECONDS)
