@@ -6,13 +6,14 @@ Every move is an event whose data are ids only.
 
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from chassis.contract import Contract
 from chassis.errors import Problem
+from chassis.ledger.contract import Inclusion
 from services.anonymizer.contract import Action, Identifier, Scope, StepState, Verb
 from services.registry.contract import Text
 
@@ -262,15 +263,14 @@ class Answer(Reply):
 
 
 class Certificate(Reply):
-    """`GET /v1/requests/{id}/certificate`, checked offline by `certificate.verify`.
+    """`GET /v1/requests/{id}/certificate`, checked offline by `certificate.verify` with the keys of rights' `/keys`.
 
-    `jws` (compact, Ed25519) signs the answer in canonical JSON; `event` is the canonical body, in base64, of the ledger's
-    `request.answered`, whose data hold the SHA-256 of `jws`; `proof` is its inclusion in the signed checkpoint.
+    `jws` (compact, Ed25519) signs the answer in canonical JSON; `inclusion` proves the ledger's `request.answered`, whose data
+    hold the SHA-256 of `jws`.
     """
 
     jws: str
-    event: str
-    proof: dict[str, Any]
+    inclusion: Inclusion
 
 
 class TicketTaken(Reply):

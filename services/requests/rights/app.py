@@ -1,0 +1,35 @@
+"""Rights: what people ask of the operator, from intake to a closed request."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from chassis import app as chassis_app
+from services.anonymizer.client import AnonymizerClient
+from services.registry.client import following_policy
+from services.requests.rights.jobs import Work
+from services.requests.rights.office import Office
+from services.requests.rights.routes import router
+from services.requests.rights.settings import Settings
+
+
+def create_app() -> FastAPI:
+    return chassis_app.create_app(
+        "rights",
+        Settings(),
+        package=__package__,
+        routers=[router],
+        clients={"public", "internal", "webhooks"},
+        running=running,
+    )
+
+
+@asynccontextmanager
+async def running(app: FastAPI) -> AsyncIterator[None]:
+    state, settings = app.state, app.state.settings
+    async with following_policy(app) as policy:
+        state.office = Office.open(settings, policy)
+        anonymizer = AnonymizerClient(state.http, settings.peers["anonymizer"], state.tokens)
+        Work(state.database, state.office, anonymizer).register(state.jobs)
+        yield

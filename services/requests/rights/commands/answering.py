@@ -1,0 +1,129 @@
+"""How a request ends: answer, certificate, package, and the end of our own copies."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import UUID
+
+from chassis import clock
+from chassis.db import Transaction
+from services.registry.contract import Text
+from services.requests.rights import certificate, queries
+from services.requests.rights.contract import Answer, AnswerLine, Found, Kind, State
+from services.requests.rights.moves import emit_moved, moved
+from services.requests.rights.office import Office
+from services.requests.rights.package.build import Built, Contents, Source
+from services.requests.rights.rules import answers
+from services.requests.rights.rules.about import about
+from services.requests.rights.tables import RequestRow, StepRow
+
+
+async def answer_deletion(tx: Transaction, office: Office, row: RequestRow, steps: Sequence[StepRow]) -> None:
+    """Answered and closed in one move: nothing of the person is left here but ids."""
+    lines = answers.answer_lines(queries.told_after_erasing(steps))
+    clauses = answers.deletion_clauses(office.book, lines)
+    await _answer(tx, office, row, clauses, outcomes=lines)
+    await close(tx, office, row)
+
+
+async def contents_of(tx: Transaction, office: Office, request: UUID) -> tuple[Contents, str] | None:
+    """What the package is to say, and its passphrase; None when it is not wanted (any more)."""
+    row = await tx.session.get(RequestRow, request)
+    if row is None or row.state != State.packing:
+        return None
+    key, passphrase = await open_sealed(tx, office, row, "spool_key"), await open_sealed(tx, office, row, "passphrase")
+    sources = [
+        Source(step.store, queries.label(step), step.id, office.spool(request, step.id), step.result["counts"])
+        for step in await queries.steps_of(tx, request)
+    ]
+    return Contents(request, row.language, about(office.book), sources, key), passphrase.decode()
+
+
+async def package_built(tx: Transaction, office: Office, request: UUID, built: Built) -> None:
+    """The package can be fetched. Passphrase and spools are gone: from here on nobody but the person opens it."""
+    row = await tx.session.get(RequestRow, request, with_for_update=True)
+    if row.state != State.packing:
+        return
+    book, now = office.book, clock.now()
+    row.package_bytes, row.package_sha256 = built.bytes, built.sha256
+    row.package_expires_at = book.period("package_link_expiry").after(now, book.tz)
+    row.package_deleted_at = book.period("package_kept").after(now, book.tz)
+    row.downloads_left = book.number("package_downloads")
+    found = [
+        Found(store=step.store, label=queries.label(step), counts=step.result["counts"])
+        for step in await queries.steps_of(tx, request)
+    ]
+    await _answer(tx, office, row, [], found=found)
+    row.said = row.identifiers = row.evidence = row.passphrase = row.spool_key = None
+    await tx.session.flush()
+    await office.sealer.shred(tx.connection, tx.tenant, row.id)
+
+
+async def close_expired(tx: Transaction, office: Office, request: UUID) -> None:
+    row = await tx.session.get(RequestRow, request, with_for_update=True)
+    if row.state == State.answered and row.package_deleted_at <= clock.now():
+        await close(tx, office, row)
+
+
+async def close(tx: Transaction, office: Office, row: RequestRow) -> None:
+    row.state, row.closed_at = State.closed, clock.now()
+    await forget(tx, office, row)
+    await emit_moved(tx, "request.closed", row)
+
+
+async def forget(tx: Transaction, office: Office, row: RequestRow) -> None:
+    """Our own copies of what the person told us, and of what was collected for her, end here."""
+    # Files first: if the commit fails they are removed again; the other way round a crash would leave them for good.
+    remove(office.folder(row.id))
+    row.said = row.identifiers = row.evidence = row.passphrase = row.spool_key = None
+    await tx.session.flush()
+    await office.sealer.shred(tx.connection, tx.tenant, row.id)
+
+
+def remove(folder: Path) -> None:
+    """A folder that is not there, or that somebody removes at the same moment, is fine."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+async def open_sealed(tx: Transaction, office: Office, row: RequestRow, column: str) -> bytes:
+    sealed: bytes = getattr(row, column)
+    return await office.sealer.open(tx.connection, tx.tenant, row.id, "request", column, sealed)
+
+
+async def _answer(
+    tx: Transaction,
+    office: Office,
+    row: RequestRow,
+    clauses: list[Text],
+    *,
+    outcomes: Sequence[AnswerLine] = (),
+    found: Sequence[Found] = (),
+) -> None:
+    """Answer, signed certificate and the ledger's event that holds the certificate's digest: one transaction."""
+    book = office.book
+    row.state, row.answered_at = State.answered, clock.now()
+    answer = Answer(
+        request=row.id,
+        kind=row.kind,
+        language=row.language,
+        received_at=row.received_at,
+        due_on=row.due_on,
+        answered_at=row.answered_at,
+        outcomes=list(outcomes),
+        found=list(found),
+        clauses=clauses,
+        complaint=book.clause("complaint"),
+    )
+    row.answer = answer.model_dump(mode="json")
+    row.certificate = certificate.sign(office.signing, _certified(row, book.version))
+    said = moved(row) | {"certificate_sha256": certificate.digest(row.certificate)}
+    row.answer_event = (await tx.emit("request.answered", said, row.principal)).id
+
+
+def _certified(row: RequestRow, policy_version: str) -> dict:
+    """The answer without its numbers: of an access the package's digest says what was handed over."""
+    said = {name: value for name, value in (row.answer or {}).items() if name != "found"}
+    said |= {"tenant": str(row.tenant), "principal": str(row.principal), "policy_version": policy_version}
+    if row.kind == Kind.access:
+        said["package_sha256"] = row.package_sha256
+    return said

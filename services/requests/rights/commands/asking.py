@@ -1,0 +1,189 @@
+"""What people do: ask, prove who asks, set a passphrase, confirm, change their mind."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlmodel import select
+
+from chassis import clock
+from chassis.auth import Caller
+from chassis.db import Transaction
+from chassis.errors import Forbidden
+from chassis.ids import new_id
+from services.anonymizer.contract import FindPrincipal, Identifier
+from services.requests.rights import queries
+from services.requests.rights.commands import answering, doing
+from services.requests.rights.contract import (
+    Channel,
+    Confirm,
+    DownloadsUsed,
+    Evidence,
+    Kind,
+    NotNow,
+    OpenRequest,
+    PackageGone,
+    PersonNotNamed,
+    PostTicket,
+    PreviewOutdated,
+    ProveIdentity,
+    ReceivedInFuture,
+    Request,
+    SetPassphrase,
+    State,
+    TicketTaken,
+)
+from services.requests.rights.moves import emit_moved
+from services.requests.rights.office import Office
+from services.requests.rights.rules import clock as due_clock
+from services.requests.rights.rules.way import WITHDRAWABLE, must_stand_in
+from services.requests.rights.tables import RequestRow
+
+
+async def open_request(tx: Transaction, office: Office, caller: Caller, wish: OpenRequest) -> Request:
+    """A person's login proves who she is; for anybody else, evidence is recorded."""
+    principal = _who_asks(caller, wish)
+    row = _new_row(tx, office, wish.kind, wish.channel, wish.language, wish.received_at)
+    row.principal = principal
+    row.recording = wish.scope.recording if wish.scope else None
+    if wish.evidence:
+        row.evidence_method = wish.evidence.method
+    await _seal(tx, office, row, wish.text, wish.passphrase, wish.identifiers, wish.evidence)
+    return await _received(tx, row, proven=True)
+
+
+async def take_ticket(tx: Transaction, office: Office, ticket: PostTicket) -> TicketTaken:
+    """A helpdesk ticket becomes a request; the same ticket again is the request it already became."""
+    await tx.connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"{tx.tenant} {ticket.ticket}")
+    known = (await tx.session.scalars(select(RequestRow).where(RequestRow.ticket == ticket.ticket))).first()
+    if known is None:
+        row = _new_row(tx, office, ticket.kind, Channel.helpdesk, ticket.language, ticket.received_at)
+        row.ticket = ticket.ticket
+        if ticket.evidence:
+            row.evidence_method = ticket.evidence.method
+        await _seal(tx, office, row, ticket.text, None, ticket.identifiers, ticket.evidence)
+        await _received(tx, row, proven=ticket.evidence is not None)
+        known = row
+    return TicketTaken(ticket=ticket.ticket, request=known.id)
+
+
+async def prove_identity(tx: Transaction, office: Office, caller: Caller, request: UUID, proof: ProveIdentity) -> Request:
+    """The helpdesk made sure who asks: from here on it goes its way. The clock has run since receipt."""
+    row = await queries.find(tx, caller, request, lock=True)
+    must_stand_in(State(row.state), {State.received, State.clarification})
+    row.evidence_method = proof.evidence.method
+    await _seal(tx, office, row, None, None, proof.identifiers, proof.evidence)
+    row.state = State.received
+    await tx.enqueue("rights.prepare", row.id)
+    return await queries.view(tx, row)
+
+
+async def set_passphrase(tx: Transaction, office: Office, caller: Caller, request: UUID, wish: SetPassphrase) -> Request:
+    """Possible until the package is being built."""
+    row = await queries.find(tx, caller, request, lock=True)
+    if row.kind != Kind.access:
+        raise NotNow("Only an access request has a package.", state=row.state)
+    must_stand_in(State(row.state), {State.received, State.clarification, State.identified, State.awaiting_passphrase})
+    await _seal(tx, office, row, None, wish.passphrase, [], None)
+    if row.state == State.awaiting_passphrase:
+        row.state = State.packing
+        await tx.enqueue("rights.pack", row.id)
+    return await queries.view(tx, row)
+
+
+async def confirm(tx: Transaction, office: Office, caller: Caller, request: UUID, wish: Confirm) -> Request:
+    """The person has read what will be lost. Nothing happens before her time to change her mind is over."""
+    row = await queries.find(tx, caller, request, lock=True)
+    must_stand_in(State(row.state), {State.previewed})
+    if wish.preview != (await queries.preview_of(tx, request)).digest:
+        raise PreviewOutdated
+    book, now = office.book, clock.now()
+    cooling_off = book.right(Kind.deletion).cooling_off
+    row.state = State.cooling_off
+    row.executes_at = cooling_off.after(now, book.tz) if cooling_off else now
+    await emit_moved(tx, "request.confirmed", row)
+    return await queries.view(tx, row)
+
+
+async def withdraw(tx: Transaction, office: Office, caller: Caller, request: UUID) -> Request:
+    """Possible until erasing has begun, or the package is being built. What was sealed for it is gone at once."""
+    row = await queries.find(tx, caller, request, lock=True)
+    must_stand_in(State(row.state), WITHDRAWABLE)
+    row.state, row.closed_at = State.withdrawn, clock.now()
+    await answering.forget(tx, office, row)
+    await emit_moved(tx, "request.withdrawn", row)
+    return await queries.view(tx, row)
+
+
+async def count_download(tx: Transaction, office: Office, caller: Caller, request: UUID) -> UUID:
+    """One download fewer. Raises PackageGone after its time, DownloadsUsed when none is left."""
+    row = await queries.find(tx, caller, request, lock=True)
+    if row.package_expires_at is None:
+        raise NotNow("There is no package yet.", state=row.state)
+    if row.state != State.answered or clock.now() >= row.package_expires_at or not office.package(request).exists():
+        raise PackageGone
+    if not row.downloads_left:
+        raise DownloadsUsed
+    row.downloads_left -= 1
+    return request
+
+
+def _who_asks(caller: Caller, wish: OpenRequest) -> UUID | None:
+    if caller.principal is not None:
+        if wish.channel is not Channel.portal or wish.received_at or wish.identifiers or wish.evidence:
+            raise Forbidden("A person asks for herself: her login says who she is, and receipt is now.")
+        return caller.own(wish.principal)
+    if wish.evidence is None or (wish.principal is None and not wish.identifiers):
+        raise PersonNotNamed
+    return wish.principal
+
+
+def _new_row(
+    tx: Transaction, office: Office, kind: Kind, channel: Channel, language: str, received_at: datetime | None
+) -> RequestRow:
+    now = clock.now()
+    received = received_at or now
+    if received > now:
+        raise ReceivedInFuture
+    book = office.book
+    return RequestRow(
+        id=new_id(),
+        tenant=tx.tenant,
+        kind=kind,
+        channel=channel,
+        language=language,
+        state=State.received,
+        received_at=received,
+        recorded_at=now,
+        due_on=due_clock.due_on(received, book.right(kind).due, book.tz, office.holidays),
+    )
+
+
+async def _received(tx: Transaction, row: RequestRow, proven: bool) -> Request:
+    tx.session.add(row)
+    await emit_moved(tx, "request.received", row)
+    if row.principal is not None:
+        await doing.identified(tx, row, row.principal)
+    if proven:
+        await tx.enqueue("rights.prepare", row.id)
+    return await queries.view(tx, row)
+
+
+async def _seal(
+    tx: Transaction,
+    office: Office,
+    row: RequestRow,
+    text: str | None,
+    passphrase: str | None,
+    identifiers: list[Identifier],
+    evidence: Evidence | None,
+) -> None:
+    """Each column that got something to hold is sealed; the others stay as they are."""
+    named = FindPrincipal(identifiers=identifiers).model_dump_json(by_alias=True) if identifiers else None
+    note = evidence.note if evidence else None
+    given = {"said": text, "passphrase": passphrase, "identifiers": named, "evidence": note}
+    if not any(given.values()):
+        return
+    key = await office.sealer.key_for_sealing(tx.connection, tx.tenant, row.id)
+    for column, plain in given.items():
+        if plain:
+            setattr(row, column, key.seal("request", column, plain.encode()))

@@ -1,0 +1,133 @@
+"""Durable work: find out who asks and plan the steps, do one step, build the package; and the tick that minds the clock."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+from chassis import clock
+from chassis.db import Database
+from chassis.durable import Job, Jobs
+from chassis.errors import Problem
+from services.anonymizer.client import AnonymizerClient
+from services.anonymizer.contract import (
+    CollectionRequest,
+    FindPrincipal,
+    IdentifiersConflict,
+    StepRequest,
+    StepResult,
+    StepState,
+    Verb,
+)
+from services.requests.rights.commands import answering, doing
+from services.requests.rights.commands.doing import Claim
+from services.requests.rights.office import Office
+from services.requests.rights.package import spool
+from services.requests.rights.package.build import Contents, build
+
+TICK = 1.0
+_ASK_AGAIN = 0.2
+# A source may be away for weeks: a step counts its own tries, and no job is given up for their number.
+_DELIVERIES = 1_000_000
+
+_OVER = "SELECT id, tenant FROM request WHERE state = 'cooling_off' AND executes_at <= $1"
+_EXPIRED = "SELECT id, tenant FROM request WHERE state = 'answered' AND package_deleted_at <= $1"
+_DUE = "SELECT id, tenant FROM request_step WHERE state = 'deferred' AND due_at <= $1"
+
+
+class Work:
+    def __init__(self, database: Database, office: Office, anonymizer: AnonymizerClient) -> None:
+        self.database, self.office, self.anonymizer = database, office, anonymizer
+
+    def register(self, jobs: Jobs) -> None:
+        jobs.on("rights.prepare", self.prepare, _DELIVERIES)
+        jobs.on("rights.step", self.step, _DELIVERIES)
+        jobs.on("rights.pack", self.pack, _DELIVERIES)
+        jobs.every("rights.clock", TICK, self.tick)
+
+    async def prepare(self, job: Job) -> None:
+        async with self.database.transaction(job.tenant) as tx:
+            wanted = await doing.to_prepare(tx, self.office, job.id)
+        if wanted is None:
+            return
+        try:
+            principal = wanted.principal or await self._found(job.tenant, wanted.identifiers)
+        except IdentifiersConflict:
+            async with self.database.transaction(job.tenant) as tx:
+                await doing.clarification_needed(tx, job.id)
+            return
+        stores = (await self.anonymizer.stores(tenant=job.tenant)).items
+        async with self.database.transaction(job.tenant) as tx:
+            await doing.plan(tx, self.office, job.id, principal, stores)
+
+    async def step(self, job: Job) -> None:
+        async with self.database.transaction(job.tenant) as tx:
+            claim = await doing.claim(tx, self.office, job.id)
+        if claim is None:
+            return
+        try:
+            result = await self._done(job.tenant, claim)
+        except Problem as trouble:
+            async with self.database.transaction(job.tenant) as tx:
+                await doing.postpone(tx, claim, trouble.code)
+            return
+        async with self.database.transaction(job.tenant) as tx:
+            await doing.record(tx, self.office, claim, result)
+
+    async def pack(self, job: Job) -> None:
+        async with self.database.transaction(job.tenant) as tx:
+            wanted = await answering.contents_of(tx, self.office, job.id)
+        if wanted is None:
+            return
+        contents, passphrase = wanted
+        lost = [source.step for source in contents.sources if not source.path.exists()]
+        if lost:
+            async with self.database.transaction(job.tenant) as tx:
+                await doing.collect_again(tx, job.id, lost)
+            return
+        built = await asyncio.to_thread(build, self.office.package(job.id), contents, passphrase)
+        async with self.database.transaction(job.tenant) as tx:
+            await answering.package_built(tx, self.office, job.id, built)
+        self._remove_spools(contents)
+
+    async def tick(self) -> None:
+        """Whatever's time has come, on any replica: each row is looked at again under its lock."""
+        now = clock.now()
+        async with self.database.system() as connection:
+            over = await connection.fetch(_OVER, now)
+            expired = await connection.fetch(_EXPIRED, now)
+            due = await connection.fetch(_DUE, now)
+        for request, tenant in over:
+            async with self.database.transaction(tenant) as tx:
+                await doing.execute(tx, self.office, request)
+        for request, tenant in expired:
+            async with self.database.transaction(tenant) as tx:
+                await answering.close_expired(tx, self.office, request)
+        for step, tenant in due:
+            async with self.database.transaction(tenant) as tx:
+                await doing.resume_deferred(tx, step)
+
+    async def _found(self, tenant: UUID, identifiers: bytes | None) -> UUID:
+        """Somebody unknown gets a principal too, and the same answer as anybody else: that nothing is there."""
+        named = FindPrincipal.model_validate_json(identifiers or b"")
+        return await self.anonymizer.principal(named, tenant=tenant)
+
+    async def _done(self, tenant: UUID, claim: Claim) -> StepResult | dict[str, int]:
+        if claim.verb == "collect":
+            wanted = CollectionRequest(step=claim.step, store=claim.store, principal=claim.principal)
+            async with self.anonymizer.collect(wanted, tenant=tenant) as stream:
+                return await self._kept(claim, stream)
+        wish = StepRequest(verb=Verb(claim.verb), store=claim.store, principal=claim.principal, scope=claim.scope)
+        while True:
+            result = await self.anonymizer.step(claim.step, wish, tenant=tenant)
+            if result.state is not StepState.running:
+                return result
+            await asyncio.sleep(_ASK_AGAIN)
+
+    async def _kept(self, claim: Claim, stream: AsyncIterator[bytes]) -> dict[str, int]:
+        path = self.office.spool(claim.request, claim.step)
+        return await spool.keep(path, claim.spool_key, claim.step, stream)
+
+    def _remove_spools(self, contents: Contents) -> None:
+        """Unreadable since the key was shredded; killed before this line, they go with the package's folder."""
+        for source in contents.sources:
+            source.path.unlink(missing_ok=True)

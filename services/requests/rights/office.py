@@ -1,0 +1,58 @@
+"""What every command of rights needs beside the transaction: the seals, the policy book, the calendar, the signing key."""
+
+from collections.abc import Container
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Self
+from uuid import UUID
+
+from fastapi import Depends, Request
+from joserfc.jwk import OKPKey
+
+from chassis.sealing import Sealer
+from services.registry.client import PolicyShelf
+from services.registry.contract import PolicyBook
+from services.requests.rights.rules.clock import public_holidays
+from services.requests.rights.settings import Settings
+
+
+@dataclass(frozen=True)
+class Office:
+    sealer: Sealer
+    policy: PolicyShelf
+    signing: OKPKey
+    holidays: Container[date]
+    packages: Path
+
+    @classmethod
+    def open(cls, settings: Settings, policy: PolicyShelf) -> Self:
+        return cls(
+            sealer=Sealer(settings.secrets_dir / "epochs", settings.secret("index.key")),
+            policy=policy,
+            signing=OKPKey.import_key(settings.jwk("signing")),
+            holidays=public_holidays(settings.holiday_country),
+            packages=settings.packages,
+        )
+
+    @property
+    def book(self) -> PolicyBook:
+        """The rules in force now. Raises Unavailable when there are none."""
+        return self.policy.current()
+
+    def folder(self, request: UUID) -> Path:
+        """Everything a request has on disk; it goes with its last file."""
+        return self.packages / str(request)
+
+    def spool(self, request: UUID, step: UUID) -> Path:
+        return self.folder(request) / f"{step}.spool"
+
+    def package(self, request: UUID) -> Path:
+        return self.folder(request) / "package.html"
+
+
+def _office(request: Request) -> Office:
+    return request.app.state.office
+
+
+TheOffice = Annotated[Office, Depends(_office)]

@@ -1,0 +1,179 @@
+"""From spools to the locked file: report first, then the archive with JSON, CSV and the same report; a frame in memory at a time."""
+
+import csv
+import gzip
+import io
+import os
+import re
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import orjson
+
+from services.anonymizer.contract import TableLine
+from services.requests.rights.contract import Language, Text
+from services.requests.rights.package import page, spool
+from services.requests.rights.package.locked import ARCHIVE, REPORT, Digested, LockedPart, header, key_from, spelled
+from services.requests.rights.package.spool import Rows
+from services.requests.rights.rules.about import About
+
+# What a page can show and a person can read; everything stands in the files.
+SHOWN_ROWS = 200
+# Level 1 costs a third of the default's time and makes text a fifth larger.
+_COMPRESSION = 1
+# A spreadsheet would run such a cell as a formula (CWE-1236).
+_FORMULA = re.compile(rb'"(?:[=+\-@]|\\t|\\r)')
+_RUNS = ("=", "+", "-", "@", "\t", "\r")
+
+
+@dataclass(frozen=True)
+class Source:
+    """What was collected from one store."""
+
+    store: str
+    label: Text
+    step: UUID
+    path: Path
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Everything a package says. `key` opens the spools."""
+
+    request: UUID
+    language: Language
+    about: About
+    sources: Sequence[Source]
+    key: bytes
+
+
+@dataclass(frozen=True)
+class Built:
+    bytes: int
+    sha256: str
+
+
+def build(target: Path, contents: Contents, passphrase: str) -> Built:
+    """Writes the locked file, whole or not at all. Blocks: run it in a thread."""
+    how = header(contents.request)
+    key, said = key_from(passphrase, how), spelled(how)
+    before, after = page.shell(contents.language, said)
+    report = page.report(contents.language, contents.about, list(_shown(contents))).encode()
+    fresh = target.with_name(f".{target.name}.{os.getpid()}")
+    with fresh.open("wb", opener=_private) as file:
+        out = Digested(file)
+        out.write(before.encode())
+        part = LockedPart(out, key, said, REPORT)
+        part.write(gzip.compress(report, _COMPRESSION))
+        part.close()
+        part = LockedPart(out, key, said, ARCHIVE)
+        _archive(part, contents, report)
+        part.close()
+        out.write(after.encode())
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(target)
+    return Built(out.bytes, out.sha256.hexdigest())
+
+
+def _archive(out: LockedPart, contents: Contents, report: bytes) -> None:
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=_COMPRESSION) as archive:  # type: ignore[call-overload]
+        archive.writestr("report.html", report)
+        archive.writestr("about.json", orjson.dumps(contents.about.model_dump(mode="json"), option=orjson.OPT_INDENT_2))
+        for source in contents.sources:
+            _members(archive, contents, source, "json", _as_json)
+            _members(archive, contents, source, "csv", _as_csv)
+
+
+def _members(archive: zipfile.ZipFile, contents: Contents, source: Source, format: str, write) -> None:
+    """One file for each table of a store, in one format."""
+    parts = spool.parts(source.path, contents.key, source.step)
+    for table, rows in _tables(parts):
+        name = f"{format}/{source.store}/{table.table}.{format}"
+        with archive.open(name, "w", force_zip64=True) as member:
+            write(member, table, rows)
+
+
+def _tables(parts: Iterator[TableLine | Rows]) -> Iterator[tuple[TableLine, Iterator[bytes]]]:
+    """Each table with its rows; the rows must be taken before the next table is."""
+    ahead = next(parts, None)
+    while isinstance(ahead, TableLine):
+        table = ahead
+        following: list[TableLine | Rows | None] = [None]
+
+        def rows(following=following) -> Iterator[bytes]:
+            for part in parts:
+                if isinstance(part, TableLine):
+                    following[0] = part
+                    return
+                yield part.lines
+
+        taken = rows()
+        yield table, taken
+        for _ in taken:
+            """Rows nobody wanted."""
+        ahead = following[0]
+
+
+def _as_json(member, table: TableLine, rows: Iterator[bytes]) -> None:
+    """The lines are JSON already: they are joined, not read."""
+    columns = orjson.dumps([column.model_dump() for column in table.columns])
+    member.write(b'{"table":%s,"columns":%s,"rows":[' % (orjson.dumps(table.table), columns))
+    between = b"\n"
+    for lines in rows:
+        member.write(between + lines[:-1].replace(b"\n", b",\n"))
+        between = b",\n"
+    member.write(b"\n]}\n")
+
+
+def _as_csv(member, table: TableLine, rows: Iterator[bytes]) -> None:
+    """UTF-8 with the mark by which spreadsheets know it."""
+    member.write("\ufeff".encode())
+    _write_rows(member, [[column.name for column in table.columns]])
+    for lines in rows:
+        values = _values(lines)
+        _write_rows(member, [[_tame(cell) for cell in row] for row in values] if _FORMULA.search(lines) else values)
+
+
+def _write_rows(member, rows: list[list]) -> None:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    member.write(text.getvalue().encode())
+
+
+def _values(lines: bytes) -> list[list]:
+    return orjson.loads(b"[" + lines[:-1].replace(b"\n", b",") + b"]")
+
+
+def _tame(cell):
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_RUNS) else cell
+
+
+def _shown(contents: Contents) -> Iterator[page.StorePart]:
+    for source in contents.sources:
+        tables = []
+        for table, rows in _tables(spool.parts(source.path, contents.key, source.step)):
+            first: list[list] = []
+            for lines in rows:
+                cut = _first_lines(lines, SHOWN_ROWS - len(first))
+                first += _values(cut) if cut else []
+            count = source.counts.get(table.table, len(first))
+            tables.append(page.TablePart(table, first, count, f"{source.store}/{table.table}"))
+        yield page.StorePart(source.label, tables)
+
+
+def _first_lines(lines: bytes, wanted: int) -> bytes:
+    stop = 0
+    for _ in range(wanted):
+        stop = lines.find(b"\n", stop) + 1
+        if stop == len(lines):
+            return lines
+    return lines[:stop]
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

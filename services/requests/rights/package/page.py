@@ -1,0 +1,71 @@
+"""The two pages: the report a person reads, and the shell that asks for the passphrase and shows it.
+
+Both stand alone: no network, one style and one script each named by its hash in a Content-Security-Policy.
+"""
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from services.anonymizer.contract import TableLine
+from services.requests.rights.contract import Language, Text
+from services.requests.rights.rules.about import About
+
+_HERE = Path(__file__).parent / "templates"
+_PARTS = "<!-- parts -->"
+_pages = Environment(
+    loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+)
+
+
+@dataclass(frozen=True)
+class TablePart:
+    """A table's first rows, how many there are in all, and the name of its files."""
+
+    table: TableLine
+    rows: list[list]
+    count: int
+    file: str
+
+
+@dataclass(frozen=True)
+class StorePart:
+    label: Text
+    tables: list[TablePart]
+
+
+def report(language: Language, about: About, stores: list[StorePart]) -> str:
+    return _pages.get_template("report.html").render(
+        lang=language, about=about, stores=stores, style=_text("report.css"), csp=_policy(["report.css"], [])
+    )
+
+
+def shell(language: Language, header: str) -> tuple[str, str]:
+    """What stands before and after the locked parts. The report's style is allowed too: it is shown inside this page."""
+    csp = _policy(["shell.css", "report.css"], ["open.js"])
+    whole = _pages.get_template("shell.html").render(
+        lang=language, header=header, style=_text("shell.css"), script=_text("open.js"), csp=csp
+    )
+    before, after = whole.split(_PARTS)
+    return before, after
+
+
+def _policy(styles: list[str], scripts: list[str]) -> str:
+    allowed = ["default-src 'none'", "base-uri 'none'", "form-action 'none'"]
+    for directive, names in (("style-src", styles), ("script-src", scripts)):
+        if names:
+            allowed.append(f"{directive} {' '.join(_hash(name) for name in names)}")
+    return "; ".join(allowed)
+
+
+def _hash(name: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(_text(name).encode()).digest()).decode()}'"
+
+
+@cache
+def _text(name: str) -> str:
+    return (_HERE / name).read_text()

@@ -1,0 +1,64 @@
+
+"use strict";
+const header = document.getElementById("header").textContent;
+const how = JSON.parse(header);
+const words = JSON.parse(document.getElementById("words").textContent);
+const said = document.getElementById("said");
+const REPORT = 0, ARCHIVE = 1;
+
+const bytes = (text) => Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
+
+async function keyFrom(passphrase) {
+  const typed = new TextEncoder().encode(passphrase.trim().normalize("NFC"));
+  const raw = await crypto.subtle.importKey("raw", typed, "PBKDF2", false, ["deriveKey"]);
+  const derived = { name: "PBKDF2", hash: how.hash, salt: bytes(how.salt), iterations: how.iterations };
+  return crypto.subtle.deriveKey(derived, raw, { name: "AES-GCM", length: 256 }, false, ["decrypt"]);
+}
+
+function nonce(part, place, last) {
+  const found = new Uint8Array(12);
+  found[0] = part;
+  new DataView(found.buffer).setUint32(7, place);
+  found[11] = last ? 1 : 0;
+  return found;
+}
+
+async function opened(part, key) {
+  const chunks = [...document.querySelectorAll(`script[data-part="${part}"]`)];
+  const additionalData = new TextEncoder().encode(header);
+  const plain = [];
+  for (const [place, chunk] of chunks.entries()) {
+    const iv = nonce(part, place, place === chunks.length - 1);
+    plain.push(await crypto.subtle.decrypt({ name: "AES-GCM", iv, additionalData }, key, bytes(chunk.textContent)));
+  }
+  return new Blob(plain);
+}
+
+function save(blob, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+}
+
+document.getElementById("form").addEventListener("submit", async (submitted) => {
+  submitted.preventDefault();
+  if (!window.crypto?.subtle || !window.DecompressionStream) {
+    said.textContent = words.old;
+    return;
+  }
+  said.textContent = words.opening;
+  try {
+    const key = await keyFrom(document.getElementById("passphrase").value);
+    const packed = await opened(REPORT, key);
+    const report = await new Response(packed.stream().pipeThrough(new DecompressionStream("gzip"))).text();
+    document.getElementById("report").srcdoc = report;
+    document.getElementById("archive").onclick = async () => save(await opened(ARCHIVE, key), "data.zip");
+    document.getElementById("page").onclick = () => save(new Blob([report], { type: "text/html" }), "report.html");
+    document.getElementById("closed").hidden = true;
+    document.getElementById("opened").hidden = false;
+  } catch (failure) {
+    said.textContent = words.wrong;
+  }
+});

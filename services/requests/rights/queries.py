@@ -1,0 +1,181 @@
+"""What is read: one request as its caller may see it, its preview, its answer, its certificate."""
+
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+from sqlmodel import col, select
+
+from chassis.auth import Caller
+from chassis.db import Database, Transaction
+from chassis.ledger import queries as ledger
+from chassis.ledger.contract import NotInLedger
+from services.anonymizer.contract import Action, Outcome, Scope
+from services.registry.contract import Text
+from services.requests.rights.contract import (
+    Answer,
+    Certificate,
+    NotAnswered,
+    NotNow,
+    Package,
+    Preview,
+    ProofPending,
+    Request,
+    Requests,
+    RequestUnknown,
+    State,
+    Step,
+)
+from services.requests.rights.rules import answers
+from services.requests.rights.rules.answers import Told
+from services.requests.rights.tables import RequestRow, StepRow
+
+HANDLING = "rights.handle"
+
+
+def may_see(caller: Caller, row: RequestRow) -> bool:
+    """A person sees her own requests, staff who handle requests see the tenant's, the helpdesk's system those of its tickets."""
+    if caller.principal is not None:
+        return row.principal == caller.principal
+    return HANDLING in caller.scopes or row.ticket is not None
+
+
+async def find(tx: Transaction, caller: Caller, request: UUID, *, lock: bool = False) -> RequestRow:
+    """Raises RequestUnknown for what is not there, and for what this caller may not know to be there."""
+    row = await tx.session.get(RequestRow, request, with_for_update=True if lock else None)
+    if row is None or not may_see(caller, row):
+        raise RequestUnknown
+    return row
+
+
+async def steps_of(tx: Transaction, request: UUID) -> Sequence[StepRow]:
+    """In the order in which they were planned."""
+    wanted = select(StepRow).where(StepRow.request == request).order_by(col(StepRow.id))
+    return (await tx.session.scalars(wanted)).all()
+
+
+async def read_request(tx: Transaction, caller: Caller, request: UUID) -> Request:
+    return await view(tx, await find(tx, caller, request))
+
+
+async def list_requests(
+    tx: Transaction, caller: Caller, principal: UUID | None, after: UUID | None, limit: int
+) -> Requests:
+    """Newest first."""
+    wanted = select(RequestRow).order_by(col(RequestRow.id).desc()).limit(limit)
+    if caller.principal is not None or principal is not None:
+        wanted = wanted.where(RequestRow.principal == caller.own(principal))
+    if caller.principal is None and HANDLING not in caller.scopes:
+        wanted = wanted.where(col(RequestRow.ticket).is_not(None))
+    if after is not None:
+        wanted = wanted.where(RequestRow.id < after)
+    rows = (await tx.session.scalars(wanted)).all()
+    items = [await view(tx, row) for row in rows]
+    return Requests(items=items, next=str(rows[-1].id) if len(rows) == limit else None)
+
+
+async def read_preview(tx: Transaction, caller: Caller, request: UUID) -> Preview:
+    row = await find(tx, caller, request)
+    if row.state in (State.received, State.clarification, State.identified):
+        raise NotNow("The stores have not all said yet what would be erased.", state=row.state)
+    return await preview_of(tx, request)
+
+
+async def preview_of(tx: Transaction, request: UUID) -> Preview:
+    steps = [step for step in await steps_of(tx, request) if step.verb == "preview"]
+    if not steps:
+        raise NotNow("This request has no preview.")
+    return answers.preview(request, [told(step) for step in steps])
+
+
+async def read_answer(tx: Transaction, caller: Caller, request: UUID) -> Answer:
+    row = await find(tx, caller, request)
+    if row.answer is None:
+        raise NotAnswered
+    return Answer.model_validate(row.answer)
+
+
+async def read_certificate(database: Database, caller: Caller, request: UUID) -> Certificate:
+    """Signature and ledger proof. Raises ProofPending for a moment after the answer."""
+    async with database.transaction(caller.tenant) as tx:
+        row = await find(tx, caller, request)
+    if row.certificate is None or row.answer_event is None:
+        raise NotAnswered
+    async with database.system() as connection:
+        try:
+            inclusion = await ledger.inclusion(connection, database.service, row.answer_event, row.tenant)
+        except NotInLedger:
+            raise ProofPending from None
+    return Certificate(jws=row.certificate, inclusion=inclusion)
+
+
+def told(step: StepRow) -> Told:
+    return Told(step.store, label(step), outcomes(step))
+
+
+def told_after_erasing(steps: Iterable[StepRow]) -> list[Told]:
+    """What all rounds erased, and what the last round of each store still keeps."""
+    erasures = [step for step in steps if step.verb == "erase" and step.state == "done"]
+    last = {step.store: step.round for step in sorted(erasures, key=lambda step: step.round)}
+    return [
+        Told(step.store, label(step), [o for o in outcomes(step) if o.action is not Action.keep or is_last])
+        for step in erasures
+        for is_last in [step.round == last[step.store]]
+    ]
+
+
+def outcomes(step: StepRow) -> list[Outcome]:
+    said = (step.result or {}).get("outcomes", [])
+    return [Outcome.model_validate(each) for each in said]
+
+
+def label(step: StepRow) -> Text:
+    return Text.model_validate(step.label)
+
+
+async def view(tx: Transaction, row: RequestRow) -> Request:
+    await tx.session.flush()
+    return Request(
+        request=row.id,
+        kind=row.kind,
+        channel=row.channel,
+        language=row.language,
+        state=row.state,
+        received_at=row.received_at,
+        recorded_at=row.recorded_at,
+        due_on=row.due_on,
+        principal=row.principal,
+        ticket=row.ticket,
+        scope=Scope(recording=row.recording) if row.recording else None,
+        executes_at=row.executes_at,
+        answered_at=row.answered_at,
+        closed_at=row.closed_at,
+        package=_package(row),
+        steps=[_step(step) for step in await steps_of(tx, row.id)],
+    )
+
+
+def _package(row: RequestRow) -> Package | None:
+    if row.package_sha256 is None or row.state != State.answered:
+        return None
+    return Package(
+        bytes=row.package_bytes,
+        sha256=row.package_sha256,
+        expires_at=row.package_expires_at,
+        deleted_at=row.package_deleted_at,
+        downloads_left=row.downloads_left,
+    )
+
+
+def _step(row: StepRow) -> Step:
+    return Step(
+        step=row.id,
+        store=row.store,
+        label=label(row),
+        verb=row.verb,
+        state=row.state,
+        round=row.round,
+        tries=row.tries,
+        problem=row.problem,
+        next_at=row.next_at,
+        due_on=row.due_on,
+    )

@@ -1,0 +1,95 @@
+"""HTTP of rights. Who may see which request is decided by `queries.find`; whatever is not theirs does not exist."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import FileResponse
+
+from chassis import auth
+from chassis.auth import Caller
+from chassis.bodies import Body
+from chassis.db import Tx
+from chassis.idempotency import Once
+from services.requests.rights import contract, queries
+from services.requests.rights.commands import asking
+from services.requests.rights.contract import Confirm, OpenRequest, PostTicket, ProveIdentity, SetPassphrase
+from services.requests.rights.office import TheOffice
+
+router = APIRouter(prefix="/v1", tags=["rights"])
+
+Asker = Annotated[Caller, auth.Requires("rights.request", "rights.handle")]
+Handler = Annotated[Caller, auth.Requires("rights.handle")]
+TicketPoster = Annotated[Caller, auth.Requires("ticket.post")]
+
+
+@router.post("/requests", status_code=201, response_model=contract.Request)
+async def open_request(caller: Asker, wish: Body[OpenRequest], tx: Tx, office: TheOffice, once: Once):
+    return await once(asking.open_request, tx, office, caller, wish)
+
+
+@router.post("/tickets", status_code=201, response_model=contract.TicketTaken)
+async def post_ticket(_: TicketPoster, ticket: Body[PostTicket], tx: Tx, office: TheOffice, once: Once):
+    return await once(asking.take_ticket, tx, office, ticket)
+
+
+@router.get("/requests", response_model=contract.Requests)
+async def list_requests(
+    caller: Asker,
+    tx: Tx,
+    principal: UUID | None = None,
+    after: UUID | None = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+):
+    return await queries.list_requests(tx, caller, principal, after, limit)
+
+
+@router.get("/requests/{request_id}", response_model=contract.Request)
+async def read_request(caller: Asker, request_id: UUID, tx: Tx):
+    return await queries.read_request(tx, caller, request_id)
+
+
+@router.post("/requests/{request_id}/identity", response_model=contract.Request)
+async def prove_identity(
+    caller: Handler, request_id: UUID, proof: Body[ProveIdentity], tx: Tx, office: TheOffice, once: Once
+):
+    return await once(asking.prove_identity, tx, office, caller, request_id, proof)
+
+
+@router.post("/requests/{request_id}/passphrase", response_model=contract.Request)
+async def set_passphrase(
+    caller: Asker, request_id: UUID, wish: Body[SetPassphrase], tx: Tx, office: TheOffice, once: Once
+):
+    return await once(asking.set_passphrase, tx, office, caller, request_id, wish)
+
+
+@router.get("/requests/{request_id}/preview", response_model=contract.Preview)
+async def read_preview(caller: Asker, request_id: UUID, tx: Tx):
+    return await queries.read_preview(tx, caller, request_id)
+
+
+@router.post("/requests/{request_id}/confirm", response_model=contract.Request)
+async def confirm(caller: Asker, request_id: UUID, wish: Body[Confirm], tx: Tx, office: TheOffice, once: Once):
+    return await once(asking.confirm, tx, office, caller, request_id, wish)
+
+
+@router.post("/requests/{request_id}/withdraw", response_model=contract.Request)
+async def withdraw(caller: Asker, request_id: UUID, tx: Tx, office: TheOffice, once: Once):
+    return await once(asking.withdraw, tx, office, caller, request_id)
+
+
+@router.get("/requests/{request_id}/answer", response_model=contract.Answer)
+async def read_answer(caller: Asker, request_id: UUID, tx: Tx):
+    return await queries.read_answer(tx, caller, request_id)
+
+
+@router.get("/requests/{request_id}/certificate", response_model=contract.Certificate)
+async def read_certificate(caller: Asker, request_id: UUID, request: Request):
+    return await queries.read_certificate(request.app.state.database, caller, request_id)
+
+
+@router.get("/requests/{request_id}/package", response_class=FileResponse)
+async def fetch_package(caller: Asker, request_id: UUID, tx: Tx, office: TheOffice):
+    """An attachment: the locked page must never run with this edge's own origin."""
+    await asking.count_download(tx, office, caller, request_id)
+    return FileResponse(office.package(request_id), media_type="text/html", filename="wardline-package.html")

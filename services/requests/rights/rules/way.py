@@ -1,0 +1,85 @@
+"""The way of a request: what each step leads to, and what may be asked for where. Pure: rows' facts in, the next move out."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+from services.anonymizer.contract import Action, Outcome, Store
+from services.requests.rights.contract import Kind, NotNow, State
+from services.requests.rights.rules.clock import day_after
+
+WITHDRAWABLE = frozenset(
+    {
+        State.received,
+        State.clarification,
+        State.identified,
+        State.previewed,
+        State.cooling_off,
+        State.awaiting_passphrase,
+    }
+)
+ENDED = frozenset({State.closed, State.withdrawn})
+ANSWERED = frozenset({State.answered, State.closed})
+
+# A reason without a date (an unpaid invoice, a running agreement) is asked about again each day.
+LOOK_AGAIN = timedelta(days=1)
+_FIRST_RETRY, _LONGEST_RETRY = timedelta(seconds=1), timedelta(minutes=1)
+
+
+class StepFacts(Protocol):
+    """What the rules see of a step's row."""
+
+    store: str
+    verb: str
+    state: str
+    round: int
+
+
+@dataclass(frozen=True)
+class Planned:
+    store: Store
+    verb: str
+
+
+def must_stand_in(state: State, allowed: Iterable[State]) -> None:
+    """Raises NotNow unless the request stands in one of the states."""
+    if state not in allowed:
+        raise NotNow(state=state)
+
+
+def first_steps(kind: Kind, one_recording: bool, stores: Sequence[Store]) -> list[Planned]:
+    """What is done once it is known who asks. One named recording goes at once, without a preview."""
+    if kind is Kind.access:
+        return [Planned(store, "collect") for store in stores if "collect" in store.verbs]
+    if one_recording:
+        return [Planned(store, "erase") for store in stores if store.kind == "folder" and "erase" in store.verbs]
+    return [Planned(store, "preview") for store in stores if "preview" in store.verbs]
+
+
+def is_finished(steps: Iterable[StepFacts]) -> bool:
+    """Whether nothing is left to do now. A verification that found something has put a new erasure beside itself, so 'finished'
+    after an erasure means that every store's last verification found nothing but what a rule keeps."""
+    return all(step.state in ("done", "failed", "deferred") for step in steps)
+
+
+def are_all_checking(steps: Iterable[StepFacts]) -> bool:
+    """Whether every erasure is done and only verifications run."""
+    return all(step.verb == "verify" for step in steps if step.state in ("pending", "running"))
+
+
+def retry_after(tries: int) -> timedelta:
+    """Doubling, and at most a minute: a store that comes back is gone on with soon."""
+    return min(_FIRST_RETRY * 2 ** min(tries - 1, 10), _LONGEST_RETRY)
+
+
+def deferred_until(outcomes: Iterable[Outcome], now: datetime, zone: ZoneInfo) -> tuple[datetime, date | None] | None:
+    """When what a rule still keeps is to be erased, and the day told for it; None when nothing is kept."""
+    kept = [outcome for outcome in outcomes if outcome.action is Action.keep and outcome.count]
+    if not kept:
+        return None
+    days = [outcome.until for outcome in kept if outcome.until]
+    if len(days) < len(kept):
+        return now + LOOK_AGAIN, None
+    return max(day_after(min(days), zone), now + LOOK_AGAIN), min(days)

@@ -1,0 +1,81 @@
+"""The rows of rights. Whatever a person wrote or is known by is sealed under the request's own key, and ends with it."""
+
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+
+
+def _instant(**options: Any) -> Any:
+    return Field(sa_type=sa.DateTime(timezone=True), **options)
+
+
+class RequestRow(SQLModel, table=True):
+    """One request. `said`, `identifiers`, `evidence`, `passphrase` and `spool_key` are sealed.
+
+    recording: the one recording it is limited to · executes_at: when a confirmed deletion begins · answer_event: the ledger's
+    `request.answered` · downloads_left, package_*: of the locked file, while there is one.
+    """
+
+    __tablename__ = "request"
+
+    id: UUID = Field(primary_key=True)
+    tenant: UUID
+    principal: UUID | None = None
+    kind: str
+    channel: str
+    language: str
+    state: str
+    ticket: str | None = None
+    recording: str | None = None
+    received_at: datetime = _instant()
+    recorded_at: datetime = _instant()
+    due_on: date
+    evidence_method: str | None = None
+    said: bytes | None = None
+    identifiers: bytes | None = None
+    evidence: bytes | None = None
+    passphrase: bytes | None = None
+    spool_key: bytes | None = None
+    executes_at: datetime | None = _instant(default=None)
+    answered_at: datetime | None = _instant(default=None)
+    closed_at: datetime | None = _instant(default=None)
+    answer: dict[str, Any] | None = Field(default=None, sa_type=JSONB)
+    certificate: str | None = None
+    answer_event: UUID | None = None
+    package_bytes: int | None = Field(default=None, sa_type=sa.BigInteger)
+    package_sha256: str | None = None
+    package_expires_at: datetime | None = _instant(default=None)
+    package_deleted_at: datetime | None = _instant(default=None)
+    downloads_left: int | None = None
+
+
+class StepRow(SQLModel, table=True):
+    """One verb in one store: pending → running → done | failed; `deferred` waits for `due_at`.
+
+    fence: who claimed it last, checked where the result is recorded · result: outcomes or counts, never a person's data ·
+    problem: the code of the last try's Problem · verbs: what the store can do.
+    """
+
+    __tablename__ = "request_step"
+
+    id: UUID = Field(primary_key=True)
+    tenant: UUID
+    request: UUID
+    store: str
+    label: dict[str, str] = Field(sa_type=JSONB)
+    verbs: list[str] = Field(sa_type=JSONB)
+    verb: str
+    round: int = 1
+    state: str = "pending"
+    fence: int = 0
+    tries: int = 0
+    problem: str | None = None
+    next_at: datetime | None = _instant(default=None)
+    due_at: datetime | None = _instant(default=None)
+    due_on: date | None = None
+    done_at: datetime | None = _instant(default=None)
+    result: dict[str, Any] | None = Field(default=None, sa_type=JSONB)
