@@ -18,7 +18,7 @@ from services.consent.memory import Memory
 from services.consent.routes import router
 from services.registry.client import PolicyShelf, following_policy
 
-CLIENTS = {"public", "internal", "rights"}
+CLIENTS = {"public", "internal", "rights", "webhooks"}
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
