@@ -57,9 +57,27 @@ def json_of(model: ProcessingRecords | SubProcessors) -> bytes:
 def records_csv(records: ProcessingRecords) -> bytes:
     """The record of processing: a line for each activity, kind of data and context, since each has one legal basis."""
     head = (
-        "policy_version", "controller", "data_protection_officer", "activity", "activity_sv", "activity_en", "subjects_en",
-        "category", "element", "context", "data_sv", "data_en", "special", "content", "legal_basis", "legal_ref",
-        "recipients_en", "third_countries", "erasure", "measures_en", "source",
+        "policy_version",
+        "controller",
+        "data_protection_officer",
+        "activity",
+        "activity_sv",
+        "activity_en",
+        "subjects_en",
+        "category",
+        "element",
+        "context",
+        "data_sv",
+        "data_en",
+        "special",
+        "content",
+        "legal_basis",
+        "legal_ref",
+        "recipients_en",
+        "third_countries",
+        "erasure",
+        "measures_en",
+        "source",
     )
     rows = (
         (

@@ -10,7 +10,7 @@ and there from the first moment after a restart. A service that has none is unre
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -90,8 +90,9 @@ class PolicyShelf:
         return bool(self._held)
 
     async def start(self) -> None:
-        """Begin with what is stored (where the database answers), then follow the registry until `stop`."""
-        self._task = asyncio.create_task(self._follow(), name="policy")
+        """Begin with what is stored, where the database answers; then follow the registry until `stop`."""
+        loaded = await self._tried(self._load)
+        self._task = asyncio.create_task(self._follow(loaded), name="policy")
 
     async def stop(self) -> None:
         if self._task:
@@ -121,17 +122,20 @@ class PolicyShelf:
                 return held.book
         raise NotInBook(f"there is no version {version} of the policy book")
 
-    async def _follow(self) -> None:
-        loaded = False
+    async def _follow(self, loaded: bool) -> None:
         while True:
-            try:
-                if not loaded:
-                    await self._load()
-                    loaded = True
-                await self._fetch()
-            except (*PASSING, NotSigned) as trouble:
-                telemetry.log().warning("policy not followed", error=type(trouble).__name__)
+            loaded = loaded or await self._tried(self._load)
+            if loaded:
+                await self._tried(self._fetch)
             await asyncio.sleep(_ASK_EVERY if self._held else _ASK_EVERY / 10)
+
+    async def _tried(self, step: Callable[[], Awaitable[None]]) -> bool:
+        try:
+            await step()
+        except (*PASSING, NotSigned) as trouble:
+            telemetry.log().warning("policy not followed", error=type(trouble).__name__)
+            return False
+        return True
 
     async def _load(self) -> None:
         """What the table holds was verified before it was stored, so a start needs no registry."""

@@ -26,7 +26,9 @@ async def put_in_force(database: Database, book: PolicyBook, key: OKPKey) -> boo
         said = await tx.connection.fetchval(_SAID, book.version)
         if said is not None:
             if stored_payload(said) != body:
-                raise BookRefused(f"version {book.version} was put in force with another content; a change needs a new one")
+                raise BookRefused(
+                    f"version {book.version} was put in force with another content; a change needs a new one"
+                )
             return False
         valid_from = rules.begins(book)
         signed = signature(body, key, POLICY)

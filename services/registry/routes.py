@@ -1,12 +1,12 @@
 """HTTP of the registry. The page is for everybody; everything else needs a scope and belongs to no tenant."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import HTMLResponse, Response
 from joserfc.jwk import OKPKey
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 
 from chassis import auth, clock
 from chassis.db import Database
@@ -17,8 +17,10 @@ PolicyReader = Annotated[auth.Caller, auth.Requires("policy.read")]
 RegistryReader = Annotated[auth.Caller, auth.Requires("registry.read")]
 Exporter = Annotated[auth.Caller, auth.Requires("registry.export")]
 
-AsOf = Annotated[AwareDatetime | None, Query(description="the instant the rules are asked for; now when absent")]
-KnownAt = Annotated[AwareDatetime | None, Query(description="as the registry knew it then; now when absent")]
+# The calendar's own ends cannot be moved to another zone.
+Instant = Annotated[AwareDatetime, Field(ge=datetime(1900, 1, 1, tzinfo=UTC), le=datetime(2900, 1, 1, tzinfo=UTC))]
+AsOf = Annotated[Instant | None, Query(description="the instant the rules are asked for; now when absent")]
+KnownAt = Annotated[Instant | None, Query(description="as the registry knew it then; now when absent")]
 
 router = APIRouter(tags=["registry"])
 
@@ -31,7 +33,7 @@ async def current_policy(request: Request, _: PolicyReader) -> CurrentPolicy:
 
 
 @router.get("/v1/policy/versions")
-async def policy_versions(request: Request, _: PolicyReader, known_after: AwareDatetime | None = None) -> PolicyVersions:
+async def policy_versions(request: Request, _: PolicyReader, known_after: Instant | None = None) -> PolicyVersions:
     return PolicyVersions(items=await queries.versions(_database(request), known_after))
 
 
@@ -81,7 +83,9 @@ async def export(
     formats = tuple(format) if format else exports.FORMATS
     made = await exports.art30_controller(_database(request), _key(request), as_of, known_at, formats)
     name = f"{profile}-{as_of:%Y%m%dT%H%M%SZ}.zip"
-    return Response(made, media_type="application/zip", headers={"content-disposition": f'attachment; filename="{name}"'})
+    return Response(
+        made, media_type="application/zip", headers={"content-disposition": f'attachment; filename="{name}"'}
+    )
 
 
 @router.get("/privacy", response_class=HTMLResponse)

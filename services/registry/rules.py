@@ -10,9 +10,15 @@ from services.registry.contract.replies import Activity, Erasure, Processed, Rec
 
 # Asked for by the authorities' templates (CSM-ROPA), known to nobody here yet.
 NOT_TOLD = (
-    "business process", "owner of process", "data protection impact assessment", "legitimate interests assessment",
-    "joint controller agreement", "automated decision making", "data processing contracts (reference and date)",
-    "appropriate safeguards where a transfer says not_stated", "last and next review",
+    "business process",
+    "owner of process",
+    "data protection impact assessment",
+    "legitimate interests assessment",
+    "joint controller agreement",
+    "automated decision making",
+    "data processing contracts (reference and date)",
+    "appropriate safeguards where a transfer says not_stated",
+    "last and next review",
 )
 
 
@@ -40,7 +46,9 @@ def processing_records(book: PolicyBook, as_of: datetime) -> ProcessingRecords:
 
 def sub_processors(book: PolicyBook, services: Collection[str], as_of: date) -> SubProcessors:
     """Who processes data for a customer of these services; one without services of its own serves every customer."""
-    concerned = [row for row in book.subprocessors if not services or not row.services or set(row.services) & set(services)]
+    concerned = [
+        row for row in book.subprocessors if not services or not row.services or set(row.services) & set(services)
+    ]
     return SubProcessors(
         policy_version=book.version,
         as_of=as_of,

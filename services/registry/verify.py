@@ -45,8 +45,12 @@ def check(raw: bytes, jwks: dict[str, Any]) -> list[str]:
         manifest = Manifest.model_validate_json(said)
     except (NotSigned, ValidationError, UnicodeDecodeError) as refused:
         return [f"{bundle.SIGNATURE}: {refused}"]
-    return [*_files_differ(files, said, manifest), *_book_differs(files, manifest, keys), *_not_in_ledger(manifest, jwks),
-            *_archive_differs(files, raw)]
+    return [
+        *_files_differ(files, said, manifest),
+        *_book_differs(files, manifest, keys),
+        *_not_in_ledger(manifest, jwks),
+        *_archive_differs(files, raw),
+    ]
 
 
 def _files(raw: bytes) -> dict[str, bytes]:
@@ -81,7 +85,10 @@ def _not_in_ledger(manifest: Manifest, jwks: dict[str, Any]) -> Iterator[str]:
     yield from (f"ledger: {fault}" for fault in verify_receipt(manifest.ledger, checkpoint.public_keys(jwks)).faults)
     fact = json.loads(manifest.ledger.body)
     told = PolicyInForce.model_validate_json(json.dumps(fact["data"]))
-    if fact["type"] != "policy.in_force" or (told.version, told.sha256) != (manifest.policy.version, manifest.policy.sha256):
+    if fact["type"] != "policy.in_force" or (told.version, told.sha256) != (
+        manifest.policy.version,
+        manifest.policy.sha256,
+    ):
         yield "ledger: the event is not about this version of the policy book"
 
 

@@ -9,7 +9,9 @@ BASIS = {
     "legal_obligation": Text(sv="Rättslig förpliktelse", en="Legal obligation"),
     "vital_interests": Text(sv="Grundläggande intressen", en="Vital interests"),
     "public_task": Text(sv="Uppgift av allmänt intresse", en="Public task"),
-    "legitimate_interest": Text(sv="Berättigat intresse (intresseavvägning)", en="Legitimate interest (balance of interests)"),
+    "legitimate_interest": Text(
+        sv="Berättigat intresse (intresseavvägning)", en="Legitimate interest (balance of interests)"
+    ),
 }
 THEN = {
     "delete": Text(sv="raderas", en="deleted"),
@@ -76,7 +78,9 @@ def _until(keep: Period, anchor: str, language: Language) -> str:
             sv=f"{length} efter utgången av det kalenderår då {event}",
             en=f"{length} after the end of the calendar year in which {event}",
         ).in_(language)
-    return Text(sv=f"{length} efter {'att ' if anchor != 'started_at' else ''}{event}", en=f"{length} after {event}").in_(language)
+    return Text(
+        sv=f"{length} efter {'att ' if anchor != 'started_at' else ''}{event}", en=f"{length} after {event}"
+    ).in_(language)
 
 
 def data_of(book: PolicyBook, covered: str, language: Language) -> str:

@@ -25,7 +25,12 @@ class Fault(Contract):
 def faults(book: PolicyBook) -> list[Fault]:
     """Every fault of the book; an empty list means it may be put in force."""
     return [
-        *_dates(book), *_references(book), *_collection(book), *_bases(book), *_retention(book), *_recipients(book),
+        *_dates(book),
+        *_references(book),
+        *_collection(book),
+        *_bases(book),
+        *_retention(book),
+        *_recipients(book),
         *_limits(book),
     ]
 
@@ -46,8 +51,11 @@ def _dates(book: PolicyBook) -> Iterator[Fault]:
         if isinstance(rows, tuple):
             for one, other in combinations(rows, 2):
                 if one.identity == other.identity and _overlap(one, other):
-                    yield Fault(code="overlap", where=f"{name}/{one.identity}",
-                                what="Two rows say the same thing for the same days.")
+                    yield Fault(
+                        code="overlap",
+                        where=f"{name}/{one.identity}",
+                        what="Two rows say the same thing for the same days.",
+                    )
     for element, count in Counter(element.key for row in book.categories for element in row.elements).items():
         if count > 1:
             yield Fault(code="overlap", where=f"categories/{element}", what="An element stands in two categories.")
@@ -62,9 +70,19 @@ def _overlap(one: Row, other: Row) -> bool:
 def _references(book: PolicyBook) -> Iterator[Fault]:
     data = {row.key for row in book.categories} | {element.key for row in book.categories for element in row.elements}
     elements = {element.key for row in book.categories for element in row.elements}
-    known = {name: {row.identity for row in getattr(book, name)} for name in (
-        "subjects", "services", "purposes", "conditions", "places", "order_categories", "subprocessors", "retention",
-    )}
+    known = {
+        name: {row.identity for row in getattr(book, name)}
+        for name in (
+            "subjects",
+            "services",
+            "purposes",
+            "conditions",
+            "places",
+            "order_categories",
+            "subprocessors",
+            "retention",
+        )
+    }
     everything = data.union(*({row.identity for row in rows} for _, rows in book if isinstance(rows, tuple)))
     named: list[tuple[str, str, Iterable[str], set[str]]] = [
         *(("categories", row.key, row.subjects, known["subjects"]) for row in book.categories),
@@ -85,7 +103,9 @@ def _references(book: PolicyBook) -> Iterator[Fault]:
     ]
     for name, identity, keys, allowed in named:
         for key in sorted(set(keys) - allowed):
-            yield Fault(code="unknown", where=f"{name}/{identity}", what=f"It names {key}, which the book does not have.")
+            yield Fault(
+                code="unknown", where=f"{name}/{identity}", what=f"It names {key}, which the book does not have."
+            )
 
 
 def _reasons(row: Retention) -> list[str]:
@@ -98,8 +118,11 @@ def _collection(book: PolicyBook) -> Iterator[Fault]:
         if category.key not in collected:
             for element in category.elements:
                 if element.key not in collected:
-                    yield Fault(code="not_collected", where=f"categories/{category.key}/{element.key}",
-                                what="Nothing says how it is collected.")
+                    yield Fault(
+                        code="not_collected",
+                        where=f"categories/{category.key}/{element.key}",
+                        what="Nothing says how it is collected.",
+                    )
 
 
 def _bases(book: PolicyBook) -> Iterator[Fault]:
@@ -110,14 +133,20 @@ def _bases(book: PolicyBook) -> Iterator[Fault]:
         if purpose.objection != "none" and not any(
             row.purpose == purpose.key and row.basis in ("legitimate_interest", "public_task") for row in book.bases
         ):
-            yield Fault(code="objection", where=f"purposes/{purpose.key}",
-                        what="It may be objected to, but nothing in it rests on a balance of interests.")
+            yield Fault(
+                code="objection",
+                where=f"purposes/{purpose.key}",
+                what="It may be objected to, but nothing in it rests on a balance of interests.",
+            )
     used = {element for row in book.bases if row.covers in _all_data(book) for element in book.elements_of(row.covers)}
     for category in book.categories:
         for element in category.elements:
             if element.key not in used:
-                yield Fault(code="no_purpose", where=f"categories/{category.key}/{element.key}",
-                            what="No purpose has a legal basis for it.")
+                yield Fault(
+                    code="no_purpose",
+                    where=f"categories/{category.key}/{element.key}",
+                    what="No purpose has a legal basis for it.",
+                )
 
 
 def _all_data(book: PolicyBook) -> set[str]:
@@ -129,8 +158,11 @@ def _retention(book: PolicyBook) -> Iterator[Fault]:
     for category in book.categories:
         for element in category.elements:
             if element.key not in kept:
-                yield Fault(code="no_retention", where=f"categories/{category.key}/{element.key}",
-                            what="Nothing says how long it is kept.")
+                yield Fault(
+                    code="no_retention",
+                    where=f"categories/{category.key}/{element.key}",
+                    what="Nothing says how long it is kept.",
+                )
     for row in book.retention:
         if row.law is not None:
             yield from _outside(row, row.law, "outside_law", "the law")
@@ -139,18 +171,27 @@ def _retention(book: PolicyBook) -> Iterator[Fault]:
             yield from _outside(row, Bounds(max=row.promised.max), "outside_promise", "the promise")
         yield from _outside(row, Bounds(min=row.min, max=row.max), "outside_bounds", "its own bounds")
         if row.customer_defined and (row.min is None or row.max is None):
-            yield Fault(code="no_bounds", where=f"retention/{row.key}",
-                        what="A customer defines it, and nothing says between what.")
+            yield Fault(
+                code="no_bounds",
+                where=f"retention/{row.key}",
+                what="A customer defines it, and nothing says between what.",
+            )
     for one, other in combinations(book.retention, 2):
         if _compete(one, other) and _overlap(one, other):
-            yield Fault(code="overlap", where=f"retention/{one.key}", what=f"It decides the same records as {other.key}.")
+            yield Fault(
+                code="overlap", where=f"retention/{one.key}", what=f"It decides the same records as {other.key}."
+            )
 
 
 def _outside(row: Retention, bounds: Bounds, code: str, whose: str) -> Iterator[Fault]:
     if bounds.min is not None and longer(bounds.min, row.keep):
-        yield Fault(code=code, where=f"retention/{row.key}", what=f"It keeps {row.keep}; {whose} says at least {bounds.min}.")
+        yield Fault(
+            code=code, where=f"retention/{row.key}", what=f"It keeps {row.keep}; {whose} says at least {bounds.min}."
+        )
     if bounds.max is not None and longer(row.keep, bounds.max):
-        yield Fault(code=code, where=f"retention/{row.key}", what=f"It keeps {row.keep}; {whose} says at most {bounds.max}.")
+        yield Fault(
+            code=code, where=f"retention/{row.key}", what=f"It keeps {row.keep}; {whose} says at most {bounds.max}."
+        )
 
 
 def _compete(one: Retention, other: Retention) -> bool:
@@ -168,14 +209,19 @@ def _compete(one: Retention, other: Retention) -> bool:
 def _recipients(book: PolicyBook) -> Iterator[Fault]:
     for row in book.recipients:
         if row.condition is None:
-            yield Fault(code="no_condition", where=f"recipients/{row.key}", what="It receives data without a condition.")
+            yield Fault(
+                code="no_condition", where=f"recipients/{row.key}", what="It receives data without a condition."
+            )
     abroad = {row.key for row in book.places if row.third_country}
     covered = {row.identity for row in book.transfers}
     for row in book.subprocessors:
         for place in row.places:
             if place in abroad and f"{row.key}/{place}" not in covered:
-                yield Fault(code="no_transfer", where=f"subprocessors/{row.key}",
-                            what=f"It works in {place}, a third country, without a transfer row.")
+                yield Fault(
+                    code="no_transfer",
+                    where=f"subprocessors/{row.key}",
+                    what=f"It works in {place}, a third country, without a transfer row.",
+                )
 
 
 def _limits(book: PolicyBook) -> Iterator[Fault]:

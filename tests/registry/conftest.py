@@ -1,0 +1,121 @@
+"""The registry on real PostgreSQL, each one in a database of its own, spoken to over HTTP."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import pytest
+import pytest_asyncio
+
+from ops import migrate
+from ops.catalogue import BY_NAME, Process
+from ops.postgres import Postgres
+from services.registry.app import create_app
+from services.registry.books import read_book
+from services.registry.contract import PolicyBook
+from services.registry.settings import Settings
+from tests.serving import Issuer, serve
+
+BOOK = Path(__file__).parents[2] / "policy" / "book.yaml"
+SCOPES = "policy.read registry.read registry.export events.read ledger.read"
+
+
+@pytest.fixture(scope="session")
+def book() -> PolicyBook:
+    return read_book(BOOK)
+
+
+@dataclass(frozen=True)
+class Registry:
+    url: str
+    http: httpx2.AsyncClient
+    issuer: Issuer
+
+    async def get(self, path: str, scopes: str | None = SCOPES, **query: Any) -> httpx2.Response:
+        headers = (
+            {"authorization": f"Bearer {self.issuer.token('registry', scopes, client_id='public')}"} if scopes else {}
+        )
+        return await self.http.get(self.url + path, params=query, headers=headers)
+
+    async def wait_for(self, path: str, status: int) -> None:
+        async with asyncio.timeout(20):
+            while (await self.http.get(self.url + path)).status_code != status:
+                await asyncio.sleep(0.05)
+
+
+@dataclass(frozen=True)
+class Site:
+    """One database and one issuer; registries may be started in it, one after the other."""
+
+    cluster: migrate.Cluster
+    database: str
+    issuer: Issuer
+    jwks_url: str
+
+    def settings(self, process: str = "registry", **more: Any) -> Settings:
+        return Settings(
+            environment="development",
+            secrets_dir=self.cluster.secrets / process,
+            issuer=self.issuer.name,
+            jwks_url=self.jwks_url,
+            database_host=self.cluster.host,
+            database_name=self.database,
+            **more,
+        )
+
+    @asynccontextmanager
+    async def registry(
+        self, policy_book: Path = BOOK, until: str = "/health/ready", says: int = 200
+    ) -> AsyncIterator[Registry]:
+        async with serve(create_app(self.settings(policy_book=policy_book))) as url, httpx2.AsyncClient() as http:
+            registry = Registry(url, http, self.issuer)
+            await registry.wait_for(until, says)
+            yield registry
+
+    async def migrate(self, process: Process) -> None:
+        await migrate.migrate(self.cluster, [process], say=lambda _: None)
+
+
+@asynccontextmanager
+async def new_site(server: Postgres) -> AsyncIterator[Site]:
+    issuer = Issuer()
+    cluster = migrate.Cluster(str(server.socket_dir), server.home.path / "secrets")
+    async with serve(issuer.app) as url:
+        site = Site(cluster, f"registry_{uuid4().hex[:12]}", issuer, f"{url}/jwks")
+        await site.migrate(Process("registry", "services.registry", BY_NAME["registry"].app, 0, site.database))
+        yield site
+
+
+@pytest.fixture
+async def site(server: Postgres) -> AsyncIterator[Site]:
+    """A site of the test's own, to start registries with other books in."""
+    async with new_site(server) as site:
+        yield site
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def registry(server: Postgres) -> AsyncIterator[Registry]:
+    """One registry with the first book in force, for everybody who only reads."""
+    async with new_site(server) as site, site.registry() as registry:
+        yield registry
+
+
+@pytest.fixture
+def changed_book(tmp_path: Path) -> Callable[..., Path]:
+    """A copy of the book's file with lines replaced: `changed_book(("keep: 30 days", "keep: 31 days"), …)`."""
+
+    def change(*replaced: tuple[str, str]) -> Path:
+        text = BOOK.read_text()
+        for old, new in replaced:
+            assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in the book"
+            text = text.replace(old, new)
+        copy = tmp_path / f"book-{uuid4().hex[:8]}.yaml"
+        copy.write_text(text)
+        return copy
+
+    return change
