@@ -54,7 +54,22 @@ def document(edge: str, rows: tuple[Row, ...]) -> dict[str, Any]:
 @cache
 def service(name: str) -> dict[str, Any]:
     os.environ.update(_ANY_SETTINGS)
-    return import_module(f"{SERVICES[name]}.app").create_app().openapi()
+    said = import_module(f"{SERVICES[name]}.app").create_app().openapi()
+    for shapes in list(_definitions(said["paths"])):
+        said["components"]["schemas"].update(shapes)
+    return said
+
+
+def _definitions(part: Any) -> Iterator[dict[str, Any]]:
+    """The shapes an operation defines in place; in a document of many services they move among the named ones."""
+    if isinstance(part, dict):
+        if "$defs" in part:
+            yield part.pop("$defs")
+        for value in part.values():
+            yield from _definitions(value)
+    elif isinstance(part, list):
+        for value in part:
+            yield from _definitions(value)
 
 
 def _own() -> dict[str, Any]:

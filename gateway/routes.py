@@ -74,6 +74,7 @@ PUBLIC = (
     public("GET /v1/standing/{principal}", "consent", "consent.read"),
     public("PUT /v1/standing/{principal}/objections/{purpose}", "consent", "consent.write"),
     public("PUT /v1/standing/{principal}/restriction", "consent", "consent.write"),
+    public("PUT /v1/duties/{purpose}", "consent", "notice.publish", kinds=MACHINE),
     public("GET /.well-known/authzen-configuration", "consent", rate="page"),
     public("POST /access/v1/evaluation", "consent", "decision.ask", kinds=MACHINE, rate="decision", key=False),
     # A person's requests.
@@ -111,6 +112,7 @@ INTERNAL = (
     staff("GET /v1/requests/{request}/certificate", "rights", "rights.handle"),
     staff("GET /v1/notices", "consent", "consent.read"),
     staff("POST /v1/notices", "consent", "notice.publish"),
+    staff("PUT /v1/duties/{purpose}", "consent", "notice.publish"),
     staff("GET /v1/consents", "consent", "consent.read"),
     staff("POST /v1/consents", "consent", "consent.write"),
     staff("POST /v1/withdrawals", "consent", "consent.write"),

@@ -31,12 +31,12 @@ def _edge(name: str, port: int, peers: tuple[str, ...]) -> Process:
 PROCESSES = (
     _service("identity", "services.identity", 8101),
     _service("registry", "services.registry", 8102),
-    _service("consent", "services.consent", 8103),
+    _service("consent", "services.consent", 8103, peers=("anonymizer",)),
     _service("rights", "services.requests.rights", 8104, peers=("anonymizer", "consent")),
     _service("disclosure", "services.requests.disclosure", 8105, "wardline_disclosure", peers=("anonymizer",)),
     _service("anonymizer", "services.anonymizer", 8106, peers=("disclosure",)),
     _service("webhooks", "services.webhooks", 8107, peers=("consent", "rights", "anonymizer")),
-    _edge("public", 8080, peers=("consent", "rights", "webhooks")),
+    _edge("public", 8080, peers=("consent", "rights", "anonymizer", "webhooks")),
     _edge("internal", 8090, peers=("disclosure", "rights", "anonymizer", "consent", "webhooks")),
 )
 BY_NAME = {process.name: process for process in PROCESSES}
