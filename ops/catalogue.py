@@ -12,7 +12,7 @@ class Process:
     app: str
     port: int
     database: str | None = None
-    peers: tuple[str, ...] = ()  # whom it calls, beside identity and registry which all call
+    peers: tuple[str, ...] = ()  # whom it calls beside those that all call
 
     @property
     def schema(self) -> str | None:
@@ -46,5 +46,7 @@ CALLED_BY_ALL = ("identity", "registry")
 
 
 def calls(process: Process) -> tuple[str, ...]:
-    """The processes this one may speak to; the table "Who calls whom" of docs/house.md."""
-    return tuple(dict.fromkeys(name for name in (*CALLED_BY_ALL, *process.peers) if name != process.name))
+    """The processes this one may speak to; the table "Who calls whom" of docs/house.md. Identity speaks to nobody."""
+    if process.name == "identity":
+        return ()
+    return tuple(name for name in dict.fromkeys((*CALLED_BY_ALL, *process.peers)) if name != process.name)
