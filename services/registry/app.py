@@ -1,4 +1,4 @@
-"""The registry's process: puts the reviewed book in force at start, then serves it, signed, to everybody it concerns."""
+"""The registry's process: puts the reviewed book in force at start, then serves it, signed, to all it concerns."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

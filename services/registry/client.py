@@ -1,5 +1,5 @@
-"""How every service follows the policy book: each signed version is stored in the service's own schema, chosen by an instant,
-and there from the first moment after a restart. A service that has none is unready.
+"""How every service follows the policy book: each signed version is stored in the service's own schema, chosen by an
+instant, and there from the first moment after a restart. A service that has none is unready.
 
     def upgrade() -> None:
         policy_table(op)                                        # in the service's migration
@@ -100,13 +100,13 @@ class PolicyShelf:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def current(self) -> PolicyBook:
-        """The book in force now (business time), with the rows that apply today. Raises Unavailable when there is none."""
+        """The book in force now (business time), with the rows that apply today. Raises Unavailable without one."""
         return self.at(clock.now())
 
     def at(self, instant: datetime) -> PolicyBook:
         """The book that was in force at an instant, as it was known then: asking again later answers the same.
 
-        For an instant before the first book was known, the first one that covers it. Raises Unavailable when there is none.
+        For an instant before the first book was known, the first one that covers it. Raises Unavailable without one.
         """
         found = chosen(self._held, instant)
         day = instant.astimezone(found.book.tz).date()

@@ -18,7 +18,7 @@ _STORE = "INSERT INTO policy_version (version, valid_from, known_from, jws) VALU
 async def put_in_force(database: Database, book: PolicyBook, key: OKPKey) -> bool:
     """Signs a book of a new version and records it with its event; False when exactly this book is recorded already.
 
-    Raises BookRefused for a known version with another content: what was signed and acted upon is never said differently.
+    Raises BookRefused for a known version with another content: what was signed is never said differently.
     """
     body = canonical_book(book)
     async with database.transaction(HOUSE) as tx:

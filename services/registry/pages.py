@@ -1,4 +1,4 @@
-"""The public privacy page: the book in force as accessible HTML in Swedish or English, without scripts, ready for print."""
+"""The public privacy page: the book in force as accessible HTML in Swedish or English, without scripts, printable."""
 
 from base64 import b64encode
 from functools import lru_cache

@@ -46,7 +46,7 @@ async def version_in_force(database: Database, as_of: datetime, known_at: dateti
 
 
 async def proof(database: Database, version: str) -> Inclusion:
-    """That a version was put in force stands in the ledger. Raises Unavailable in the moment before it has its position."""
+    """That a version was put in force stands in the ledger. Raises Unavailable before it has its position."""
     async with database.system() as connection:
         row = await connection.fetchrow(_PROVEN, version)
         if row is None:

@@ -1,7 +1,7 @@
-"""The offline verifier of bundles: `python -m services.registry.verify bundle.zip --keys jwks.json`. Public keys, nothing else.
+"""The offline verifier of bundles: `python -m services.registry.verify bundle.zip --keys jwks.json`. It needs public keys only.
 
-It checks the manifest's signature, the hash of every file, the signature of the policy book, the proof that this version stands
-in the registry's ledger, and that the archive is, byte for byte, what these files give.
+It checks the manifest's signature, the hash of every file, the signature of the policy book, the proof that this version
+stands in the registry's ledger, and that the archive is, byte for byte, what these files give.
 Exit status: 0 everything holds, 1 something was changed, 2 it could not be checked.
 """
 
@@ -60,7 +60,8 @@ def _files(raw: bytes) -> dict[str, bytes]:
 
 def _files_differ(files: dict[str, bytes], said: bytes, manifest: Manifest) -> Iterator[str]:
     if files[bundle.MANIFEST] != said:
-        yield f"{bundle.MANIFEST} is not what was signed (first difference at byte {_first_difference(files[bundle.MANIFEST], said)})"
+        place = _first_difference(files[bundle.MANIFEST], said)
+        yield f"{bundle.MANIFEST} is not what was signed (first difference at byte {place})"
     promised = {row.path: row for row in manifest.files}
     for path in sorted(promised.keys() - files.keys()):
         yield f"{path} is missing"

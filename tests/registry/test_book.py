@@ -1,4 +1,4 @@
-"""The book's model refuses what is no rule, its faults come all at once, and the first book says what the operator promises."""
+"""The book's model refuses what is no rule, its faults come at once, and the first book says what was promised."""
 
 from datetime import date
 from pathlib import Path

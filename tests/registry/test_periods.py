@@ -40,6 +40,11 @@ def test_a_period_ends_with_the_last_hour_of_its_last_day(written: str, event: d
     assert period(written).after(datetime.combine(event, datetime.min.time(), STOCKHOLM), STOCKHOLM) == midnight_after
 
 
+@pytest.mark.parametrize(("written", "days"), [("at once", 0), ("8 hours", 1), ("72 hours", 3)])
+def test_elapsed_time_reaches_its_last_day_at_most(written: str, days: int) -> None:
+    assert period(written).last_day(date(2026, 3, 3)) == date(2026, 3, 3) + timedelta(days=days)
+
+
 def test_a_day_is_a_day_of_the_zone_and_not_of_utc() -> None:
     late_evening = datetime(2026, 3, 3, 23, 30, tzinfo=UTC)  # already the 4th in Stockholm
     assert period("1 day").after(late_evening, STOCKHOLM) == datetime(2026, 3, 5, 23, tzinfo=UTC)

@@ -1,4 +1,4 @@
-"""The registry over HTTP: who may read what, signed versions, bundles that verify, and one row that changes everything."""
+"""The registry over HTTP: who may read what, signed versions, bundles that verify, and rows that change everything."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""How a service follows the book: it keeps every signed version, starts from its last, and has none rather than a wrong one."""
+"""How a service follows the book: it keeps every signed version, starts from its last, and takes no unsigned one."""
 
 import asyncio
 import sys

@@ -167,7 +167,7 @@ def _retention(book: PolicyBook) -> Iterator[Fault]:
         if row.law is not None:
             yield from _outside(row, row.law, "outside_law", "the law")
         if row.promised is not None:
-            # Keeping shorter than was promised is stricter; where a person loses by it, it is a finding and not a fault.
+            # Keeping shorter than was promised is stricter; who loses by it is a finding and not a fault.
             yield from _outside(row, Bounds(max=row.promised.max), "outside_promise", "the promise")
         yield from _outside(row, Bounds(min=row.min, max=row.max), "outside_bounds", "its own bounds")
         if row.customer_defined and (row.min is None or row.max is None):

@@ -1,8 +1,8 @@
-"""The policy book: the operator's rules as data. Services execute these rows, and the register, the regulator's export and
-the public page are rendered from the very same ones.
+"""The policy book: the operator's rules as data. Services execute these rows, and the register, the regulator's export
+and the public page are rendered from the very same ones.
 
-Every row names its `source`: `page: …` is the operator's public promise, `law: …` an article, `house: …` the operator's own
-decision. A row may be dated (`valid_from`, `valid_to`, both days included); `book.on(day)` leaves the rows that apply.
+Every row names its `source`: `page: …` is the operator's public promise, `law: …` an article, `house: …` the operator's
+own decision. A row may be dated (`valid_from`, `valid_to`, both days included); `book.on(day)` leaves the rows that apply.
 Look-ups of something the book does not have answer None or raise `NotInBook`; nobody may replace them by a literal.
 """
 
@@ -234,8 +234,8 @@ class Latest(Contract):
 class Retention(LabelledRow):
     """How long, and then what. `keep` counts from `anchor` and executes; it must lie inside `law` and `promised`.
 
-    No `elements`: every element of the store class. No `kinds`: every kind of traffic. With `customer_defined` a tenant sets
-    its own period between `min` and `max`, and `keep` is what applies until it does. `reason` is what a person is told.
+    No `elements`: every element of the store class. No `kinds`: every kind of traffic. With `customer_defined` a tenant
+    sets its own period between `min` and `max`, and `keep` is what applies until it does. `reason` is what a person is told.
     `then` is what a sweep does; one person's own deletion always deletes.
     """
 
@@ -334,8 +334,8 @@ class OrderCategory(LabelledRow):
 class Instrument(LabelledRow):
     """A kind of order: who may issue it, for what, how fast, and who tells the person.
 
-    `validators`: an order by another issuer counts once one of these has validated it. `deadline` None: as the order says or
-    promptly. `hold` and `hold_extension`: how long it preserves. `copies`: which copies may be read.
+    `validators`: an order by another issuer counts once one of these has validated it. `deadline` None: as the order says
+    or promptly. `hold` and `hold_extension`: how long it preserves. `copies`: which copies may be read.
     """
 
     country: Words

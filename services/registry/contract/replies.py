@@ -135,7 +135,7 @@ class BundlePolicy(Contract):
 
 
 class Manifest(Contract):
-    """`manifest.json` of a bundle. `ledger` proves that the version was put in force: the event, its place, the signed head."""
+    """`manifest.json` of a bundle. `ledger` proves that the version was put in force: event, place, signed head."""
 
     profile: Literal["art30-controller"]
     as_of: datetime

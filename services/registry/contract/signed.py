@@ -1,4 +1,4 @@
-"""What the registry signs, and how anyone reads it with public keys only: compact JWS (Ed25519) over RFC 8785 canonical JSON.
+"""What the registry signs: compact JWS (Ed25519) over RFC 8785 canonical JSON, read by anyone with public keys only.
 
 The header's `typ` says what was signed, so that a signature over one kind of thing is never accepted for another.
 """
