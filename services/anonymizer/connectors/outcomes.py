@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from services.anonymizer.contract import Action, Finding, Outcome
+from services.anonymizer.contract import Action, Finding, Outcome, Swept
 from services.anonymizer.datamap import Store
 from services.anonymizer.rules.retention import Decision, last_day
 from services.registry.contract import Period, PolicyBook
@@ -58,3 +58,12 @@ def merged(outcomes: Iterable[Outcome]) -> list[Outcome]:
             one = one.model_copy(update={"count": before.count + one.count, "until": until})
         lines[same] = one
     return [line for line in lines.values() if line.count]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One finished piece of a sweep under its own step id; `preserved` as in an Effect."""
+
+    step: UUID
+    swept: list[Swept]
+    preserved: dict[UUID, int] = field(default_factory=dict)

@@ -13,7 +13,7 @@ import asyncpg
 from services.anonymizer.connectors.ndjson import end_line, table_line
 from services.anonymizer.connectors.postgresql.store import Connections
 from services.anonymizer.connectors.postgresql.whose import NOBODYS, named_in, other_party_columns, owned
-from services.anonymizer.contract import Period
+from services.anonymizer.contract import DisclosureRequest, Period
 from services.anonymizer.datamap import Store, Table
 from services.anonymizer.rules.orders import columns_of, covers
 from services.anonymizer.rules.person import Known, Person
@@ -42,17 +42,17 @@ async def collect(connections: Connections, person: Person, book: PolicyBook) ->
     yield end_line(counts)
 
 
-async def disclose(connections: Connections, known: Known, person: Person, categories: list[str], period: Period,
-                   copies: list[str], book: PolicyBook) -> AsyncIterator[bytes]:
+async def disclose(connections: Connections, known: Known, person: Person, wish: DisclosureRequest,
+                   book: PolicyBook) -> AsyncIterator[bytes]:
     """What one approved task asks for: one identifier, its categories, its period; preserved rows included."""
     store, counts = connections.store, {}
     async with connections.reading() as connection:
         for name, table in store.tables.items():
-            if table.store_class not in copies or not any(covers(category, table, book) for category in categories):
+            if table.store_class not in wish.copies or not any(covers(category, table, book) for category in wish.categories):
                 continue
             yield table_line(name, table, book)
             counts[name] = 0
-            for select, params in (_ordinary(store, name, person, period), _preserved(table, name, known, period)):
+            for select, params in (_ordinary(store, name, person, wish.period), _preserved(table, name, known, wish.period)):
                 copied = Copied(connection, select, params)
                 async for chunk in copied:
                     yield chunk

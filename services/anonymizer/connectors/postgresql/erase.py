@@ -18,14 +18,17 @@ from services.anonymizer.connectors.postgresql.preserve import preserve
 from services.anonymizer.connectors.postgresql.store import Connections
 from services.anonymizer.connectors.postgresql.whose import (
     NOBODYS,
+    blanks,
     named_in,
     other_bearers,
     other_party_columns,
     owned,
+    reduced,
+    refers,
     within,
 )
 from services.anonymizer.contract import Action, IdentifierType, Outcome
-from services.anonymizer.datamap import TECHNICAL, Link, Store, Table
+from services.anonymizer.datamap import Link, Store, Table
 from services.anonymizer.rules.facts import Terms
 from services.anonymizer.rules.orders import Hold
 from services.anonymizer.rules.person import ERASED, Person, mentions
@@ -38,6 +41,7 @@ Values = Callable[[Params], dict[str, str]]
 NOWHERE = "(?!)"
 """A regular expression that matches nothing."""
 
+_NO_STEP = UUID(int=0)
 _OUTCOMES = TypeAdapter(list[Outcome])
 _PRESERVED = "SELECT hold, count(*) FROM wardline.preserved WHERE step = $1 GROUP BY hold"
 
@@ -58,9 +62,9 @@ async def erase(connections: Connections, step: UUID, person: Person, terms: Ter
     return await connections.write(work)
 
 
-async def preview(connections: Connections, step: UUID, person: Person, terms: Terms) -> list[Outcome]:
+async def preview(connections: Connections, person: Person, terms: Terms) -> list[Outcome]:
     async def work(connection: asyncpg.Connection) -> list[Outcome]:
-        return await Erasure(connection, connections.store, step, person, terms, [], rehearsed=True).run()
+        return await Erasure(connection, connections.store, _NO_STEP, person, terms, [], rehearsed=True).run()
 
     return await connections.rehearse(work)
 
@@ -96,7 +100,7 @@ class Erasure:
             outcomes += await self._reduce(name, link)
 
         def going(params: Params) -> str:
-            alone = "".join(f" AND NOT {_refers(link)}" for link in table.stays_for)
+            alone = "".join(f" AND NOT {refers(link)}" for link in table.stays_for)
             return f"{self._own(name, params)} AND {self._gone(name, params)}{alone}"
 
         return [*outcomes, self._outcome(name, await self._delete(name, going))]
@@ -169,22 +173,17 @@ class Erasure:
         """A row that a kept row refers to stays, but says no more than that one needs."""
         table, rule = self.store.tables[name], self.store.tables[link.table].rules(self.terms.book)[0][0]
 
-        def blanks(params: Params) -> dict[str, str]:
-            return {column: self._blank(name, column, params) for column, declared in table.columns.items()
-                    if declared.element != TECHNICAL and not declared.stays}
-
         def staying(params: Params) -> str:
-            return f"{self._own(name, params)} AND {self._gone(name, params)} AND {_refers(link)}"
+            return f"{self._own(name, params)} AND {self._gone(name, params)} AND {refers(link)}"
 
         def saying_more(params: Params) -> str:
-            more = " OR ".join(f"t.{column} IS DISTINCT FROM {blank}" for column, blank in blanks(params).items())
-            return f"{staying(params)} AND ({more})"
+            return f"{staying(params)} AND NOT {reduced(table, params)}"
 
         params = Params()
         count = await self.connection.fetchval(f"SELECT count(*) FROM {name} t WHERE {staying(params)}", *params)
         return [
             outcome(self.store, name, kept(rule, None, self.terms.book), count, self.terms.book),
-            self._outcome(name, await self._update(name, blanks, saying_more), Action.redact),
+            self._outcome(name, await self._update(name, lambda params: blanks(table, params), saying_more), Action.redact),
         ]
 
     async def _delete(self, name: str, where: Where) -> int:
@@ -216,10 +215,6 @@ class Erasure:
         decision = gone(table.rules(self.terms.book)[0][0], self.terms.book, "deletion")
         element = table.columns[column].element if column else None
         return outcome(self.store, name, decision, count, self.terms.book, element=element, action=action)
-
-
-def _refers(link: Link) -> str:
-    return f"EXISTS (SELECT FROM {link.table} o WHERE o.{link.column} = t.{link.key})"
 
 
 def _touched(status: str) -> int:

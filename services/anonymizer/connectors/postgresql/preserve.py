@@ -17,8 +17,8 @@ from services.registry.contract import PolicyBook
 
 
 async def preserve(connection: asyncpg.Connection, store: Store, name: str, where: Callable[[Params], str], step: UUID,
-                   holds: list[Hold], person: Person | None, book: PolicyBook) -> None:
-    """Copy the rows of `where` that one of the holds covers."""
+                   holds: list[Hold], person: Person | None, book: PolicyBook, source: str | None = None) -> None:
+    """Copy the rows of `where` that one of the holds covers; `source` is one month of the table."""
     table, params = store.tables[name], Params()
     relevant = holding(holds, table, book)
     arrays = ", ".join([
@@ -35,18 +35,24 @@ async def preserve(connection: asyncpg.Connection, store: Store, name: str, wher
         "(hold, step, store_table, element, identifier_type, identifier_value, arose_at, row) "
         f"SELECT DISTINCT ON (h.hold, {key}) h.hold, {params(step, 'uuid')}, {params(name, 'text')}, "
         f"{params(table.element, 'text')}, h.type, h.value, t.{table.at}, to_jsonb(t) "
-        f"FROM {name} t JOIN unnest({arrays}) AS h(hold, type, value, since, until, person) ON {_covered(table)} "
+        f"FROM {source or name} t JOIN unnest({arrays}) AS h(hold, type, value, since, until, person) ON {_covered(store, table)} "
         f"WHERE {where(params)}",
         *params,
     )
 
 
-def _covered(table: Table) -> str:
-    named = ["h.person"]
-    for type in IdentifierType:
-        columns = columns_of(table, type)
-        if columns:
-            values = ", ".join(f"t.{column}" for column in columns)
-            named.append(f"(h.type = '{type.value}' AND h.value IN ({values}))")
+def _covered(store: Store, table: Table) -> str:
+    """Whether the hold `h` names the row `t`: by one of its columns, by a row it hangs on, or by the person it is about."""
+    named = ["h.person", *_named(table, "t")]
+    for link in table.links:
+        parents = _named(store.tables[link.table], "p")
+        if parents:
+            named.append(f"EXISTS (SELECT FROM {link.table} p WHERE p.{link.key} = t.{link.column} AND ({' OR '.join(parents)}))")
     when = "true" if table.lasting else f"t.{table.at} >= h.since AND t.{table.at} < h.until"
     return f"({' OR '.join(named)}) AND {when}"
+
+
+def _named(table: Table, alias: str) -> list[str]:
+    by_type = ((type, columns_of(table, type)) for type in IdentifierType)
+    return [f"(h.type = '{type.value}' AND h.value IN ({', '.join(f'{alias}.{column}' for column in columns)}))"
+            for type, columns in by_type if columns]

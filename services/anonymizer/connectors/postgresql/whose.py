@@ -1,7 +1,7 @@
-"""Whose a row is, as SQL over a table aliased `t`."""
+"""Whose a row is, and what it may still say, as SQL over a table aliased `t`."""
 
 from services.anonymizer.contract import IdentifierType
-from services.anonymizer.datamap import Store, Table
+from services.anonymizer.datamap import TECHNICAL, Link, Store, Table
 from services.anonymizer.rules.person import FINDS, Known, Person
 from services.anonymizer.rules.pushdown import Params
 
@@ -66,3 +66,22 @@ def other_bearers(store: Store, table: Table, names: set[str], params: Params) -
         return NOBODYS
     bearers = params([name.lower() for name in names], "text[]")
     return "(" + " OR ".join(f"coalesce({name} = ANY({bearers}), false)" for name in own) + ")"
+
+
+def refers(link: Link) -> str:
+    """A row elsewhere refers to this one."""
+    return f"EXISTS (SELECT FROM {link.table} o WHERE o.{link.column} = t.{link.key})"
+
+
+def blanks(table: Table, params: Params) -> dict[str, str]:
+    """What stands in each column of a row that stays only because another refers to it."""
+    return {column: params(declared.redacted, "text") for column, declared in table.columns.items()
+            if declared.element != TECHNICAL and not declared.stays}
+
+
+def reduced(table: Table, params: Params) -> str:
+    """The row stays only because another refers to it, and says no more than that one needs."""
+    if not table.stays_for:
+        return "false"
+    same = " AND ".join(f"t.{column} IS NOT DISTINCT FROM {blank}" for column, blank in blanks(table, params).items())
+    return f"(({' OR '.join(refers(link) for link in table.stays_for)}) AND {same})"

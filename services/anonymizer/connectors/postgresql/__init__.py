@@ -1,0 +1,81 @@
+"""The connector to PostgreSQL stores: everything is pushed down as SQL."""
+
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import asyncpg
+
+from services.anonymizer.connectors.outcomes import Effect, Piece, Verification
+from services.anonymizer.connectors.postgresql.collect import collect, disclose
+from services.anonymizer.connectors.postgresql.erase import erase, preview
+from services.anonymizer.connectors.postgresql.store import Connections
+from services.anonymizer.connectors.postgresql.sweep import simulate, sweep
+from services.anonymizer.connectors.postgresql.verify import verify
+from services.anonymizer.connectors.postgresql.whose import named_in, other_party_columns, owned
+from services.anonymizer.contract import DisclosureRequest, Expected, Outcome, Scope, VerbUnsupported
+from services.anonymizer.datamap import Store
+from services.anonymizer.rules.facts import Terms
+from services.anonymizer.rules.orders import Hold
+from services.anonymizer.rules.person import Known, Person
+from services.anonymizer.rules.pushdown import Params
+from services.anonymizer.settings import Settings
+from services.registry.contract import PolicyBook
+
+
+class PostgreSQL:
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self.store = store
+        self.connections = Connections(store, settings)
+
+    def collect(self, person: Person, book: PolicyBook) -> AsyncIterator[bytes]:
+        return collect(self.connections, person, book)
+
+    def disclose(self, known: Known, person: Person, wish: DisclosureRequest, book: PolicyBook) -> AsyncIterator[bytes]:
+        return disclose(self.connections, known, person, wish, book)
+
+    async def invoices(self, person: Person) -> set[int]:
+        found: set[int] = set()
+        for name, table in self.store.tables.items():
+            if table.invoice:
+                params = Params()
+                whose = [owned(self.store, name, person, params)]
+                whose += [named_in(self.store, name, column, person, params)
+                          for column in other_party_columns(self.store, name, person)]
+                select = f"SELECT DISTINCT t.{table.invoice} FROM {name} t WHERE t.{table.invoice} IS NOT NULL " \
+                         f"AND ({' OR '.join(whose)})"
+                async with self.connections.reading() as connection:
+                    found |= {row[0] for row in await connection.fetch(select, *params)}
+        return found
+
+    async def preview(self, person: Person, terms: Terms, scope: Scope | None) -> list[Outcome]:
+        _whole(scope)
+        return await preview(self.connections, person, terms)
+
+    async def erase(self, step: UUID, person: Person, terms: Terms, holds: list[Hold], scope: Scope | None) -> Effect:
+        _whole(scope)
+        return await erase(self.connections, step, person, terms, holds)
+
+    async def verify(self, person: Person, terms: Terms, scope: Scope | None) -> Verification:
+        _whole(scope)
+        return await verify(self.connections, person, terms)
+
+    async def simulate(self, terms: Terms) -> list[Expected]:
+        return await simulate(self.connections, terms)
+
+    def sweep(self, sweep_id: UUID, terms: Terms, holds: list[Hold]) -> AsyncIterator[Piece]:
+        return sweep(self.connections, sweep_id, terms, holds)
+
+    async def release(self, hold: UUID) -> int:
+        async def work(connection: asyncpg.Connection) -> int:
+            status = await connection.execute("DELETE FROM wardline.preserved WHERE hold = $1", hold)
+            return int(status.rpartition(" ")[2])
+
+        return await self.connections.write(work)
+
+    async def close(self) -> None:
+        await self.connections.close()
+
+
+def _whole(scope: Scope | None) -> None:
+    if scope is not None:
+        raise VerbUnsupported("Only a store of recordings can remove a single recording.")

@@ -1,0 +1,48 @@
+"""What a connector can do. One per kind of store; the rest of the anonymizer knows only this."""
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+from uuid import UUID
+
+from services.anonymizer.connectors.outcomes import Effect, Piece, Verification
+from services.anonymizer.contract import DisclosureRequest, Expected, Outcome, Scope
+from services.anonymizer.datamap import Store
+from services.anonymizer.rules.facts import Terms
+from services.anonymizer.rules.orders import Hold
+from services.anonymizer.rules.person import Known, Person
+from services.registry.contract import PolicyBook
+
+
+class Connector(Protocol):
+    """Everything raises StoreUnavailable when the store does not answer; then nothing was done, and it may be asked again.
+
+    `step` makes an effect happen once: the store itself remembers it, and answers a repeat with what was done.
+    """
+
+    store: Store
+
+    def collect(self, person: Person, book: PolicyBook) -> AsyncIterator[bytes]: ...
+
+    def disclose(self, known: Known, person: Person, wish: DisclosureRequest, book: PolicyBook) -> AsyncIterator[bytes]: ...
+
+    async def invoices(self, person: Person) -> set[int]:
+        """The invoices that the person's rows name; whether they are paid is billing's to say."""
+        ...
+
+    async def preview(self, person: Person, terms: Terms, scope: Scope | None) -> list[Outcome]: ...
+
+    async def erase(self, step: UUID, person: Person, terms: Terms, holds: list[Hold], scope: Scope | None) -> Effect: ...
+
+    async def verify(self, person: Person, terms: Terms, scope: Scope | None) -> Verification: ...
+
+    async def simulate(self, terms: Terms) -> list[Expected]: ...
+
+    def sweep(self, sweep: UUID, terms: Terms, holds: list[Hold]) -> AsyncIterator[Piece]: ...
+
+    async def release(self, hold: UUID) -> int:
+        """Finish the erasure that the hold deferred; how many preserved rows went."""
+        ...
+
+    async def close(self) -> None: ...
+
+
