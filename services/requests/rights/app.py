@@ -14,10 +14,10 @@ from services.requests.rights.routes import router
 from services.requests.rights.settings import Settings
 
 
-def create_app() -> FastAPI:
+def create_app(settings: Settings | None = None) -> FastAPI:
     return chassis_app.create_app(
         "rights",
-        Settings(),
+        settings or Settings(),
         package=__package__,
         routers=[router],
         clients={"public", "internal", "webhooks"},

@@ -1,0 +1,147 @@
+"""Rights on real PostgreSQL over HTTP, with a real registry in front of it and a small operator behind it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx2
+import pytest
+import pytest_asyncio
+from fastapi import Request
+
+from chassis import clock
+from ops import migrate
+from ops.catalogue import BY_NAME
+from ops.postgres import Postgres
+from services.registry.app import create_app as registry_app
+from services.registry.settings import Settings as RegistrySettings
+from services.requests.rights import contract
+from services.requests.rights.app import create_app
+from services.requests.rights.client import RightsClient
+from services.requests.rights.contract import Confirm, Kind, OpenRequest
+from services.requests.rights.settings import Settings
+from tests.rights.operator import Operator
+from tests.serving import Issuer, serve
+
+
+@dataclass
+class Speaking:
+    """What a client needs of a token source, for somebody who was given `claims`."""
+
+    issuer: Issuer
+    scope: str
+    claims: dict[str, Any] = field(default_factory=dict)
+
+    async def token(self, audience: str, tenant: UUID | None = None) -> str:
+        return self.issuer.token(audience, self.scope, **({"tenant": tenant} | self.claims))
+
+
+@dataclass
+class House:
+    """A running rights service. `database` is where its rows are, for a test that searches them."""
+
+    url: str
+    http: httpx2.AsyncClient
+    issuer: Issuer
+    operator: Operator
+    settings: Settings
+    server: Postgres
+    offset: timedelta = timedelta(0)
+
+    def person(self, principal: UUID, tenant: UUID) -> RightsClient:
+        claims = {"sub": str(principal), "kind": "customer", "tenant": tenant, "act": {"sub": "public"}}
+        return self._client("rights.request", claims)
+
+    def helpdesk(self, tenant: UUID) -> RightsClient:
+        """Staff of the tenant's helpdesk, at the internal edge."""
+        claims = {"kind": "staff", "roles": ["helpdesk"], "tenant": tenant, "act": {"sub": "internal"}}
+        return self._client("rights.handle", claims)
+
+    def ticket_system(self, tenant: UUID) -> RightsClient:
+        return self._client("ticket.post rights.request", {"tenant": tenant, "act": {"sub": "public"}})
+
+    def _client(self, scope: str, claims: dict[str, Any]) -> RightsClient:
+        return RightsClient(self.http, self.url, Speaking(self.issuer, scope, claims))
+
+    def later(self, **by: float) -> None:
+        """Business time moves on; it never goes back."""
+        self.offset += timedelta(**by)
+        clock.set_offset(self.settings.clock_file, self.offset)
+
+    async def until(
+        self, client: RightsClient, request: UUID, wanted: Callable[[contract.Request], bool], seconds: float = 15
+    ) -> contract.Request:
+        async with asyncio.timeout(seconds):
+            while not wanted(seen := await client.request(request)):
+                await asyncio.sleep(0.05)
+        return seen
+
+    async def until_state(self, client: RightsClient, request: UUID, *states: str) -> contract.Request:
+        return await self.until(client, request, lambda seen: seen.state in states)
+
+    async def confirmed(self, client: RightsClient) -> contract.Request:
+        """A deletion that was asked for, previewed and confirmed."""
+        asked = await client.open(OpenRequest(kind=Kind.deletion), key=str(uuid4()))
+        await self.until_state(client, asked.request, "previewed")
+        preview = await client.preview(asked.request)
+        return await client.confirm(asked.request, Confirm(preview=preview.digest), key=str(uuid4()))
+
+    async def rows(self, statement: str, *values: Any) -> list[Any]:
+        connection = await self.server.connect(self.settings.database_name)
+        try:
+            return await connection.fetch(statement, *values)
+        finally:
+            await connection.close()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def house(server: Postgres) -> AsyncIterator[House]:
+    database = f"rights_{uuid4().hex[:12]}"
+    cluster = migrate.Cluster(str(server.socket_dir), server.home.path / "secrets")
+    processes = [replace(BY_NAME[name], database=database) for name in ("registry", "rights")]
+    await migrate.migrate(cluster, processes, say=lambda _: None)
+    issuer, operator = Issuer(), Operator()
+    issuer.app.add_api_route("/token", _grant(issuer), methods=["POST"])
+    async with AsyncExitStack() as stack:
+        identity = await stack.enter_async_context(serve(issuer.app))
+        http = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False))
+        told = {
+            "environment": "development",
+            "home": server.home.path,
+            "issuer": issuer.name,
+            "jwks_url": f"{identity}/jwks",
+            "database_host": cluster.host,
+            "database_name": database,
+            "clock_file": server.home.path / f"clock-{database}",
+        }
+        registry = await stack.enter_async_context(
+            serve(registry_app(RegistrySettings(secrets_dir=cluster.secrets / "registry", **told)))
+        )
+        anonymizer = await stack.enter_async_context(serve(operator.app()))
+        peers = {"identity": identity, "registry": registry, "anonymizer": anonymizer}
+        settings = Settings(secrets_dir=cluster.secrets / "rights", peers=peers, **told)
+        url = await stack.enter_async_context(serve(create_app(settings)))
+        async with asyncio.timeout(20):
+            while (await http.get(url + "/health/ready")).status_code != 200:
+                await asyncio.sleep(0.05)
+        yield House(url, http, issuer, operator, settings, server)
+
+
+@pytest.fixture
+def tenant() -> UUID:
+    return uuid4()
+
+
+def _grant(issuer: Issuer) -> Callable[[Request], Any]:
+    async def grant(request: Request) -> dict[str, Any]:
+        form = await request.form()
+        scope = "policy.read data.resolve data.work data.read"
+        tenant = UUID(str(form["tenant"])) if "tenant" in form else None
+        token = issuer.token(str(form["resource"]), scope, tenant, client_id="rights", sub="rights")
+        return {"access_token": token, "expires_in": 300}
+
+    return grant

@@ -1,0 +1,173 @@
+"""A small operator behind the anonymizer's contract, over HTTP: its stores are lists, and it writes down what was done to them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+from uuid import UUID, uuid4
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+from services.anonymizer.contract import (
+    CollectionRequest,
+    FindPrincipal,
+    IdentifiersConflict,
+    Outcome,
+    StepRequest,
+    StepResult,
+    StoreUnavailable,
+    VerbUnsupported,
+)
+from services.registry.contract import Text
+
+KINDS = {"billing": "postgresql", "helpdesk": "postgresql", "recordings": "folder"}
+REASON = Text(sv="Skälet i reglerna", en="The reason in the rules")
+
+
+@dataclass
+class Row:
+    """One record. `keep`: the rule that keeps it, if one does, and until when."""
+
+    table: str
+    id: str
+    text: str = ""
+    keep: str | None = None
+    until: date | None = None
+
+
+@dataclass
+class Operator:
+    """`down`: stores that do not answer · `stubborn`: stores whose erasure says done and leaves everything · `slow`: seconds a
+    step takes · `cut`: stores whose stream ends without its last line."""
+
+    rows: dict[tuple[UUID, str], list[Row]] = field(default_factory=dict)
+    people: dict[tuple[str, str], UUID] = field(default_factory=dict)
+    down: set[str] = field(default_factory=set)
+    stubborn: set[str] = field(default_factory=set)
+    cut: set[str] = field(default_factory=set)
+    journal: list[tuple[UUID, str, str]] = field(default_factory=list)
+    results: dict[UUID, StepResult] = field(default_factory=dict)
+    asked: list[UUID] = field(default_factory=list)
+    running_first: int = 0
+
+    def person(self, *rows: tuple[str, Row], **identifiers: str) -> UUID:
+        principal = uuid4()
+        for type, value in identifiers.items():
+            self.people[(type, value)] = principal
+        for store, row in rows:
+            self.rows.setdefault((principal, store), []).append(row)
+        return principal
+
+    def held(self, principal: UUID, store: str) -> list[Row]:
+        return self.rows.get((principal, store), [])
+
+    def app(self) -> FastAPI:
+        app = FastAPI()
+        app.add_api_route("/v1/principals", self._principal, methods=["POST"])
+        app.add_api_route("/v1/stores", self._stores)
+        app.add_api_route("/v1/collections", self._collect, methods=["POST"])
+        app.add_api_route("/v1/steps/{step}", self._step, methods=["PUT"])
+        return app
+
+    async def _principal(self, request: Request) -> Response:
+        wish = FindPrincipal.model_validate_json(await request.body())
+        found = {self.people.get((each.type, each.value)) for each in wish.identifiers}
+        if len(found - {None}) > 1:
+            return IdentifiersConflict().response()
+        principal = next(iter(found - {None}), None) or uuid4()
+        for each in wish.identifiers:
+            self.people[(each.type, each.value)] = principal
+        return JSONResponse({"principal": str(principal)})
+
+    async def _stores(self) -> dict[str, Any]:
+        verbs = ["collect", "preview", "erase", "verify"]
+        return {
+            "items": [
+                {
+                    "store": store,
+                    "label": {"sv": store.title(), "en": store.title()},
+                    "kind": kind,
+                    "controller": "operator",
+                    "categories": ["customer_invoice"],
+                    "verbs": verbs,
+                }
+                for store, kind in KINDS.items()
+            ]
+        }
+
+    async def _collect(self, request: Request) -> Response:
+        wish = CollectionRequest.model_validate_json(await request.body())
+        if wish.store in self.down:
+            return StoreUnavailable().response()
+        return StreamingResponse(self._lines(wish), media_type="application/x-ndjson")
+
+    async def _lines(self, wish: CollectionRequest) -> AsyncIterator[bytes]:
+        counts: dict[str, int] = {}
+        for table in sorted({row.table for row in self.held(wish.principal, wish.store)}):
+            columns = [_column("id", "Nummer"), _column("text", "Text")]
+            yield orjson.dumps({"table": table, "columns": columns}) + b"\n"
+            for row in self.held(wish.principal, wish.store):
+                if row.table == table:
+                    counts[table] = counts.get(table, 0) + 1
+                    yield orjson.dumps([row.id, row.text]) + b"\n"
+        if wish.store not in self.cut:
+            yield orjson.dumps({"end": True, "counts": counts}) + b"\n"
+
+    async def _step(self, step: UUID, request: Request) -> Response:
+        wish = StepRequest.model_validate_json(await request.body())
+        self.asked.append(step)
+        if wish.store in self.down:
+            return StoreUnavailable().response()
+        if wish.verb == "erase" and wish.store not in KINDS:
+            return VerbUnsupported().response()
+        if self.asked.count(step) <= self.running_first:
+            await asyncio.sleep(0)
+            return _json(StepResult(step=step, verb=wish.verb, store=wish.store, state="running"))
+        if step not in self.results:
+            self.results[step] = self._do(step, wish)
+        return _json(self.results[step])
+
+    def _do(self, step: UUID, wish: StepRequest) -> StepResult:
+        self.journal.append((step, wish.store, wish.verb))
+        rows = self.held(wish.principal, wish.store)
+        touched = [row for row in rows if wish.scope is None or row.id == wish.scope.recording]
+        going = [row for row in touched if row.keep is None]
+        done = {"step": step, "verb": wish.verb, "store": wish.store, "state": "done"}
+        if wish.verb == "verify":
+            left = len(going)
+            return StepResult(**done | {"state": "incomplete" if left else "done", "remaining": left})
+        if wish.verb == "erase" and wish.store not in self.stubborn:
+            self.rows[(wish.principal, wish.store)] = [row for row in rows if row not in going]
+        return StepResult(**done, outcomes=_outcomes(touched))
+
+
+def _outcomes(rows: list[Row]) -> list[Outcome]:
+    found: dict[tuple[str, str | None, date | None], int] = {}
+    for row in rows:
+        key = (row.table, row.keep, row.until)
+        found[key] = found.get(key, 0) + 1
+    return [
+        Outcome(
+            table=table,
+            element="name",
+            category="customer_invoice",
+            action="keep" if rule else "erase",
+            rule=rule or "agreement_data",
+            reason=REASON,
+            legal_ref="GDPR Art. 17",
+            until=until,
+            count=count,
+        )
+        for (table, rule, until), count in found.items()
+    ]
+
+
+def _column(name: str, label: str) -> dict[str, Any]:
+    return {"name": name, "element": "name", "category": "customer_invoice", "label": {"sv": label, "en": label}}
+
+
+def _json(reply: StepResult) -> Response:
+    return Response(reply.model_dump_json(), media_type="application/json")

@@ -1,0 +1,183 @@
+"""Deletion over HTTP: preview, time to change one's mind, per-record answers, and no 'done' while anything is left."""
+
+import asyncio
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from services.anonymizer.contract import Scope
+from services.requests.rights import certificate
+from services.requests.rights.contract import Confirm, Kind, NotNow, OpenRequest, PreviewOutdated, ProofPending
+from tests.rights.conftest import House
+from tests.rights.operator import Row
+
+
+async def certified(house: House, client, request: UUID) -> dict:
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                found = await client.certificate(request)
+                break
+            except ProofPending:
+                await asyncio.sleep(0.05)
+    return certificate.verify(found, (await house.http.get(house.url + "/keys")).json())
+
+
+async def test_part_goes_part_stays_by_a_named_rule_and_the_rest_goes_by_itself_later(house: House, tenant: UUID):
+    until = (await _today(house)) + timedelta(days=40)
+    anna = house.operator.person(
+        ("billing", Row("customer", "1")),
+        ("billing", Row("invoice", "2", keep="accounting_records", until=until)),
+        ("helpdesk", Row("chat", "3")),
+    )
+    client = house.person(anna, tenant)
+    asked = await client.open(OpenRequest(kind=Kind.deletion), key=str(uuid4()))
+    previewed = await house.until_state(client, asked.request, "previewed")
+    assert {(step.store, step.verb, step.state) for step in previewed.steps} == {
+        (store, "preview", "done") for store in ("billing", "helpdesk", "recordings")
+    }
+
+    preview = await client.preview(asked.request)
+    assert (preview.erased, preview.kept) == (2, 1)
+    assert "2" in preview.warning.sv and "1" in preview.warning.en
+
+    confirmed = await client.confirm(asked.request, Confirm(preview=preview.digest), key=str(uuid4()))
+    assert confirmed.state == "cooling_off"
+    await asyncio.sleep(1.5)
+    assert house.operator.held(anna, "helpdesk"), "nothing goes before the person's time to change her mind is over"
+
+    house.later(hours=73)
+    closed = await house.until_state(client, asked.request, "closed")
+    assert house.operator.held(anna, "helpdesk") == []
+    assert [row.id for row in house.operator.held(anna, "billing")] == ["2"]
+    assert [(step.store, step.due_on) for step in closed.steps if step.state == "deferred"] == [("billing", until)]
+
+    answer = await client.answer(asked.request)
+    assert {(line.store, line.action, line.rule, line.until) for line in answer.outcomes} == {
+        ("billing", "erase", "agreement_data", None),
+        ("billing", "keep", "accounting_records", until),
+        ("helpdesk", "erase", "agreement_data", None),
+    }
+    assert not any("count" in line for line in answer.model_dump()["outcomes"])
+    said = await certified(house, client, asked.request)
+    assert said["outcomes"] == answer.model_dump(mode="json")["outcomes"]
+    assert said["clauses"] == [clause.model_dump() for clause in answer.clauses]
+
+    house.operator.held(anna, "billing")[0].keep = None
+    house.later(days=41)
+    await house.until(client, asked.request, lambda seen: not any(step.state == "deferred" for step in seen.steps))
+    async with asyncio.timeout(10):
+        while house.operator.held(anna, "billing"):
+            await asyncio.sleep(0.05)
+
+
+async def test_no_request_is_answered_while_a_verification_still_finds_something(house: House, tenant: UUID):
+    erik = house.operator.person(("billing", Row("customer", "1")), ("helpdesk", Row("chat", "2")))
+    client = house.person(erik, tenant)
+    house.operator.stubborn.add("helpdesk")
+    asked = await house.confirmed(client)
+    house.later(hours=73)
+    seen = await house.until(
+        client, asked.request, lambda seen: any(step.problem == "rights.something_remains" for step in seen.steps)
+    )
+    assert seen.state in ("executing", "checking")
+    await asyncio.sleep(3)
+    assert (await client.request(asked.request)).answered_at is None
+
+    house.operator.stubborn.clear()
+    closed = await house.until_state(client, asked.request, "closed")
+    assert max(step.round for step in closed.steps if step.store == "helpdesk") > 1
+    assert max(step.round for step in closed.steps if step.store == "billing") == 1
+
+
+async def test_a_store_that_is_down_is_shown_blocks_nothing_and_is_gone_on_with_by_itself(house: House, tenant: UUID):
+    maja = house.operator.person(("billing", Row("customer", "1")), ("helpdesk", Row("chat", "2")))
+    client = house.person(maja, tenant)
+    asked = await house.confirmed(client)
+    house.operator.down.add("helpdesk")
+    house.later(hours=73)
+    try:
+        seen = await house.until(client, asked.request, lambda seen: any(step.problem for step in seen.steps))
+        waiting = next(step for step in seen.steps if step.problem)
+        assert (waiting.store, waiting.verb, waiting.problem) == ("helpdesk", "erase", "anonymizer.store_unavailable")
+        assert waiting.tries >= 1
+        await house.until(
+            client,
+            asked.request,
+            lambda seen: any((s.store, s.verb, s.state) == ("billing", "verify", "done") for s in seen.steps),
+        )
+    finally:
+        house.operator.down.clear()
+    await house.until_state(client, asked.request, "closed")
+    assert house.operator.held(maja, "helpdesk") == []
+
+
+async def test_one_named_recording_goes_at_once_and_its_siblings_stay(house: House, tenant: UUID):
+    nadia = house.operator.person(
+        ("recordings", Row("recording", "4710")),
+        ("recordings", Row("recording", "4711")),
+        ("billing", Row("customer", "1")),
+    )
+    client = house.person(nadia, tenant)
+    wish = OpenRequest(kind=Kind.deletion, scope=Scope(recording="4711"))
+    asked = await client.open(wish, key=str(uuid4()))
+    await house.until_state(client, asked.request, "closed")
+    assert [row.id for row in house.operator.held(nadia, "recordings")] == ["4710"]
+    assert house.operator.held(nadia, "billing")
+
+
+async def test_two_simultaneous_confirmations_erase_once(house: House, tenant: UUID):
+    ulf = house.operator.person(("billing", Row("customer", "1")))
+    client = house.person(ulf, tenant)
+    asked = await client.open(OpenRequest(kind=Kind.deletion), key=str(uuid4()))
+    await house.until_state(client, asked.request, "previewed")
+    wish = Confirm(preview=(await client.preview(asked.request)).digest)
+    outcomes = await asyncio.gather(
+        *(client.confirm(asked.request, wish, key=str(uuid4())) for _ in range(8)), return_exceptions=True
+    )
+    assert sum(not isinstance(outcome, Exception) for outcome in outcomes) == 1
+    assert all(isinstance(outcome, NotNow) for outcome in outcomes if isinstance(outcome, Exception))
+    house.later(hours=73)
+    closed = await house.until_state(client, asked.request, "closed")
+    assert sum(step.verb == "erase" for step in closed.steps) == 3, "one erasure for each store"
+
+
+async def test_nobody_confirms_another_preview_than_the_one_she_read(house: House, tenant: UUID):
+    client = house.person(house.operator.person(("billing", Row("customer", "1"))), tenant)
+    asked = await client.open(OpenRequest(kind=Kind.deletion), key=str(uuid4()))
+    await house.until_state(client, asked.request, "previewed")
+    with pytest.raises(PreviewOutdated):
+        await client.confirm(asked.request, Confirm(preview="0" * 64), key=str(uuid4()))
+
+
+async def test_who_changes_her_mind_in_time_keeps_everything(house: House, tenant: UUID):
+    bo = house.operator.person(("billing", Row("customer", "1")))
+    client = house.person(bo, tenant)
+    asked = await house.confirmed(client)
+    withdrawn = await client.withdraw(asked.request, key=str(uuid4()))
+    assert withdrawn.state == "withdrawn"
+    house.later(hours=73)
+    await asyncio.sleep(1.5)
+    assert house.operator.held(bo, "billing")
+    with pytest.raises(NotNow):
+        await client.withdraw(asked.request, key=str(uuid4()))
+
+
+async def test_a_step_that_runs_long_is_asked_for_again_under_the_same_id(house: House, tenant: UUID):
+    doris = house.operator.person(("billing", Row("customer", "1")))
+    client = house.person(doris, tenant)
+    house.operator.running_first = 2
+    try:
+        asked = await client.open(OpenRequest(kind=Kind.deletion), key=str(uuid4()))
+        seen = await house.until_state(client, asked.request, "previewed")
+    finally:
+        house.operator.running_first = 0
+    assert all(house.operator.asked.count(step.step) == 3 for step in seen.steps)
+    assert len({step for step, *_ in house.operator.journal}) == len(house.operator.journal)
+
+
+async def _today(house: House):
+    from chassis import clock
+
+    return clock.now().date()
