@@ -1,7 +1,7 @@
 """A bundle for a regulator: files, `manifest.json` with the hash of each, and the manifest's signature, in one zip.
 
-The bytes depend on nothing but the contents: fixed times, sorted names, nothing compressed. So a bundle asked for again is
-the same, and a verifier can build it anew from its parts and see any byte that was changed.
+The bytes depend on nothing but the contents: fixed times, sorted names, nothing compressed. So a bundle asked for again
+is the same, and a verifier can build it anew from its parts and see any byte that was changed.
 """
 
 import csv

@@ -1,7 +1,8 @@
-"""The offline verifier of bundles: `python -m services.registry.verify bundle.zip --keys jwks.json`. It needs public keys only.
+"""The offline verifier of bundles: `python -m services.registry.verify bundle.zip --keys jwks.json`.
 
-It checks the manifest's signature, the hash of every file, the signature of the policy book, the proof that this version
-stands in the registry's ledger, and that the archive is, byte for byte, what these files give.
+It needs public keys only, and checks the manifest's signature, the hash of every file, the signature of the policy
+book, the proof that this version stands in the registry's ledger, and that the archive is, byte for byte, what these
+files give.
 Exit status: 0 everything holds, 1 something was changed, 2 it could not be checked.
 """
 

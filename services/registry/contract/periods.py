@@ -1,9 +1,9 @@
 """Periods as the law counts them: written `12 months`, applied to an instant in the book's zone.
 
 Counting follows Regulation 1182/71: the day of the event is excluded, and a period in days, months or years ends with
-the last hour of its last day; a month without that date ends on its last day. So a recording of 3 March kept `30 days` is
-over at midnight after 2 April, whatever the clocks did in between. Hours, minutes and seconds are elapsed time. `at once`
-is over at the event itself. `7 years after year end` starts on the 31 December that follows the event.
+the last hour of its last day; a month without that date ends on its last day. So a recording of 3 March kept `30 days`
+is over at midnight after 2 April, whatever the clocks did in between. Hours, minutes and seconds are elapsed time.
+`at once` is over at the event itself. `7 years after year end` starts on the 31 December that follows the event.
 Moving an end from a weekend to a working day is for answers owed to people, and is not done here.
 """
 
@@ -68,7 +68,7 @@ class Period(Contract):
         return timedelta(**{f"{self.unit}s": self.count})
 
     def last_day(self, event: date) -> date:
-        """The day with whose last hour a period in days, months or years ends; the last day that elapsed time can reach."""
+        """The day with whose last hour a period in days ends; of elapsed time, the last day it can reach."""
         if not self.in_days:
             return event + timedelta(days=-(-self.elapsed // timedelta(days=1)))
         start = date(event.year, 12, 31) if self.after_year_end else event

@@ -2,7 +2,7 @@
 and the public page are rendered from the very same ones.
 
 Every row names its `source`: `page: …` is the operator's public promise, `law: …` an article, `house: …` the operator's
-own decision. A row may be dated (`valid_from`, `valid_to`, both days included); `book.on(day)` leaves the rows that apply.
+own decision. A row may be dated (`valid_from`, `valid_to`, both days included); `book.on(day)` leaves those that apply.
 Look-ups of something the book does not have answer None or raise `NotInBook`; nobody may replace them by a literal.
 """
 
@@ -235,7 +235,7 @@ class Retention(LabelledRow):
     """How long, and then what. `keep` counts from `anchor` and executes; it must lie inside `law` and `promised`.
 
     No `elements`: every element of the store class. No `kinds`: every kind of traffic. With `customer_defined` a tenant
-    sets its own period between `min` and `max`, and `keep` is what applies until it does. `reason` is what a person is told.
+    sets its own period between `min` and `max`, and `keep` is what applies until then. `reason` is told to the person.
     `then` is what a sweep does; one person's own deletion always deletes.
     """
 
@@ -334,8 +334,8 @@ class OrderCategory(LabelledRow):
 class Instrument(LabelledRow):
     """A kind of order: who may issue it, for what, how fast, and who tells the person.
 
-    `validators`: an order by another issuer counts once one of these has validated it. `deadline` None: as the order says
-    or promptly. `hold` and `hold_extension`: how long it preserves. `copies`: which copies may be read.
+    `validators`: an order by another issuer counts once one of these has validated it. `deadline` None: as the order
+    says or promptly. `hold` and `hold_extension`: how long it preserves. `copies`: which copies may be read.
     """
 
     country: Words
