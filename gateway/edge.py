@@ -114,6 +114,8 @@ class Edge:
     ) -> None:
         try:
             answer = await self.transport.handle_async_request(await self._request(row, path, token, scope, receive))
+        except httpx2.LocalProtocolError:
+            raise Malformed("A header cannot be passed on.") from None
         except httpx2.TransportError:
             raise Unavailable(f"The {row.service} service does not answer.") from None
         try:

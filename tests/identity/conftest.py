@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import asyncpg
 import httpx2
 import pytest
 
+from ops.postgres import PORT
 from ops.stack import Stack
 from tests.identity.parties import CALLBACK, Client, Issuer
 
@@ -30,7 +32,9 @@ def clients(house: Stack) -> dict[str, Client]:
     entries["selfservice"] = entries["staff"] = {"redirect_uris": [CALLBACK]}
     path = house.home.secrets("identity") / "clients.json"
     path.write_text(json.dumps(entries))
-    processes = {name: Client.of(name, house.home.secrets(name) / "client.jwk") for name in ("rights", "public", "internal")}
+    processes = {
+        name: Client.of(name, house.home.secrets(name) / "client.jwk") for name in ("rights", "public", "internal")
+    }
     return made | processes
 
 
@@ -39,6 +43,28 @@ async def issuer(house: Stack, clients: dict[str, Client]) -> AsyncIterator[Issu
     async with httpx2.AsyncClient(base_url=house.url("identity"), trust_env=False) as http:
         discovered = (await http.get("/.well-known/openid-configuration")).json()
         yield Issuer(http, discovered["issuer"], clients)
+
+
+@pytest.fixture
+async def superuser(house: Stack) -> AsyncIterator[asyncpg.Connection]:
+    """Sees what is really stored, whatever the policies hide."""
+    connection = await _connect(house, "postgres", "postgres/superuser")
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def serving(house: Stack) -> AsyncIterator[asyncpg.Connection]:
+    """The issuer's own role."""
+    connection = await _connect(house, "identity", "identity/db")
+    yield connection
+    await connection.close()
+
+
+async def _connect(house: Stack, role: str, secret: str) -> asyncpg.Connection:
+    password = (house.home.path / "secrets" / f"{secret}.password").read_text().strip()
+    where = {"host": str(house.postgres.socket_dir), "port": PORT, "database": "wardline"}
+    return await asyncpg.connect(**where, user=role, password=password, server_settings={"search_path": "identity"})
 
 
 @pytest.fixture

@@ -85,7 +85,9 @@ class Issuer:
         form = {"grant_type": EXCHANGE, "subject_token": token, "subject_token_type": ACCESS_TOKEN_TYPE}
         return await self.ask(edge, form | {"audience": audience} | more)
 
-    async def account(self, tenant: UUID, kind: str = "customer", roles: tuple[str, ...] = ()) -> tuple[str, dict[str, Any]]:
+    async def account(
+        self, tenant: UUID, kind: str = "customer", roles: tuple[str, ...] = ()
+    ) -> tuple[str, dict[str, Any]]:
         """A new account: its user name, and what the issuer says of it."""
         token = await self.token("seeder", "identity", tenant)
         name = f"person-{uuid4().hex[:12]}"
@@ -110,7 +112,9 @@ class Issuer:
     async def page(self, pkce: Pkce, client: str = "selfservice", **bent: str | None) -> httpx2.Response:
         return await self.http.get("/authorize", params=self.authorization(pkce, client, **bent))
 
-    async def submit(self, page: httpx2.Response, username: str, password: str = PASSWORD, **headers: str) -> httpx2.Response:
+    async def submit(
+        self, page: httpx2.Response, username: str, password: str = PASSWORD, **headers: str
+    ) -> httpx2.Response:
         """Fills the form of a login page in and sends it; the cookie is in the jar of `http`."""
         form = {"note": note_of(page), "language": "sv", "username": username, "password": password}
         return await self.http.post("/login", data=form, headers=headers)
