@@ -1,0 +1,99 @@
+"""Makes the sample operator known to an empty Wardline, over HTTP as its seeder: principals, logins, the first notice, the duty to record.
+
+Every call bears the same Idempotency-Key each time, so seeding again changes nothing.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sample import accounts
+from sample.actors import Cast, Refused
+from sample.cases import KUSTBANKEN, PEOPLE, PRIVATE
+from sample.manifest import Manifest
+
+NOTICE = "service_quality"
+_TEXTS = {
+    "sv": {
+        "title": "Samtal, trafikdata och hur vi utvecklar tjänsten",
+        "body": "Med ditt samtycke spelar vi in samtal med kundtjänst för att förbättra kvaliteten, och använder trafikdata för att utveckla tjänsten.",
+        "rights": "Du kan när som helst återkalla ditt samtycke, begära utdrag, rättelse och radering, och klaga hos Integritetsskyddsmyndigheten.",
+        "consequence": "Säger du nej eller återkallar du fungerar din tjänst som vanligt; vi spelar då inte in samtalet.",
+    },
+    "en": {
+        "title": "Calls, traffic data and how we develop the service",
+        "body": "With your consent we record calls with customer service to improve quality, and use traffic data to develop the service.",
+        "rights": "You may withdraw your consent at any time, ask for access, correction and deletion, and complain to the Swedish Authority for Privacy Protection.",
+        "consequence": "If you refuse or withdraw, your service works as before; we then do not record the call.",
+    },
+}
+
+
+def seed(home: Path, public: str, internal: str, say: Callable[[str], None] = lambda _: None) -> dict[str, UUID]:
+    """The principal of every planted person, by her key in `sample.cases.PEOPLE`; also written to HOME/sample/principals.json."""
+    cast = Cast(home, public, internal)
+    manifest = Manifest.read(home / "sample" / "manifest.json")
+    logins = accounts.read(home / "sample" / "logins.json")
+    principals = {key: _principal(cast, key, manifest.people[key].identifiers) for key in PEOPLE}
+    for done, login in enumerate(logins, start=1):
+        _account(cast, login, principals)
+        if done % 10 == 0:
+            say(f"{done} of {len(logins)} logins")
+    _notice(cast)
+    _duty_to_record(cast)
+    (home / "sample" / "principals.json").write_text(
+        json.dumps({key: str(id) for key, id in principals.items()}, indent=1)
+    )
+    return principals
+
+
+def _principal(cast: Cast, key: str, identifiers: list[dict[str, Any]]) -> UUID:
+    with cast.machine("seeder", "internal", PEOPLE[key].tenant.id) as seeder:
+        found = seeder.post("/v1/principals", {"identifiers": identifiers}, key=f"seed-principal-{key}")
+    return UUID(found.json()["principal"])
+
+
+def _account(cast: Cast, login: dict[str, Any], principals: dict[str, UUID]) -> None:
+    wish = {
+        "username": login["username"],
+        "password": login["password"],
+        "kind": login["kind"],
+        "roles": login["roles"],
+    }
+    if login["person"]:
+        wish["principal"] = str(principals[login["person"]])
+    with cast.machine("seeder", "internal", UUID(login["tenant"])) as seeder:
+        _unless("identity.name_taken", lambda: seeder.post("/v1/accounts", wish, key=f"seed-login-{login['username']}"))
+
+
+def _notice(cast: Cast) -> None:
+    notice = {
+        "notice": NOTICE,
+        "channel": "web",
+        "texts": _TEXTS,
+        "controller": "Nordtel AB",
+        "purposes": [
+            {"purpose": "communication", "categories": ["recorded_calls"]},
+            {"purpose": "development", "categories": ["traffic"]},
+        ],
+        "withdrawal_url": "https://nordtel.example/samtycke",
+    }
+    with cast.machine("seeder", tenant=PRIVATE.id) as seeder:
+        seeder.post("/v1/notices", notice, key="seed-notice")
+
+
+def _duty_to_record(cast: Cast) -> None:
+    duty = {"state": "recorded", "legal_ref": "Lag (2007:528) om värdepappersmarknaden, 9 kap."}
+    with cast.machine("seeder", tenant=KUSTBANKEN.id) as seeder:
+        seeder.put("/v1/duties/communication", duty, key="seed-duty")
+
+
+def _unless(code: str, act: Callable[[], Any]) -> None:
+    """Does it, unless it is refused because it is done already."""
+    try:
+        act()
+    except Refused as refusal:
+        if refusal.code != code:
+            raise
