@@ -24,7 +24,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = chassis.app.create_app(
         "registry", settings, package=__package__, routers=[router], clients=CLIENTS, running=_running
     )
-    app.state.book = read_book(settings.policy_book)
+    app.state.book = read_book(settings.book_file)
     return app
 
 

@@ -257,3 +257,12 @@ def page_rows(page: str) -> dict[str, str]:
 def difference(before: dict[Any, str], after: dict[Any, str]) -> dict[Any, tuple[str, str]]:
     assert before.keys() == after.keys()
     return {key: (before[key], after[key]) for key in before if before[key] != after[key]}
+
+
+def test_an_operator_s_own_book_in_its_house_comes_before_the_repository_s(site: Site, tmp_path: Path) -> None:
+    assert site.settings(home=tmp_path).book_file == BOOK
+    (tmp_path / "policy").mkdir()
+    own = tmp_path / "policy" / "book.yaml"
+    own.touch()
+    assert site.settings(home=tmp_path).book_file == own
+    assert site.settings(home=tmp_path, policy_book=BOOK).book_file == BOOK

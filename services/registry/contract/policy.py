@@ -351,6 +351,7 @@ class Instrument(LabelledRow):
     hold: Period | None = None
     hold_extension: Period | None = None
     longest_period: Period | None = None
+    offence_years: int | None = None
     approvals: int
     secrecy: Literal["always", "if_ordered", "none"]
     told_by: Literal["issuer", "enforcing_authority", "operator", "nobody"]
