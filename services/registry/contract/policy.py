@@ -72,6 +72,7 @@ LimitKey = Literal[
     "break_glass_review",
     "emergency_order_review",
     "order_rows",
+    "order_targets",
     "k_anonymity",
     "delinking_window",
     "small_cells",
@@ -336,6 +337,7 @@ class Instrument(LabelledRow):
 
     `validators`: an order by another issuer counts once one of these has validated it. `deadline` None: as the order
     says or promptly. `hold` and `hold_extension`: how long it preserves. `copies`: which copies may be read.
+    `offence_years`: only for an offence punishable by at least so many years, or listed by name.
     """
 
     country: Words
