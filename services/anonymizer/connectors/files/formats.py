@@ -1,0 +1,189 @@
+"""The kinds of files that hold records: how each is read, and rewritten without some of them.
+
+A *piece* is one file with records in it (a sidecar, a day's log, a bucket of the lake). Each record has a mark that stays the same
+when others around it go, so that doing something twice is the same as doing it once. Rewriting is atomic: written beside, flushed
+to the disk, renamed over. A log that another process still appends to must be rotated first: it would go on in the old file.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import orjson
+
+from services.anonymizer.datamap import Table, anchors_in
+
+OWN = ".wardline"
+"""Where Wardline keeps its journal and what it preserves, inside the store's folder; no part of the store's own view."""
+
+Row = dict[str, Any]
+Marks = set[str]
+
+
+class Format(Protocol):
+    ending: str
+
+    def read(self, path: Path, table: Table, values: set[str] | None = None) -> list[tuple[str, Row]]:
+        """Its records under their marks; with `values`, at least those that name one of them. None when the file is gone."""
+        ...
+
+    def rewrite(self, path: Path, table: Table, gone: Marks, blank: dict[str, Marks]) -> None:
+        """Take records away, and empty a column in others. A file left with none goes; one that is gone already stays gone."""
+        ...
+
+    def copy(self, path: Path, table: Table, marks: Marks, target: Path) -> None:
+        """Put these records, and what belongs to them, into the folder `target`, unless they are there."""
+        ...
+
+
+def pieces(root: Path, format: Format) -> Iterator[Path]:
+    """The files with records in them, old versions included."""
+    return (path for path in sorted(root.rglob(f"*{format.ending}")) if OWN not in path.relative_to(root).parts)
+
+
+class Recordings:
+    """A sidecar per recording and version; the sound beside it goes where the sidecar goes."""
+
+    ending = ".json"
+
+    def read(self, path: Path, table: Table, values: set[str] | None = None) -> list[tuple[str, Row]]:
+        raw = path.read_bytes() if path.exists() else b""
+        if not raw or (values is not None and not any(value.encode() in raw for value in values)):
+            return []
+        return [(path.stem, _typed(orjson.loads(raw), table))]
+
+    def rewrite(self, path: Path, table: Table, gone: Marks, blank: dict[str, Marks]) -> None:
+        if path.stem in gone:
+            # The sidecar last: as long as it is there, a removal that was killed is found again.
+            path.with_suffix(".wav").unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+            for folder in (path.parent, path.parent.parent):
+                if folder.name == ".versions" or re.fullmatch(r"\d{4}-\d\d-\d\d", folder.name):
+                    _remove_if_empty(folder)
+
+    def copy(self, path: Path, table: Table, marks: Marks, target: Path) -> None:
+        for part in (path.with_suffix(".wav"), path):
+            kept = target / part.name
+            if path.stem in marks and part.exists() and not kept.exists():
+                os.link(part, kept)
+
+
+class JsonLines:
+    """One JSON object a line; its mark is a hash of the line."""
+
+    ending = ".jsonl"
+
+    def read(self, path: Path, table: Table, values: set[str] | None = None) -> list[tuple[str, Row]]:
+        wanted = [value.encode() for value in values] if values is not None else None
+        return [
+            (_mark(line), _typed(orjson.loads(line), table))
+            for line in self._lines(path)
+            if wanted is None or any(value in line for value in wanted)
+        ]
+
+    def rewrite(self, path: Path, table: Table, gone: Marks, blank: dict[str, Marks]) -> None:
+        lines = self._lines(path)
+        kept = [line for line in lines if _mark(line) not in gone]
+        if len(kept) == len(lines):
+            return
+        if kept:
+            replace(path, lambda fresh: fresh.write_bytes(b"\n".join([*kept, b""])))
+        else:
+            path.unlink()
+
+    def copy(self, path: Path, table: Table, marks: Marks, target: Path) -> None:
+        held = [line for line in self._lines(path) if _mark(line) in marks]
+        kept = target / path.name
+        if held and not kept.exists():
+            replace(kept, lambda fresh: fresh.write_bytes(b"\n".join([*held, b""])))
+
+    def _lines(self, path: Path) -> list[bytes]:
+        return [line for line in path.read_bytes().split(b"\n") if line.strip()] if path.exists() else []
+
+
+class Parquet:
+    """A lake of Parquet files; only the files that hold a person's rows are rewritten. The mark is the declared key."""
+
+    ending = ".parquet"
+
+    def __init__(self) -> None:
+        # Imported by the process that works on a lake: the supervisor forks all others before Arrow's threads exist.
+        import polars
+
+        self.polars = polars
+
+    def read(self, path: Path, table: Table, values: set[str] | None = None) -> list[tuple[str, Row]]:
+        if not path.exists():
+            return []
+        pl, frame = self.polars, self._scan(path, table)
+        if values is not None:
+            frame = frame.filter(pl.any_horizontal([pl.col(name).is_in(sorted(values)) for name in table.identifying]))
+        return [(row.pop(_MARK), row) for row in frame.collect().to_dicts()]
+
+    def rewrite(self, path: Path, table: Table, gone: Marks, blank: dict[str, Marks]) -> None:
+        if not path.exists():
+            return
+        pl = self.polars
+        kept = self._scan(path, table).filter(~pl.col(_MARK).is_in(sorted(gone)))
+        for column, marks in blank.items():
+            empty = pl.col(_MARK).is_in(sorted(marks))
+            kept = kept.with_columns(pl.when(empty).then(None).otherwise(pl.col(column)).alias(column))
+        rows = kept.drop(_MARK).collect()
+        if rows.is_empty():
+            path.unlink()
+            _remove_if_empty(path.parent)
+        else:
+            replace(path, lambda fresh: rows.write_parquet(fresh))
+
+    def copy(self, path: Path, table: Table, marks: Marks, target: Path) -> None:
+        kept = target / "-".join(path.parts[-3:])
+        if path.exists() and not kept.exists():
+            held = self._scan(path, table).filter(self.polars.col(_MARK).is_in(sorted(marks))).drop(_MARK).collect()
+            replace(kept, lambda fresh: held.write_parquet(fresh))
+
+    def _scan(self, path: Path, table: Table) -> Any:
+        pl = self.polars
+        key = pl.concat_str([pl.col(name).cast(pl.String) for name in table.key], separator="|")
+        return pl.scan_parquet(path, hive_partitioning=False).with_columns(key.alias(_MARK))
+
+
+_MARK = "wardline_mark"
+FORMATS: dict[str, type[Format]] = {"folder": Recordings, "jsonlines": JsonLines, "parquet": Parquet}
+
+
+def replace(path: Path, write: Callable[[Path], object]) -> None:
+    """The new content, whole or not at all, and on the disk before anybody is told."""
+    fresh = path.with_name(f".{path.name}.new")
+    write(fresh)
+    with fresh.open("rb") as file:
+        os.fsync(file.fileno())
+    fresh.replace(path)
+    sync(path.parent)
+
+
+def sync(folder: Path) -> None:
+    """Makes renames and removals in a folder outlive a power cut."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def _typed(row: Row, table: Table) -> Row:
+    """Times as instants; whatever else as it is written."""
+    times = {table.at, *(anchors_in(table, anchor)[0].column for anchor in table.anchors)}
+    return row | {name: datetime.fromisoformat(row[name]).astimezone(UTC) for name in times if row.get(name)}
+
+
+def _mark(line: bytes) -> str:
+    return hashlib.blake2b(line.strip(), digest_size=16).hexdigest()
+
+
+def _remove_if_empty(folder: Path) -> None:
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
