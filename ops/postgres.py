@@ -61,14 +61,15 @@ log_min_error_statement = panic
 class Account:
     """The operating system's user the server runs as."""
 
-    name: str
     uid: int
     gid: int
 
     @classmethod
     def here(cls) -> "Account":
-        entry = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
-        return cls(entry.pw_name, entry.pw_uid, entry.pw_gid)
+        if os.geteuid() != 0:
+            return cls(os.geteuid(), os.getegid())
+        nobody = pwd.getpwnam("nobody")
+        return cls(nobody.pw_uid, nobody.pw_gid)
 
     def walks_to(self, path: Path) -> bool:
         """Whether it may enter every directory above `path` (modes only; resolved, as the kernel does)."""
@@ -254,13 +255,16 @@ class Postgres:
         installed = installation()
         if self.account.walks_to(installed / "bin" / "postgres"):
             return installed / "bin"
-        copy = self.place / f"pginstall-{_digest(installed)}"
+        copy = self.place / f"binaries-{_digest(installed)}"
         if not copy.exists():
             fresh = copy.with_suffix(".new")
             shutil.rmtree(fresh, ignore_errors=True)
-            shutil.copytree(installed, fresh, symlinks=True)
+            # The programs look for the libraries shipped with them by relative paths, so both keep their places.
+            packages = installed.parent.parent
+            for part in (installed, *packages.glob(f"{installed.parent.name}.libs")):
+                shutil.copytree(part, fresh / part.relative_to(packages), symlinks=True)
             fresh.rename(copy)
-        return copy / "bin"
+        return copy / installed.relative_to(installed.parent.parent) / "bin"
 
 
 def installation() -> Path:

@@ -10,7 +10,7 @@ import pytest
 
 from ops import keys
 from ops.home import CannotRun, Home
-from ops.postgres import PORT, Postgres, create_database, create_role
+from ops.postgres import PORT, Account, Postgres, create_database, create_role
 
 
 @pytest.fixture
@@ -129,6 +129,14 @@ def test_a_house_behind_a_closed_door_keeps_its_data_elsewhere(home: Home) -> No
         server.remove()
     assert not server.place.exists()
     shutil.rmtree(closed)
+
+
+def test_binaries_behind_a_closed_door_work_from_their_copy(fresh: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_door = Account.walks_to
+    monkeypatch.setattr(Account, "walks_to", lambda self, path: "pginstall" not in str(path) and open_door(self, path))
+    fresh.start()
+    assert fresh.is_running()
+    assert (Path("/proc") / str(fresh.pid()) / "exe").readlink().is_relative_to(fresh.place)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs a directory of another user")
