@@ -16,6 +16,7 @@ import orjson
 from services.anonymizer.contract import TableLine
 from services.requests.rights.contract import Language, Text
 from services.requests.rights.package import page, spool
+from services.requests.rights.package.files import private
 from services.requests.rights.package.locked import ARCHIVE, REPORT, Digested, LockedPart, header, key_from, spelled
 from services.requests.rights.package.spool import Rows
 from services.requests.rights.rules.about import About
@@ -64,7 +65,7 @@ def build(target: Path, contents: Contents, passphrase: str) -> Built:
     before, after = page.shell(contents.language, said)
     report = page.report(contents.language, contents.about, list(_shown(contents))).encode()
     fresh = target.with_name(f".{target.name}.{os.getpid()}")
-    with fresh.open("wb", opener=_private) as file:
+    with private(fresh) as file:
         out = Digested(file)
         out.write(before.encode())
         part = LockedPart(out, key, said, REPORT)
@@ -174,6 +175,3 @@ def _first_lines(lines: bytes, wanted: int) -> bytes:
             return lines
     return lines[:stop]
 
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from chassis.errors import Unavailable
 from services.anonymizer.contract import EndLine, TableLine
+from services.requests.rights.package.files import private
 
 _FRAME = 1 << 20
 _SALT = 16
@@ -38,7 +39,7 @@ async def keep(path: Path, key: bytes, step: UUID, stream: AsyncIterator[bytes])
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     salt = os.urandom(_SALT)
     lock, held, place, tail = _lock(key, salt, step), bytearray(), 0, b""
-    with fresh.open("wb", opener=_private) as file:
+    with private(fresh) as file:
         file.write(salt)
         async for piece in stream:
             held += piece
@@ -113,6 +114,3 @@ def _nonce(place: int, last: bool) -> bytes:
 def _lock(key: bytes, salt: bytes, step: UUID) -> AESGCM:
     return AESGCM(HKDF(SHA256(), 32, salt, step.bytes).derive(key))
 
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

@@ -40,6 +40,8 @@ def unlock(path: Path, passphrase: str) -> Unlocked:
     chunks: dict[int, list[str]] = {REPORT: [], ARCHIVE: []}
     for part, chunk in _CHUNK.findall(text):
         chunks[int(part)].append(chunk)
+    if not all(chunks.values()):
+        raise DoesNotOpen("a part of this file is missing")
     key = key_from(passphrase, header)
     try:
         report = b"".join(opened(chunks[REPORT], key, said, REPORT))

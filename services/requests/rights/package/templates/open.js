@@ -25,6 +25,7 @@ function nonce(part, place, last) {
 
 async function opened(part, key) {
   const chunks = [...document.querySelectorAll(`script[data-part="${part}"]`)];
+  if (!chunks.length) throw new Error("a part is missing");
   const additionalData = new TextEncoder().encode(header);
   const plain = [];
   for (const [place, chunk] of chunks.entries()) {

@@ -1,0 +1,205 @@
+"""How requests come in: by login, by the helpdesk with evidence, by letter, by ticket; and what nobody gets to see."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from chassis import clock
+from chassis.errors import Forbidden, Invalid, KeyMissing, KeyReused, NotFound, problem_from
+from services.anonymizer.contract import Identifier, IdentifierType
+from services.requests.rights.contract import (
+    Channel,
+    Confirm,
+    Evidence,
+    Kind,
+    OpenRequest,
+    PersonNotNamed,
+    PostTicket,
+    ProveIdentity,
+    ReceivedInFuture,
+    RequestUnknown,
+)
+from tests.rights.conftest import House
+from tests.rights.operator import Row
+
+EVIDENCE = Evidence(method="call_back", note="Ringde upp på numret i avtalet")
+
+
+def email(value: str) -> Identifier:
+    return Identifier(type=IdentifierType.email, value=value)
+
+
+def ticket(number: str, address: str, evidence: Evidence | None = None, kind: Kind = Kind.deletion) -> PostTicket:
+    return PostTicket(ticket=number, kind=kind, identifiers=[email(address)], text="Radera mig", evidence=evidence)
+
+
+async def test_a_letter_typed_in_later_is_due_counted_from_its_receipt(house: House, tenant: UUID):
+    lars = house.operator.person(("billing", Row("customer", "1")), email=f"{uuid4().hex}@epost.example")
+    helpdesk = house.helpdesk(tenant)
+    house.later(seconds=max(0.0, (datetime(2027, 2, 5, tzinfo=UTC) - clock.now()).total_seconds()))
+    asked = await helpdesk.open(
+        OpenRequest(
+            kind=Kind.access,
+            channel=Channel.letter,
+            received_at=datetime.fromisoformat("2027-01-30T12:00:00+01:00"),
+            principal=lars,
+            evidence=EVIDENCE,
+        ),
+        key=str(uuid4()),
+    )
+    assert asked.due_on.isoformat() == "2027-03-01"
+    assert asked.recorded_at - asked.received_at > timedelta(days=5)
+
+
+async def test_who_the_helpdesk_made_sure_of_is_found_by_identifiers(house: House, tenant: UUID):
+    address = f"{uuid4().hex}@epost.example"
+    cilla = house.operator.person(("billing", Row("customer", "1")), email=address)
+    helpdesk = house.helpdesk(tenant)
+    wish = OpenRequest(kind=Kind.deletion, channel=Channel.telephone, identifiers=[email(address)], evidence=EVIDENCE)
+    asked = await helpdesk.open(wish, key=str(uuid4()))
+    seen = await house.until_state(helpdesk, asked.request, "previewed")
+    assert seen.principal == cilla
+    assert (await house.person(cilla, tenant).request(asked.request)).state == "previewed"
+
+
+async def test_nothing_happens_to_a_ticket_until_somebody_knows_who_asks(house: House, tenant: UUID):
+    address = f"{uuid4().hex}@epost.example"
+    house.operator.person(("billing", Row("customer", "1")), email=address)
+    system, helpdesk = house.ticket_system(tenant), house.helpdesk(tenant)
+    taken = await system.post_ticket(ticket("T-1", address), key=str(uuid4()))
+    await asyncio.sleep(1)
+    waiting = await system.request(taken.request)
+    assert (waiting.state, waiting.steps, waiting.ticket) == ("received", [], "T-1")
+    proof = ProveIdentity(identifiers=[email(address)], evidence=EVIDENCE)
+    with pytest.raises(Forbidden):
+        await system.prove_identity(taken.request, proof, key=str(uuid4()))
+    await helpdesk.prove_identity(taken.request, proof, key=str(uuid4()))
+    await house.until_state(helpdesk, taken.request, "previewed")
+
+
+async def test_the_same_ticket_posted_many_times_at_once_is_one_request(house: House, tenant: UUID):
+    system = house.ticket_system(tenant)
+    posts = (system.post_ticket(ticket("T-2", "x@epost.example"), key=str(uuid4())) for _ in range(12))
+    assert len({taken.request for taken in await asyncio.gather(*posts)}) == 1
+
+
+async def test_identifiers_of_different_people_need_clarification(house: House, tenant: UUID):
+    one, other = f"{uuid4().hex}@epost.example", f"{uuid4().hex}@epost.example"
+    house.operator.person(email=one)
+    house.operator.person(email=other)
+    helpdesk = house.helpdesk(tenant)
+    wish = OpenRequest(
+        kind=Kind.access, channel=Channel.email, identifiers=[email(one), email(other)], evidence=EVIDENCE
+    )
+    asked = await helpdesk.open(wish, key=str(uuid4()))
+    await house.until_state(helpdesk, asked.request, "clarification")
+    proof = ProveIdentity(identifiers=[email(one)], evidence=EVIDENCE)
+    await helpdesk.prove_identity(asked.request, proof, key=str(uuid4()))
+    await house.until_state(helpdesk, asked.request, "awaiting_passphrase")
+
+
+async def test_another_persons_and_another_tenants_request_do_not_exist(house: House, tenant: UUID):
+    anna, erik = (house.operator.person(("billing", Row("customer", "1"))) for _ in range(2))
+    asked = await house.person(anna, tenant).open(OpenRequest(kind=Kind.deletion), key=str(uuid4()))
+    strangers = [
+        house.person(erik, tenant),
+        house.person(anna, uuid4()),
+        house.helpdesk(uuid4()),
+        house.ticket_system(tenant),
+    ]
+    for stranger in strangers:
+        for ask in (stranger.request, stranger.preview, stranger.answer, stranger.certificate):
+            with pytest.raises(RequestUnknown):
+                await ask(asked.request)
+        with pytest.raises(RequestUnknown):
+            await stranger.withdraw(asked.request, key=str(uuid4()))
+        with pytest.raises(RequestUnknown):
+            await stranger.confirm(asked.request, Confirm(preview="x"), key=str(uuid4()))
+        with pytest.raises(RequestUnknown):
+            async with stranger.package(asked.request):
+                pass
+        assert asked.request not in {item.request for item in (await stranger.requests()).items}
+
+
+async def test_a_person_asks_for_herself_only(house: House, tenant: UUID):
+    anna, erik = uuid4(), uuid4()
+    client = house.person(anna, tenant)
+    with pytest.raises(NotFound):
+        await client.open(OpenRequest(kind=Kind.access, principal=erik), key=str(uuid4()))
+    for pretended in (
+        {"channel": Channel.letter},
+        {"received_at": clock.now() - timedelta(days=30)},
+        {"identifiers": [email("erik@epost.example")]},
+        {"evidence": EVIDENCE},
+    ):
+        with pytest.raises(Forbidden):
+            await client.open(OpenRequest(kind=Kind.access, **pretended), key=str(uuid4()))
+    with pytest.raises(NotFound):
+        await client.requests(principal=erik)
+
+
+async def test_the_helpdesk_says_who_asks_and_how_it_knows(house: House, tenant: UUID):
+    helpdesk = house.helpdesk(tenant)
+    for unproven in ({}, {"principal": uuid4()}, {"evidence": EVIDENCE}):
+        with pytest.raises(PersonNotNamed):
+            await helpdesk.open(OpenRequest(kind=Kind.access, channel=Channel.email, **unproven), key=str(uuid4()))
+    late = OpenRequest(
+        kind=Kind.access,
+        channel=Channel.email,
+        principal=uuid4(),
+        evidence=EVIDENCE,
+        received_at=clock.now() + timedelta(days=1),
+    )
+    with pytest.raises(ReceivedInFuture):
+        await helpdesk.open(late, key=str(uuid4()))
+
+
+async def test_own_requests_are_listed_newest_first_page_by_page(house: House, tenant: UUID):
+    client = house.person(uuid4(), tenant)
+    opened = [(await client.open(OpenRequest(kind=Kind.access), key=str(uuid4()))).request for _ in range(3)]
+    first = await client.requests(limit=2)
+    second = await client.requests(limit=2, after=first.next)
+    assert [item.request for item in first.items + second.items] == opened[::-1]
+    assert second.next is None
+
+
+BAD = {
+    "a kind there is no right for": ({"kind": "everything"}, Invalid),
+    "a passphrase too short to protect anything": ({"kind": "access", "passphrase": "kort"}, Invalid),
+    "a passphrase for a deletion": ({"kind": "deletion", "passphrase": "fyra gröna hästar"}, Invalid),
+    "an access limited to one recording": ({"kind": "access", "scope": {"recording": "4711"}}, Invalid),
+    "a recording that is a path": ({"kind": "deletion", "scope": {"recording": "../4711"}}, Invalid),
+    "an unknown field": ({"kind": "access", "state": "answered"}, Invalid),
+    "a field only the house may set": ({"kind": "access", "tenant": str(uuid4())}, Invalid),
+    "a number where a text is expected": ({"kind": "access", "language": 1}, Invalid),
+    "an instant without its offset": ({"kind": "access", "received_at": "2027-01-30T12:00:00"}, Invalid),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+async def test_bad_input_is_a_clear_problem(house: House, tenant: UUID, what: str):
+    body, problem = BAD[what]
+    answer = await post(house, tenant, body)
+    assert isinstance(problem_from(answer.json(), answer.status_code), problem)
+    assert "hästar" not in answer.text and "4711" not in answer.text
+
+
+async def test_a_write_without_a_key_and_a_key_used_for_something_else_are_refused(house: House, tenant: UUID):
+    answer = await post(house, tenant, {"kind": "access"}, key=None)
+    assert answer.json()["code"] == KeyMissing.code
+    me, key = uuid4(), str(uuid4())
+    first, again = [await post(house, tenant, {"kind": "access"}, key=key, me=me) for _ in range(2)]
+    assert first.json()["request"] == again.json()["request"]
+    assert again.headers["idempotent-replayed"] == "true"
+    other = await post(house, tenant, {"kind": "deletion"}, key=key, me=me)
+    assert other.json()["code"] == KeyReused.code
+
+
+async def post(house: House, tenant: UUID, body: dict, key: str | None = "", me: UUID | None = None):
+    token = await house.person(me or uuid4(), tenant).tokens.token("rights")
+    headers = {"authorization": f"Bearer {token}"}
+    if key is not None:
+        headers["idempotency-key"] = key or str(uuid4())
+    return await house.http.post(f"{house.url}/v1/requests", json=body, headers=headers)

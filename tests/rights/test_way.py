@@ -1,0 +1,92 @@
+"""The way of a request as pure rules: first steps, the end, retries, and when what was kept is looked at again."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from services.anonymizer.contract import Outcome, Store
+from services.registry.contract import Text
+from services.requests.rights.contract import Kind, NotNow, State
+from services.requests.rights.rules import way
+
+STOCKHOLM = ZoneInfo("Europe/Stockholm")
+NOW = datetime(2027, 1, 15, 12, tzinfo=UTC)
+WORDS = Text(sv="Skäl", en="Reason")
+
+
+@dataclass
+class Step:
+    verb: str
+    state: str
+    store: str = "billing"
+    round: int = 1
+
+
+def store(name: str, kind: str, *verbs: str) -> Store:
+    return Store(store=name, label=WORDS, kind=kind, controller="operator", categories=[], verbs=list(verbs))
+
+
+STORES = [
+    store("billing", "postgresql", "collect", "preview", "erase", "verify"),
+    store("lake", "parquet", "collect", "verify"),
+    store("recordings", "folder", "collect", "preview", "erase", "verify"),
+]
+
+
+def kept(until: date | None, count: int = 1, action: str = "keep") -> Outcome:
+    return Outcome(
+        table="t", element="name", category="c", action=action, rule="r", reason=WORDS, legal_ref="x", until=until, count=count
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "one_recording", "planned"),
+    [
+        (Kind.access, False, [("billing", "collect"), ("lake", "collect"), ("recordings", "collect")]),
+        (Kind.deletion, False, [("billing", "preview"), ("recordings", "preview")]),
+        (Kind.deletion, True, [("recordings", "erase")]),
+    ],
+)
+def test_each_store_that_can_is_asked_first(kind: Kind, one_recording: bool, planned: list[tuple[str, str]]):
+    assert [(each.store.store, each.verb) for each in way.first_steps(kind, one_recording, STORES)] == planned
+
+
+@pytest.mark.parametrize(
+    ("steps", "finished", "checking"),
+    [
+        ([], True, True),
+        ([Step("erase", "done"), Step("verify", "pending")], False, True),
+        ([Step("erase", "running")], False, False),
+        ([Step("erase", "done"), Step("verify", "failed"), Step("erase", "pending", round=2)], False, False),
+        ([Step("erase", "done"), Step("verify", "done"), Step("erase", "deferred", round=2)], True, True),
+    ],
+)
+def test_a_request_is_finished_when_nothing_waits(steps: list[Step], finished: bool, checking: bool):
+    assert (way.is_finished(steps), way.are_all_checking(steps)) == (finished, checking)
+
+
+def test_retries_double_and_end_at_a_minute():
+    assert [way.retry_after(tries).total_seconds() for tries in (1, 2, 3, 7, 1_000)] == [1, 2, 4, 60, 60]
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "when"),
+    [
+        ([], None),
+        ([kept(None, action="erase")], None),
+        ([kept(date(2027, 3, 1), count=0)], None),
+        ([kept(date(2027, 3, 1)), kept(date(2027, 2, 1))], (datetime(2027, 2, 1, 23, tzinfo=UTC), date(2027, 2, 1))),
+        ([kept(None), kept(date(2027, 2, 1))], (NOW + timedelta(days=1), None)),
+        ([kept(date(2027, 1, 15))], (NOW + timedelta(days=1), date(2027, 1, 15))),
+    ],
+)
+def test_what_is_kept_is_looked_at_again_when_the_first_reason_may_have_ended(outcomes: list[Outcome], when: object):
+    assert way.deferred_until(outcomes, NOW, STOCKHOLM) == when
+
+
+def test_a_refusal_says_where_the_request_stands():
+    with pytest.raises(NotNow) as refused:
+        way.must_stand_in(State.executing, way.WITHDRAWABLE)
+    assert refused.value.body()["state"] == "executing"
