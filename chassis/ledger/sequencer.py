@@ -48,6 +48,9 @@ _CHECKPOINT = """
 WITH signed AS (INSERT INTO "{service}".ledger_checkpoint (size, root, note, time) VALUES ($1, $2, $3, $4))
 SELECT pg_notify($5, $1::text)"""
 
+# The last is what asyncpg says in a process that was frozen until the server closed its connection.
+_LOST = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
 
 @dataclass(frozen=True)
 class _Unseen:
@@ -101,7 +104,7 @@ class Sequencer:
             try:
                 async with self.session() as connection:
                     await self._follow_commits(connection)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as lost:
+            except _LOST as lost:
                 telemetry.log().warning("sequencer lost its database", service=self.service, error=type(lost).__name__)
                 self._unseen = _Unseen()
                 await asyncio.sleep(1)
@@ -156,18 +159,16 @@ class Sequencer:
         )
 
     async def _follow_commits(self, connection: asyncpg.Connection) -> None:
-        pause = _BUSY
         while True:
             done = await self.sequence(connection)
             if done == self.batch:
                 continue
-            pause = _BUSY if done else min(pause * 2, _IDLE)
-            if done:
-                await asyncio.sleep(pause)
-            else:
-                await self._wait(pause)
+            # Never more than twenty passes a second, however many commits call: one pass takes what all of them wrote.
+            await asyncio.sleep(_BUSY)
+            if not done:
+                await self._called_or(_IDLE - _BUSY)
 
-    async def _wait(self, seconds: float) -> None:
+    async def _called_or(self, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
                 await self._hint.wait()
