@@ -1,0 +1,56 @@
+"""The webhooks service: follows the public services' feeds, and delivers to whoever subscribed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx2
+from fastapi import FastAPI
+from joserfc.jwk import OKPKey
+
+from chassis import app as chassis_app
+from chassis.client import ServiceClient
+from chassis.ledger.follow import Follower
+from chassis.sealing import Sealer
+from services.webhooks import commands
+from services.webhooks.contract import EVENT_TYPES, FEEDS
+from services.webhooks.jobs import Sender
+from services.webhooks.routes import router
+from services.webhooks.settings import Settings
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    return chassis_app.create_app(
+        "webhooks",
+        settings or Settings(),
+        package=__package__,
+        routers=[router],
+        clients={"public", "internal"},
+        running=running,
+    )
+
+
+@asynccontextmanager
+async def running(app: FastAPI) -> AsyncIterator[None]:
+    state = app.state
+    state.sealer = Sealer(state.settings.secrets_dir / "epochs", state.settings.secret("index.key"))
+    key = OKPKey.import_key(state.settings.jwk("signing")).private_key
+    async with httpx2.AsyncClient(
+        trust_env=False, follow_redirects=False, limits=httpx2.Limits(max_connections=50)
+    ) as http:
+        sender = Sender(state.database, state.sealer, key, http, state.settings.loopback)
+        state.jobs.on(commands.DELIVER, sender.deliver)
+        followers = [asyncio.create_task(_follower(app, feed).run(), name=f"feed {feed}") for feed in FEEDS]
+        state.tasks.extend(followers)
+        try:
+            yield
+        finally:
+            for follower in followers:
+                follower.cancel()
+            await asyncio.gather(*followers, return_exceptions=True)
+
+
+def _follower(app: FastAPI, feed: str) -> Follower:
+    client = ServiceClient(app.state.http, app.state.settings.peers[feed], app.state.tokens)
+    client.audience = feed
+    return Follower(client, app.state.database, feed, commands.fan_out, sorted(EVENT_TYPES))

@@ -1,0 +1,213 @@
+"""Everything that changes an endpoint or a delivery."""
+
+import base64
+import secrets
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import orjson
+
+from chassis.db import Transaction
+from chassis.ids import new_id
+from chassis.ledger.events import Event
+from chassis.sealing import Sealer
+from services.webhooks import addresses, queries
+from services.webhooks.contract import (
+    EVENT_TYPES,
+    Delivery,
+    DeliveryUnknown,
+    Endpoint,
+    EndpointDisabled,
+    EndpointUnknown,
+    RegisterEndpoint,
+    Secrets,
+    UnknownType,
+)
+from services.webhooks.rules import LARGEST_PAYLOAD, SECRET_PREFIX, Verdict, pause_before
+
+DELIVER = "webhooks.deliver"
+OLDER_SECRET_FOR = timedelta(hours=24)
+
+
+async def register_endpoint(tx: Transaction, sealer: Sealer, wish: RegisterEndpoint, loopback: bool) -> Endpoint:
+    """Raises UnknownType or AddressRefused. The secret is made here, and read by a call of its own."""
+    if unknown := set(wish.types) - EVENT_TYPES:
+        raise UnknownType(f"No event is called {', '.join(sorted(unknown))}.")
+    addresses.check_shape(wish.url, loopback)
+    id = new_id()
+    await tx.connection.execute(
+        "INSERT INTO endpoint (tenant, id, url, types, state, secret, created_at) VALUES ($1, $2, $3, $4, 'active', $5, $6)",
+        tx.tenant,
+        id,
+        wish.url,
+        sorted(set(wish.types)),
+        await _new_secret(tx, sealer, id),
+        _now(),
+    )
+    await tx.emit("endpoint.registered", {"endpoint": str(id)})
+    return await queries.endpoint(tx, id)
+
+
+async def rotate_secret(tx: Transaction, sealer: Sealer, id: UUID) -> Endpoint:
+    """A new secret signs from now on; the older one signs beside it until receivers had time to change. Raises EndpointUnknown."""
+    changed = await tx.connection.execute(
+        "UPDATE endpoint SET older_secret = secret, older_until = $3, secret = $4 WHERE tenant = $1 AND id = $2",
+        tx.tenant,
+        id,
+        _now() + OLDER_SECRET_FOR,
+        await _new_secret(tx, sealer, id),
+    )
+    if changed == "UPDATE 0":
+        raise EndpointUnknown
+    await tx.emit("endpoint.secret_rotated", {"endpoint": str(id)})
+    return await queries.endpoint(tx, id)
+
+
+async def read_secrets(tx: Transaction, sealer: Sealer, id: UUID) -> Secrets:
+    """Reading a secret is an event too. Raises EndpointUnknown."""
+    found = await queries.secrets(tx, sealer, id)
+    await tx.emit("endpoint.secret_read", {"endpoint": str(id)})
+    return Secrets(secrets=found)
+
+
+async def disable_endpoint(tx: Transaction, id: UUID, problem: str = "asked_for") -> Endpoint:
+    """No more deliveries; those waiting become dead letters. Raises EndpointUnknown."""
+    changed = await tx.connection.execute(
+        "UPDATE endpoint SET state = 'disabled', problem = $3 WHERE tenant = $1 AND id = $2 AND state = 'active'",
+        tx.tenant,
+        id,
+        problem,
+    )
+    found = await queries.endpoint(tx, id)
+    if changed == "UPDATE 1":
+        await tx.connection.execute(
+            "UPDATE delivery SET state = 'dead', next_at = NULL, problem = 'endpoint_disabled' "
+            "WHERE tenant = $1 AND endpoint = $2 AND state = 'pending'",
+            tx.tenant,
+            id,
+        )
+        await tx.emit("endpoint.disabled", {"endpoint": str(id)})
+    return found
+
+
+async def fan_out(tx: Transaction, event: Event) -> None:
+    """An event from a feed: one delivery and one job for each endpoint of its tenant that wants the type."""
+    wanted_by = await tx.connection.fetch(
+        "SELECT id FROM endpoint WHERE tenant = $1 AND state = 'active' AND (types = '{}' OR $2 = ANY (types))",
+        tx.tenant,
+        event.type,
+    )
+    for row in wanted_by:
+        id = new_id()
+        made = await tx.connection.execute(
+            "INSERT INTO delivery (tenant, id, endpoint, event, type, body, state, tries, fence, next_at, created_at) "
+            "VALUES ($1, $2, $3, $4, $5, $6, 'pending', 0, 0, $7, $7) ON CONFLICT (tenant, endpoint, event) DO NOTHING",
+            tx.tenant,
+            id,
+            row["id"],
+            event.id,
+            event.type,
+            payload(event),
+            _now(),
+        )
+        if made == "INSERT 0 1":
+            await tx.enqueue(DELIVER, id)
+
+
+async def begin_try(tx: Transaction, id: UUID) -> int | None:
+    """The fence of a try that may begin; None when nothing is due (a job that comes again after a kill finds it recorded)."""
+    return await tx.connection.fetchval(
+        "UPDATE delivery SET fence = fence + 1 WHERE tenant = $1 AND id = $2 AND state = 'pending' AND next_at <= $3 "
+        "RETURNING fence",
+        tx.tenant,
+        id,
+        _now() + timedelta(seconds=1),
+    )
+
+
+async def record_try(
+    tx: Transaction, id: UUID, fence: int, verdict: Verdict, problem: str | None, retry_after: timedelta | None
+) -> None:
+    """What came of a try. A try that another one overtook (its fence moved on) records nothing."""
+    row = await tx.connection.fetchrow(
+        "SELECT endpoint, tries FROM delivery WHERE tenant = $1 AND id = $2 AND fence = $3 AND state = 'pending' FOR UPDATE",
+        tx.tenant,
+        id,
+        fence,
+    )
+    if row is None:
+        return
+    tries = row["tries"] + 1
+    if verdict is Verdict.delivered:
+        return await _settle(tx, id, "delivered", tries, None)
+    if verdict is Verdict.gone:
+        await _settle(tx, id, "dead", tries, problem)
+        await disable_endpoint(tx, row["endpoint"], "gone")
+        return
+    pause = pause_before(tries, retry_after)
+    if pause is None:
+        await _settle(tx, id, "dead", tries, problem)
+        await tx.emit("delivery.died", {"endpoint": str(row["endpoint"]), "delivery": str(id)})
+        return
+    await _settle(tx, id, "pending", tries, problem, next_at=_now() + pause)
+    await tx.enqueue(DELIVER, id, after=pause)
+
+
+async def replay_delivery(tx: Transaction, id: UUID) -> Delivery:
+    """A dead letter, or one delivered before, is sent again from the first try. Raises DeliveryUnknown, EndpointDisabled."""
+    row = await tx.connection.fetchrow(
+        "SELECT e.state FROM delivery d JOIN endpoint e ON (e.tenant, e.id) = (d.tenant, d.endpoint) "
+        "WHERE d.tenant = $1 AND d.id = $2 FOR UPDATE OF d",
+        tx.tenant,
+        id,
+    )
+    if row is None:
+        raise DeliveryUnknown
+    if row["state"] != "active":
+        raise EndpointDisabled
+    await _settle(tx, id, "pending", 0, None, next_at=_now())
+    await tx.enqueue(DELIVER, id)
+    return await queries.delivery(tx, id)
+
+
+def payload(event: Event) -> bytes:
+    """The CloudEvent without our ledger's position. Events hold ids only; one that is still too long goes without its data."""
+    told = {
+        "specversion": "1.0",
+        "id": event.id,
+        "type": event.type,
+        "source": event.source,
+        "time": event.time,
+        "tenant": event.tenant,
+        **({"subject": event.subject} if event.subject else {}),
+        "dataschema": event.dataschema,
+        "data": event.data,
+    }
+    body = orjson.dumps(told)
+    return body if len(body) <= LARGEST_PAYLOAD else orjson.dumps({**told, "data": {}})
+
+
+def _now() -> datetime:
+    """The machine's clock: tries and signatures are no business of the law's."""
+    return datetime.now(UTC)
+
+
+async def _settle(
+    tx: Transaction, id: UUID, state: str, tries: int, problem: str | None, next_at: datetime | None = None
+) -> None:
+    await tx.connection.execute(
+        "UPDATE delivery SET state = $3, tries = $4, problem = $5, next_at = $6, "
+        "delivered_at = CASE WHEN $3 = 'delivered' THEN $7::timestamptz END WHERE tenant = $1 AND id = $2",
+        tx.tenant,
+        id,
+        state,
+        tries,
+        problem,
+        next_at,
+        _now(),
+    )
+
+
+async def _new_secret(tx: Transaction, sealer: Sealer, endpoint: UUID) -> bytes:
+    secret = SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+    return await sealer.seal(tx.connection, tx.tenant, endpoint, "endpoint", "secret", secret.encode())

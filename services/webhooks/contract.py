@@ -1,0 +1,111 @@
+"""What others may rely on from webhooks: endpoints and their deliveries.
+
+A delivery is a POST of one CloudEvent, signed as Standard Webhooks says (`webhook-id`, `webhook-timestamp`, `webhook-signature` with
+an HMAC `v1` by the endpoint's secret and an Ed25519 `v1a` by our published key). Receivers answer 2xx within 15 seconds, and
+take the same `webhook-id` twice as one: deliveries come at least once, and not always in order.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from chassis.contract import Contract
+from chassis.errors import Conflict, NotFound, Problem
+from services.anonymizer import contract as anonymizer
+from services.consent import contract as consent
+from services.registry import contract as registry
+from services.requests.rights import contract as rights
+
+# The feeds a subscriber may hear: those of the public edge. Disclosure is not among them and never will be.
+FEEDS = ("consent", "rights", "registry", "anonymizer")
+EVENT_TYPES = frozenset({*consent.EVENTS, *rights.EVENTS, *anonymizer.EVENTS, *registry.EVENTS})
+
+EventType = Annotated[str, StringConstraints(pattern=r"^[a-z_]+(\.[a-z_]+)+$", max_length=80)]
+Url = Annotated[str, StringConstraints(min_length=8, max_length=2000, pattern=r"^https?://")]
+
+
+class Reply(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class RegisterEndpoint(Contract):
+    """`POST /v1/endpoints`. No `types`: every type there is, also those that come later."""
+
+    url: Url
+    types: Annotated[list[EventType], Field(max_length=50)] = []
+
+
+class Endpoint(Reply):
+    """`problem`: why the endpoint was disabled."""
+
+    endpoint: UUID
+    url: str
+    types: list[str]
+    state: Literal["active", "disabled"]
+    problem: str | None
+    created_at: datetime
+
+
+class Endpoints(Reply):
+    items: list[Endpoint]
+
+
+class Secrets(Reply):
+    """`GET /v1/endpoints/{endpoint}/secrets`: what `v1` is signed with, newest first; the older one until its time is over."""
+
+    secrets: list[str]
+
+
+class Delivery(Reply):
+    """`problem`: what went wrong last, `http.<status>` or a word of ours; `next_at`: when it is tried again."""
+
+    delivery: UUID
+    endpoint: UUID
+    event: UUID
+    type: str
+    state: Literal["pending", "delivered", "dead"]
+    tries: int
+    problem: str | None
+    next_at: datetime | None
+    created_at: datetime
+    delivered_at: datetime | None
+
+
+class Deliveries(Reply):
+    items: list[Delivery]
+    next: str | None
+
+
+class EndpointChanged(Reply):
+    """Data of `endpoint.registered`, `endpoint.disabled`, `endpoint.secret_rotated`, `endpoint.secret_read`."""
+
+    endpoint: UUID
+
+
+class DeliveryDied(Reply):
+    """Data of `delivery.died`: a dead letter, kept to be replayed."""
+
+    endpoint: UUID
+    delivery: UUID
+
+
+class EndpointUnknown(NotFound):
+    code, title = "webhooks.endpoint_unknown", "There is no such endpoint"
+
+
+class EndpointDisabled(Conflict):
+    code, title = "webhooks.endpoint_disabled", "This endpoint is disabled; register it again"
+
+
+class DeliveryUnknown(NotFound):
+    code, title = "webhooks.delivery_unknown", "There is no such delivery"
+
+
+class UnknownType(Problem):
+    code, status, title = "webhooks.unknown_type", 422, "No event has that type"
+
+
+class AddressRefused(Problem):
+    code, status, title = "webhooks.address_refused", 422, "Deliveries go to public https addresses on port 443 only"

@@ -1,0 +1,70 @@
+"""Sending: one job is one try. The try is made outside any transaction, and recorded under its fence in one."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import httpx2
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from chassis.db import Database
+from chassis.durable import Job
+from chassis.sealing import Sealer
+from services.webhooks import addresses, commands, queries, rules
+from services.webhooks.contract import AddressRefused
+from services.webhooks.rules import Verdict
+
+PATIENCE = 15
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Delivers from this process. `http` follows no redirect and believes no proxy variable."""
+
+    database: Database
+    sealer: Sealer
+    key: Ed25519PrivateKey
+    http: httpx2.AsyncClient
+    loopback: bool
+
+    async def deliver(self, job: Job) -> None:
+        async with self.database.transaction(job.tenant) as tx:
+            fence = await commands.begin_try(tx, job.id)
+            if fence is None:
+                return
+            sending = await queries.to_send(tx, job.id)
+            secrets = await queries.secrets(tx, self.sealer, sending["endpoint"])
+        verdict, problem, wait = await self._post(job.id, sending["url"], sending["body"], secrets)
+        async with self.database.transaction(job.tenant) as tx:
+            await commands.record_try(tx, job.id, fence, verdict, problem, wait)
+
+    async def _post(
+        self, delivery: UUID, url: str, body: bytes, secrets: list[str]
+    ) -> tuple[Verdict, str | None, timedelta | None]:
+        """What the receiver said: verdict, problem, and how long it asks us to wait."""
+        # The wall clock: receivers refuse what is five minutes off theirs.
+        now, id = datetime.now(UTC), f"msg_{delivery}"
+        try:
+            target = await addresses.resolve(url, self.loopback)
+            headers = {
+                "host": target.host,
+                "content-type": "application/cloudevents+json",
+                "user-agent": "Wardline-Webhooks/1",
+                "webhook-id": id,
+                "webhook-timestamp": str(int(now.timestamp())),
+                "webhook-signature": rules.signatures(id, now, body, secrets, self.key),
+            }
+            name = target.host.partition(":")[0]
+            async with self.http.stream(
+                "POST", target.url, content=body, headers=headers, timeout=PATIENCE, extensions={"sni_hostname": name}
+            ) as answer:
+                # Its body is nobody's business, and may be endless.
+                verdict = rules.judge(answer.status_code)
+                wait = rules.retry_after(answer.headers.get("retry-after"))
+                return verdict, None if verdict is Verdict.delivered else f"http.{answer.status_code}", wait
+        except AddressRefused:
+            return Verdict.again, "address_refused", None
+        except httpx2.TimeoutException:
+            return Verdict.again, "timeout", None
+        except (httpx2.HTTPError, OSError):
+            return Verdict.again, "unreachable", None

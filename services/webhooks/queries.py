@@ -1,0 +1,76 @@
+"""Reads of endpoints and deliveries."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from chassis.db import Transaction
+from chassis.sealing import Sealer
+from services.webhooks.contract import Deliveries, Delivery, DeliveryUnknown, Endpoint, Endpoints, EndpointUnknown
+
+_ENDPOINT = "SELECT id AS endpoint, url, types, state, problem, created_at FROM endpoint WHERE tenant = $1"
+_DELIVERY = (
+    "SELECT id AS delivery, endpoint, event, type, state, tries, problem, next_at, created_at, delivered_at "
+    "FROM delivery WHERE tenant = $1"
+)
+
+
+async def endpoints(tx: Transaction) -> Endpoints:
+    rows = await tx.connection.fetch(f"{_ENDPOINT} ORDER BY id", tx.tenant)
+    return Endpoints(items=[Endpoint(**row) for row in rows])
+
+
+async def endpoint(tx: Transaction, id: UUID) -> Endpoint:
+    row = await tx.connection.fetchrow(f"{_ENDPOINT} AND id = $2", tx.tenant, id)
+    if row is None:
+        raise EndpointUnknown
+    return Endpoint(**row)
+
+
+async def delivery(tx: Transaction, id: UUID) -> Delivery:
+    row = await tx.connection.fetchrow(f"{_DELIVERY} AND id = $2", tx.tenant, id)
+    if row is None:
+        raise DeliveryUnknown
+    return Delivery(**row)
+
+
+async def deliveries(
+    tx: Transaction, state: str | None, endpoint: UUID | None, after: UUID | None, limit: int
+) -> Deliveries:
+    """Newest first; ids sort by the time they were made."""
+    rows = await tx.connection.fetch(
+        f"{_DELIVERY} AND ($2::text IS NULL OR state = $2) AND ($3::uuid IS NULL OR endpoint = $3) "
+        "AND ($4::uuid IS NULL OR id < $4) ORDER BY id DESC LIMIT $5",
+        tx.tenant,
+        state,
+        endpoint,
+        after,
+        limit,
+    )
+    items = [Delivery(**row) for row in rows]
+    return Deliveries(items=items, next=str(items[-1].delivery) if len(items) == limit else None)
+
+
+async def secrets(tx: Transaction, sealer: Sealer, id: UUID) -> list[str]:
+    """The secrets that sign now, newest first. Raises EndpointUnknown."""
+    row = await tx.connection.fetchrow(
+        "SELECT secret, older_secret, older_until FROM endpoint WHERE tenant = $1 AND id = $2", tx.tenant, id
+    )
+    if row is None:
+        raise EndpointUnknown
+    sealed = [row["secret"]]
+    if row["older_until"] and row["older_until"] > datetime.now(UTC):
+        sealed.append(row["older_secret"])
+    key = await sealer.key(tx.connection, tx.tenant, id)
+    return [key.open("endpoint", "secret", each).decode() for each in sealed]
+
+
+async def to_send(tx: Transaction, id: UUID) -> dict[str, Any]:
+    """What a try needs: endpoint, url, event and body of a delivery."""
+    row = await tx.connection.fetchrow(
+        "SELECT e.id AS endpoint, e.url, d.body FROM delivery d JOIN endpoint e ON (e.tenant, e.id) = (d.tenant, d.endpoint) "
+        "WHERE d.tenant = $1 AND d.id = $2",
+        tx.tenant,
+        id,
+    )
+    return dict(row)

@@ -1,0 +1,150 @@
+"""Endpoints hear what they asked for, signed, again when they failed, and never another organisation's."""
+
+import asyncio
+import base64
+import json
+from uuid import uuid4
+
+import pytest
+from joserfc.jwk import OKPKey
+from standardwebhooks import Webhook
+from starlette.responses import Response
+
+
+async def secret_of(webhooks, endpoint: str) -> str:
+    return (await webhooks.call("GET", f"/v1/endpoints/{endpoint}/secrets")).json()["secrets"][0]
+
+
+async def test_an_event_arrives_signed_by_the_endpoints_secret_and_our_published_key(webhooks, receiver):
+    endpoint = await webhooks.register(receiver.url, "consent.given")
+    event = await webhooks.happen("consent.given")
+    await receiver.until_heard(1)
+    headers, body = receiver.heard[0]
+    told = Webhook(await secret_of(webhooks, endpoint["endpoint"])).verify(body, headers)
+    assert (told["id"], told["type"], told["tenant"]) == (str(event.id), "consent.given", str(webhooks.tenant))
+    keys = (await webhooks.http.get("/keys")).json()["keys"]
+    ours = next(OKPKey.import_key(key) for key in keys if "signing" in key["kid"]).public_key
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    (v1a,) = [part[4:] for part in headers["webhook-signature"].split() if part.startswith("v1a,")]
+    ours.verify(base64.b64decode(v1a), signed)
+    assert len(body) < 20_000
+
+
+async def test_only_the_wanted_types_of_the_own_organisation_arrive(webhooks, receiver):
+    await webhooks.register(receiver.url, "consent.withdrawn")
+    await webhooks.happen("consent.given")
+    await webhooks.happen("consent.withdrawn", tenant=uuid4())
+    await webhooks.happen("consent.withdrawn")
+    await receiver.until_heard(1)
+    await asyncio.sleep(0.3)
+    assert [json.loads(body)["type"] for _, body in receiver.heard] == ["consent.withdrawn"]
+
+
+async def test_an_event_heard_twice_is_one_delivery(webhooks, receiver):
+    await webhooks.register(receiver.url)
+    event = await webhooks.happen()
+    await asyncio.gather(*(webhooks.hear(event) for _ in range(10)))
+    await webhooks.until("delivered")
+    assert len(await webhooks.deliveries()) == 1 and len(receiver.heard) == 1
+
+
+async def test_a_failed_delivery_is_tried_again_with_the_same_id(webhooks, receiver, quick_retries):
+    receiver.answers = [Response(status_code=500), Response(status_code=204)]
+    await webhooks.register(receiver.url)
+    await webhooks.happen()
+    (delivered,) = await webhooks.until("delivered")
+    assert (delivered["tries"], delivered["problem"]) == (2, None)
+    assert len({headers["webhook-id"] for headers, _ in receiver.heard}) == 1
+
+
+async def test_what_never_succeeds_is_a_dead_letter_and_can_be_replayed(webhooks, receiver, quick_retries):
+    receiver.answers = [Response(status_code=503)]
+    await webhooks.register(receiver.url)
+    await webhooks.happen()
+    (dead,) = await webhooks.until("dead")
+    assert (dead["tries"], dead["problem"], dead["next_at"]) == (3, "http.503", None)
+    receiver.answers = [Response(status_code=200)]
+    assert (await webhooks.call("POST", f"/v1/deliveries/{dead['delivery']}/replay")).status_code == 200
+    assert (await webhooks.until("delivered"))[0]["delivery"] == dead["delivery"]
+
+
+async def test_a_redirect_is_a_failure_and_never_followed(webhooks, receiver, quick_retries):
+    receiver.answers = [Response(status_code=302, headers={"location": "http://169.254.169.254/latest"})]
+    await webhooks.register(receiver.url)
+    await webhooks.happen()
+    (dead,) = await webhooks.until("dead")
+    assert dead["problem"] == "http.302"
+
+
+async def test_gone_disables_the_endpoint_and_ends_what_waits(webhooks, receiver):
+    receiver.answers = [Response(status_code=410)]
+    endpoint = await webhooks.register(receiver.url)
+    await webhooks.happen()
+    (dead,) = await webhooks.until("dead")
+    (known,) = (await webhooks.call("GET", "/v1/endpoints")).json()["items"]
+    assert (known["endpoint"], known["state"], known["problem"]) == (endpoint["endpoint"], "disabled", "gone")
+    refused = await webhooks.call("POST", f"/v1/deliveries/{dead['delivery']}/replay")
+    assert refused.json()["code"] == "webhooks.endpoint_disabled"
+
+
+async def test_nobody_listening_is_told_in_a_word_and_tried_later(webhooks):
+    await webhooks.register("http://127.0.0.1:9/hook")
+    await webhooks.happen()
+    async with asyncio.timeout(10):
+        while not (found := await webhooks.deliveries())[0]["tries"]:
+            await asyncio.sleep(0.05)
+    assert (found[0]["state"], found[0]["problem"]) == ("pending", "unreachable") and found[0]["next_at"]
+
+
+async def test_a_rotated_secret_signs_beside_the_older_one(webhooks, receiver):
+    endpoint = (await webhooks.register(receiver.url))["endpoint"]
+    older = await secret_of(webhooks, endpoint)
+    assert (await webhooks.call("POST", f"/v1/endpoints/{endpoint}/rotation")).status_code == 201
+    newer = await secret_of(webhooks, endpoint)
+    await webhooks.happen()
+    await receiver.until_heard(1)
+    headers, body = receiver.heard[0]
+    assert newer != older
+    for secret in (older, newer):
+        Webhook(secret).verify(body, headers)
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"url": "https://hooks.example:8443/"}, "webhooks.address_refused"),
+        ({"url": "https://hooks.example/", "types": ["order.approved"]}, "webhooks.unknown_type"),
+        ({"url": "ftp://hooks.example/"}, "request.invalid"),
+        ({"url": "https://hooks.example/", "tenant": "x"}, "request.invalid"),
+        ({}, "request.invalid"),
+    ],
+)
+async def test_a_bad_endpoint_is_a_clear_problem(webhooks, body, code):
+    answer = await webhooks.call("POST", "/v1/endpoints", body)
+    assert answer.json()["code"] == code
+    assert (await webhooks.call("GET", "/v1/endpoints")).json()["items"] == []
+
+
+async def test_another_organisations_endpoint_and_delivery_do_not_exist(webhooks, receiver):
+    endpoint = (await webhooks.register(receiver.url))["endpoint"]
+    await webhooks.happen()
+    (delivered,) = await webhooks.until("delivered")
+    stranger = uuid4()
+    for method, path in (
+        ("GET", f"/v1/endpoints/{endpoint}/secrets"),
+        ("POST", f"/v1/endpoints/{endpoint}/rotation"),
+        ("POST", f"/v1/endpoints/{endpoint}/disable"),
+        ("POST", f"/v1/deliveries/{delivered['delivery']}/replay"),
+    ):
+        assert (await webhooks.call(method, path, tenant=stranger)).status_code == 404, path
+    assert (await webhooks.call("GET", "/v1/deliveries", tenant=stranger)).json()["items"] == []
+
+
+async def test_secrets_are_sealed_at_rest(webhooks, receiver):
+    endpoint = (await webhooks.register(receiver.url))["endpoint"]
+    secret = await secret_of(webhooks, endpoint)
+    async with webhooks.app.state.database.transaction(webhooks.tenant) as tx:
+        stored = await tx.connection.fetchval("SELECT secret FROM endpoint")
+        replies = await tx.connection.fetch("SELECT reply FROM idempotency")
+    assert secret.encode() not in stored
+    assert all(secret.encode() not in row["reply"] for row in replies)
