@@ -25,7 +25,7 @@ from pgqueuer.adapters.persistence.queries import Queries
 from pgqueuer.domain.schema.declaration import target
 from pgqueuer.domain.settings import DBSettings
 from pgqueuer.domain.types import Channel
-from pgqueuer.errors import RetryRequested
+from pgqueuer.errors import FailingListenerError, RetryRequested
 from pgqueuer.models import Job as Delivery
 from pgqueuer.ports.driver import Driver
 from sqlalchemy.exc import SQLAlchemyError
@@ -95,7 +95,8 @@ class Jobs:
         while True:
             try:
                 await self._work(database)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ExceptionGroup) as lost:
+            # pgqueuer probes its listener before it listens: a probe that was too early fails ten seconds later.
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, FailingListenerError, ExceptionGroup) as lost:
                 telemetry.log().warning("worker lost its database", error=type(lost).__name__)
                 await asyncio.sleep(1)
 
