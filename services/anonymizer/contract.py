@@ -31,7 +31,7 @@ class Reply(BaseModel):
 # --- who ---------------------------------------------------------------------------------------------------------------
 
 class IdentifierType(StrEnum):
-    """How people are known. `name` and `personnummer` never find anybody; they are only looked for in texts."""
+    """How people are known. `name` and `personnummer` find nobody, they are only looked for; an `ip` finds rows for an order."""
 
     customer = "customer"
     email = "email"
@@ -39,6 +39,7 @@ class IdentifierType(StrEnum):
     account = "account"
     agent = "agent"
     mac = "mac"
+    ip = "ip"
     name = "name"
     personnummer = "personnummer"
 
@@ -278,6 +279,13 @@ class PrincipalLinked(Reply):
     to: datetime | None = None
 
 
+class DataCollected(Reply):
+    """`data.collected`: one store was read for a person's access request."""
+
+    step: UUID
+    store: str
+
+
 class ErasureDone(Reply):
     """`erasure.done`: one step's effect on one store, by rule."""
 
@@ -302,6 +310,7 @@ class SweepDone(Reply):
 
 EVENTS: dict[str, type[Reply]] = {
     "principal.linked": PrincipalLinked,
+    "data.collected": DataCollected,
     "erasure.done": ErasureDone,
     "erasure.verified": ErasureVerified,
     "sweep.done": SweepDone,

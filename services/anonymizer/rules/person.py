@@ -13,7 +13,7 @@ from uuid import UUID
 from chassis import identifiers
 from services.anonymizer.contract import IdentifierType
 
-FINDS = frozenset(IdentifierType) - {IdentifierType.name, IdentifierType.personnummer}
+FINDS = frozenset(IdentifierType) - {IdentifierType.name, IdentifierType.personnummer, IdentifierType.ip}
 ERASED = "[…]"
 """What stands in a text where somebody's data were."""
 
@@ -62,6 +62,8 @@ def normalised(type: IdentifierType, value: str) -> str:
         return " ".join(value.split())
     if type == IdentifierType.personnummer:
         return re.sub(r"[ +-]", "", value)
+    if type == IdentifierType.ip:
+        return identifiers.normalise("ipv6" if ":" in value else "ipv4", value)
     return identifiers.normalise(type.value, value, COUNTRY)
 
 

@@ -52,7 +52,7 @@ async def disclose(connections: Connections, known: Known, person: Person, wish:
                 continue
             yield table_line(name, table, book)
             counts[name] = 0
-            for select, params in (_ordinary(store, name, person, wish.period), _preserved(table, name, known, wish.period)):
+            for select, params in (_ordinary(store, name, known, person, wish.period), _preserved(table, name, known, wish.period)):
                 copied = Copied(connection, select, params)
                 async for chunk in copied:
                     yield chunk
@@ -60,10 +60,10 @@ async def disclose(connections: Connections, known: Known, person: Person, wish:
     yield end_line(counts)
 
 
-def _ordinary(store: Store, name: str, person: Person, period: Period) -> tuple[str, Params]:
+def _ordinary(store: Store, name: str, known: Known, person: Person, period: Period) -> tuple[str, Params]:
     table, params = store.tables[name], Params()
-    whose = [owned(store, name, person, params)]
-    whose += [named_in(store, name, column, person, params) for column in other_party_columns(store, name, person)]
+    whose = [f"t.{column} = {params(known.value, 'text')}" for column in columns_of(table, known.type)]
+    whose.append(owned(store, name, person, params))
     when = "true" if table.lasting else f"t.{table.at} >= {params(period.from_, 'timestamptz')} AND " \
                                         f"t.{table.at} < {params(period.to, 'timestamptz')}"
     shown = ", ".join(f"t.{column}" for column in table.shown)

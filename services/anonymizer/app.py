@@ -1,0 +1,55 @@
+"""The anonymizer's process: it alone is given credentials to the operator's stores."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+import chassis.app
+from chassis import telemetry
+from chassis.sealing import Sealer
+from services.anonymizer.commands.people import People
+from services.anonymizer.commands.steps import Steps
+from services.anonymizer.commands.sweeps import JOB, Sweeper
+from services.anonymizer.holds import Holds
+from services.anonymizer.house import House
+from services.anonymizer.routes import router
+from services.anonymizer.settings import Settings
+from services.registry.client import PolicyShelf, following_policy
+from services.requests.disclosure.client import DisclosureClient
+
+CLIENTS = frozenset({"rights", "disclosure", "consent", "webhooks", "public", "internal"})
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    return chassis.app.create_app(
+        "anonymizer", settings or Settings(), package=__package__, routers=[router], clients=CLIENTS, running=_running
+    )
+
+
+@asynccontextmanager
+async def _running(app: FastAPI) -> AsyncIterator[None]:
+    state, settings = app.state, app.state.settings
+    # Made here and not at import: the lake's reader brings Arrow, which only this process shall carry.
+    state.house = House(settings)
+    state.sealer = Sealer(settings.secrets_dir / "epochs", settings.secret("index.key"))
+    holds = Holds(DisclosureClient(state.http, settings.peers["disclosure"], state.tokens))
+    async with following_policy(app) as policy:
+        state.people = People(state.database, state.sealer, state.house.billing)
+        state.steps = Steps(state.database, state.house, state.people, holds)
+        state.jobs.on(JOB, Sweeper(state.database, state.house, holds, policy))
+        state.ready_when["data map"] = lambda: _fits(state.house, policy)
+        try:
+            yield
+        finally:
+            await state.house.close()
+
+
+async def _fits(house: House, policy: PolicyShelf) -> bool:
+    """The map names only what the book in force knows. Raises DataMapFault with every misfit."""
+    if not policy.ready:
+        return False
+    faults = house.map.check(policy.current())
+    if faults:
+        telemetry.log().error("the data map does not fit the policy book", faults=faults)
+    return not faults

@@ -1,0 +1,139 @@
+"""Who is who: the principal behind some identifiers, and every value a principal is known by.
+
+Only here are people resolved across stores. Values are kept sealed and found by their blind index; each for the period in which it
+was theirs, so that a number's next owner is somebody else. Billing is asked before a transaction opens, never inside.
+"""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from chassis import clock
+from chassis.db import Database, Transaction
+from chassis.ids import new_id
+from chassis.sealing import Sealer, SubjectKey
+from services.anonymizer.contract import (
+    FindPrincipal,
+    IdentifiersConflict,
+    IdentifierType,
+    PrincipalLinked,
+    PrincipalUnknown,
+)
+from services.anonymizer.house import Billing
+from services.anonymizer.rules.person import FINDS, Known, Person, normalised
+
+_TABLE, _VALUE = "principal_identifier", "value"
+
+_FIND = """
+SELECT DISTINCT principal FROM principal_identifier WHERE type = $1 AND index = $2
+AND (valid_from IS NULL OR valid_from <= $3)
+AND (valid_to IS NULL OR valid_to > $3)"""
+_OF = "SELECT type, index, value, valid_from, valid_to FROM principal_identifier WHERE principal = $1 ORDER BY id"
+_MINT = "INSERT INTO principal (tenant, id, minted_at) VALUES ($1, $2, $3)"
+_LINK = """
+INSERT INTO principal_identifier (tenant, id, principal, type, index, value, valid_from, valid_to)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING RETURNING true"""
+_CLOSE = """
+UPDATE principal_identifier SET valid_to = $5
+WHERE principal = $1 AND type = $2 AND index = $3 AND valid_from IS NOT DISTINCT FROM $4 AND valid_to IS DISTINCT FROM $5"""
+_EXISTS = "SELECT EXISTS (SELECT FROM principal WHERE id = $1)"
+_ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
+
+
+@dataclass
+class People:
+    """Finding, minting and resolving."""
+
+    database: Database
+    sealer: Sealer
+    billing: Billing
+
+    async def principal(self, tenant: UUID, wish: FindPrincipal) -> UUID:
+        """The person of these identifiers, minted if nobody is known by them. Raises IdentifiersConflict."""
+        known = await self._completed(tenant, _read(wish))
+        async with self.database.transaction(tenant) as tx:
+            # Two who ask for the same person at once would mint two: they wait for each other at the smallest common index.
+            for index in sorted({self._index(tenant, one).hex() for one in known if one.type in FINDS}):
+                await tx.connection.execute(_ONE_AT_A_TIME, index)
+            found = await self._find(tx, known) or await self._mint(tx)
+            await self._link(tx, found, known)
+        return found
+
+    async def lookup(self, tenant: UUID, wish: FindPrincipal) -> UUID | None:
+        """The person of these identifiers, or None. Raises IdentifiersConflict."""
+        known = await self._completed(tenant, _read(wish))
+        async with self.database.transaction(tenant) as tx:
+            return await self._find(tx, known)
+
+    async def person(self, tenant: UUID, principal: UUID) -> Person:
+        """Everything the person is known by, billing's latest included, and what it knew before it erased. Raises PrincipalUnknown."""
+        async with self.database.transaction(tenant) as tx:
+            known = await self._known(tx, principal)
+        complete = await self._completed(tenant, known)
+        if set(complete) != set(known):
+            async with self.database.transaction(tenant) as tx:
+                await self._link(tx, principal, complete)
+                known = await self._known(tx, principal)
+        return Person(principal, tenant, tuple(known))
+
+    async def _completed(self, tenant: UUID, known: list[Known]) -> list[Known]:
+        """These values and all that billing knows of the customer behind them. Raises IdentifiersConflict for two people."""
+        customers = await self.billing.people(tenant, known, clock.now())
+        if len({_identity(customer) for customer in customers}) > 1:
+            raise IdentifiersConflict("They belong to different customers.")
+        found = [one for customer in customers for one in customer]
+        dated = {(one.type, one.value) for one in found if one.from_}
+        # What billing dates is not kept undated: it would be theirs in somebody else's time too.
+        return [*found, *(one for one in known if (one.type, one.value) not in dated and one not in found)]
+
+    async def _find(self, tx: Transaction, known: list[Known]) -> UUID | None:
+        now, principals = clock.now(), set()
+        for one in known:
+            if one.type in FINDS:
+                rows = await tx.connection.fetch(_FIND, one.type.value, self._index(tx.tenant, one), one.from_ or now)
+                principals |= {row["principal"] for row in rows}
+        if len(principals) > 1:
+            raise IdentifiersConflict
+        return next(iter(principals), None)
+
+    async def _mint(self, tx: Transaction) -> UUID:
+        principal = new_id()
+        await tx.connection.execute(_MINT, tx.tenant, principal, clock.now())
+        return principal
+
+    async def _link(self, tx: Transaction, principal: UUID, known: list[Known]) -> None:
+        key = await self.sealer.key_for_sealing(tx.connection, tx.tenant, principal)
+        for one in dict.fromkeys(known):
+            index = self._index(tx.tenant, one)
+            sealed = key.seal(_TABLE, _VALUE, one.value.encode())
+            row = (tx.tenant, new_id(), principal, one.type.value, index, sealed, one.from_, one.to)
+            is_new = await tx.connection.fetchval(_LINK, *row)
+            if not is_new:
+                ended = await tx.connection.execute(_CLOSE, principal, one.type.value, index, one.from_, one.to)
+                is_new = ended == "UPDATE 1"
+            if is_new and one.type in FINDS:
+                linked = PrincipalLinked(principal=principal, type=one.type, index=index.hex(), from_=one.from_, to=one.to)
+                await tx.emit("principal.linked", linked.model_dump(mode="json", by_alias=True), subject=principal)
+
+    async def _known(self, tx: Transaction, principal: UUID) -> list[Known]:
+        if not await tx.connection.fetchval(_EXISTS, principal):
+            raise PrincipalUnknown
+        key = await self.sealer.key(tx.connection, tx.tenant, principal)
+        return [_opened(key, row) for row in await tx.connection.fetch(_OF, principal)]
+
+    def _index(self, tenant: UUID, known: Known) -> bytes:
+        return self.sealer.blind_index(tenant, known.type.value, known.value)
+
+
+def _read(wish: FindPrincipal) -> list[Known]:
+    return [Known(one.type, normalised(one.type, one.value), one.from_, one.to) for one in wish.identifiers]
+
+
+def _identity(customer: list[Known]) -> str:
+    """One person may be a customer twice; a personnummer tells it, else the customer number does."""
+    by_type = {one.type: one.value for one in customer}
+    return by_type.get(IdentifierType.personnummer) or by_type[IdentifierType.customer]
+
+
+def _opened(key: SubjectKey, row) -> Known:
+    value = key.open(_TABLE, _VALUE, row["value"]).decode()
+    return Known(IdentifierType(row["type"]), value, row["valid_from"], row["valid_to"])

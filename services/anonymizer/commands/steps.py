@@ -1,0 +1,114 @@
+"""One step: one verb, for one person, in one store. Asked again it carries on, or answers what was done.
+
+Read top to bottom: note what is asked → who is the person → what may stay → do it in the store → tell disclosure → note the result
+with its event. The effect and its own record commit together in the store, so whatever dies in between, asking again is enough.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from chassis import clock
+from chassis.db import Database
+from services.anonymizer.commands.people import People
+from services.anonymizer.connectors.protocol import Connector
+from services.anonymizer.contract import (
+    ErasureDone,
+    ErasureVerified,
+    StepConflict,
+    StepRequest,
+    StepResult,
+    StepState,
+    Verb,
+)
+from services.anonymizer.holds import Holds
+from services.anonymizer.house import House
+from services.registry.contract import PolicyBook
+
+PATIENCE = 8.0  # seconds a caller is kept waiting before it is told to ask again
+
+_NOTED = "SELECT asked, result FROM step WHERE id = $1"
+_NOTE = """
+INSERT INTO step (tenant, id, asked, principal, state, begun_at) VALUES ($1, $2, $3, $4, 'running', $5)
+ON CONFLICT DO NOTHING"""
+_DONE = "UPDATE step SET state = $2, result = $3, done_at = $4 WHERE id = $1 AND state <> 'done' RETURNING true"
+
+
+@dataclass
+class Steps:
+    database: Database
+    house: House
+    people: People
+    holds: Holds
+    running: dict[UUID, "asyncio.Task[StepResult]"] = field(default_factory=dict)
+
+    async def take(self, tenant: UUID, step: UUID, wish: StepRequest, book: PolicyBook) -> StepResult:
+        """Works for some seconds, then answers `running` and goes on. Raises what contract.StepRequest says."""
+        connector = self.house.connector(wish.store)
+        done = await self._note(tenant, step, wish)
+        if done:
+            return done
+        return await self._within_patience(step, wish, lambda: self._work(tenant, step, wish, connector, book))
+
+    async def _work(self, tenant: UUID, step: UUID, wish: StepRequest, connector: Connector, book: PolicyBook) -> StepResult:
+        person = await self.people.person(tenant, wish.principal)
+        # A verification decides by all open invoices, not only by those that the erasure thought of.
+        invoices = None if wish.verb == Verb.verify else await connector.invoices(person)
+        terms = await self.house.terms(book, clock.now(), invoices)
+        match wish.verb:
+            case Verb.preview:
+                result = _done(step, wish, outcomes=await connector.preview(person, terms, wish.scope))
+            case Verb.erase:
+                effect = await connector.erase(step, person, terms, await self.holds.all(), wish.scope)
+                await self.holds.settle(step, wish.store, effect.preserved)
+                result = _done(step, wish, outcomes=effect.outcomes)
+            case Verb.verify:
+                found = await connector.verify(person, terms, wish.scope)
+                state = StepState.incomplete if found.remaining else StepState.done
+                result = _done(step, wish, state=state, remaining=found.remaining, findings=found.findings)
+        await self._conclude(tenant, wish.principal, result)
+        return result
+
+    async def _note(self, tenant: UUID, step: UUID, wish: StepRequest) -> StepResult | None:
+        """Writes down what is asked; the result when it is done already. Raises StepConflict."""
+        asked = wish.model_dump_json()
+        async with self.database.transaction(tenant) as tx:
+            await tx.connection.execute(_NOTE, tenant, step, asked, wish.principal, clock.now())
+            row = await tx.connection.fetchrow(_NOTED, step)
+        if orjson.loads(row["asked"]) != orjson.loads(asked):
+            raise StepConflict
+        result = StepResult.model_validate_json(row["result"]) if row["result"] else None
+        return result if result and result.state == StepState.done else None
+
+    async def _conclude(self, tenant: UUID, principal: UUID, result: StepResult) -> None:
+        """The result and its event, once."""
+        async with self.database.transaction(tenant) as tx:
+            noted = (result.step, result.state.value, result.model_dump_json(), clock.now())
+            if await tx.connection.fetchval(_DONE, *noted) and (event := _event(result)):
+                await tx.emit(*event, subject=principal)
+
+    async def _within_patience(self, step: UUID, wish: StepRequest, work: Callable[[], Coroutine[Any, Any, StepResult]]) -> StepResult:
+        task = self.running.get(step) or self.running.setdefault(step, asyncio.create_task(work()))
+        done, _ = await asyncio.wait({task}, timeout=PATIENCE)
+        if not done:
+            return _done(step, wish, state=StepState.running)
+        if self.running.get(step) is task:
+            del self.running[step]
+        return task.result()
+
+
+def _done(step: UUID, wish: StepRequest, state: StepState = StepState.done, **found: Any) -> StepResult:
+    return StepResult(step=step, verb=wish.verb, store=wish.store, state=state, **found)
+
+
+def _event(result: StepResult) -> tuple[str, dict[str, Any]] | None:
+    if result.verb == Verb.erase:
+        done = ErasureDone(step=result.step, store=result.store, outcomes=result.outcomes)
+        return "erasure.done", done.model_dump(mode="json")
+    if result.verb == Verb.verify and result.state == StepState.done:
+        return "erasure.verified", ErasureVerified(step=result.step, store=result.store).model_dump(mode="json")
+    return None

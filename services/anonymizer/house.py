@@ -1,0 +1,89 @@
+"""The stores, each behind its connector, and the facts about people and invoices that only the billing store has."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from services.anonymizer import datamap
+from services.anonymizer.connectors.files import Files
+from services.anonymizer.connectors.postgresql import PostgreSQL
+from services.anonymizer.connectors.protocol import Connector
+from services.anonymizer.contract import IdentifierType, StoreUnknown
+from services.anonymizer.datamap import DataMap, Numbers
+from services.anonymizer.rules.facts import Invoices, OpenInvoice, Terms
+from services.anonymizer.rules.person import Known, normalised
+from services.anonymizer.settings import Settings
+from services.registry.contract import PolicyBook
+
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class House:
+    def __init__(self, settings: Settings) -> None:
+        """Raises DataMapFault."""
+        self.map: DataMap = datamap.load(settings.data_map)
+        self.connectors: dict[str, Connector] = {}
+        for name, store in self.map.stores.items():
+            self.connectors[name] = (PostgreSQL if store.kind == "postgresql" else Files)(store, settings)
+        billing = self.connectors[self.map.billing.store]
+        if not isinstance(billing, PostgreSQL):
+            raise datamap.DataMapFault(f"{billing.store.store}: customers, numbers and invoices are read by SQL")
+        self.billing = Billing(billing)
+
+    def connector(self, store: str) -> Connector:
+        if store not in self.connectors:
+            raise StoreUnknown
+        return self.connectors[store]
+
+    async def terms(self, book: PolicyBook, now: datetime, invoices: set[int] | None = None) -> Terms:
+        """What decisions are made by. `invoices`: only these matter (one person's); None: all that are open."""
+        return Terms(book, now, Invoices(await self.billing.open_invoices(book, now, invoices), LONG_AGO))
+
+    async def close(self) -> None:
+        for connector in self.connectors.values():
+            await connector.close()
+
+
+class Billing:
+    def __init__(self, connector: PostgreSQL) -> None:
+        self.store, self.connections = connector.store, connector.connections
+
+    async def open_invoices(self, book: PolicyBook, now: datetime, only: set[int] | None) -> dict[int, OpenInvoice]:
+        """Those not paid, and those paid so lately that some rule still counts from it."""
+        periods = [row.keep for row in book.retention if row.anchor == "invoice_paid"]
+        since = min((period.cutoff(now, book.tz) for period in periods), default=now)
+        table, invoice = self.store.invoices
+        select = (
+            f"SELECT {invoice.id} AS id, {invoice.paid_at} AS paid_at, {invoice.claim_until} AS claim_until FROM {table} "
+            f"WHERE ({invoice.paid_at} IS NULL OR {invoice.paid_at} >= $1) AND ($2::bigint[] IS NULL OR {invoice.id} = ANY($2))"
+        )
+        async with self.connections.reading() as connection:
+            rows = await connection.fetch(select, since, None if only is None else sorted(only))
+        return {row["id"]: OpenInvoice(row["paid_at"], row["claim_until"]) for row in rows}
+
+    async def people(self, tenant: UUID, known: list[Known], now: datetime) -> list[list[Known]]:
+        """The customers that these values belong to (a number: to whom it belonged then), each with everything they are known by."""
+        people, numbers = self.store.tables[self.store.people or ""], self.store.numbers
+        column = {what.type: name for name, what in people.identifying.items() if what.party == "owner"}
+        values = {type: [one.value for one in known if one.type == type] for type in column}
+        dialled = [one for one in known if one.type == IdentifierType.msisdn]
+        async with self.connections.reading() as connection:
+            customers = await connection.fetch(
+                f"SELECT t.* FROM {self.store.people} t WHERE t.{people.tenant} = $1 AND (t.{column[IdentifierType.customer]} = ANY($2) "
+                f"OR t.{column[IdentifierType.email]} = ANY($3) OR t.{people.key[0]} IN (SELECT n.{numbers.holder} "
+                f"FROM {numbers.table} n JOIN unnest($4::text[], $5::timestamptz[]) k(number, at) ON n.{numbers.number} = k.number "
+                f"AND n.{numbers.valid_from} <= k.at AND (n.{numbers.valid_to} IS NULL OR n.{numbers.valid_to} > k.at)))",
+                tenant, values[IdentifierType.customer], values[IdentifierType.email],
+                [one.value for one in dialled], [one.from_ or now for one in dialled],
+            )
+            periods = await connection.fetch(
+                f"SELECT * FROM {numbers.table} WHERE {numbers.holder} = ANY($1)", [row[people.key[0]] for row in customers]
+            )
+        return [
+            [Known(type, normalised(type, row[name])) for type, name in column.items() if row[name]]
+            + [_number(numbers, period) for period in periods if period[numbers.holder] == row[people.key[0]]]
+            for row in customers
+        ]
+
+
+def _number(numbers: Numbers, row) -> Known:
+    return Known(IdentifierType.msisdn, row[numbers.number], row[numbers.valid_from], row[numbers.valid_to])

@@ -1,0 +1,73 @@
+"""What is read: the stores, a person's rows as a stream, a simulation."""
+
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+from chassis import clock
+from chassis.db import Database
+from services.anonymizer.commands.people import People
+from services.anonymizer.contract import (
+    CollectionRequest,
+    DataCollected,
+    DisclosureRequest,
+    Simulation,
+    SimulationRequest,
+    Store,
+    Stores,
+)
+from services.anonymizer.house import House
+from services.anonymizer.rules.person import Known, Person, normalised
+from services.registry.contract import PolicyBook
+
+NOBODY = UUID(int=0)
+
+
+def stores(house: House, book: PolicyBook) -> Stores:
+    return Stores(items=[
+        Store(
+            store=store.store, label=store.label, kind=store.kind, controller=store.controller,
+            categories=sorted({book.category_of(table.element).key for table in store.tables.values()}),
+            verbs=["collect", "preview", "erase", "verify", "sweep"],
+        )
+        for store in house.map.stores.values()
+    ])
+
+
+async def collect(database: Database, house: House, people: People, tenant: UUID, wish: CollectionRequest,
+                  book: PolicyBook) -> AsyncIterator[bytes]:
+    """Raises before the first byte whatever is wrong; a store that fails later cuts the stream before its last line."""
+    connector = house.connector(wish.store)
+    person = await people.person(tenant, wish.principal)
+    async with database.transaction(tenant) as tx:
+        read = DataCollected(step=wish.step, store=wish.store)
+        await tx.emit("data.collected", read.model_dump(mode="json"), subject=wish.principal)
+    return await _begun(connector.collect(person, book))
+
+
+async def disclose(house: House, people: People, tenant: UUID, wish: DisclosureRequest, book: PolicyBook) -> AsyncIterator[bytes]:
+    """By exactly one identifier. The customer behind it is asked of billing only for rows that name nobody themselves; nothing is
+    minted, linked or written, so that no trace of an order is left here."""
+    connector = house.connector(wish.store)
+    named = wish.identifiers[0]
+    known = Known(named.type, normalised(named.type, named.value), wish.period.from_, wish.period.to)
+    return await _begun(connector.disclose(known, Person(NOBODY, tenant, (known,)), wish, book))
+
+
+async def simulate(house: House, wish: SimulationRequest, book: PolicyBook) -> Simulation:
+    """Raises StoreUnknown, StoreUnavailable."""
+    now = wish.as_of or clock.now()
+    terms = await house.terms(book, now)
+    names = list(house.connectors) if wish.stores is None else wish.stores
+    items = [expected for name in names for expected in await house.connector(name).simulate(terms)]
+    return Simulation(as_of=now, policy_version=book.version, items=items)
+
+
+async def _begun(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    first = await anext(stream)
+
+    async def whole() -> AsyncIterator[bytes]:
+        yield first
+        async for chunk in stream:
+            yield chunk
+
+    return whole()

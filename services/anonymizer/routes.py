@@ -1,0 +1,111 @@
+"""The HTTP of the anonymizer. Only services call it; staff reach simulations and sweeps through the internal edge."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Request
+from starlette.responses import StreamingResponse
+
+from chassis import clock
+from chassis.auth import Caller, Requires
+from chassis.bodies import Body
+from chassis.db import Tx
+from chassis.errors import Forbidden
+from chassis.idempotency import Once
+from services.anonymizer import queries
+from services.anonymizer.commands import sweeps
+from services.anonymizer.contract import (
+    CollectionRequest,
+    DisclosureRequest,
+    FindPrincipal,
+    Principal,
+    Release,
+    Simulation,
+    SimulationRequest,
+    StepRequest,
+    StepResult,
+    Stores,
+    Sweep,
+    SweepRequest,
+)
+from services.registry.client import CurrentBook
+
+router = APIRouter()
+
+Resolver = Annotated[Caller, Requires("data.resolve")]
+Worker = Annotated[Caller, Requires("data.work")]
+Discloser = Annotated[Caller, Requires("data.disclose")]
+Sweeping = Annotated[Caller, Requires("data.sweep")]
+Reader = Annotated[Caller, Requires("data.read", "data.work", "data.sweep", "data.disclose")]
+Simulator = Annotated[Caller, Requires("data.read", "data.sweep")]
+
+NDJSON = "application/x-ndjson"
+
+
+@router.post("/v1/principals", response_model=Principal)
+async def principal(caller: Resolver, wish: Body[FindPrincipal], request: Request):
+    """Finds the person of these identifiers, or mints a principal for them. Repeating it finds the same."""
+    return Principal(principal=await request.app.state.people.principal(_tenant(caller), wish))
+
+
+@router.post("/v1/principals/lookup", response_model=Principal)
+async def lookup(caller: Resolver, wish: Body[FindPrincipal], request: Request):
+    return Principal(principal=await request.app.state.people.lookup(_tenant(caller), wish))
+
+
+@router.get("/v1/stores", response_model=Stores)
+async def stores(caller: Reader, request: Request, book: CurrentBook):
+    return queries.stores(request.app.state.house, book)
+
+
+@router.post("/v1/collections")
+async def collect(caller: Worker, wish: Body[CollectionRequest], request: Request, book: CurrentBook):
+    state = request.app.state
+    return _streamed(await queries.collect(state.database, state.house, state.people, _tenant(caller), wish, book))
+
+
+@router.put("/v1/steps/{step}", response_model=StepResult)
+async def step(caller: Worker, step: UUID, wish: Body[StepRequest], request: Request, book: CurrentBook):
+    """Idempotent by the step's id: call again while it is `running`, and after any failure."""
+    return await request.app.state.steps.take(_tenant(caller), step, wish, book)
+
+
+@router.post("/v1/simulations", response_model=Simulation)
+async def simulate(caller: Simulator, wish: Body[SimulationRequest], request: Request):
+    state = request.app.state
+    return await queries.simulate(state.house, wish, state.policy.at(wish.as_of or clock.now()))
+
+
+@router.post("/v1/sweeps", status_code=202, response_model=Sweep)
+async def sweep(caller: Sweeping, wish: Body[SweepRequest], request: Request, tx: Tx, once: Once):
+    return await once(sweeps.ask_sweep, tx, request.app.state.house, wish)
+
+
+@router.get("/v1/sweeps/{sweep}", response_model=Sweep)
+async def swept(caller: Sweeping, sweep: UUID, tx: Tx):
+    return await sweeps.read_sweep(tx, sweep)
+
+
+@router.post("/v1/disclosures/collections")
+async def disclose(caller: Discloser, wish: Body[DisclosureRequest], request: Request, book: CurrentBook):
+    """For an approved task, over every tenant's rows where the operator is controller. Leaves no event here."""
+    state = request.app.state
+    return _streamed(await queries.disclose(state.house, _tenant(caller), wish, book))
+
+
+@router.put("/v1/holds/{hold}/release", response_model=Release)
+async def release(caller: Discloser, hold: UUID, request: Request):
+    """The erasures that this hold deferred are finished in every store. Leaves no event here."""
+    connectors = request.app.state.house.connectors
+    return Release(hold=hold, erased={name: await connector.release(hold) for name, connector in connectors.items()})
+
+
+def _tenant(caller: Caller) -> UUID:
+    if caller.tenant is None:
+        raise Forbidden("This call names no customer organisation.")
+    return caller.tenant
+
+
+def _streamed(lines: AsyncIterator[bytes]) -> StreamingResponse:
+    return StreamingResponse(lines, media_type=NDJSON)
