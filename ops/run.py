@@ -21,11 +21,14 @@ from ops.steps import say, step
 from ops.supervisor import Supervisor, choose_ports, free_port, in_child, preload
 
 
+EVERYBODY = tuple(process.name for process in PROCESSES)
+
+
 @dataclass(frozen=True)
 class Wishes:
     """What was asked for on the command line."""
 
-    only: tuple[str, ...] = tuple(process.name for process in PROCESSES)
+    only: tuple[str, ...] = EVERYBODY
     subscribers: int = 2000
     free_ports: bool = False
     once: bool = False
@@ -73,6 +76,8 @@ def house(home: Home, ports: dict[str, int], wishes: Wishes) -> Iterator[Supervi
                 in_child(lambda: _fill(home, postgres, wishes.subscribers))
         with step("starting the services"):
             supervisor.start(wishes.only, say)
+        if wishes.sample:
+            _introduce(home, supervisor)
         yield supervisor
     finally:
         with _undisturbed():
@@ -91,6 +96,26 @@ def _fill(home: Home, postgres: Postgres, subscribers: int) -> None:
     import sample
 
     asyncio.run(sample.fill(home, postgres, subscribers=subscribers, progress=say))
+
+
+def _introduce(home: Home, supervisor: Supervisor) -> None:
+    """Makes the sample operator's people, logins and notice known to a Wardline that has not heard of them."""
+    if (home.path / "sample" / "principals.json").exists():
+        return
+
+    def seed() -> None:
+        from sample.seeding import seed
+
+        seed(home.path, supervisor.url("public"), supervisor.url("internal"), say)
+
+    with step("introducing the sample operator over the edges"):
+        in_child(seed, meanwhile=supervisor.check_alive)
+
+
+def _seed(home: Home, supervisor: Supervisor) -> None:
+    from sample.seeding import seed
+
+    seed(home.path, supervisor.url("public"), supervisor.url("internal"), say)
 
 
 def _tour(home: Home, supervisor: Supervisor) -> None:
