@@ -1,0 +1,96 @@
+"""The locked file as people meet it: a page on their own disk, opened in a browser that reaches nothing else."""
+
+import io
+import os
+import shutil
+import zipfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
+
+import orjson
+import pytest
+from playwright.async_api import Page, async_playwright
+
+from services.registry.books import read_book
+from services.registry.contract import Text
+from services.requests.rights.package import spool
+from services.requests.rights.package.build import Contents, Source, build
+from services.requests.rights.rules.about import about
+
+PASSPHRASE = "Fyra gröna hästar"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+BOOK = Path(__file__).parents[2] / "policy" / "book.yaml"
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, which .ci/run installs")
+
+
+@pytest.fixture
+async def package(tmp_path: Path) -> Path:
+    """One store with 300 invoices, one of which tries to be a script."""
+    column = {"name": "text", "element": "name", "category": "customer_invoice", "label": {"sv": "Namn", "en": "Name"}}
+    rows = [["<script>document.title='owned'</script>"], *([f"Faktura {n}"] for n in range(299))]
+    lines = [{"table": "invoice", "columns": [column]}, *rows, {"end": True, "counts": {"invoice": len(rows)}}]
+    key, step, kept = os.urandom(32), uuid4(), tmp_path / "spool"
+
+    async def stream() -> AsyncIterator[bytes]:
+        for line in lines:
+            yield orjson.dumps(line) + b"\n"
+
+    counts = await spool.keep(kept, key, step, stream())
+    source = Source("billing", Text(sv="Fakturering", en="Billing"), step, kept, counts)
+    target = tmp_path / "package.html"
+    build(target, Contents(uuid4(), "sv", about(read_book(BOOK)), [source], key), PASSPHRASE)
+    return target
+
+
+@pytest.fixture
+async def page() -> AsyncIterator[Page]:
+    """A page whose every complaint and every request beyond the disk fails the test."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = await browser.new_page()
+        said: list[str] = []
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: request.url.startswith(("file:", "blob:")) or said.append(request.url))
+        yield page
+        assert said == []
+        await browser.close()
+
+
+async def test_the_passphrase_opens_the_report_and_the_archive_from_disk(package: Path, page: Page):
+    await page.goto(package.as_uri())
+    await page.get_by_label("Lösenfras").fill(f" {PASSPHRASE} ")
+    await page.get_by_role("button", name="Öppna").click()
+    report = page.frame_locator("#report")
+    await report.get_by_role("heading", name="Dina uppgifter hos Nordtel AB").wait_for()
+    assert await report.get_by_role("columnheader", name="Namn").count() == 1
+    assert await report.get_by_text("Faktura 198", exact=True).count() == 1
+    assert await report.get_by_text("Faktura 250", exact=True).count() == 0
+    assert await report.get_by_text("document.title='owned'").count() == 1
+    assert await page.title() == "Ett låst utdrag"
+    style = await report.locator("table").evaluate("table => getComputedStyle(table).borderCollapse")
+    assert style == "collapse", "the report's style is let through by the page's policy"
+
+    async with page.expect_download() as downloading:
+        await page.get_by_role("button", name="Spara arkivet").click()
+    saved = Path(await (await downloading.value).path()).read_bytes()
+    archive = zipfile.ZipFile(io.BytesIO(saved))
+    assert len(orjson.loads(archive.read("json/billing/invoice.json"))["rows"]) == 300
+    assert "Faktura 250" in archive.read("csv/billing/invoice.csv").decode()
+
+
+async def test_a_wrong_passphrase_says_so_and_opens_nothing(package: Path, page: Page):
+    await page.goto(package.as_uri())
+    await page.get_by_label("Lösenfras").fill("något helt annat")
+    await page.get_by_role("button", name="Öppna").click()
+    await page.get_by_text("Lösenfrasen stämmer inte").wait_for()
+    assert await page.locator("#report").is_hidden()
+
+
+async def test_the_keyboard_alone_opens_it(package: Path, page: Page):
+    await page.goto(package.as_uri())
+    await page.keyboard.press("Tab")
+    await page.keyboard.type(PASSPHRASE)
+    await page.keyboard.press("Enter")
+    await page.frame_locator("#report").get_by_role("heading", name="Dina rättigheter").wait_for()
