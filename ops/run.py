@@ -20,7 +20,6 @@ from ops.postgres import Postgres
 from ops.steps import say, step
 from ops.supervisor import Supervisor, choose_ports, free_port, in_child, preload
 
-
 EVERYBODY = tuple(process.name for process in PROCESSES)
 
 
