@@ -19,15 +19,21 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
-from ops.catalogue import BY_NAME, CALLED_BY_ALL, EDGES, PROCESSES, Process, calls
+from ops.catalogue import BY_NAME, CALLED_BY_ALL, EDGES, PROCESSES, SERVICES, Process, calls
 from ops.home import ROOT, CannotRun, Home, explain
 
 HOST = "127.0.0.1"
 PATIENCE = 60  # seconds until a started process must be ready
 LAST_CHANCE = 8  # seconds between the request to end and the kill
-SHARED = ("uvicorn", "uvloop", "httptools.parser", "chassis.app", "ops.migrate", "ops.serving")
+# What most processes have loaded when they are ready, whether they import it themselves or a library does on first use. Typed
+# clients and the contracts they import are plain models; a service's inside stays out, so that its metrics are its own.
+SHARED = """
+    chassis.app ops.migrate ops.serving sqlmodel jinja2 yaml orjson pydantic.v1 httpcore2 h11 holidays
+    uvicorn.protocols.http.httptools_impl uvicorn.loops.uvloop uvicorn.lifespan.on anyio._backends._asyncio
+""".split()
 
 
 @dataclass
@@ -172,9 +178,10 @@ class Supervisor:
 
 def preload() -> None:
     """Imports what all children share, once, and keeps the collector from touching (and so copying) those pages."""
-    if all(name in sys.modules for name in SHARED):
+    if SHARED[0] in sys.modules:
         return
-    for name in SHARED:
+    clients = [f"{service.package}.client" for service in SERVICES]
+    for name in (*SHARED, *filter(find_spec, clients)):
         import_module(name)
     if threading.active_count() > 1:
         raise CannotRun("A library started a thread while it was imported; forking would not be safe.")
