@@ -1,6 +1,6 @@
 """RFC 8785 canonical JSON: the same value is always the same bytes, so that a hash over them means something.
 
-orjson writes exactly these bytes, eight times faster, for values without floats whose keys are ASCII (it spells floats otherwise
+orjson writes exactly these bytes, several times faster, for values without floats whose keys are ASCII (it spells floats otherwise
 and sorts keys by code point where RFC 8785 sorts by UTF-16 unit); everything else goes to the reference implementation.
 """
 
