@@ -25,7 +25,7 @@ class Class:
 
     client: Rate
     subject: Rate
-    address: Rate = Rate(50, 200)
+    address: Rate = Rate(1, 1)
 
 
 RATES = {
@@ -34,7 +34,7 @@ RATES = {
     "decision": Class(Rate(5000, 10000), Rate(20, 100)),
     "bulk": Class(Rate(5, 20), Rate(1, 5)),
     "login": Class(Rate(1, 1), Rate(1, 1), address=Rate(2, 60)),
-    "page": Class(Rate(1, 1), Rate(1, 1), address=Rate(50, 200)),
+    "page": Class(Rate(1, 1), Rate(1, 1), address=Rate(200, 1000)),
 }
 _REMEMBERED = 50_000
 

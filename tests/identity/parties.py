@@ -60,10 +60,20 @@ class Pkce:
 
 
 class Issuer:
-    """The token endpoint and the login page, as a program and a browser use them."""
+    """The token endpoint and the login page, as a program and a browser use them.
 
-    def __init__(self, http: httpx2.AsyncClient, name: str, clients: dict[str, Client]) -> None:
+    accounts: where accounts are made, and the audience of a token for there; the issuer itself unless an edge stands before it.
+    """
+
+    def __init__(
+        self,
+        http: httpx2.AsyncClient,
+        name: str,
+        clients: dict[str, Client],
+        accounts: tuple[httpx2.AsyncClient, str] | None = None,
+    ) -> None:
         self.http, self.name, self.clients = http, name, clients
+        self.accounts = accounts or (http, "identity")
 
     async def ask(self, client: str | None, form: dict[str, str], **bent: Any) -> httpx2.Response:
         """POST /token as `client`, whose assertion may be bent."""
@@ -89,12 +99,13 @@ class Issuer:
         self, tenant: UUID, kind: str = "customer", roles: tuple[str, ...] = ()
     ) -> tuple[str, dict[str, Any]]:
         """A new account: its user name, and what the issuer says of it."""
-        token = await self.token("seeder", "identity", tenant)
+        http, audience = self.accounts
+        token = await self.token("seeder", audience, tenant)
         name = f"person-{uuid4().hex[:12]}"
         wish = {"username": name, "password": PASSWORD, "kind": kind}
         wish |= {"principal": str(uuid4())} if kind == "customer" else {"roles": list(roles)}
         headers = {"authorization": f"Bearer {token}", "idempotency-key": str(uuid4())}
-        answer = await self.http.post("/v1/accounts", json=wish, headers=headers)
+        answer = await http.post("/v1/accounts", json=wish, headers=headers)
         assert answer.status_code == 201, answer.text
         return name, answer.json()
 
