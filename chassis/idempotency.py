@@ -3,8 +3,10 @@
 Two simultaneous sends meet at the primary key: the second waits for the first's commit, then answers with its reply.
 """
 
-import hashlib
+import hmac
 from collections.abc import Awaitable, Callable
+from functools import cache
+from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
@@ -57,7 +59,14 @@ async def _once(request: Request, tx: Tx, caller: Annotated[auth.Caller, Depends
         raise Malformed("An Idempotency-Key is at most 200 printable characters.")
     said = f"{request.method} {request.url.path}\n{caller.subject}\n".encode() + await request.body()
     status = request.scope["route"].status_code or 200
-    return Idempotent(tx, caller.original_client, key, hashlib.sha256(said).digest(), status)
+    index_key = _index_key(request.app.state.settings.secrets_dir)
+    return Idempotent(tx, caller.original_client, key, hmac.digest(index_key, said, "sha256"), status)
+
+
+@cache
+def _index_key(secrets: Path) -> bytes:
+    """Keyed, since a body may hold a passphrase or a telephone number, which a bare hash would let anyone guess."""
+    return (secrets / "index.key").read_bytes()
 
 
 Once = Annotated[Idempotent, Depends(_once, scope="function")]

@@ -105,6 +105,7 @@ async def toy(cluster, house, tmp_path: Path, monkeypatch) -> AsyncIterator[Toy]
     made = await asyncio.to_thread(house, chassis.ledger.schema.create, create_notes)
     for name in ("db", "db_system"):
         (tmp_path / f"{name}.password").write_text("trusted here")
+    (tmp_path / "index.key").write_bytes(bytes(32))
     ec = ECKey.generate_key("P-256", {"kid": "toy"}, private=True)
     ed = OKPKey.generate_key("Ed25519", {"kid": "toy-ledger"}, private=True)
     (tmp_path / "client.jwk").write_text(json.dumps(ec.as_dict(private=True)))
