@@ -121,7 +121,7 @@ def _tour(home: Home, supervisor: Supervisor) -> None:
     def tour() -> None:
         from sample.tour import tour
 
-        tour(home, public=supervisor.url("public"), internal=supervisor.url("internal"), out=ROOT / "out")
+        tour(home.path, public=supervisor.url("public"), internal=supervisor.url("internal"), out=ROOT / "out")
 
     with step("the tour"):
         in_child(tour, meanwhile=supervisor.check_alive)
