@@ -96,12 +96,21 @@ PUBLIC = (
     public("GET /v1/policy/current", "registry", "policy.read"),
     public("GET /v1/policy/versions", "registry", "policy.read"),
     public("GET /v1/exports", "registry", "registry.export", rate="bulk"),
+    # Who wants to be told.
+    public("POST /v1/endpoints", "webhooks", "webhooks.manage", kinds=MACHINE),
+    public("GET /v1/endpoints", "webhooks", "webhooks.manage", kinds=MACHINE),
+    public("GET /v1/endpoints/{endpoint}/secrets", "webhooks", "webhooks.manage", kinds=MACHINE),
+    public("POST /v1/endpoints/{endpoint}/rotation", "webhooks", "webhooks.manage", kinds=MACHINE),
+    public("POST /v1/endpoints/{endpoint}/disable", "webhooks", "webhooks.manage", kinds=MACHINE),
+    public("GET /v1/deliveries", "webhooks", "webhooks.manage", kinds=MACHINE),
+    public("POST /v1/deliveries/{delivery}/replay", "webhooks", "webhooks.manage", kinds=MACHINE),
     *(row for service in LEDGERS_IN_PUBLIC for row in _ledger("public", service)),
 )
 
 INTERNAL = (
     # An empty installation is filled through here.
     internal("POST /v1/accounts", "identity", "accounts.write", kinds=MACHINE),
+    internal("POST /v1/principals", "anonymizer", "data.resolve", kinds=MACHINE),
     # The helpdesk's and privacy officers' side of requests and consents.
     staff("POST /v1/requests", "rights", "rights.handle"),
     staff("GET /v1/requests", "rights", "rights.handle"),
@@ -123,6 +132,16 @@ INTERNAL = (
     staff("GET /v1/policy/current", "registry", "policy.read"),
     staff("GET /v1/policy/versions", "registry", "policy.read"),
     staff("GET /v1/exports", "registry", "registry.export", rate="bulk"),
+    # Retention over whole stores.
+    internal("GET /v1/stores", "anonymizer", "data.read", kinds=STAFF),
+    internal("POST /v1/simulations", "anonymizer", "data.sweep", kinds=STAFF),
+    internal("POST /v1/sweeps", "anonymizer", "data.sweep", kinds=STAFF),
+    internal("GET /v1/sweeps/{sweep}", "anonymizer", "data.sweep", kinds=STAFF),
+    # Webhooks, for who is on call.
+    staff("GET /v1/endpoints", "webhooks", "webhooks.manage"),
+    staff("POST /v1/endpoints/{endpoint}/disable", "webhooks", "webhooks.manage"),
+    staff("GET /v1/deliveries", "webhooks", "webhooks.manage"),
+    staff("POST /v1/deliveries/{delivery}/replay", "webhooks", "webhooks.manage"),
     # Development only: this edge answers it itself.
     internal("PUT /v1/clock", "internal", "clock.set", roles=frozenset({"operations"}), key=False),
     *_ledger("internal", "disclosure"),
