@@ -43,7 +43,16 @@ _FIRST_RETRY = timedelta(seconds=1)
 _LONGEST_RETRY = timedelta(minutes=15)
 
 # Troubles that pass by themselves; anything else is a fault of ours and ends the task, which fails the process's health.
-PASSING = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError, Problem)
+# A process that was frozen and thaws finds asyncpg's connections in a state that it calls an internal error of the client.
+PASSING = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    SQLAlchemyError,
+    Problem,
+)
 
 _DELIVERED = """
 INSERT INTO job_delivery (job, deliveries) VALUES ($1, 1)
