@@ -105,7 +105,7 @@ class Jobs:
             try:
                 await self._work(database)
             # pgqueuer probes its listener before it listens: a probe that was too early fails ten seconds later.
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, FailingListenerError, ExceptionGroup) as lost:
+            except (*PASSING, FailingListenerError, ExceptionGroup) as lost:
                 telemetry.log().warning("worker lost its database", error=type(lost).__name__)
                 await asyncio.sleep(1)
 
