@@ -26,6 +26,7 @@ import asyncpg
 
 from chassis import telemetry
 from chassis.db import Database
+from chassis.durable import PASSING
 from chassis.ids import new_id
 from chassis.ledger.events import Event
 from chassis.ledger.sequencer import Bell
@@ -57,8 +58,6 @@ _AWAITED = """
 SELECT EXISTS (SELECT FROM replica_lease WHERE position < l.position AND expires_at > clock_timestamp())
 FROM ledger_entry l WHERE l.event_id = $1"""
 
-_AWAY = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
-
 
 class Replica:
     """This process's copy of everybody's standing, and until when it may answer from it."""
@@ -80,7 +79,7 @@ class Replica:
                 async with self._connection() as connection:
                     await connection.execute(_SWEEP)
                     await self._hold(connection)
-            except _AWAY as lost:
+            except PASSING as lost:
                 telemetry.log().warning("no lease on decisions", error=type(lost).__name__)
                 await asyncio.sleep(RENEW_EVERY)
 
@@ -133,7 +132,7 @@ class Barrier:
             async with asyncio.timeout(PATIENCE):
                 while not await self._known_by_all(event):
                     pass
-        except _AWAY:
+        except PASSING:
             raise NotYetEverywhere from None
 
     async def _known_by_all(self, event: UUID) -> bool:

@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlmodel import and_, or_, select
 
 from chassis import clock
@@ -33,7 +34,7 @@ async def notices_in_force(tx: Transaction) -> Notices:
         select(NoticeVersion)
         .where(NoticeVersion.valid_from <= now, or_(NoticeVersion.valid_to.is_(None), NoticeVersion.valid_to > now))
         .order_by(NoticeVersion.notice, NoticeVersion.version.desc())
-        .distinct(NoticeVersion.notice)
+        .ext(distinct_on(NoticeVersion.notice))
     )
     return Notices(items=[_notice(row) for row in (await tx.session.execute(found)).scalars()])
 

@@ -103,8 +103,9 @@ class Company:
         usual = await self.headers()
         return await self.served.http.post(self.served.url + path, content=content, headers=usual | headers)
 
-    async def headers(self, **bent) -> dict[str, str]:
-        token = self.served.issuer.token("consent", EVERYTHING, self.tenant, **{"client_id": "public", "sub": "public"} | bent)
+    async def headers(self, scope: str = EVERYTHING, **bent) -> dict[str, str]:
+        claims = {"client_id": "public", "sub": "public"} | bent
+        token = self.served.issuer.token("consent", scope, claims.pop("tenant", self.tenant), **claims)
         return {"authorization": f"Bearer {token}", "content-type": "application/json", "idempotency-key": key()}
 
 

@@ -80,13 +80,15 @@ class House:
             for name in ("environment", "home", "secrets_dir", "issuer", "jwks_url", "database_host", "database_name")
         }
         serve = f"from ops.catalogue import BY_NAME; from ops.serving import serve; serve(BY_NAME['consent'], '127.0.0.1', {port})"
-        started = subprocess.Popen(
-            [sys.executable, "-c", serve],
-            cwd=ROOT,
-            env=os.environ | told | {"WARDLINE_PEERS": f'{{"registry": "{NOBODY_THERE}"}}'},
-            stdout=(self.postgres.home.path / f"consent-{port}.log").open("wb"),
-            stderr=subprocess.STDOUT,
-        )
+        log = self.postgres.home.path / f"consent-{port}.log"
+        with log.open("wb") as file:
+            started = subprocess.Popen(
+                [sys.executable, "-c", serve],
+                cwd=ROOT,
+                env=os.environ | told | {"WARDLINE_PEERS": f'{{"registry": "{NOBODY_THERE}"}}'},
+                stdout=file,
+                stderr=subprocess.STDOUT,
+            )
         try:
             _wait_until_ready(f"http://127.0.0.1:{port}/health/ready", started)
             yield started

@@ -1,6 +1,77 @@
 """What people say, through the typed client, on real PostgreSQL over real HTTP."""
 
+import asyncio
+from datetime import timedelta
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from chassis import clock
+from chassis.errors import Forbidden, KeyReused, NotFound
+from chassis.ids import new_id
 from services.consent import receipts
+from services.consent.contract import (
+    AlreadyRecorded,
+    GiveConsent,
+    GroundMissing,
+    InTheFuture,
+    LanguageMissing,
+    NoRightToObject,
+    NotByConsent,
+    NoticeDoesNotCover,
+    NoticeNotInForce,
+    SetDuty,
+    SetObjection,
+    SetRestriction,
+    UnknownCategory,
+    UnknownNotice,
+    UnknownPurpose,
+    WithdrawConsent,
+)
+from tests.consent.conftest import Company, key, notice
+
+# --- notices -------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_notice_is_published_in_versions_and_each_stays_as_it_was(company):
+    first = await company.notice(valid_from=clock.now() - timedelta(days=1))
+    second = await company.notice(purposes={"development": ["traffic"]})
+    assert (first.version, second.version, second.supersedes) == (1, 2, 1)
+    assert await company.service.notice(company.tenant, "recordings", 1) == first
+    assert await company.service.notices(company.tenant) == [second]
+    assert first.sha256 != second.sha256
+
+
+async def test_simultaneous_publications_become_versions_one_after_the_other(company):
+    published = await asyncio.gather(*(company.notice() for _ in range(8)))
+    assert sorted(each.version for each in published) == list(range(1, 9))
+
+
+async def test_not_even_the_service_itself_can_change_what_was_published_or_said(company, anna):
+    await company.give(anna, await company.notice())
+    settings = company.served.app.state.settings
+    connection = await asyncpg.connect(
+        host=settings.database_host, user="consent", password=settings.password("db"), database=settings.database_name
+    )
+    await connection.execute("SELECT set_config('app.tenant', $1, false)", str(company.tenant))
+    for table in ("notice_version", "statement"):
+        assert await connection.fetchval(f"SELECT count(*) FROM consent.{table}") == 1
+        for change in (f"UPDATE consent.{table} SET tenant = tenant", f"DELETE FROM consent.{table}"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(change)
+    await connection.close()
+
+
+@pytest.mark.parametrize(
+    "explained, refusal", [({"astrology": ["traffic"]}, UnknownPurpose), ({"development": ["horoscope"]}, UnknownCategory)]
+)
+async def test_a_notice_speaks_the_language_of_the_policy_book(company, explained, refusal):
+    with pytest.raises(refusal):
+        await company.notice(purposes=explained)
+
+
+# --- giving and withdrawing ----------------------------------------------------------------------------------------------
 
 
 async def test_a_consent_given_is_answered_with_a_receipt_that_verifies_offline(company, anna):
@@ -12,14 +83,215 @@ async def test_a_consent_given_is_answered_with_a_receipt_that_verifies_offline(
     record = receipts.verify(receipt, jwks)
     assert record["record_id"] == str(given.record) and record["principal_id"] == str(anna)
     assert record["state"] == "given" and record["purpose"] == "communication"
+    assert receipts.opened(given.receipt, jwks)["ledger"] == {"origin": "wardline/consent", "max_merge_delay_ms": 1000}
 
 
-async def test_the_decision_follows_giving_and_withdrawing(company, anna):
-    assert not (await company.decision(anna, "development", "traffic")).decision
-    given = await company.give(anna, await company.notice(), "development")
-    await company.until_known(given)
-    allowed = await company.decision(anna, "development", "traffic")
-    assert allowed.decision and allowed.context.reason == "consent" and allowed.context.record == given.record
-    withdrawn = await company.withdraw(anna, "development")
-    refused = await company.decision(anna, "development", "traffic")
-    assert not refused.decision and refused.context.reason == "withdrawn" and refused.context.record == withdrawn.record
+async def test_a_receipt_with_one_byte_changed_or_of_another_record_proves_nothing(company, anna):
+    told = await company.notice()
+    first, second = await company.give(anna, told), await company.give(anna, told)
+    await company.until_known(second)
+    one = await company.service.receipt(company.tenant, first.record)
+    other = await company.service.receipt(company.tenant, second.record)
+    jwks = (await company.served.http.get(f"{company.served.url}/keys")).json()
+    changed = one.proof.model_copy(update={"body": one.proof.body.replace('"given"', '"giben"')})
+    half = len(one.receipt) // 2
+    bent = one.receipt[:half] + ("A" if one.receipt[half] != "A" else "B") + one.receipt[half + 1 :]
+    for bad in (
+        one.model_copy(update={"receipt": other.receipt}),
+        one.model_copy(update={"receipt": bent}),
+        one.model_copy(update={"proof": changed}),
+        one.model_copy(update={"proof": one.proof.model_copy(update={"path": other.proof.path})}),
+    ):
+        with pytest.raises(receipts.BadReceipt):
+            receipts.verify(bad, jwks)
+    strangers = (await company.served.http.get(f"{company.served.issuer_url}/jwks")).json()
+    with pytest.raises(receipts.BadReceipt):
+        receipts.verify(one, strangers)
+
+
+def test_withdrawing_asks_for_nothing_that_giving_does_not():
+    assert set(WithdrawConsent.model_fields) < set(GiveConsent.model_fields)
+
+
+async def test_the_record_tells_everything_she_said_newest_first_page_by_page(company, anna):
+    told = await company.notice()
+    await company.give(anna, told)
+    await company.withdraw(anna)
+    again = await company.give(anna, told)
+    renewed = await company.give(anna, told)
+    found = (await company.service.records(company.tenant, anna)).items
+    assert [each.state for each in found] == ["renewed_given", "given", "withdrawn", "given"]
+    assert [each.sequence for each in found] == [4, 3, 2, 1]
+    assert [each.current for each in found] == [True, False, False, False]
+    assert found[:2] == [renewed, again.model_copy(update={"current": False})]
+    after = str(found[1].event)
+    assert (await company.service.records(company.tenant, anna, after)).items == found[2:]
+
+
+async def test_a_person_speaks_for_herself_and_nobody_else(company, anna):
+    told, herself, bert = await company.notice(), company.herself(anna), new_id()
+    wish = GiveConsent(purpose="communication", notice="recordings", notice_version=told.version)
+    assert (await herself.give(company.tenant, wish, key())).principal == anna
+    assert [each.principal for each in (await herself.records(company.tenant, anna)).items] == [anna]
+    theirs = await company.give(bert, told)
+    for attempt in (
+        herself.give(company.tenant, wish.model_copy(update={"principal": bert}), key()),
+        herself.withdraw(company.tenant, WithdrawConsent(purpose="communication", principal=bert), key()),
+        herself.records(company.tenant, bert),
+        herself.standing(company.tenant, bert),
+        herself.receipt(company.tenant, theirs.record),
+        herself.set_objection(company.tenant, bert, "development", SetObjection(state="raised"), key()),
+        herself.set_objection(company.tenant, anna, "development", SetObjection(state="overruled"), key()),
+        herself.set_restriction(company.tenant, bert, SetRestriction(state="set", ground="claims"), key()),
+    ):
+        with pytest.raises(NotFound):
+            await attempt
+    assert (await company.service.standing(company.tenant, bert)).consents[0].state == "given"
+
+
+async def test_another_company_sees_nothing_of_it(served, company, anna):
+    given = await company.give(anna, await company.notice())
+    other = Company(served)
+    assert (await other.service.records(other.tenant, anna)).items == []
+    assert (await other.service.standing(other.tenant, anna)).consents == []
+    assert await other.service.notices(other.tenant) == []
+    with pytest.raises(NotFound):
+        await other.service.receipt(other.tenant, given.record)
+    with pytest.raises(UnknownNotice):
+        await other.give(anna, await company.notice())
+    assert (await other.decision(anna, "communication", "recorded_call", participants=[])).context.reason == "no_consent"
+
+
+async def test_consent_is_refused_where_it_could_mean_nothing(company, anna):
+    told = await company.notice(purposes={"development": ["traffic"], "maintaining_service": ["traffic"]})
+    closed = await company.notice("closed", valid_to=clock.now())
+    ahead = await company.notice("ahead", valid_from=clock.now() + timedelta(hours=1))
+    tomorrow = clock.now() + timedelta(days=1)
+    wish = GiveConsent(purpose="development", notice="recordings", notice_version=told.version, principal=anna)
+    for change, refusal in [
+        ({"purpose": "astrology"}, UnknownPurpose),
+        ({"purpose": "maintaining_service"}, NotByConsent),
+        ({"purpose": "communication"}, NoticeDoesNotCover),
+        ({"notice_version": 2}, UnknownNotice),
+        ({"notice": "other"}, UnknownNotice),
+        ({"notice": closed.notice}, NoticeNotInForce),
+        ({"notice": ahead.notice}, NoticeNotInForce),
+        ({"language": "en"}, LanguageMissing),
+        ({"occurred_at": tomorrow}, InTheFuture),
+    ]:
+        with pytest.raises(refusal):
+            await company.service.give(company.tenant, wish.model_copy(update=change), key())
+    with pytest.raises(InTheFuture):
+        await company.withdraw(anna, "development", tomorrow)
+    with pytest.raises(UnknownPurpose):
+        await company.withdraw(anna, "astrology")
+    assert (await company.service.records(company.tenant, anna)).items == []
+
+
+async def test_what_arrives_late_does_not_undo_what_was_said_later(company, anna):
+    told, now = await company.notice(), clock.now()
+    withdrawn = await company.withdraw(anna, at=now - timedelta(hours=1))
+    late = await company.give(anna, told, at=now - timedelta(hours=2))
+    assert not late.current and late.sequence == 2
+    tie = await company.give(anna, told, at=withdrawn.occurred_at)
+    assert not tie.current
+    await company.until_known(tie)
+    assert (await company.service.standing(company.tenant, anna)).consents[0].state == "withdrawn"
+    assert (await company.decision(anna, "communication", "recorded_call", participants=[])).context.reason == "withdrawn"
+
+
+async def test_the_very_same_statement_is_recorded_once(company, anna):
+    told, at = await company.notice(), clock.now() - timedelta(hours=1)
+    await company.withdraw(anna, at=at)
+    with pytest.raises(AlreadyRecorded):
+        await company.withdraw(anna, at=at)
+    assert len((await company.service.records(company.tenant, anna)).items) == 1
+    assert told.version == 1
+
+
+# --- twice and at once ---------------------------------------------------------------------------------------------------
+
+
+async def test_fifty_identical_posts_at_once_leave_one_record_and_get_one_answer(company, anna):
+    told, same = await company.notice(), key()
+    wish = GiveConsent(purpose="communication", notice=told.notice, notice_version=1, principal=anna)
+    answers = await asyncio.gather(*(company.service.give(company.tenant, wish, same) for _ in range(50)))
+    assert len({each.record for each in answers}) == 1
+    assert len((await company.service.records(company.tenant, anna)).items) == 1
+
+
+async def test_a_key_used_for_something_else_is_refused_and_changes_nothing(company, anna):
+    told, same = await company.notice(), key()
+    wish = GiveConsent(purpose="communication", notice=told.notice, notice_version=1, principal=anna)
+    await company.service.give(company.tenant, wish, same)
+    with pytest.raises(KeyReused):
+        await company.service.give(company.tenant, wish.model_copy(update={"purpose": "development"}), same)
+    with pytest.raises(KeyReused):
+        await company.service.withdraw(
+            company.tenant, WithdrawConsent(purpose="communication", principal=anna), same
+        )
+    assert [each.state for each in (await company.service.records(company.tenant, anna)).items] == ["given"]
+
+
+async def test_statements_at_once_are_counted_without_a_gap(company, anna):
+    told = await company.notice()
+    await asyncio.gather(*(company.give(anna, told) for _ in range(12)), *(company.withdraw(anna) for _ in range(4)))
+    found = (await company.service.records(company.tenant, anna)).items
+    assert sorted(each.sequence for each in found) == list(range(1, 17))
+    last = max(found, key=lambda each: each.occurred_at)
+    assert last.current and (await company.service.standing(company.tenant, anna)).consents[0].record == last.record
+
+
+# --- objections, restrictions, duties ------------------------------------------------------------------------------------
+
+
+async def test_an_objection_holds_at_once_until_it_is_lifted_or_overruled(company, anna):
+    service, tenant, purpose = company.service, company.tenant, "development"
+    asked = (anna, purpose, "usage_statistics")
+    assert (await company.decision(*asked)).decision
+    raised = await service.set_objection(tenant, anna, purpose, SetObjection(state="raised", case=uuid4()), key())
+    refused = await company.decision(*asked)
+    assert (refused.decision, refused.context.reason, refused.context.record) == (False, "objected", raised.record)
+    assert (await service.standing(tenant, anna)).objections[0].state == "raised"
+    await service.set_objection(tenant, anna, purpose, SetObjection(state="overruled", case=uuid4()), key())
+    assert (await company.decision(*asked)).context.reason == "compelling_grounds"
+    await service.set_objection(tenant, anna, purpose, SetObjection(state="lifted"), key())
+    assert (await company.decision(*asked)).context.reason == "legitimate_interest"
+    with pytest.raises(NoRightToObject):
+        await service.set_objection(tenant, anna, "maintaining_service", SetObjection(state="raised"), key())
+    with pytest.raises(UnknownPurpose):
+        await service.set_objection(tenant, anna, "astrology", SetObjection(state="raised"), key())
+
+
+async def test_a_restriction_stops_all_but_storage_claims_and_the_law(company, anna):
+    service, tenant = company.service, company.tenant
+    with pytest.raises(GroundMissing):
+        await service.set_restriction(tenant, anna, SetRestriction(state="set"), key())
+    await service.set_restriction(tenant, anna, SetRestriction(state="set", ground="accuracy"), key())
+    assert (await company.decision(anna, "maintaining_service", "traffic")).context.reason == "restricted"
+    assert (await company.decision(anna, "legal_compliance", "traffic")).decision
+    stored = await company.decision(anna, "maintaining_service", "traffic", operation="storage")
+    assert stored.decision and stored.context.obligations == ["store_only"]
+    assert (await service.standing(tenant, anna)).restriction.state == "set"
+    await service.set_restriction(tenant, anna, SetRestriction(state="lifted"), key())
+    assert (await company.decision(anna, "maintaining_service", "traffic")).decision
+
+
+async def test_a_company_obliged_to_record_may_until_the_duty_ends(company, anna):
+    asked = (anna, "communication", "recorded_call")
+    duty = SetDuty(state="recorded", legal_ref="MiFID II Art. 16(7)")
+    await company.service.set_duty(company.tenant, "communication", duty, key())
+    assert (await company.decision(*asked)).context.reason == "tenant_legal_obligation"
+    ended = duty.model_copy(update={"state": "ended"})
+    await company.service.set_duty(company.tenant, "communication", ended, key())
+    assert not (await company.decision(*asked)).decision
+
+
+async def test_scopes_open_only_what_they_name(company, anna):
+    reader, writer = company.client("consent.read"), company.client("consent.write")
+    with pytest.raises(Forbidden):
+        await reader.withdraw(company.tenant, WithdrawConsent(purpose="communication", principal=anna), key())
+    with pytest.raises(Forbidden):
+        await writer.standing(company.tenant, anna)
+    with pytest.raises(Forbidden):
+        await writer.publish_notice(company.tenant, notice(), key())

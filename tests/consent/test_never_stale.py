@@ -1,0 +1,261 @@
+"""No "yes" begins after a withdrawal was acknowledged: real processes, one of them stopped, the database crashing under them."""
+
+import asyncio
+import os
+import random
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from uuid import UUID, uuid4
+
+import httpx2
+import pytest
+import pytest_asyncio
+
+from chassis.errors import Problem
+from chassis.ids import new_id
+from ops import keys
+from ops.postgres import Postgres
+from services.consent.client import ConsentClient
+from services.consent.contract import GiveConsent, SetObjection, WithdrawConsent
+from tests.consent.conftest import key, notice, question
+from tests.consent.house import House, client, migrated
+from tests.serving import Issuer, serve
+
+SEEDS = range(int(os.environ.get("WARDLINE_RACE_SEEDS", "8")))
+
+
+@dataclass
+class Process:
+    pid: int
+    client: ConsentClient
+
+    def stop(self) -> None:
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
+
+@dataclass
+class Pair:
+    """Two decision processes over one database."""
+
+    house: House
+    one: Process
+    other: Process
+    tenant: UUID = field(default_factory=uuid4)
+
+    async def give(self, anna: UUID) -> None:
+        wish = GiveConsent(purpose="development", notice="recordings", notice_version=1, principal=anna)
+        await self.one.client.give(self.tenant, wish, key())
+
+    async def reason(self, process: Process, anna: UUID, category: str = "traffic") -> str:
+        asked = question(anna, "development", category)
+        return (await process.client.decide(self.tenant, asked)).context.reason
+
+    async def until(self, process: Process, anna: UUID, reason: str, category: str = "traffic") -> None:
+        async with asyncio.timeout(15):
+            while await self.reason(process, anna, category) != reason:
+                await asyncio.sleep(0.01)
+
+
+@pytest_asyncio.fixture(loop_scope="session", scope="module")
+async def pair(tmp_path_factory) -> AsyncIterator[Pair]:
+    from tests.conftest import house as empty_house
+
+    issuer = Issuer()
+    with ExitStack() as stack:
+        home = stack.enter_context(empty_house())
+        keys.make(home)
+        postgres = Postgres(home)
+        await asyncio.to_thread(postgres.start)
+        house = await asyncio.to_thread(migrated, postgres)
+        await house.hold_book()
+        async with serve(issuer.app) as issuer_url, _http() as http:
+            processes = []
+            for _ in range(2):
+                port = _free_port()
+                started = await asyncio.to_thread(stack.enter_context, house.process(port, issuer, issuer_url))
+                processes.append(Process(started.pid, client(http, f"http://127.0.0.1:{port}", issuer)))
+            found = Pair(house, *processes)
+            await found.one.client.publish_notice(found.tenant, notice(), key())
+            yield found
+
+
+@asynccontextmanager
+async def _http() -> AsyncIterator[httpx2.AsyncClient]:
+    async with httpx2.AsyncClient(trust_env=False, timeout=30, limits=httpx2.Limits(max_connections=100)) as http:
+        yield http
+
+
+@dataclass
+class Seen:
+    """Decisions: (when asked, yes or no, why)."""
+
+    answers: list[tuple[float, bool, str]] = field(default_factory=list)
+
+    def yes_asked_after(self, instant: float) -> list:
+        return [answer for answer in self.answers if answer[1] and answer[0] >= instant]
+
+
+async def _ask_on(pair: Pair, process: Process, anna: UUID, seen: Seen, category: str) -> None:
+    asked = question(anna, "development", category)
+    while True:
+        began = time.monotonic()
+        told = await process.client.decide(pair.tenant, asked)
+        seen.answers.append((began, told.decision, told.context.reason))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_no_yes_begins_after_the_acknowledgement_though_a_process_is_stopped_and_goes_on(pair: Pair, seed: int):
+    chance, anna, seen = random.Random(seed), new_id(), Seen()
+    await pair.give(anna)
+    for process in (pair.one, pair.other):
+        await pair.until(process, anna, "consent")
+    readers = [
+        asyncio.create_task(_ask_on(pair, process, anna, seen, "traffic"))
+        for process in (pair.one, pair.other)
+        for _ in range(4)
+    ]
+    await asyncio.sleep(chance.uniform(0.0, 0.3))
+    pair.other.stop()
+    try:
+        # From before its lease runs out to long after: it wakes while the withdrawal waits, or when all is over.
+        waking = asyncio.get_running_loop().call_later(chance.uniform(0.0, 2.0), pair.other.go_on)
+        await asyncio.sleep(chance.uniform(0.0, 0.2))
+        began = time.monotonic()
+        wish = WithdrawConsent(purpose="development", principal=anna)
+        await pair.one.client.withdraw(pair.tenant, wish, key())
+        acknowledged = time.monotonic()
+        assert acknowledged - began < 3, "a frozen process holds its lease for one second, and no longer"
+        await asyncio.sleep(chance.uniform(0.1, 0.5))
+    finally:
+        waking.cancel()
+        pair.other.go_on()
+    await pair.until(pair.other, anna, "withdrawn")
+    for reader in readers:
+        reader.cancel()
+    await asyncio.gather(*readers, return_exceptions=True)
+    assert any(yes for _, yes, _ in seen.answers), "it was allowed before"
+    assert seen.yes_asked_after(acknowledged) == []
+
+
+async def test_writers_and_readers_at_random_never_see_a_yes_after_a_no_was_acknowledged(pair: Pair):
+    chance = random.Random(1)
+
+    async def one_person(number: int) -> None:
+        anna, seen = new_id(), Seen()
+        for process in (pair.one, pair.other):
+            await pair.until(process, anna, "legitimate_interest", "usage_statistics")
+        readers = [
+            asyncio.create_task(_ask_on(pair, process, anna, seen, "usage_statistics"))
+            for process in (pair.one, pair.other)
+        ]
+        await asyncio.sleep(chance.uniform(0, 0.5))
+        writer = chance.choice([pair.one, pair.other]).client
+        await writer.set_objection(pair.tenant, anna, "development", SetObjection(state="raised"), key())
+        acknowledged = time.monotonic()
+        await asyncio.sleep(0.3)
+        for reader in readers:
+            reader.cancel()
+        await asyncio.gather(*readers, return_exceptions=True)
+        assert any(yes for _, yes, _ in seen.answers) and seen.yes_asked_after(acknowledged) == []
+
+    await asyncio.gather(*(one_person(number) for number in range(12)))
+
+
+async def test_a_frozen_process_refuses_when_it_wakes_until_it_has_read_what_it_missed(pair: Pair):
+    anna = new_id()
+    await pair.give(anna)
+    await pair.until(pair.other, anna, "consent")
+    pair.other.stop()
+    asking = [asyncio.create_task(pair.reason(pair.other, anna)) for _ in range(5)]
+    await asyncio.sleep(0.1)
+    await pair.one.client.withdraw(pair.tenant, WithdrawConsent(purpose="development", principal=anna), key())
+    pair.other.go_on()
+    assert set(await asyncio.gather(*asking)) <= {"stale", "withdrawn"}
+    await pair.until(pair.other, anna, "withdrawn")
+
+
+async def test_a_withdrawal_sent_again_waits_again(pair: Pair):
+    """The first answer may have been cut off while it waited: an old answer said again must mean the same."""
+    anna, same = new_id(), key()
+    await pair.give(anna)
+    await pair.until(pair.other, anna, "consent")
+    wish = WithdrawConsent(purpose="development", principal=anna)
+    pair.other.stop()
+    try:
+        first = asyncio.create_task(pair.one.client.withdraw(pair.tenant, wish, same))
+        await asyncio.sleep(0.2)
+        first.cancel()
+        began = time.monotonic()
+        await pair.one.client.withdraw(pair.tenant, wish, same)
+        waited = time.monotonic() - began
+    finally:
+        pair.other.go_on()
+    assert waited > 0.3
+    await asyncio.gather(first, return_exceptions=True)
+    assert len((await pair.one.client.records(pair.tenant, anna)).items) == 2
+
+
+async def test_a_paused_database_makes_every_process_refuse(pair: Pair):
+    anna = new_id()
+    await pair.give(anna)
+    for process in (pair.one, pair.other):
+        await pair.until(process, anna, "consent")
+    pids = await asyncio.to_thread(_server_processes, pair.house.postgres)
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        await asyncio.sleep(1.1)
+        assert {await pair.reason(process, anna) for process in (pair.one, pair.other)} == {"stale"}
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    for process in (pair.one, pair.other):
+        await pair.until(process, anna, "consent")
+
+
+async def test_the_database_crashes_under_load_and_nothing_acknowledged_is_lost(pair: Pair):
+    stop, kept = asyncio.Event(), []
+
+    async def write() -> None:
+        while not stop.is_set():
+            anna = new_id()
+            wish = GiveConsent(purpose="development", notice="recordings", notice_version=1, principal=anna)
+            try:
+                kept.append((anna, (await pair.one.client.give(pair.tenant, wish, key())).record))
+            except Problem as refused:
+                assert refused.status == 503, refused.code
+
+    writers = [asyncio.create_task(write()) for _ in range(4)]
+    await asyncio.sleep(0.5)
+    before = len(kept)
+    pair.house.postgres.kill()
+    await asyncio.sleep(0.3)
+    await asyncio.to_thread(pair.house.postgres.start)
+    async with asyncio.timeout(20):
+        while len(kept) < before + 5:
+            await asyncio.sleep(0.05)
+    stop.set()
+    await asyncio.gather(*writers)
+    for anna, record in kept:
+        assert record in {each.record for each in (await pair.one.client.records(pair.tenant, anna)).items}
+    for process in (pair.one, pair.other):
+        await pair.until(process, kept[-1][0], "consent")
+        assert await pair.reason(process, kept[0][0]) == "consent"
+
+
+def _server_processes(postgres: Postgres) -> list[int]:
+    from ops.memory import descendants
+
+    return sorted(descendants([postgres.pid()]))
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
