@@ -14,6 +14,9 @@ from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
 from typing import Any
+from unittest.mock import patch
+
+from fastapi import FastAPI
 
 from gateway import docs
 from gateway.routes import INTERNAL, PUBLIC, SERVICES
@@ -52,9 +55,15 @@ def document(edge: str, rows: tuple[Row, ...]) -> dict[str, Any]:
 
 
 @cache
+def app_of(service: str) -> FastAPI:
+    """A service's app, to be described and never run."""
+    with patch.dict(os.environ, _ANY_SETTINGS):
+        return import_module(f"{SERVICES[service]}.app").create_app()
+
+
+@cache
 def service(name: str) -> dict[str, Any]:
-    os.environ.update(_ANY_SETTINGS)
-    said = import_module(f"{SERVICES[name]}.app").create_app().openapi()
+    said = app_of(name).openapi()
     for shapes in list(_definitions(said["paths"])):
         said["components"]["schemas"].update(shapes)
     return said

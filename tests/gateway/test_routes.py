@@ -1,14 +1,14 @@
 """The one table: what it shows agrees with what the services ask for, and the two edges share nothing."""
 
-import os
-from importlib import import_module
+from dataclasses import replace
+from functools import cache
 
 import pytest
 
 from chassis.app import api_routes
 from chassis.auth import Caller, PublicCheck, ScopeCheck
 from chassis.errors import Forbidden, MethodNotAllowed, NotFound
-from gateway import openapi, routes
+from gateway import docs, openapi, routes
 from gateway.limits import RATES
 from gateway.routes import INTERNAL, PUBLIC, SERVICES
 from gateway.table import WRITES, Row, Table
@@ -70,8 +70,6 @@ def test_only_these_need_no_token():
 def test_the_committed_document_is_what_the_services_say(edge: str):
     rows = PUBLIC if edge == "public" else INTERNAL
     fresh = openapi.document(edge, rows)
-    from gateway import docs
-
     assert fresh == docs.document(edge), "run python -m gateway.openapi"
 
 
@@ -111,10 +109,10 @@ def test_one_operation_has_one_row():
         Table([routes.public("GET /a", "consent", "s"), routes.public("GET /a", "rights", "s")])
 
 
+@cache
 def _asked(service: str) -> dict[tuple[str, str], frozenset[str]]:
     """(method, path) → the scopes the service's own signature asks for; empty for those open to all."""
-    os.environ.update(openapi._ANY_SETTINGS)
-    app = import_module(f"{SERVICES[service]}.app").create_app()
+    app = openapi.app_of(service)
     return {
         (method, route.path_format): _scopes(route.dependant) for route in api_routes(app) for method in route.methods
     }
@@ -130,6 +128,4 @@ def _scopes(dependant) -> frozenset[str]:
 
 
 def _with(caller: Caller, **changed) -> Caller:
-    from dataclasses import replace
-
     return replace(caller, **changed)
