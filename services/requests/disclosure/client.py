@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from chassis.client import ServiceClient
-from services.requests.disclosure.contract import AskHolds, Held, Holds, Named, SettleHolds, Settled
+from services.requests.disclosure.contract import AskHolds, Held, Holds, Named, Settled, SettleHolds
 
 
 class DisclosureClient(ServiceClient):

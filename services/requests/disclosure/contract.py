@@ -17,9 +17,7 @@ from chassis.errors import Conflict, Forbidden, NotFound, Problem
 class Command(BaseModel):
     """What a caller sends: strict, and an unknown field is a mistake."""
 
-    model_config = ConfigDict(
-        strict=True, extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True
-    )
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, populate_by_name=True, serialize_by_alias=True)
 
 
 class Reply(BaseModel):
@@ -221,13 +219,16 @@ class Fault(Reply):
 
 
 class Task(Reply):
-    """What is done for one identifier. `rows`: how many the dry run counted; `reason`: why there is nothing."""
+    """What is done for one identifier: `target` is its place in the order's list, so that no answer repeats it.
+
+    `rows`: how many the dry run counted; `reason`: why there is nothing.
+    """
 
     task: UUID
     kind: TaskKind
     category: str
     subtype: str | None
-    identifier: TargetIdentifier
+    target: int
     period: Period
     status: TaskStatus
     reason: str | None
@@ -246,10 +247,10 @@ class Review(Reply):
 
 
 class Order(Reply):
-    """`order_hash` is what an approval signs. `due_at` None: promptly. `errors` say why it was refused.
+    """Where an order stands. `order_hash` is what an approval signs. `due_at` None: promptly. `errors` say why it was refused.
 
-    `stage` inside AwaitingDisclosure: approved → counting → stopped (more rows than the book allows without a person's word) →
-    collecting → sealed → released; None before and after.
+    `stage` inside AwaitingDisclosure: approved → counting → stopped (more rows than the book allows without a person's
+    word) → collecting → sealed → released; None before and after.
     """
 
     order: UUID
@@ -270,6 +271,12 @@ class Order(Reply):
     tasks: list[Task]
     reviews: list[Review]
     package: UUID | None
+
+
+class OrderFile(Order):
+    """`GET /v1/orders/{order}`: with the order's own words, identifiers included. Who read it stands in the ledger."""
+
+    content: PlaceOrder
 
 
 class OrderLine(Reply):
@@ -436,11 +443,18 @@ class AuthMismatch(Forbidden):
 
 
 class AuthorityExists(Conflict):
-    code, title = "disclosure.authority_exists", "An authority with this id, or one of its clients, is registered already"
+    code, title = (
+        "disclosure.authority_exists",
+        "An authority with this id, or one of its clients, is registered already",
+    )
 
 
 class BadKey(Problem):
-    code, status, title = "disclosure.bad_key", 422, "A public EC key for encryption and a JWKS of public keys are needed"
+    code, status, title = (
+        "disclosure.bad_key",
+        422,
+        "A public EC key for encryption and a JWKS of public keys are needed",
+    )
 
 
 class DuplicateOrder(Conflict):

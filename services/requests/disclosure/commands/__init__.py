@@ -1,0 +1,1 @@
+"""Everything that changes data, by subject: authorities, orders, reviews, holds, collections, deliveries."""

@@ -1,0 +1,1 @@
+"""Pure decisions: whether an order may be carried out, what state follows, until when, and which fields are disclosed."""
