@@ -1,0 +1,1 @@
+"""How fast Wardline is beside what the same machine could do at most: `./dev bench [name…]`."""

@@ -1,0 +1,120 @@
+"""`python -m benchmarks [name…]`: measures, prints a table, and keeps the rows in out/bench.json, each under its name."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import consent, house
+from benchmarks.row import Row
+from ops.home import ROOT, CannotRun
+from ops.steps import complain, say, step
+
+RESULTS = ROOT / "out" / "bench.json"
+ASKING = ("identity", "registry", "consent")
+WHOLE = (*ASKING, "rights", "disclosure", "anonymizer", "webhooks", "public", "internal")
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """`processes` must run for it, with the sample operator's stores or without; `goal`: ("≥" or "≤", the ratio aimed at)."""
+
+    run: Callable[[house.House], Row]
+    processes: tuple[str, ...] = WHOLE
+    sample: bool = True
+    goal: tuple[str, float] | None = None
+
+
+BENCHMARKS = {
+    "decision_http": Benchmark(consent.decision_http, ASKING, sample=False, goal=("≥", 0.4)),
+    "consent_write": Benchmark(consent.consent_write, ASKING, sample=False, goal=("≥", 0.3)),
+    "gateway_added": Benchmark(consent.gateway_added, (*ASKING, "public"), sample=False),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="name", help=f"all, or some of: {', '.join(BENCHMARKS)}")
+    names = parser.parse_args().names or list(BENCHMARKS)
+    if unknown := [name for name in names if name not in BENCHMARKS]:
+        complain(f"There is no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}.")
+        return 2
+    try:
+        rows = measure([name for name in BENCHMARKS if name in names])
+    except CannotRun as reason:
+        complain(str(reason))
+        return 1
+    keep(rows, RESULTS)
+    print(
+        "\n"
+        + table(rows)
+        + f"\n\nEvery figure of each row: {RESULTS.relative_to(ROOT)}; how they are taken: benchmarks/README.md"
+    )
+    return 0
+
+
+def measure(names: list[str]) -> list[dict[str, Any]]:
+    """One house for all of them."""
+    wanted = [BENCHMARKS[name] for name in names]
+    processes = [name for name in WHOLE if any(name in each.processes for each in wanted)]
+    say(f"starting a house of its own: {', '.join(processes)}")
+    rows = []
+    with house.running(processes, sample=any(each.sample for each in wanted)) as measured:
+        for name in names:
+            with step(f"measuring {name}"):
+                rows.append(BENCHMARKS[name].run(measured).told())
+            say("  " + line(rows[-1]))
+    return rows
+
+
+def keep(rows: Iterable[dict[str, Any]], path: Path) -> None:
+    """Rows measured now replace earlier ones of the same name."""
+    kept = {row["name"]: row for row in json.loads(path.read_text())} if path.exists() else {}
+    kept |= {row["name"]: row for row in rows}
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(list(kept.values()), indent=1, ensure_ascii=False) + "\n")
+
+
+def line(row: dict[str, Any]) -> str:
+    return f"{row['name']}: {_number(row['ours'])} {row['unit']}, reference {_number(row['reference'])}, ratio {row['ratio']}"
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    head = ("name", "ours", "reference", "unit", "ratio", "goal", "", "peak MB", "reference is")
+    body = [
+        (
+            row["name"],
+            _number(row["ours"]),
+            _number(row["reference"]),
+            row["unit"],
+            _number(row["ratio"]),
+            *judged(row),
+            str(row["peak_mb"]),
+            row["reference_is"],
+        )
+        for row in rows
+    ]
+    widths = [max(len(cells[column]) for cells in (head, *body)) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(w) for cell, w in zip(cells, widths, strict=True)).rstrip() for cells in (head, *body)
+    )
+
+
+def judged(row: dict[str, Any]) -> tuple[str, str]:
+    """The goal for the ratio, and whether this machine met it just now."""
+    goal = BENCHMARKS[row["name"]].goal
+    if goal is None:
+        return "", ""
+    sign, wanted = goal
+    met = row["ratio"] >= wanted if sign == "≥" else row["ratio"] <= wanted
+    return f"{sign} {wanted:g}", "met" if met else "MISSED"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:g}"
+
+
+sys.exit(main())
