@@ -24,6 +24,7 @@ import structlog
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute, iter_route_contexts
+from fastapi.telemetry import TelemetryConfig
 from joserfc.jwk import ECKey, OKPKey
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
@@ -74,7 +75,16 @@ def create_app(
     package: the service's package when it has a schema (an edge has none) · clients: which client ids may call it; empty lets
     nobody in, None means any client of the issuer · max_body: bytes a request may have.
     """
-    app = FastAPI(title=f"Wardline {service}", version="1", lifespan=_lifespan, docs_url=None, redoc_url=None)
+    # FastAPI's own telemetry records what failed validation, values included: people's data. Envelope records none.
+    no_telemetry: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
+    app = FastAPI(
+        title=f"Wardline {service}",
+        version="1",
+        lifespan=_lifespan,
+        docs_url=None,
+        redoc_url=None,
+        telemetry=no_telemetry,
+    )
     app.state.service, app.state.settings, app.state.package = service, settings, package
     app.state.running, app.state.clients = running, None if clients is None else frozenset(clients)
     app.state.ready_when = {}
