@@ -1,6 +1,7 @@
 """The HTTP of the anonymizer. Only services call it; staff reach simulations and sweeps through the internal edge."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Annotated
 from uuid import UUID
 
@@ -108,4 +109,11 @@ def _tenant(caller: Caller) -> UUID:
 
 
 def _streamed(lines: AsyncIterator[bytes]) -> StreamingResponse:
-    return StreamingResponse(lines, media_type=NDJSON)
+    return StreamingResponse(_as_bytes(lines), media_type=NDJSON)
+
+
+async def _as_bytes(lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Connectors may hand out the buffers they filled; Starlette takes whatever is not `bytes` for text."""
+    async with aclosing(lines):
+        async for chunk in lines:
+            yield bytes(chunk)
