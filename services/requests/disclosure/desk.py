@@ -37,7 +37,7 @@ class Desk:
         return self.sealer.blind_index(HOUSE, *named)
 
 
-def _desk(request: Request) -> Desk:
+async def _desk(request: Request) -> Desk:
     return request.app.state.desk
 
 

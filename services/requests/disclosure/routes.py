@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from chassis.auth import Caller, Requires
@@ -39,7 +39,7 @@ from services.requests.disclosure.desk import EVERYBODY, TheDesk
 router = APIRouter()
 
 Submitter = Annotated[Caller, Requires("order.submit", "order.intake")]
-Authority_ = Annotated[Caller, Requires("order.submit")]
+OwnClient = Annotated[Caller, Requires("order.submit")]
 Intake = Annotated[Caller, Requires("order.intake")]
 Approver = Annotated[Caller, Requires("order.approve")]
 Collector = Annotated[Caller, Requires("order.collect")]
@@ -139,33 +139,31 @@ async def deliver_package(caller: Reader, package: UUID, tx: Tx) -> Response:
 
 
 @router.post("/v1/packages/{package}/acknowledgement", response_model=Package)
-async def acknowledge_package(caller: Authority_, package: UUID, wish: Body[AcknowledgePackage], tx: Tx, once: Once):
+async def acknowledge_package(caller: OwnClient, package: UUID, wish: Body[AcknowledgePackage], tx: Tx, once: Once):
     return await once(deliveries.acknowledge, tx, caller, package, wish)
 
 
 # --- holds ---------------------------------------------------------------------------------------------------------------
 
 
-def only_the_anonymizer(caller: HoldsAsker) -> Caller:
-    """The edge may call this service, but nobody gets here through it, whatever scope the token names."""
-    if caller.client != "anonymizer" or caller.kind != "client":
-        raise Forbidden
-    return caller
-
-
-Anonymizer = Annotated[Caller, Depends(only_the_anonymizer)]
-
-
 @router.post("/v1/holds/query", response_model=Holds)
-async def ask_holds(caller: Anonymizer, question: Body[AskHolds], request: Request, desk: TheDesk):
+async def ask_holds(caller: HoldsAsker, question: Body[AskHolds], request: Request, desk: TheDesk):
     """Answered across tenants; a question without a tenant is noted as the house's own."""
+    _only_the_anonymizer(caller)
     database = request.app.state.database
     async with database.system() as system, database.transaction(caller.tenant or EVERYBODY) as tx:
         return await holds.held(tx, system, desk, caller, question)
 
 
 @router.post("/v1/holds/settlements", response_model=Settled)
-async def settle_holds(caller: Anonymizer, wish: Body[SettleHolds], request: Request):
+async def settle_holds(caller: HoldsAsker, wish: Body[SettleHolds], request: Request):
+    _only_the_anonymizer(caller)
     database = request.app.state.database
     async with database.system() as system, database.transaction(caller.tenant or EVERYBODY) as tx:
         return await holds.settle(tx, system, caller, wish)
+
+
+def _only_the_anonymizer(caller: Caller) -> None:
+    """The edge may call this service, but nobody gets here through it, whatever scope the token names."""
+    if caller.client != "anonymizer" or caller.kind != "client":
+        raise Forbidden
