@@ -162,7 +162,7 @@ async def create_account(tx: Transaction, login: bytes, wish: CreateAccount) -> 
 
 
 async def tidy(database: Database) -> None:
-    """Forgets proofs, codes and tries that could not be used any more anyway."""
+    """Forgets proofs, codes, tries and sessions that could not be used any more anyway."""
     long_ago = _now() - timedelta(hours=1)
     async with database.system() as connection:
         for statement in tables.TIDY:

@@ -120,3 +120,10 @@ class UnauthorizedClient(OAuthRefusal):
 class UnsupportedGrantType(OAuthRefusal):
     code, title = "identity.unsupported_grant_type", "That grant type is not served"
     error = "unsupported_grant_type"
+
+
+class LoginRequired(OAuthRefusal):
+    """`prompt=none`: every login shows the page here, nobody stays logged in with the issuer."""
+
+    code, title = "identity.login_required", "The login page has to be shown"
+    error = "login_required"

@@ -48,7 +48,7 @@ async def discovery(_: Anyone, request: Request) -> dict[str, Any]:
         "token_endpoint_auth_methods_supported": ["private_key_jwt", "none"],
         "token_endpoint_auth_signing_alg_values_supported": ["ES256", "Ed25519", "PS256"],
         "authorization_response_iss_parameter_supported": True,
-        "scopes_supported": ["openid", *sorted(_all_scopes(request))],
+        "scopes_supported": ["openid", *sorted(request.app.state.shelf.current().audiences["public"])],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["ES256"],
         "claims_supported": ["iss", "sub", "aud", "exp", "iat", "auth_time", "acr", "sid", "nonce"],
@@ -151,6 +151,8 @@ def _wish(client: Client, back_to: str, asked: dict[str, str]) -> Wish:
         raise InvalidRequest("response_type is code, response_mode is query")
     if "request" in asked or "request_uri" in asked:
         raise InvalidRequest("request objects are not served")
+    if "none" in asked.get("prompt", "").split():
+        raise contract.LoginRequired
     (audience,) = client.audiences
     if asked.get("resource", audience) != audience:
         raise contract.InvalidTarget
@@ -210,10 +212,6 @@ def _once_each(pairs: list[tuple[str, str]]) -> dict[str, str]:
 def _issuer(request: Request) -> grants.Issuer:
     state = request.app.state
     return grants.Issuer(state.database, state.shelf.current(), state.signer)
-
-
-def _all_scopes(request: Request) -> frozenset[str]:
-    return frozenset().union(*request.app.state.shelf.current().audiences.values())
 
 
 def _cookie_name(request: Request) -> str:

@@ -74,6 +74,8 @@ TIDY = (
     "DELETE FROM used_jti WHERE expires_at < $1",
     "DELETE FROM login_try WHERE at < $1",
     "DELETE FROM code WHERE expires_at < $1",
+    # Who logged in when is personal data too. No token outlives its login by more than five minutes and the code's minute.
+    "DELETE FROM session WHERE auth_time < $1 AND NOT EXISTS (SELECT FROM code WHERE code.sid = session.sid)",
 )
 
 NEW_ACCOUNT = """

@@ -10,6 +10,8 @@ import asyncpg
 import httpx2
 import pytest
 
+from chassis.db import Database
+from chassis.settings import Settings
 from ops.postgres import PORT
 from ops.stack import Stack
 from tests.identity.parties import CALLBACK, Client, Issuer
@@ -59,6 +61,21 @@ async def serving(house: Stack) -> AsyncIterator[asyncpg.Connection]:
     connection = await _connect(house, "identity", "identity/db")
     yield connection
     await connection.close()
+
+
+@pytest.fixture
+async def tidying(house: Stack) -> AsyncIterator[Database]:
+    """The issuer's own way to its rows, for what its clock would do only later."""
+    settings = Settings(
+        secrets_dir=house.home.secrets("identity"),
+        issuer="http://issuer",
+        jwks_url="http://issuer/jwks",
+        database_host=str(house.postgres.socket_dir),
+        database_port=PORT,
+    )
+    database = Database(settings, "identity")
+    yield database
+    await database.close()
 
 
 async def _connect(house: Stack, role: str, secret: str) -> asyncpg.Connection:

@@ -6,6 +6,8 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from chassis.db import Database
+from services.identity import commands
 from tests.identity.parties import CALLBACK, Issuer, Pkce, claims
 
 
@@ -79,6 +81,27 @@ async def test_no_code_is_kept_in_the_clear(issuer: Issuer, tenant: UUID, superu
     accounts = await superuser.fetch("SELECT a::text AS told FROM identity.account a WHERE tenant = $1", tenant)
     assert rows and not any(code in row["told"] for row in rows)
     assert accounts and not any(username in row["told"] for row in accounts)
+
+
+async def test_old_logins_are_forgotten_and_fresh_ones_are_not(
+    issuer: Issuer, tenant: UUID, superuser: asyncpg.Connection, tidying: Database
+):
+    username, _ = await issuer.account(tenant)
+    await issuer.log_in(username)
+    await issuer.log_in(username)
+    count = "SELECT count(*) FROM identity.session WHERE tenant = $1"
+    await commands.tidy(tidying)
+    assert await superuser.fetchval(count, tenant) == 2
+    for table, column in (("session", "auth_time"), ("code", "expires_at")):
+        await superuser.execute(
+            f"UPDATE identity.{table} SET {column} = {column} - interval '2 h' "
+            "WHERE sid = (SELECT sid FROM identity.session WHERE tenant = $1 ORDER BY auth_time LIMIT 1)",
+            tenant,
+        )
+    await superuser.execute("UPDATE identity.used_jti SET expires_at = expires_at - interval '2 h'")
+    await commands.tidy(tidying)
+    assert await superuser.fetchval(count, tenant) == 1
+    assert await superuser.fetchval("SELECT count(*) FROM identity.used_jti") == 0
 
 
 async def _revoked(issuer: Issuer) -> set[str]:

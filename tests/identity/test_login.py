@@ -90,6 +90,7 @@ async def test_nobody_is_sent_anywhere_for_a_client_people_do_not_log_in_by(issu
         ({"request": "e30.e30."}, "invalid_request"),
         ({"scope": "consent.read order.approve"}, "invalid_scope"),
         ({"resource": "internal"}, "invalid_target"),
+        ({"prompt": "none"}, "login_required"),
     ],
     ids=str,
 )

@@ -38,12 +38,12 @@ def upgrade() -> None:
         sa.Column("tenant", sa.Uuid, nullable=False),
         sa.Column("account", sa.Uuid, sa.ForeignKey("account.id"), nullable=False),
         sa.Column("client", sa.Text, nullable=False),
-        sa.Column("auth_time", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("auth_time", sa.DateTime(timezone=True), nullable=False, index=True),
         sa.Column("revoked_at", sa.DateTime(timezone=True)),
         sa.Column("revoked_for", sa.Text),
     )
     schema.tenant_table(op, "session")
-    schema.system_may(op, "session", "SELECT")
+    schema.system_may(op, "session", "SELECT, DELETE")
 
     op.create_table(
         "code",
@@ -58,6 +58,7 @@ def upgrade() -> None:
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("used_at", sa.DateTime(timezone=True)),
     )
+    op.create_index("code_sid", "code", ["sid"])
     op.create_index("code_expires_at", "code", ["expires_at"])
     schema.tenant_table(op, "code")
     schema.system_may(op, "code", "SELECT, UPDATE, DELETE")
