@@ -111,7 +111,7 @@ INTERNAL = (
     # An empty installation is filled through here.
     internal("POST /v1/accounts", "identity", "accounts.write", kinds=MACHINE),
     internal("POST /v1/principals", "anonymizer", "data.resolve", kinds=MACHINE),
-    # What authorities order.
+    # Orders from authorities: their own clients, and staff in four duties.
     internal("POST /v1/authorities", "disclosure", "order.intake", kinds=STAFF),
     internal("GET /v1/authorities", "disclosure", "order.read", kinds=STAFF),
     internal("POST /v1/authorities/{authority}/confirmation", "disclosure", "order.approve", kinds=STAFF),
@@ -158,22 +158,6 @@ INTERNAL = (
     staff("POST /v1/endpoints/{endpoint}/disable", "webhooks", "webhooks.manage"),
     staff("GET /v1/deliveries", "webhooks", "webhooks.manage"),
     staff("POST /v1/deliveries/{delivery}/replay", "webhooks", "webhooks.manage"),
-    # Orders from authorities: their own clients, and staff in four duties.
-    internal("POST /v1/authorities", "disclosure", "order.intake", kinds=STAFF),
-    internal("POST /v1/authorities/{authority}/confirmation", "disclosure", "order.approve", kinds=STAFF),
-    internal("GET /v1/authorities", "disclosure", "order.read", kinds=STAFF),
-    internal("POST /v1/orders", "disclosure", "order.submit order.intake"),
-    internal("GET /v1/orders", "disclosure", "order.read"),
-    internal("GET /v1/orders/{order}", "disclosure", "order.read"),
-    internal("PUT /v1/orders/{order}", "disclosure", "order.submit order.intake"),
-    internal("POST /v1/orders/{order}/reviews", "disclosure", "order.approve", kinds=STAFF),
-    internal("POST /v1/orders/{order}/cancellation", "disclosure", "order.submit order.intake"),
-    internal("POST /v1/orders/{order}/collection", "disclosure", "order.collect", kinds=STAFF),
-    internal("GET /v1/orders/{order}/packages", "disclosure", "order.read"),
-    internal("GET /v1/packages/{package}", "disclosure", "order.read"),
-    internal("POST /v1/packages/{package}/release", "disclosure", "order.release", kinds=STAFF),
-    internal("GET /v1/packages/{package}/content", "disclosure", "order.read", kinds=MACHINE, rate="bulk"),
-    internal("POST /v1/packages/{package}/acknowledgement", "disclosure", "order.submit", kinds=MACHINE),
     # Development only: this edge answers it itself.
     internal("PUT /v1/clock", "internal", "clock.set", roles=frozenset({"operations"}), key=False),
     *_ledger("internal", "disclosure"),
