@@ -79,9 +79,9 @@ class Steps:
         async with self.database.transaction(tenant) as tx:
             await tx.connection.execute(_NOTE, tenant, step, asked, wish.principal, clock.now())
             row = await tx.connection.fetchrow(_NOTED, step)
-        if orjson.loads(row["asked"]) != orjson.loads(asked):
+        if row["asked"] != orjson.loads(asked):
             raise StepConflict
-        result = StepResult.model_validate_json(row["result"]) if row["result"] else None
+        result = StepResult.model_validate(row["result"], strict=False) if row["result"] else None
         return result if result and result.state == StepState.done else None
 
     async def _conclude(self, tenant: UUID, principal: UUID, result: StepResult) -> None:

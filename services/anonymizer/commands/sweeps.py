@@ -45,7 +45,7 @@ async def read_sweep(tx: Transaction, sweep: UUID) -> Sweep:
     if row is None:
         raise SweepUnknown
     pieces = await tx.connection.fetch(_PIECES, sweep)
-    items = [Swept.model_validate(one, strict=False) for piece in pieces for one in orjson.loads(piece["swept"])]
+    items = [Swept.model_validate(one, strict=False) for piece in pieces for one in piece["swept"]]
     return Sweep(sweep=sweep, state=row["state"], items=items)
 
 
