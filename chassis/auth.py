@@ -182,7 +182,8 @@ class ScopeCheck:
     def __init__(self, scopes: tuple[str, ...]) -> None:
         self.scopes = frozenset(scopes)
 
-    def __call__(self, caller: Annotated[Caller, Depends(current_caller)]) -> Caller:
+    # Async although it waits for nothing, as every dependency here: FastAPI sends a plain one to a thread and back.
+    async def __call__(self, caller: Annotated[Caller, Depends(current_caller)]) -> Caller:
         if not self.scopes & caller.scopes:
             telemetry.refusals_total.labels("scope", Forbidden.code).inc()
             raise Forbidden(f"This needs the scope {' or '.join(sorted(self.scopes))}.")
@@ -192,7 +193,7 @@ class ScopeCheck:
 class PublicCheck:
     """The dependency behind `Anyone`: says in the signature that no token is needed."""
 
-    def __call__(self) -> None:
+    async def __call__(self) -> None:
         return None
 
 

@@ -189,7 +189,7 @@ async def following_policy(app: FastAPI) -> AsyncIterator[PolicyShelf]:
         await shelf.stop()
 
 
-def current_book(request: Request) -> PolicyBook:
+async def current_book(request: Request) -> PolicyBook:
     return request.app.state.policy.current()
 
 

@@ -51,7 +51,7 @@ class Office:
         return self.folder(request) / "package.html"
 
 
-def _office(request: Request) -> Office:
+async def _office(request: Request) -> Office:
     return request.app.state.office
 
 
