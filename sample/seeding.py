@@ -5,10 +5,12 @@ Every call bears the same Idempotency-Key each time, so seeding again changes no
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from chassis import clock
 from sample import accounts
 from sample.actors import Cast, Refused
 from sample.cases import KUSTBANKEN, PEOPLE, PRIVATE
@@ -43,6 +45,7 @@ def seed(home: Path, public: str, internal: str, say: Callable[[str], None] = la
             say(f"{done} of {len(logins)} logins")
     _notice(cast)
     _duty_to_record(cast)
+    _authority(cast)
     (home / "sample" / "principals.json").write_text(
         json.dumps({key: str(id) for key, id in principals.items()}, indent=1)
     )
@@ -75,7 +78,7 @@ def _notice(cast: Cast) -> None:
         "texts": _TEXTS,
         "controller": "Nordtel AB",
         "purposes": [
-            {"purpose": "communication", "categories": ["recorded_calls"]},
+            {"purpose": "communication", "categories": ["helpdesk_recording", "recorded_call"]},
             {"purpose": "development", "categories": ["traffic"]},
         ],
         "withdrawal_url": "https://nordtel.example/samtycke",
@@ -88,6 +91,25 @@ def _duty_to_record(cast: Cast) -> None:
     duty = {"state": "recorded", "legal_ref": "Lag (2007:528) om värdepappersmarknaden, 9 kap."}
     with cast.machine("seeder", tenant=KUSTBANKEN.id) as seeder:
         seeder.put("/v1/duties/communication", duty, key="seed-duty")
+
+
+def _authority(cast: Cast) -> None:
+    """The prosecutors' office of the sample, registered by one person and confirmed by another."""
+    office = {
+        "id": "SE-aklagarmyndigheten",
+        "name": "Åklagarmyndigheten",
+        "country": "SE",
+        "kind": "prosecutor",
+        "clients": ["authority-se"],
+        "instruments": ["se_preservation", "se_secret_surveillance", "se_subscription", "epoc_subscriber"],
+        "jwks": {"keys": [cast.key("authority-se").as_dict(private=False)]},
+        "encryption_key": cast.key("authority-se.enc").as_dict(private=False),
+        "callback_number": "+46101050000",
+        "expires_at": (clock.now() + timedelta(days=365)).isoformat(),
+    }
+    with cast.person("intake") as intake, cast.person("approver1") as approver:
+        _unless("disclosure.authority_exists", lambda: intake.post("/v1/authorities", office, key="seed-authority"))
+        approver.post(f"/v1/authorities/{office['id']}/confirmation", key="seed-authority-confirmed")
 
 
 def _unless(code: str, act: Callable[[], Any]) -> None:

@@ -18,7 +18,9 @@ def tour(home: Path, public: str, internal: str, out: Path) -> None:
     """Raises TourFailed when something is not as it should be."""
     done = home / "sample" / "tour.json"
     if done.exists():
-        print(f"   this house took the tour before: {json.loads(done.read_text())['seen']}; `./dev clean` starts afresh")
+        print(
+            f"   this house took the tour before: {json.loads(done.read_text())['seen']}; `./dev clean` starts afresh"
+        )
         return
     cast, tell = Cast(home, public, internal), Narrator(out)
     try:

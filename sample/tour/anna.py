@@ -25,14 +25,21 @@ def consents(cast: Cast, tell: Narrator) -> None:
     with cast.person("anna") as anna, cast.machine("callserver", tenant=_tenant(cast)) as decider:
         me = _principal(cast)
         tell.say(f"{anna.name} logs in with user name and password (code and PKCE, no password reaches a service)")
-        tell.must(not _decided(decider, me)["decision"], "before she is asked, her traffic data may not be used for development")
+        if _decided(decider, me)["decision"]:
+            # An earlier tour was interrupted between the two.
+            anna.post("/v1/withdrawals", {"purpose": _PURPOSE})
+        tell.must(
+            not _decided(decider, me)["decision"],
+            "before she is asked, her traffic data may not be used for development",
+        )
         given = anna.post("/v1/consents", {"purpose": _PURPOSE, "notice": NOTICE, "notice_version": 1}).json()
         tell.until("decision that follows her consent", lambda: _decided(decider, me)["decision"])
         tell.say(f"✓ she consents, and the decision point says yes (record {given['record']})")
-        receipt = _receipt(anna, given["record"])
-        path = tell.keep("anna-receipt.json", json.dumps(receipt, indent=1).encode())
-        proven = receipts.verify(Receipt.model_validate(receipt), _keys(cast, anna, "consent"))
-        tell.must(proven["record_id"] == given["record"], f"her receipt verifies offline, ledger proof included ({path.name})")
+        path = tell.keep("anna-receipt.json", anna.get(f"/v1/receipts/{given['record']}").content)
+        proven = receipts.verify(Receipt.model_validate_json(path.read_bytes()), _keys(cast, anna, "consent"))
+        tell.must(
+            proven["record_id"] == given["record"], f"her receipt verifies offline, ledger proof included ({path.name})"
+        )
         anna.post("/v1/withdrawals", {"purpose": _PURPOSE})
         answer = _decided(decider, me)
         tell.must(
@@ -50,11 +57,18 @@ def asks_for_her_data(cast: Cast, tell: Narrator) -> None:
         file = tell.keep("anna-package.html", anna.get(f"/v1/requests/{asked['request']}/package").content)
     archive = unlock(file, PASSPHRASE).archive
     found = anna_answer = _answer(cast, asked["request"])["found"]
-    tell.say(f"{file.name} opens in any browser with her passphrase and shows the report: {len(file.read_bytes()):,} bytes")
+    tell.say(
+        f"{file.name} opens in any browser with her passphrase and shows the report: {len(file.read_bytes()):,} bytes"
+    )
     with zipfile.ZipFile(io.BytesIO(archive)) as opened:
         tell.say("inside, besides the report: " + ", ".join(sorted(name for name in opened.namelist())[:12]))
-    tell.table(("store", "records", "of"), [(s["label"]["en"], sum(s["counts"].values()), _tables(s["counts"])) for s in found])
-    tell.must(sum(sum(store["counts"].values()) for store in anna_answer) > 0, "her data were found in every store that has some")
+    tell.table(
+        ("store", "records", "of"), [(s["label"]["en"], sum(s["counts"].values()), _tables(s["counts"])) for s in found]
+    )
+    tell.must(
+        sum(sum(store["counts"].values()) for store in anna_answer) > 0,
+        "her data were found in every store that has some",
+    )
 
 
 def asks_for_deletion(cast: Cast, tell: Narrator) -> None:
@@ -66,7 +80,9 @@ def asks_for_deletion(cast: Cast, tell: Narrator) -> None:
         tell.say(f"first she sees what she will lose: {preview['erased']} records go, {preview['kept']} stay for now")
         tell.say(f"“{preview['warning']['sv']}”")
         confirmed = anna.post(f"/v1/requests/{asked}/confirm", {"preview": preview["digest"]}).json()
-        tell.say(f"she confirms, and may change her mind until {confirmed['executes_at'][:16]}; nobody waits 72 hours here,")
+        tell.say(
+            f"she confirms, and may change her mind until {confirmed['executes_at'][:16]}; nobody waits 72 hours here,"
+        )
         tell.say("so operations moves the business clock of this development house three days ahead")
         operations.put("/v1/clock", {"offset_seconds": _offset(cast) + 72 * 3600 + 60})
         _until_state(tell, anna, asked, "answered")
@@ -75,17 +91,25 @@ def asks_for_deletion(cast: Cast, tell: Narrator) -> None:
             ("store", "what", "until", "rule"),
             sorted(
                 {
-                    (line["label"]["en"], f"{line['action']} {line['category']}", line["until"] or "", line["reason"]["en"][:70])
+                    (
+                        line["label"]["en"],
+                        f"{line['action']} {line['category']}",
+                        line["until"] or "",
+                        line["reason"]["en"][:70],
+                    )
                     for line in answer["outcomes"]
                 }
             ),
         )
         counted = Counter(line["action"] for line in answer["outcomes"])
-        tell.must(counted["erase"] > 0 and counted["keep"] > 0, "part goes, part stays by a named rule with a legal reference")
-        tell.must("hold" not in json.dumps(answer).lower(), "the answer says nothing about the order that came in between")
-        proof = anna.get(f"/v1/requests/{asked}/certificate").json()
-        tell.keep("anna-certificate.json", json.dumps(proof, indent=1).encode())
-        said = certificate.verify(Certificate.model_validate(proof), _keys(cast, anna, "rights"))
+        tell.must(
+            counted["erase"] > 0 and counted["keep"] > 0, "part goes, part stays by a named rule with a legal reference"
+        )
+        tell.must(
+            "hold" not in json.dumps(answer).lower(), "the answer says nothing about the order that came in between"
+        )
+        proof = tell.keep("anna-certificate.json", anna.get(f"/v1/requests/{asked}/certificate").content)
+        said = certificate.verify(Certificate.model_validate_json(proof.read_bytes()), _keys(cast, anna, "rights"))
         tell.must(bool(said), "her certificate verifies offline, with the ledger's proof")
         steps = anna.get(f"/v1/requests/{asked}").json()["steps"]
         verified = [step for step in steps if step["verb"] == "verify"]
@@ -104,16 +128,14 @@ def _decided(decider: Any, principal: UUID) -> dict[str, Any]:
     return decider.post("/access/v1/evaluation", question).json()
 
 
-def _receipt(anna: Person, record: str) -> dict[str, Any]:
-    return anna.get(f"/v1/receipts/{record}").json()
-
-
 def _until_state(tell: Narrator, who: Person, request: str, state: str) -> dict[str, Any]:
     def look() -> dict[str, Any] | None:
         seen = who.get(f"/v1/requests/{request}").json()
         failed = [step for step in seen["steps"] if step["state"] == "failed"]
         if failed:
-            raise TourFailed(f"The tour stops here: {failed[0]['verb']} in {failed[0]['store']} failed ({failed[0]['problem']}).")
+            raise TourFailed(
+                f"The tour stops here: {failed[0]['verb']} in {failed[0]['store']} failed ({failed[0]['problem']})."
+            )
         return seen if seen["state"] == state else None
 
     return tell.until(f"request that is {state}", look)

@@ -20,7 +20,9 @@ class Narrator:
         out.mkdir(parents=True, exist_ok=True)
         self.out = out
         self._file = out / "tour.md"
-        self._file.write_text("# The tour\n\nWhat was seen, over HTTP to the two edges, as the named people and systems.\n")
+        self._file.write_text(
+            "# The tour\n\nWhat was seen, over HTTP to the two edges, as the named people and systems.\n"
+        )
 
     def scene(self, title: str) -> None:
         self._tell(f"\n── {title}", f"\n## {title}\n\n")
@@ -32,7 +34,10 @@ class Narrator:
         cells = [head, *[tuple(str(cell) for cell in row) for row in rows]]
         widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
         for row in cells:
-            print("     " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip(), flush=True)
+            print(
+                "     " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip(),
+                flush=True,
+            )
         lines = ["| " + " | ".join(row) + " |" for row in cells]
         lines.insert(1, "|" + "---|" * len(head))
         self._write("\n" + "\n".join(lines) + "\n\n")

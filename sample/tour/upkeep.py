@@ -56,7 +56,9 @@ def plot(items: list[dict[str, Any]], path: Path) -> None:
     pyplot.close(figure)
 
 
-def _added_up(items: list[dict[str, Any]], what: str, keys: tuple[str, ...] = ("store", "table", "rule")) -> dict[tuple, int]:
+def _added_up(
+    items: list[dict[str, Any]], what: str, keys: tuple[str, ...] = ("store", "table", "rule")
+) -> dict[tuple, int]:
     sums: dict[tuple, int] = defaultdict(int)
     for item in items:
         sums[tuple(item[key] for key in keys)] += item[what]

@@ -64,13 +64,22 @@ def listening(cast: Cast, tell: Narrator) -> Iterator[Heard]:
 
 def helpdesk_heard_everything(tell: Narrator, heard: Heard) -> None:
     tell.scene("The helpdesk's system got each event, signed")
-    wanted = {"consent.given", "consent.withdrawn", "request.received", "request.answered", "erasure.done", "sweep.done"}
+    wanted = {
+        "consent.given",
+        "consent.withdrawn",
+        "request.received",
+        "request.answered",
+        "erasure.done",
+        "sweep.done",
+    }
     tell.until("event on its way", lambda: wanted <= {orjson.loads(body)["type"] for _, body in heard.messages})
     for headers, body in heard.messages:
         _check_signature(heard, headers, body)
     types = Counter(orjson.loads(body)["type"] for _, body in heard.messages)
     tell.table(("event", "deliveries"), sorted(types.items()))
-    tell.must(True, f"all {len(heard.messages)} deliveries bear a valid HMAC and an Ed25519 signature (Standard Webhooks)")
+    tell.must(
+        True, f"all {len(heard.messages)} deliveries bear a valid HMAC and an Ed25519 signature (Standard Webhooks)"
+    )
     about_orders = [kind for kind in types if kind.startswith(("order.", "hold", "task.", "package.", "authority."))]
     tell.must(not about_orders, "none of them is about an order")
 
@@ -98,12 +107,18 @@ def anybody_verifies_the_ledger(cast: Cast, tell: Narrator) -> None:
             copies[service] = (lines, note, keys)
     lines, note, keys = copies["consent"]
     folder = tell.out / "ledger-consent"
-    for name, content in (("entries.jsonl", "\n".join(lines)), ("checkpoint.txt", note), ("jwks.json", json.dumps(keys))):
+    for name, content in (
+        ("entries.jsonl", "\n".join(lines)),
+        ("checkpoint.txt", note),
+        ("jwks.json", json.dumps(keys)),
+    ):
         tell.keep(f"ledger-consent/{name}", content.encode())
     tell.say(f"check it yourself: .venv/bin/python -m chassis.ledger.verify {folder} --keys {folder / 'jwks.json'}")
     victim = len(lines) // 2
     forged = [*lines]
-    forged[victim] = forged[victim].replace("2026-", "2025-", 1) if "2026-" in forged[victim] else _one_digit_on(forged[victim])
+    forged[victim] = (
+        forged[victim].replace("2026-", "2025-", 1) if "2026-" in forged[victim] else _one_digit_on(forged[victim])
+    )
     report = verify_ledger(forged, [note], checkpoint.public_keys(keys))
     tell.must(
         not report.holds and any(fault.position == victim + 1 for fault in report.faults),
