@@ -310,6 +310,7 @@ EVENTS: dict[str, type[Reply]] = {
     "request.identified": RequestMoved,
     "request.clarification_needed": RequestMoved,
     "request.previewed": RequestMoved,
+    "request.awaiting_passphrase": RequestMoved,
     "request.confirmed": RequestMoved,
     "request.withdrawn": RequestMoved,
     "request.executing": RequestMoved,

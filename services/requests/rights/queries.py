@@ -1,5 +1,6 @@
 """What is read: one request as its caller may see it, its preview, its answer, its certificate."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
@@ -69,7 +70,11 @@ async def list_requests(
     if after is not None:
         wanted = wanted.where(RequestRow.id < after)
     rows = (await tx.session.scalars(wanted)).all()
-    items = [await view(tx, row) for row in rows]
+    wanted_steps = select(StepRow).where(col(StepRow.request).in_([row.id for row in rows])).order_by(col(StepRow.id))
+    steps: dict[UUID, list[StepRow]] = defaultdict(list)
+    for step in (await tx.session.scalars(wanted_steps)).all():
+        steps[step.request].append(step)
+    items = [_request(row, steps[row.id]) for row in rows]
     return Requests(items=items, next=str(rows[-1].id) if len(rows) == limit else None)
 
 
@@ -134,6 +139,10 @@ def label(step: StepRow) -> Text:
 
 async def view(tx: Transaction, row: RequestRow) -> Request:
     await tx.session.flush()
+    return _request(row, await steps_of(tx, row.id))
+
+
+def _request(row: RequestRow, steps: Iterable[StepRow]) -> Request:
     return Request(
         request=row.id,
         kind=row.kind,
@@ -150,7 +159,7 @@ async def view(tx: Transaction, row: RequestRow) -> Request:
         answered_at=row.answered_at,
         closed_at=row.closed_at,
         package=_package(row),
-        steps=[_step(step) for step in await steps_of(tx, row.id)],
+        steps=[_step(step) for step in steps],
     )
 
 

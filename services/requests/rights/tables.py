@@ -43,7 +43,7 @@ class RequestRow(SQLModel, table=True):
     executes_at: datetime | None = _instant(default=None)
     answered_at: datetime | None = _instant(default=None)
     closed_at: datetime | None = _instant(default=None)
-    answer: dict[str, Any] | None = Field(default=None, sa_type=JSONB)
+    answer: dict[str, Any] | None = Field(default=None, sa_type=JSONB(none_as_null=True))
     certificate: str | None = None
     answer_event: UUID | None = None
     package_bytes: int | None = Field(default=None, sa_type=sa.BigInteger)
@@ -78,4 +78,4 @@ class StepRow(SQLModel, table=True):
     due_at: datetime | None = _instant(default=None)
     due_on: date | None = None
     done_at: datetime | None = _instant(default=None)
-    result: dict[str, Any] | None = Field(default=None, sa_type=JSONB)
+    result: dict[str, Any] | None = Field(default=None, sa_type=JSONB(none_as_null=True))

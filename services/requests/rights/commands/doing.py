@@ -226,10 +226,12 @@ async def _move_on(tx: Transaction, office: Office, row: RequestRow) -> None:
         row.state = State.previewed
         await emit_moved(tx, "request.previewed", row)
     elif row.state == State.identified:
-        row.state = State.awaiting_passphrase
         if row.passphrase is not None:
             row.state = State.packing
             await tx.enqueue("rights.pack", row.id)
+        else:
+            row.state = State.awaiting_passphrase
+            await emit_moved(tx, "request.awaiting_passphrase", row)
 
 
 async def _add(

@@ -3,12 +3,14 @@
 import csv
 import gzip
 import io
+import itertools
 import os
 import re
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 from uuid import UUID
 
 import orjson
@@ -28,6 +30,8 @@ _COMPRESSION = 1
 # A spreadsheet would run such a cell as a formula (CWE-1236).
 _FORMULA = re.compile(rb'"(?:[=+\-@]|\\t|\\r)')
 _RUNS = ("=", "+", "-", "@", "\t", "\r")
+
+Writer = Callable[[IO[bytes], TableLine, Iterator[bytes]], None]
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ def _archive(out: LockedPart, contents: Contents, report: bytes) -> None:
             _members(archive, contents, source, "csv", _as_csv)
 
 
-def _members(archive: zipfile.ZipFile, contents: Contents, source: Source, format: str, write) -> None:
+def _members(archive: zipfile.ZipFile, contents: Contents, source: Source, format: str, write: Writer) -> None:
     """One file for each table of a store, in one format."""
     parts = spool.parts(source.path, contents.key, source.step)
     for table, rows in _tables(parts):
@@ -100,27 +104,24 @@ def _members(archive: zipfile.ZipFile, contents: Contents, source: Source, forma
 
 
 def _tables(parts: Iterator[TableLine | Rows]) -> Iterator[tuple[TableLine, Iterator[bytes]]]:
-    """Each table with its rows; the rows must be taken before the next table is."""
-    ahead = next(parts, None)
-    while isinstance(ahead, TableLine):
-        table = ahead
-        following: list[TableLine | Rows | None] = [None]
+    """Each table with its rows; whatever of them nobody takes is passed over."""
+    number = 0
 
-        def rows(following=following) -> Iterator[bytes]:
-            for part in parts:
-                if isinstance(part, TableLine):
-                    following[0] = part
-                    return
-                yield part.lines
+    def begun(part: TableLine | Rows) -> int:
+        nonlocal number
+        number += isinstance(part, TableLine)
+        return number
 
-        taken = rows()
-        yield table, taken
-        for _ in taken:
-            """Rows nobody wanted."""
-        ahead = following[0]
+    for _, group in itertools.groupby(parts, begun):
+        yield _headed(group)
 
 
-def _as_json(member, table: TableLine, rows: Iterator[bytes]) -> None:
+def _headed(parts: Iterator[Any]) -> tuple[TableLine, Iterator[bytes]]:
+    table: TableLine = next(parts)
+    return table, (rows.lines for rows in parts)
+
+
+def _as_json(member: IO[bytes], table: TableLine, rows: Iterator[bytes]) -> None:
     """The lines are JSON already: they are joined, not read."""
     columns = orjson.dumps([column.model_dump() for column in table.columns])
     member.write(b'{"table":%s,"columns":%s,"rows":[' % (orjson.dumps(table.table), columns))
@@ -131,7 +132,7 @@ def _as_json(member, table: TableLine, rows: Iterator[bytes]) -> None:
     member.write(b"\n]}\n")
 
 
-def _as_csv(member, table: TableLine, rows: Iterator[bytes]) -> None:
+def _as_csv(member: IO[bytes], table: TableLine, rows: Iterator[bytes]) -> None:
     """UTF-8 with the mark by which spreadsheets know it."""
     member.write("\ufeff".encode())
     _write_rows(member, [[column.name for column in table.columns]])
@@ -140,17 +141,17 @@ def _as_csv(member, table: TableLine, rows: Iterator[bytes]) -> None:
         _write_rows(member, [[_tame(cell) for cell in row] for row in values] if _FORMULA.search(lines) else values)
 
 
-def _write_rows(member, rows: list[list]) -> None:
+def _write_rows(member: IO[bytes], rows: list[list[Any]]) -> None:
     text = io.StringIO(newline="")
     csv.writer(text).writerows(rows)
     member.write(text.getvalue().encode())
 
 
-def _values(lines: bytes) -> list[list]:
+def _values(lines: bytes) -> list[list[Any]]:
     return orjson.loads(b"[" + lines[:-1].replace(b"\n", b",") + b"]")
 
 
-def _tame(cell):
+def _tame(cell: Any) -> Any:
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(_RUNS) else cell
 
 
@@ -158,7 +159,7 @@ def _shown(contents: Contents) -> Iterator[page.StorePart]:
     for source in contents.sources:
         tables = []
         for table, rows in _tables(spool.parts(source.path, contents.key, source.step)):
-            first: list[list] = []
+            first: list[list[Any]] = []
             for lines in rows:
                 cut = _first_lines(lines, SHOWN_ROWS - len(first))
                 first += _values(cut) if cut else []
