@@ -118,13 +118,16 @@ def _seed(home: Home, supervisor: Supervisor) -> None:
 
 
 def _tour(home: Home, supervisor: Supervisor) -> None:
-    def tour() -> None:
-        from sample.tour import tour
+    def show() -> None:
+        from sample.tour import TourFailed, tour
 
-        tour(home.path, public=supervisor.url("public"), internal=supervisor.url("internal"), out=ROOT / "out")
+        try:
+            tour(home.path, public=supervisor.url("public"), internal=supervisor.url("internal"), out=ROOT / "out")
+        except TourFailed as failure:
+            raise CannotRun(str(failure)) from failure
 
     with step("the tour"):
-        in_child(tour, meanwhile=supervisor.check_alive)
+        in_child(show, meanwhile=supervisor.check_alive)
 
 
 def _stay(home: Home, supervisor: Supervisor) -> None:
