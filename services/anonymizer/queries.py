@@ -1,6 +1,7 @@
 """What is read: the stores, a person's rows as a stream, a simulation."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from uuid import UUID
 
 from chassis import clock
@@ -34,7 +35,7 @@ def stores(house: House, book: PolicyBook) -> Stores:
 
 
 async def collect(database: Database, house: House, people: People, tenant: UUID, wish: CollectionRequest,
-                  book: PolicyBook) -> AsyncIterator[bytes]:
+                  book: PolicyBook) -> AsyncGenerator[bytes]:
     """Raises before the first byte whatever is wrong; a store that fails later cuts the stream before its last line."""
     connector = house.connector(wish.store)
     person = await people.person(tenant, wish.principal)
@@ -44,7 +45,7 @@ async def collect(database: Database, house: House, people: People, tenant: UUID
     return await _begun(connector.collect(person, book))
 
 
-async def disclose(house: House, people: People, tenant: UUID, wish: DisclosureRequest, book: PolicyBook) -> AsyncIterator[bytes]:
+async def disclose(house: House, people: People, tenant: UUID, wish: DisclosureRequest, book: PolicyBook) -> AsyncGenerator[bytes]:
     """By exactly one identifier. The customer behind it is asked of billing only for rows that name nobody themselves; nothing is
     minted, linked or written, so that no trace of an order is left here."""
     connector = house.connector(wish.store)
@@ -62,12 +63,13 @@ async def simulate(house: House, wish: SimulationRequest, book: PolicyBook) -> S
     return Simulation(as_of=now, policy_version=book.version, items=items)
 
 
-async def _begun(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _begun(stream: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
     first = await anext(stream)
 
-    async def whole() -> AsyncIterator[bytes]:
-        yield first
-        async for chunk in stream:
-            yield chunk
+    async def whole() -> AsyncGenerator[bytes]:
+        async with aclosing(stream):
+            yield first
+            async for chunk in stream:
+                yield chunk
 
     return whole()

@@ -1,12 +1,13 @@
 """The HTTP of the anonymizer. Only services call it; staff reach simulations and sweeps through the internal edge."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Request
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from chassis import clock
 from chassis.auth import Caller, Requires
@@ -41,8 +42,6 @@ Sweeping = Annotated[Caller, Requires("data.sweep")]
 Reader = Annotated[Caller, Requires("data.read", "data.work", "data.sweep", "data.disclose")]
 Simulator = Annotated[Caller, Requires("data.read", "data.sweep")]
 
-NDJSON = "application/x-ndjson"
-
 
 @router.post("/v1/principals", response_model=Principal)
 async def principal(caller: Resolver, wish: Body[FindPrincipal], request: Request):
@@ -63,7 +62,7 @@ async def stores(caller: Reader, request: Request, book: CurrentBook):
 @router.post("/v1/collections")
 async def collect(caller: Worker, wish: Body[CollectionRequest], request: Request, book: CurrentBook):
     state = request.app.state
-    return _streamed(await queries.collect(state.database, state.house, state.people, _tenant(caller), wish, book))
+    return Lines(await queries.collect(state.database, state.house, state.people, _tenant(caller), wish, book))
 
 
 @router.put("/v1/steps/{step}", response_model=StepResult)
@@ -92,7 +91,7 @@ async def swept(caller: Sweeping, sweep: UUID, tx: Tx):
 async def disclose(caller: Discloser, wish: Body[DisclosureRequest], request: Request, book: CurrentBook):
     """For an approved task, over every tenant's rows where the operator is controller. Leaves no event here."""
     state = request.app.state
-    return _streamed(await queries.disclose(state.house, _tenant(caller), wish, book))
+    return Lines(await queries.disclose(state.house, _tenant(caller), wish, book))
 
 
 @router.put("/v1/holds/{hold}/release", response_model=Release)
@@ -108,12 +107,15 @@ def _tenant(caller: Caller) -> UUID:
     return caller.tenant
 
 
-def _streamed(lines: AsyncIterator[bytes]) -> StreamingResponse:
-    return StreamingResponse(_as_bytes(lines), media_type=NDJSON)
+class Lines(StreamingResponse):
+    """A reader that goes away in mid-stream must not leave a store's transaction open behind it."""
 
+    media_type = "application/x-ndjson"
 
-async def _as_bytes(lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Connectors may hand out the buffers they filled; Starlette takes whatever is not `bytes` for text."""
-    async with aclosing(lines):
-        async for chunk in lines:
-            yield bytes(chunk)
+    def __init__(self, lines: AsyncGenerator[bytes]) -> None:
+        super().__init__(lines)
+        self.lines = lines
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with aclosing(self.lines):
+            await super().__call__(scope, receive, send)

@@ -1,6 +1,6 @@
 """What a connector can do. One per kind of store; the rest of the anonymizer knows only this."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Protocol
 from uuid import UUID
 
@@ -21,9 +21,9 @@ class Connector(Protocol):
 
     store: Store
 
-    def collect(self, person: Person, book: PolicyBook) -> AsyncIterator[bytes]: ...
+    def collect(self, person: Person, book: PolicyBook) -> AsyncGenerator[bytes]: ...
 
-    def disclose(self, known: Known, person: Person, wish: DisclosureRequest, book: PolicyBook) -> AsyncIterator[bytes]: ...
+    def disclose(self, known: Known, person: Person, wish: DisclosureRequest, book: PolicyBook) -> AsyncGenerator[bytes]: ...
 
     async def invoices(self, person: Person) -> set[int]:
         """The invoices that the person's rows name; whether they are paid is billing's to say."""

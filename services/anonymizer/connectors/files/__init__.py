@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID, uuid5
@@ -49,14 +49,14 @@ class Files:
 
     # --- reading ---------------------------------------------------------------------------------------------------------
 
-    async def collect(self, person: Person, book: PolicyBook) -> AsyncIterator[bytes]:
+    async def collect(self, person: Person, book: PolicyBook) -> AsyncGenerator[bytes]:
         rows = await self._work(lambda: [row for _, _, row in self._named(person)])
         yield table_line(self.name, self.table, book)
         for row in rows:
             yield self._shown(row)
         yield end_line({self.name: len(rows)})
 
-    async def disclose(self, known: Known, person: Person, wish: DisclosureRequest, book: PolicyBook) -> AsyncIterator[bytes]:
+    async def disclose(self, known: Known, person: Person, wish: DisclosureRequest, book: PolicyBook) -> AsyncGenerator[bytes]:
         if self.table.store_class not in wish.copies or not any(covers(one, self.table, book) for one in wish.categories):
             yield end_line({})
             return

@@ -1,6 +1,6 @@
 """The connector to PostgreSQL stores: everything is pushed down as SQL."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from uuid import UUID
 
 import asyncpg
@@ -27,10 +27,10 @@ class PostgreSQL:
         self.store = store
         self.connections = Connections(store, settings)
 
-    def collect(self, person: Person, book: PolicyBook) -> AsyncIterator[bytes]:
+    def collect(self, person: Person, book: PolicyBook) -> AsyncGenerator[bytes]:
         return collect(self.connections, person, book)
 
-    def disclose(self, known: Known, person: Person, wish: DisclosureRequest, book: PolicyBook) -> AsyncIterator[bytes]:
+    def disclose(self, known: Known, person: Person, wish: DisclosureRequest, book: PolicyBook) -> AsyncGenerator[bytes]:
         return disclose(self.connections, known, person, wish, book)
 
     async def invoices(self, person: Person) -> set[int]:

@@ -5,8 +5,8 @@ object, so memory does not grow with the rows.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 
 import asyncpg
 
@@ -23,7 +23,7 @@ from services.registry.contract import PolicyBook
 _AHEAD = 8  # chunks of some 64 kB that may wait for a slow reader
 
 
-async def collect(connections: Connections, person: Person, book: PolicyBook) -> AsyncIterator[bytes]:
+async def collect(connections: Connections, person: Person, book: PolicyBook) -> AsyncGenerator[bytes]:
     """The ordinary view: the copy that the law keeps for authorities alone is not in it."""
     store, counts = connections.store, {}
     async with connections.reading() as connection:
@@ -36,14 +36,15 @@ async def collect(connections: Connections, person: Person, book: PolicyBook) ->
             yield table_line(name, table, book)
             select = f"SELECT {_json(table, own)} FROM {name} t WHERE {' OR '.join([own, *others])} ORDER BY t.{table.at}"
             copied = Copied(connection, select, params)
-            async for chunk in copied:
-                yield chunk
+            async with aclosing(copied.lines()) as lines:
+                async for chunk in lines:
+                    yield chunk
             counts[name] = copied.rows
     yield end_line(counts)
 
 
 async def disclose(connections: Connections, known: Known, person: Person, wish: DisclosureRequest,
-                   book: PolicyBook) -> AsyncIterator[bytes]:
+                   book: PolicyBook) -> AsyncGenerator[bytes]:
     """What one approved task asks for: one identifier, its categories, its period; preserved rows included."""
     store, counts = connections.store, {}
     async with connections.reading() as connection:
@@ -54,8 +55,9 @@ async def disclose(connections: Connections, known: Known, person: Person, wish:
             counts[name] = 0
             for select, params in (_ordinary(store, name, known, person, wish.period), _preserved(table, name, known, wish.period)):
                 copied = Copied(connection, select, params)
-                async for chunk in copied:
-                    yield chunk
+                async with aclosing(copied.lines()) as lines:
+                    async for chunk in lines:
+                        yield chunk
                 counts[name] += copied.rows
     yield end_line(counts)
 
@@ -102,7 +104,7 @@ class Copied:
     def __init__(self, connection: asyncpg.Connection, select: str, params: Params) -> None:
         self.connection, self.select, self.params, self.rows = connection, select, params, 0
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    async def lines(self) -> AsyncGenerator[bytes]:
         chunks: asyncio.Queue[bytes | None] = asyncio.Queue(_AHEAD)
         copying = asyncio.create_task(self._copy(chunks))
         try:
@@ -115,9 +117,13 @@ class Copied:
                 await copying
 
     async def _copy(self, chunks: "asyncio.Queue[bytes | None]") -> str:
+        async def put(chunk: bytes) -> None:
+            # The driver fills its buffer again.
+            await chunks.put(bytes(chunk))
+
         try:
             status = await self.connection.copy_from_query(
-                self.select, *self.params, output=chunks.put, format="csv", delimiter="\x02", quote="\x01"
+                self.select, *self.params, output=put, format="csv", delimiter="\x02", quote="\x01"
             )
             await chunks.put(None)
             return status

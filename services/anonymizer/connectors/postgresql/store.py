@@ -65,7 +65,7 @@ class Connections:
 
     async def close(self) -> None:
         for pool in self._pools.values():
-            await pool.close()
+            pool.terminate()
 
     @asynccontextmanager
     async def _connection(self, role: Role) -> AsyncIterator[asyncpg.Connection]:

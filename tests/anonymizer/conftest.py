@@ -1,0 +1,212 @@
+"""The anonymizer over HTTP, on the sample operator's real stores, with a real registry beside it.
+
+Each module gets a freshly filled operator, since its tests erase people from it. Disclosure is played by `Orders`, which a test
+may tell to hold something, or to be silent.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import httpx2
+import pytest_asyncio
+from fastapi import FastAPI, Request
+from starlette.responses import JSONResponse, Response
+
+from chassis import clock
+from ops import keys, migrate
+from ops.catalogue import BY_NAME
+from ops.postgres import Postgres
+from sample.cases import PRIVATE
+from sample.filling import fill
+from sample.manifest import Manifest
+from services.anonymizer.app import create_app
+from services.anonymizer.client import AnonymizerClient
+from services.anonymizer.contract import (
+    CollectionRequest,
+    FindPrincipal,
+    Identifier,
+    Scope,
+    StepRequest,
+    StepResult,
+    Verb,
+)
+from services.anonymizer.settings import Settings
+from services.registry.app import create_app as registry_app
+from services.registry.settings import Settings as RegistrySettings
+from tests.conftest import house as a_house
+from tests.serving import Issuer, serve
+
+SCOPES = "data.resolve data.work data.read data.sweep data.disclose events.read"
+DATABASES = {"billing": "sample_billing", "calls": "sample_calls", "helpdesk": "sample_helpdesk"}
+
+
+@dataclass
+class Orders:
+    """Disclosure as the anonymizer sees it."""
+
+    holds: list[dict[str, Any]] = field(default_factory=list)
+    settlements: list[dict[str, Any]] = field(default_factory=list)
+    silent: bool = False
+
+    def hold(self, identifier: str, categories: list[str], since: datetime, until: datetime, type: str = "msisdn") -> UUID:
+        hold = uuid4()
+        period = {"from": since.isoformat(), "to": until.isoformat()}
+        named = [{"type": type, "value": identifier}]
+        self.holds.append({"hold": str(hold), "identifiers": named, "categories": categories, "period": period})
+        return hold
+
+    def preserved(self, hold: UUID) -> int:
+        counts = [one for settled in self.settlements for one in settled["preserved"] if one["hold"] == str(hold)]
+        return sum(one["count"] for one in counts)
+
+    def app(self) -> FastAPI:
+        app = FastAPI()
+
+        @app.post("/v1/holds/query")
+        async def query() -> Response:
+            return Response(status_code=503) if self.silent else JSONResponse({"holds": self.holds})
+
+        @app.post("/v1/holds/settlements")
+        async def settle(request: Request) -> Response:
+            settled = await request.json()
+            if settled not in self.settlements:
+                self.settlements.append(settled)
+            return JSONResponse({"step": settled["step"]})
+
+        return app
+
+
+@dataclass
+class House:
+    """A running anonymizer and the operator behind it. `today` is the day the stores were filled for."""
+
+    url: str
+    http: httpx2.AsyncClient
+    issuer: Issuer
+    orders: Orders
+    settings: Settings
+    server: Postgres
+    manifest: Manifest
+    client: AnonymizerClient
+
+    @property
+    def today(self) -> date:
+        return self.manifest.today
+
+    @property
+    def stores(self) -> Path:
+        return self.server.home.path / "sample" / "stores"
+
+    async def principal(self, key: str) -> UUID:
+        identifiers = [Identifier.model_validate_json(json.dumps(one)) for one in self.manifest.people[key].identifiers]
+        return await self.client.principal(FindPrincipal(identifiers=identifiers), tenant=PRIVATE.id)
+
+    async def step(self, verb: Verb, store: str, principal: UUID, scope: str | None = None, step: UUID | None = None) -> StepResult:
+        wish = StepRequest(verb=verb, store=store, principal=principal, scope=Scope(recording=scope) if scope else None)
+        return await self.client.step(step or uuid4(), wish, tenant=PRIVATE.id)
+
+    async def collected(self, store: str, principal: UUID) -> dict[str, list[dict[str, Any]]]:
+        wish = CollectionRequest(step=uuid4(), store=store, principal=principal)
+        async with self.client.collect(wish, tenant=PRIVATE.id) as stream:
+            return read(b"".join([chunk async for chunk in stream]))
+
+    async def rows(self, store: str, statement: str, *values: Any) -> list[asyncpg.Record]:
+        """As the superuser sees a store (or the anonymizer's own database)."""
+        connection = await self.server.connect(DATABASES.get(store, store))
+        try:
+            return await connection.fetch(statement, *values)
+        finally:
+            await connection.close()
+
+    async def events(self, type: str) -> list[dict[str, Any]]:
+        token = self.issuer.token("anonymizer", SCOPES, PRIVATE.id, client_id="webhooks")
+        answer = await self.http.get(f"{self.url}/events", params={"types": type, "limit": 500},
+                                     headers={"authorization": f"Bearer {token}"})
+        return answer.json()["items"]
+
+
+def read(stream: bytes) -> dict[str, list[dict[str, Any]]]:
+    """table → rows of a collection that came whole."""
+    tables: dict[str, list[dict[str, Any]]] = {}
+    lines = [json.loads(line) for line in stream.splitlines()]
+    assert lines[-1]["end"] is True, "the stream was cut"
+    for line in lines[:-1]:
+        if isinstance(line, dict):
+            name, columns = line["table"], [column["name"] for column in line["columns"]]
+            tables[name] = []
+        else:
+            tables[name].append(dict(zip(columns, line, strict=True)))
+    assert lines[-1]["counts"] == {name: len(rows) for name, rows in tables.items()}
+    return tables
+
+
+@dataclass
+class Speaking:
+    """A token source for a client of the anonymizer."""
+
+    issuer: Issuer
+    client: str = "rights"
+    scope: str = SCOPES
+
+    async def token(self, audience: str, tenant: UUID | None = None) -> str:
+        return self.issuer.token(audience, self.scope, tenant, client_id=self.client, sub=self.client)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def house() -> AsyncIterator[House]:
+    with a_house() as home:
+        keys.make(home)
+        server = Postgres(home)
+        server.start()
+        today = datetime.now(UTC).date()
+        manifest = await fill(home, server, subscribers=60, today=today)
+        cluster = migrate.Cluster(str(server.socket_dir), home.path / "secrets")
+        await migrate.migrate(cluster, [BY_NAME["registry"], BY_NAME["anonymizer"]], say=lambda _: None)
+        async with AsyncExitStack() as stack:
+            yield await _running(stack, server, cluster, manifest)
+
+
+async def _running(stack: AsyncExitStack, server: Postgres, cluster: migrate.Cluster, manifest: Manifest) -> House:
+    issuer, orders = Issuer(), Orders()
+    issuer.app.add_api_route("/token", _grant(issuer), methods=["POST"])
+    identity = await stack.enter_async_context(serve(issuer.app))
+    disclosure = await stack.enter_async_context(serve(orders.app()))
+    http = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False))
+    clock_file = server.home.path / "clock"
+    # Noon of the day the stores were filled for: no test crosses a midnight.
+    noon = datetime.combine(manifest.today, datetime.min.time(), UTC) + timedelta(hours=12)
+    clock.set_offset(clock_file, noon - datetime.now(UTC))
+    stack.callback(clock.use_file, None)
+    told = {
+        "environment": "development", "home": server.home.path, "issuer": issuer.name, "jwks_url": f"{identity}/jwks",
+        "database_host": cluster.host, "clock_file": clock_file,
+    }
+    registry = await stack.enter_async_context(
+        serve(registry_app(RegistrySettings(secrets_dir=cluster.secrets / "registry", **told)))
+    )
+    peers = {"identity": identity, "registry": registry, "disclosure": disclosure}
+    settings = Settings(secrets_dir=cluster.secrets / "anonymizer", peers=peers, **told)
+    url = await stack.enter_async_context(serve(create_app(settings)))
+    async with asyncio.timeout(20):
+        while (await http.get(url + "/health/ready")).status_code != 200:
+            await asyncio.sleep(0.05)
+    client = AnonymizerClient(http, url, Speaking(issuer))
+    return House(url, http, issuer, orders, settings, server, manifest, client)
+
+
+def _grant(issuer: Issuer) -> Callable[[Request], Any]:
+    async def grant(request: Request) -> dict[str, Any]:
+        form = await request.form()
+        tenant = UUID(str(form["tenant"])) if "tenant" in form else None
+        token = issuer.token(str(form["resource"]), "policy.read holds.ask", tenant, client_id="anonymizer", sub="anonymizer")
+        return {"access_token": token, "expires_in": 300}
+
+    return grant

@@ -1,0 +1,188 @@
+"""A person's deletion, seen through the typed client and in the stores themselves."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+
+from sample.cases import PEOPLE, PRIVATE, RECYCLED_NUMBER
+from services.anonymizer.contract import (
+    HoldsUnreadable,
+    PrincipalUnknown,
+    StepConflict,
+    StepRequest,
+    StepState,
+    StoreUnknown,
+    Verb,
+    VerbUnsupported,
+)
+from tests.anonymizer.conftest import House
+
+STORES = ("billing", "calls", "lake", "helpdesk", "recordings", "authlog")
+
+
+def said(result, action: str) -> dict[tuple[str, str], int]:
+    return {(one.table, one.rule): one.count for one in result.outcomes if one.action == action}
+
+
+async def test_what_is_shown_is_everything_but_the_copy_the_law_keeps_for_authorities(house: House):
+    anna = await house.principal("anna")
+    shown = {store: await house.collected(store, anna) for store in STORES}
+    assert shown["billing"]["customer"][0]["personnummer"] == PEOPLE["anna"].personnummer
+    assert set(shown["calls"]) == {"call_record"}
+    assert len(shown["helpdesk"]["ticket"]) == 2
+    assert all(row["email"] == PEOPLE["anna"].email for row in shown["authlog"]["login"])
+
+
+async def test_a_number_that_the_caller_hid_is_not_shown_to_the_other_party(house: House):
+    anna, number = await house.principal("anna"), PEOPLE["anna"].msisdn
+    rows = (await house.collected("calls", anna))["call_record"]
+    hidden = await house.rows("calls", "SELECT count(*) FROM call_record WHERE callee = $1 AND withheld AND caller <> $1", number)
+    assert sum(row["caller"] is None for row in rows) == hidden[0]["count"] > 0
+
+
+async def test_a_preview_says_what_the_deletion_then_does(house: House):
+    erik = await house.principal("erik")
+    for store in STORES:
+        preview = await house.step(Verb.preview, store, erik)
+        before = await house.collected(store, erik)
+        assert before == await house.collected(store, erik), "a preview changed something"
+        erased = await house.step(Verb.erase, store, erik)
+        assert erased.outcomes == preview.outcomes
+
+
+async def test_part_goes_and_part_stays_by_named_rules(house: House):
+    anna = await house.principal("anna")
+    done = {store: await house.step(Verb.erase, store, anna) for store in STORES}
+    kept = said(done["billing"], "keep")
+    assert kept["customer", "agreement_data.agreement_running"] == 1
+    assert kept["invoice", "accounting_records"] > 0
+    assert said(done["calls"], "keep")["call_record", "traffic_for_invoicing.invoice_unpaid"] > 0
+    assert said(done["calls"], "keep")["retained_call_record", "retained_mobile_telephony"] > 0
+    assert said(done["calls"], "erase")["call_record", "deletion"] > 0
+    assert said(done["calls"], "redact")["call_record", "deletion"] > 0
+    assert said(done["helpdesk"], "keep")["ticket", "helpdesk_conversations.case_open"] == 1
+    for store in STORES:
+        verified = await house.step(Verb.verify, store, anna)
+        assert (verified.state, verified.remaining) == (StepState.done, 0), (store, verified.findings)
+    reasons = [one for store in STORES for one in done[store].outcomes if one.action == "keep"]
+    assert all(one.reason.sv and one.reason.en and one.legal_ref for one in reasons)
+
+
+async def test_the_text_of_somebody_else_no_longer_names_the_person(house: House):
+    """Erik mentioned Anna by name and number in a mail of his own; it is his, and it stays his."""
+    anna = await house.principal("anna")
+    await house.step(Verb.erase, "helpdesk", anna)
+    rows = await house.rows("helpdesk", "SELECT body FROM email_message WHERE id = 9001")
+    texts = " ".join(row["body"] for row in rows)
+    assert PEOPLE["anna"].name not in texts and PEOPLE["anna"].msisdn[2:] not in texts.replace("-", "").replace(" ", "")
+
+
+async def test_a_verification_of_what_was_not_erased_is_never_done(house: House):
+    sara = await house.principal("sara")
+    for store in ("calls", "helpdesk", "authlog"):
+        seen = await house.step(Verb.verify, store, sara)
+        assert seen.state == StepState.incomplete and seen.remaining > 0
+        assert all(finding.count for finding in seen.findings)
+
+
+async def test_a_verification_that_found_something_looks_again_when_asked_again(house: House):
+    lars, step = await house.principal("lars"), uuid4()
+    assert (await house.step(Verb.verify, "authlog", lars, step=step)).state == StepState.incomplete
+    await house.step(Verb.erase, "authlog", lars)
+    assert (await house.step(Verb.verify, "authlog", lars, step=step)).state == StepState.done
+
+
+async def test_the_same_step_twice_answers_what_was_done_and_does_nothing(house: House):
+    olle, step = await house.principal("olle"), uuid4()
+    first = await house.step(Verb.erase, "calls", olle, step=step)
+    again = await house.step(Verb.erase, "calls", olle, step=step)
+    assert again == first
+    assert len(await house.rows("calls", "SELECT FROM wardline.journal WHERE step = $1", step)) == 1
+    assert len([one for one in await house.events("erasure.done") if one["data"]["step"] == str(step)]) == 1
+
+
+async def test_a_step_that_was_asked_with_another_content_is_refused(house: House):
+    olle, step = await house.principal("olle"), uuid4()
+    await house.step(Verb.preview, "calls", olle, step=step)
+    with pytest.raises(StepConflict):
+        await house.step(Verb.erase, "calls", olle, step=step)
+
+
+async def test_an_ended_agreement_leaves_only_what_the_accounting_law_needs(house: House):
+    olle = await house.principal("olle")
+    done = await house.step(Verb.erase, "billing", olle)
+    assert said(done, "erase")["agreement", "deletion"] == 1
+    row = (await house.rows("billing", "SELECT * FROM customer WHERE customer_number = $1", PEOPLE["olle"].customer_number))[0]
+    assert row["name"] == PEOPLE["olle"].name
+    assert (row["email"], row["address"], row["personnummer"], row["msisdn"]) == ("", "", None, None)
+    verified = await house.step(Verb.verify, "billing", olle)
+    assert verified.remaining == 0, verified.findings
+
+
+async def test_of_a_recycled_number_each_person_loses_only_their_own_time(house: House):
+    petra = await house.principal("petra")
+    rasmus_before = await house.collected("calls", await house.principal("rasmus"))
+    await house.step(Verb.erase, "calls", petra)
+    assert (await house.step(Verb.verify, "calls", petra)).remaining == 0
+    assert await house.collected("calls", await house.principal("rasmus")) == rasmus_before
+    assert any(row["caller"] == RECYCLED_NUMBER for row in rasmus_before["call_record"])
+
+
+async def test_one_named_recording_goes_with_all_its_versions_and_its_siblings_stay(house: House):
+    nadia = await house.principal("nadia")
+    def files(name: str) -> list[str]:
+        return sorted(path.name for path in (house.stores / "recordings").rglob(f"{name}*") if ".wardline" not in path.parts)
+
+    assert len(files("4711")) == 6
+    done = await house.step(Verb.erase, "recordings", nadia, scope="4711")
+    assert [one.count for one in done.outcomes] == [3]
+    assert files("4711") == [] and files("4710") and files("4712")
+    assert (await house.step(Verb.verify, "recordings", nadia, scope="4711")).remaining == 0
+
+
+async def test_only_recordings_are_removed_one_by_one(house: House):
+    with pytest.raises(VerbUnsupported):
+        await house.step(Verb.erase, "calls", await house.principal("nadia"), scope="4711")
+
+
+async def test_without_an_answer_about_holds_nothing_is_erased(house: House):
+    hugo = await house.principal("hugo")
+    house.orders.silent = True
+    try:
+        with pytest.raises(HoldsUnreadable) as refused:
+            await house.step(Verb.erase, "calls", hugo)
+    finally:
+        house.orders.silent = False
+    assert "hold" not in str(refused.value).lower()
+    assert (await house.step(Verb.verify, "calls", hugo)).remaining > 0
+
+
+async def test_the_twins_get_identical_answers_though_one_is_held(house: House):
+    saga, sara = await house.principal("saga"), await house.principal("sara")
+    now = datetime.now(UTC)
+    hold = house.orders.hold(PEOPLE["saga"].msisdn, ["traffic"], now - timedelta(days=700), now)
+    hers = [(await house.step(Verb.erase, store, saga)).outcomes for store in STORES]
+    assert hers == [(await house.step(Verb.erase, store, sara)).outcomes for store in STORES]
+    assert house.orders.preserved(hold) > 0
+    assert len({(one["store"]) for one in house.orders.settlements if not one["preserved"]}) == len(STORES)
+    for store in STORES:
+        assert (await house.step(Verb.verify, store, saga)).remaining == 0
+    aside = await house.rows("calls", "SELECT row FROM wardline.preserved WHERE hold = $1", hold)
+    assert len(aside) == house.orders.preserved(hold)
+    released = await house.client.release(hold, tenant=PRIVATE.id)
+    assert released.erased["calls"] == len(aside)
+    assert await house.rows("calls", "SELECT FROM wardline.preserved WHERE hold = $1", hold) == []
+
+
+async def test_whom_nobody_knows_and_which_store_there_is_none_of_are_refused(house: House):
+    with pytest.raises(PrincipalUnknown):
+        await house.step(Verb.erase, "calls", uuid4())
+    with pytest.raises(StoreUnknown):
+        await house.step(Verb.erase, "mainframe", await house.principal("hugo"))
+
+
+async def test_another_tenants_principal_is_nobody_here(house: House):
+    hugo = await house.principal("hugo")
+    with pytest.raises(PrincipalUnknown):
+        await house.client.step(uuid4(), StepRequest(verb=Verb.preview, store="calls", principal=hugo), tenant=uuid4())
