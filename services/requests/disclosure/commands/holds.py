@@ -141,7 +141,7 @@ async def _told(system: asyncpg.Connection, desk: Desk, row: asyncpg.Record) -> 
     return Held(
         hold=row["id"],
         identifiers=[Named.model_validate_json(said)],
-        categories=orjson.loads(row["categories"]),
+        categories=row["categories"],
         period=Period(from_=row["period_from"], to=row["period_to"]),
     )
 
