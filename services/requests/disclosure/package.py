@@ -12,7 +12,7 @@ It is held in memory whole, which the book's row cap bounds (100,000 rows are so
 
 import io
 import zipfile
-from base64 import b64encode
+from base64 import b64encode, urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -95,6 +95,8 @@ def seal(manifest: Mapping[str, Any], items: Sequence[Item], signing: OKPKey, re
 
 def opened(content: bytes, private: ECKey) -> bytes:
     """The ZIP inside. Raises JoseError or ValueError for another key, or for a changed byte."""
+    if any(not _canonical_base64(part) for part in content.split(b".")):
+        raise ValueError("not as it was written")
     return jwe.decrypt_compact(content, private, registry=_ALLOWED).plaintext
 
 
@@ -104,6 +106,12 @@ def signed_manifest(signed: bytes, keys: KeySet) -> bytes:
     if found.headers().get("typ") != SIGNED:
         raise ValueError("this is not a package's manifest")
     return found.payload
+
+
+def _canonical_base64(part: bytes) -> bool:
+    """The last character has bits that mean nothing: a package that differs in them is not the one that was sealed."""
+    tail = part[len(part) // 4 * 4 :]
+    return len(tail) != 1 and urlsafe_b64encode(urlsafe_b64decode(tail + b"=" * (-len(tail) % 4))).rstrip(b"=") == tail
 
 
 def _entry(item: Item, order_hash: str) -> dict[str, Any]:
