@@ -35,9 +35,12 @@ class Tokens:
 
     def __init__(self, issuer: Issuer, scope: str = EVERYTHING, **bent) -> None:
         self.issuer, self.scope, self.bent = issuer, scope, {"client_id": "public", "sub": "public"} | bent
+        self.held: dict[tuple[str, UUID | None], str] = {}
 
     async def token(self, audience: str, tenant: UUID | None = None) -> str:
-        return self.issuer.token(audience, self.scope, tenant, **self.bent)
+        if (audience, tenant) not in self.held:
+            self.held[audience, tenant] = self.issuer.token(audience, self.scope, tenant, **self.bent)
+        return self.held[audience, tenant]
 
 
 @dataclass
@@ -108,7 +111,7 @@ def client(http: httpx2.AsyncClient, url: str, issuer: Issuer, scope: str = EVER
 
 
 def _wait_until_ready(url: str, process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
         try:
             if httpx2.get(url, trust_env=False).status_code == 200:
