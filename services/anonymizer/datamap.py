@@ -115,8 +115,8 @@ class Numbers(Contract):
 class Table(Contract):
     """One table, or one kind of file.
 
-    element: what a row as a whole is kept or let go as · kind, kind_column: which kind of traffic, or the column that says it ·
-    at: when the row arose, by which a number's periods tell its people apart · lasting: a state rather than an event, so that
+    element: what a row as a whole is kept or let go as · kind: which kind of traffic, or kind_column: the column that says
+    which of_kinds · at: when the row arose, by which a number's periods tell its people apart · lasting: a state rather than an event, so that
     an order's period always touches it · stays_for: rows elsewhere for whose sake a row here stays, reduced to what `stays` ·
     invoice: the column with the id of an invoice in the billing store · claim: the rows are invoices themselves · bills: the
     invoices in this store that bill the row ·
@@ -128,6 +128,7 @@ class Table(Contract):
     store_class: StoreClass
     kind: TrafficKind | None = None
     kind_column: str | None = None
+    of_kinds: tuple[TrafficKind, ...] = ()
     tenant: str = "tenant"
     at: str
     anchors: dict[str, AnchorAt | list[AnchorAt]]
@@ -140,6 +141,12 @@ class Table(Contract):
     bills: Bills | None = None
     lasting: bool = False
     months: bool = False
+
+    @model_validator(mode="after")
+    def _kinds_said(self) -> Self:
+        if bool(self.kind_column) != bool(self.of_kinds):
+            raise ValueError("kind_column and of_kinds go together")
+        return self
 
     @cached_property
     def identifying(self) -> dict[str, Identifies]:
@@ -156,9 +163,7 @@ class Table(Contract):
 
     def kinds(self) -> tuple[str | None, ...]:
         """The kinds of traffic its rows may be of; None alone when kinds make no difference here."""
-        if self.kind_column:
-            return TrafficKind.__args__  # type: ignore[attr-defined]
-        return (self.kind,)
+        return self.of_kinds if self.kind_column else (self.kind,)
 
     def rule(self, book: PolicyBook, kind: str | None) -> Retention:
         """Raises NotInBook when the book has no rule for such rows."""

@@ -60,15 +60,16 @@ class Billing:
             rows = await connection.fetch(select, since, None if only is None else sorted(only))
         return {row["id"]: OpenInvoice(row["paid_at"], row["claim_until"]) for row in rows}
 
-    async def people(self, tenant: UUID, known: list[Known], now: datetime) -> list[list[Known]]:
-        """The customers that these values belong to (a number: to whom it belonged then), each with everything they are known by."""
+    async def people(self, tenant: UUID | None, known: list[Known], now: datetime) -> list[list[Known]]:
+        """The customers that these values belong to (a number: to whom it belonged then), each with everything they are known by.
+        `tenant` None: of whatever organisation."""
         people, numbers = self.store.tables[self.store.people or ""], self.store.numbers
         column = {what.type: name for name, what in people.identifying.items() if what.party == "owner"}
         values = {type: [one.value for one in known if one.type == type] for type in column}
         dialled = [one for one in known if one.type == IdentifierType.msisdn]
         async with self.connections.reading() as connection:
             customers = await connection.fetch(
-                f"SELECT t.* FROM {self.store.people} t WHERE t.{people.tenant} = $1 AND (t.{column[IdentifierType.customer]} = ANY($2) "
+                f"SELECT t.* FROM {self.store.people} t WHERE ($1::uuid IS NULL OR t.{people.tenant} = $1) AND (t.{column[IdentifierType.customer]} = ANY($2) "
                 f"OR t.{column[IdentifierType.email]} = ANY($3) OR t.{people.key[0]} IN (SELECT n.{numbers.holder} "
                 f"FROM {numbers.table} n JOIN unnest($4::text[], $5::timestamptz[]) k(number, at) ON n.{numbers.number} = k.number "
                 f"AND n.{numbers.valid_from} <= k.at AND (n.{numbers.valid_to} IS NULL OR n.{numbers.valid_to} > k.at)))",

@@ -11,6 +11,7 @@ from services.anonymizer.contract import (
     CollectionRequest,
     DataCollected,
     DisclosureRequest,
+    IdentifierType,
     Simulation,
     SimulationRequest,
     Store,
@@ -45,13 +46,19 @@ async def collect(database: Database, house: House, people: People, tenant: UUID
     return await _begun(connector.collect(person, book))
 
 
-async def disclose(house: House, people: People, tenant: UUID, wish: DisclosureRequest, book: PolicyBook) -> AsyncGenerator[bytes]:
-    """By exactly one identifier. The customer behind it is asked of billing only for rows that name nobody themselves; nothing is
-    minted, linked or written, so that no trace of an order is left here."""
+async def disclose(house: House, tenant: UUID, wish: DisclosureRequest, book: PolicyBook) -> AsyncGenerator[bytes]:
+    """By exactly one identifier. Nothing is minted, linked or written: an order leaves no trace here.
+
+    In billing rows hang on a customer, so there the customer whose number it was in the period is looked up; nowhere else, since a
+    customer has other numbers, which nobody asked for.
+    """
     connector = house.connector(wish.store)
-    named = wish.identifiers[0]
-    known = Known(named.type, normalised(named.type, named.value), wish.period.from_, wish.period.to)
-    return await _begun(connector.disclose(known, Person(NOBODY, tenant, (known,)), wish, book))
+    named, known = wish.identifiers[0], []
+    asked = Known(named.type, normalised(named.type, named.value), wish.period.from_, wish.period.to)
+    if connector is house.connectors[house.map.billing.store]:
+        customers = await house.billing.people(None, [asked], clock.now())
+        known = [one for customer in customers for one in customer if one.type == IdentifierType.customer]
+    return await _begun(connector.disclose(asked, Person(NOBODY, tenant, (asked, *known)), wish, book))
 
 
 async def simulate(house: House, wish: SimulationRequest, book: PolicyBook) -> Simulation:

@@ -1,0 +1,83 @@
+"""Everything whose time is over goes: simulated first, then swept, round whatever is held."""
+
+import asyncio
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import pytest
+
+from sample.cases import CASES, PEOPLE, PRIVATE
+from services.anonymizer.contract import SimulationRequest, StoreUnknown, Sweep, SweepRequest, SweepUnknown
+from tests.anonymizer.conftest import House
+
+
+async def swept(house: House, sweep: UUID, state: str = "done") -> Sweep:
+    async with asyncio.timeout(60):
+        while (seen := await house.client.swept(sweep, tenant=PRIVATE.id)).state != state:
+            await asyncio.sleep(0.1)
+    return seen
+
+
+async def ids(house: House, store: str, table: str) -> set[int]:
+    return {row["id"] for row in await house.rows(store, f"SELECT id FROM {table}")}
+
+
+async def test_a_simulation_says_what_a_sweep_then_takes_and_writes_nothing(house: House):
+    calls, helpdesk = CASES[4].facts, CASES[9].facts
+    numbers = "SELECT count(*) AS n FROM call_record"
+    before = (await house.rows("calls", numbers))[0]["n"]
+    simulation = await house.client.simulate(SimulationRequest(), tenant=PRIVATE.id)
+    assert (await house.rows("calls", numbers))[0]["n"] == before
+    expected = Counter({(one.store, one.table, one.rule): 0 for one in simulation.items})
+    for one in simulation.items:
+        expected[one.store, one.table, one.rule] += one.count
+
+    hold = house.orders.hold(PEOPLE["saga"].msisdn, ["traffic"], datetime.now(UTC) - timedelta(days=900), datetime.now(UTC))
+    held = "SELECT count(*) AS n FROM call_record WHERE (caller = $1 OR callee = $1) AND started_at >= $2"
+    of_saga = await house.rows("calls", held, PEOPLE["saga"].msisdn, datetime.now(UTC) - timedelta(days=900))
+
+    house.orders.silent = True
+    asked = await house.client.sweep(SweepRequest(), key=str(uuid4()), tenant=PRIVATE.id)
+    await swept(house, asked.sweep, "paused")
+    assert (await house.rows("calls", numbers))[0]["n"] == before, "it swept although the holds could not be read"
+    house.orders.silent = False
+    done = await swept(house, asked.sweep)
+
+    taken = Counter()
+    for one in done.items:
+        taken[one.store, one.table, one.rule] += one.count
+    assert taken == expected
+    assert {"partition", "delete", "files"} <= {one.how for one in done.items}
+
+    # case 3: the disputed invoice keeps what it bills under its claim, the unpaid one its fourteen months old traffic
+    assert len(await house.rows("calls", "SELECT FROM call_record WHERE caller = $1", PEOPLE["doris"].msisdn)) > 0
+    assert len(await house.rows("calls", "SELECT FROM call_record WHERE caller = $1", PEOPLE["ulf"].msisdn)) > 0
+    # case 4
+    assert int(calls["location_call"]) not in await ids(house, "calls", "location_record")
+    assert int(calls["kept_location_call"]) in await ids(house, "calls", "location_record")
+    assert int(calls["mobile_call"]) not in await ids(house, "calls", "retained_call_record")
+    assert int(calls["fixed_call"]) not in await ids(house, "calls", "call_record")
+    # case 9
+    assert int(helpdesk["chat"]) not in await ids(house, "helpdesk", "chat")
+    assert int(helpdesk["kept_chat"]) in await ids(house, "helpdesk", "chat")
+    # case 12: the agreement that ended is gone, its accounting stays
+    assert PEOPLE["olle"].id not in await ids(house, "billing", "agreement")
+    assert len(await house.rows("billing", "SELECT FROM invoice WHERE customer = $1", PEOPLE["olle"].id)) > 0
+    oldest = min(path.stem for path in (house.stores / "authlog").glob("*.jsonl"))
+    assert oldest == (house.today - timedelta(days=7)).isoformat()
+    # what is held left the ordinary tables like everything else, and is preserved
+    left = await house.rows("calls", held, PEOPLE["saga"].msisdn, datetime.now(UTC) - timedelta(days=900))
+    assert house.orders.preserved(hold) >= of_saga[0]["n"] - left[0]["n"] > 0
+
+    again = await house.client.sweep(SweepRequest(), key=str(uuid4()), tenant=PRIVATE.id)
+    assert (await swept(house, again.sweep)).items == [], "a second sweep found something left"
+    events = [one for one in await house.events("sweep.done") if one["data"]["sweep"] == str(asked.sweep)]
+    assert len(events) == 1
+
+
+async def test_a_store_nobody_has_and_a_sweep_nobody_asked_are_refused(house: House):
+    with pytest.raises(StoreUnknown):
+        await house.client.sweep(SweepRequest(stores=["mainframe"]), key=str(uuid4()), tenant=PRIVATE.id)
+    with pytest.raises(SweepUnknown):
+        await house.client.swept(uuid4(), tenant=PRIVATE.id)
