@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import consent, house
+from benchmarks import calls, consent, crash, house
 from benchmarks.row import Row
 from ops.home import ROOT, CannotRun
 from ops.steps import complain, say, step
@@ -32,6 +32,9 @@ BENCHMARKS = {
     "decision_http": Benchmark(consent.decision_http, ASKING, sample=False, goal=("≥", 0.4)),
     "consent_write": Benchmark(consent.consent_write, ASKING, sample=False, goal=("≥", 0.3)),
     "gateway_added": Benchmark(consent.gateway_added, (*ASKING, "public"), sample=False),
+    "access_100k": Benchmark(calls.access_100k, goal=("≤", 4)),
+    "erase_100k": Benchmark(calls.erase_100k, goal=("≤", 6)),
+    "crash_resume": Benchmark(crash.crash_resume, goal=("≤", 1)),
 }
 
 

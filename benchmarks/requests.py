@@ -1,0 +1,55 @@
+"""Requests as the helpdesk opens them for a person, over the internal edge."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx2
+
+from benchmarks.house import House
+from sample.actors import Refused
+
+_PATIENCE = 120
+_LOOK_EVERY = 0.06  # the edge lets one person ask twenty times a second
+
+
+class Desk:
+    def __init__(self, house: House) -> None:
+        self.staff = house.cast.person("helpdesk")
+
+    def handed_over(self, person: UUID, rows: int) -> float:
+        """Seconds from asking to the finished package. Raises RuntimeError unless it speaks of as many rows."""
+        began = time.perf_counter()
+        request = self.open(person)
+        self.until(request, lambda seen: seen["state"] == "answered")
+        seconds = time.perf_counter() - began
+        found = self.staff.get(f"/staff/v1/requests/{request}/answer").json()["found"]
+        if sum(count for each in found for count in each["counts"].values()) < rows:
+            raise RuntimeError(f"the package speaks of fewer than {rows} rows: {found}")
+        return seconds
+
+    def open(self, person: UUID) -> str:
+        wish = {
+            "kind": "access",
+            "principal": str(person),
+            "channel": "telephone",
+            "evidence": {"method": "call_back"},
+            "passphrase": f"{uuid4()}",
+        }
+        return self.staff.post("/staff/v1/requests", wish).json()["request"]
+
+    def until(self, request: str, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The request as soon as it is as wanted; an edge or service that does not answer is asked again."""
+        until = time.monotonic() + _PATIENCE
+        while time.monotonic() < until:
+            try:
+                seen = self.staff.get(f"/staff/v1/requests/{request}").json()
+            except (Refused, httpx2.HTTPError) as failure:
+                if isinstance(failure, Refused) and failure.status not in (429, 503):
+                    raise
+            else:
+                if wanted(seen):
+                    return seen
+            time.sleep(_LOOK_EVERY)
+        raise RuntimeError(f"request {request} did not move on within {_PATIENCE} s")
