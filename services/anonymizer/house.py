@@ -61,8 +61,8 @@ class Billing:
         return {row["id"]: OpenInvoice(row["paid_at"], row["claim_until"]) for row in rows}
 
     async def people(self, tenant: UUID | None, known: list[Known], now: datetime) -> list[list[Known]]:
-        """The customers that these values belong to (a number: to whom it belonged then), each with everything they are known by.
-        `tenant` None: of whatever organisation."""
+        """The customers that these values belong to (a number: to whom it belonged in that time, or else now), each with all they are
+        known by. `tenant` None: of whatever organisation."""
         people, numbers = self.store.tables[self.store.people or ""], self.store.numbers
         column = {what.type: name for name, what in people.identifying.items() if what.party == "owner"}
         values = {type: [one.value for one in known if one.type == type] for type in column}
@@ -71,10 +71,11 @@ class Billing:
             customers = await connection.fetch(
                 f"SELECT t.* FROM {self.store.people} t WHERE ($1::uuid IS NULL OR t.{people.tenant} = $1) AND (t.{column[IdentifierType.customer]} = ANY($2) "
                 f"OR t.{column[IdentifierType.email]} = ANY($3) OR t.{people.key[0]} IN (SELECT n.{numbers.holder} "
-                f"FROM {numbers.table} n JOIN unnest($4::text[], $5::timestamptz[]) k(number, at) ON n.{numbers.number} = k.number "
-                f"AND n.{numbers.valid_from} <= k.at AND (n.{numbers.valid_to} IS NULL OR n.{numbers.valid_to} > k.at)))",
+                f"FROM {numbers.table} n JOIN unnest($4::text[], $5::timestamptz[], $6::timestamptz[]) k(number, since, until) "
+                f"ON n.{numbers.number} = k.number AND (n.{numbers.valid_from} <= k.since OR n.{numbers.valid_from} < k.until) "
+                f"AND (n.{numbers.valid_to} IS NULL OR n.{numbers.valid_to} > k.since)))",
                 tenant, values[IdentifierType.customer], values[IdentifierType.email],
-                [one.value for one in dialled], [one.from_ or now for one in dialled],
+                [one.value for one in dialled], [one.from_ or now for one in dialled], [one.to for one in dialled],
             )
             periods = await connection.fetch(
                 f"SELECT * FROM {numbers.table} WHERE {numbers.holder} = ANY($1)", [row[people.key[0]] for row in customers]

@@ -1,13 +1,13 @@
 """The anonymizer over HTTP, on the sample operator's real stores, with a real registry beside it.
 
-Each module gets a freshly filled operator, since its tests erase people from it. Disclosure is played by `Orders`, which a test
-may tell to hold something, or to be silent.
+Tests share one operator and erase each their own people from it; a test that sweeps gets an operator of its own. Disclosure is
+played by `Orders`, which a test may tell to hold something, or to be silent.
 """
 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -160,8 +160,20 @@ class Speaking:
         return self.issuer.token(audience, self.scope, tenant, client_id=self.client, sub=self.client)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def house() -> AsyncIterator[House]:
+    async with a_filled_house() as house:
+        yield house
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def fresh_house() -> AsyncIterator[House]:
+    async with a_filled_house() as house:
+        yield house
+
+
+@asynccontextmanager
+async def a_filled_house() -> AsyncIterator[House]:
     with a_house() as home:
         keys.make(home)
         server = Postgres(home)

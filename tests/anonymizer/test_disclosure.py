@@ -7,11 +7,11 @@ from sample.cases import CASES, PEOPLE, PRIVATE
 from services.anonymizer.contract import DisclosureRequest, Identifier, IdentifierType, Period, Verb
 from tests.anonymizer.conftest import House, read
 
-ANNA = PEOPLE["anna"].msisdn
+CILLA = PEOPLE["cilla"].msisdn
 
 
 async def disclosed(house: House, store: str, categories: list[str], copies=("business", "retention"), days=400,
-                    type=IdentifierType.msisdn, value=ANNA):
+                    type=IdentifierType.msisdn, value=CILLA):
     now = datetime.now(UTC)
     wish = DisclosureRequest(
         step=uuid4(), store=store, identifiers=[Identifier(type=type, value=value)], categories=categories,
@@ -24,7 +24,7 @@ async def disclosed(house: House, store: str, categories: list[str], copies=("bu
 async def test_an_order_gets_its_categories_its_period_and_its_copies_only(house: House):
     rows = await disclosed(house, "calls", ["traffic"])
     assert set(rows) == {"call_record", "retained_call_record"}
-    assert all(ANNA in (row["caller"], row["callee"]) for table in rows.values() for row in table)
+    assert all(CILLA in (row["caller"], row["callee"]) for table in rows.values() for row in table)
     assert set(await disclosed(house, "calls", ["location"])) == {"location_record"}
     assert set(await disclosed(house, "calls", ["traffic"], copies=["business"])) == {"call_record"}
     short = await disclosed(house, "calls", ["traffic"], days=40)
@@ -33,7 +33,7 @@ async def test_an_order_gets_its_categories_its_period_and_its_copies_only(house
 
 async def test_a_subscriber_is_found_by_a_number(house: House):
     rows = await disclosed(house, "billing", ["subscriber"])
-    assert [row["name"] for row in rows["customer"]] == [PEOPLE["anna"].name]
+    assert [row["name"] for row in rows["customer"]] == [PEOPLE["cilla"].name]
     assert len(rows["agreement"]) == 1
 
 
@@ -47,8 +47,8 @@ async def test_only_the_law_s_copy_knows_an_address_of_the_network(house: House)
 async def test_what_was_preserved_is_disclosed_as_before_and_leaves_no_event(house: House):
     before = await disclosed(house, "calls", ["traffic"])
     now = datetime.now(UTC)
-    house.orders.hold(ANNA, ["traffic"], now - timedelta(days=400), now)
-    await house.step(Verb.erase, "calls", await house.principal("anna"))
+    house.orders.hold(CILLA, ["traffic"], now - timedelta(days=400), now)
+    await house.step(Verb.erase, "calls", await house.principal("cilla"))
     events = await house.rows("wardline", "SELECT count(*) FROM anonymizer.event")
     after = await disclosed(house, "calls", ["traffic"])
     for table, rows in before.items():
@@ -57,5 +57,5 @@ async def test_what_was_preserved_is_disclosed_as_before_and_leaves_no_event(hou
 
         assert sorted(map(key, after[table])) == sorted(map(key, rows))
     assert await house.rows("wardline", "SELECT count(*) FROM anonymizer.event") == events
-    shown = (await house.collected("calls", await house.principal("anna")))["call_record"]
+    shown = (await house.collected("calls", await house.principal("cilla")))["call_record"]
     assert len(shown) < len(before["call_record"])

@@ -23,7 +23,8 @@ async def ids(house: House, store: str, table: str) -> set[int]:
     return {row["id"] for row in await house.rows(store, f"SELECT id FROM {table}")}
 
 
-async def test_a_simulation_says_what_a_sweep_then_takes_and_writes_nothing(house: House):
+async def test_a_simulation_says_what_a_sweep_then_takes_and_writes_nothing(fresh_house: House):
+    house = fresh_house
     calls, helpdesk = CASES[4].facts, CASES[9].facts
     numbers = "SELECT count(*) AS n FROM call_record"
     before = (await house.rows("calls", numbers))[0]["n"]
