@@ -145,12 +145,26 @@ async def set_restriction(tx: Transaction, desk: Desk, principal: UUID, restrict
 
 
 async def _notice_in_force(tx: Transaction, notice: str, version: int) -> NoticeVersion:
-    row = await tx.session.get(NoticeVersion, (tx.tenant, notice, version))
-    if row is None:
-        raise UnknownNotice("Consent refers to one published version of a notice.")
+    row = _published.get((tx.tenant, notice, version)) or await _remember_notice(tx, notice, version)
     now = clock.now()
     if now < row.valid_from or (row.valid_to is not None and row.valid_to <= now):
         raise NoticeNotInForce("Ask with the version that is in force now.")
+    return row
+
+
+# What is published never changes, so it is read once. Only committed versions come here: the one just published is not.
+_published: dict[tuple[UUID, str, int], NoticeVersion] = {}
+_REMEMBERED = 10_000
+
+
+async def _remember_notice(tx: Transaction, notice: str, version: int) -> NoticeVersion:
+    row = await tx.session.get(NoticeVersion, (tx.tenant, notice, version))
+    if row is None:
+        raise UnknownNotice("Consent refers to one published version of a notice.")
+    tx.session.expunge(row)
+    if len(_published) >= _REMEMBERED:
+        _published.clear()
+    _published[tx.tenant, notice, version] = row
     return row
 
 
