@@ -1,0 +1,276 @@
+"""One house, in which time only goes forward: people ask, a sweep runs, the days to change one's mind pass, months pass.
+
+Each act is a fixture that rests on the one before, and keeps what was seen when it was over; so the tests below may run in any order
+and look at the moment they are about.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ops.home import ROOT
+from ops.stack import Stack
+from sample.actors import Person
+from sample.cases import CASES, PRIVATE
+from services.requests.rights.package.unlock import unlock
+from tests.journeys.changed import VERSION, changed
+from tests.journeys.eyes import Eyes, Sighting
+from tests.journeys.promised import STOCKHOLM
+from tests.nordtel import Nordtel, request_of, until
+
+PASSPHRASE = "en hemlig mening om blåbär"
+ASKING = ("anna", "petra", "rasmus")
+LEAVING = ("anna", "doris", "ulf", "olle", "petra", "greta")
+# Until a trigger is dropped, Greta's tickets cannot be deleted, and nobody who tries is told so.
+SABOTAGE = """
+CREATE FUNCTION public.keep_greta() RETURNS trigger LANGUAGE plpgsql AS
+$$ BEGIN IF OLD.customer_number = 'K1000012' THEN RETURN NULL; END IF; RETURN OLD; END $$;
+CREATE TRIGGER keep_greta BEFORE DELETE ON public.ticket FOR EACH ROW EXECUTE FUNCTION public.keep_greta()"""
+REPAIR = "DROP TRIGGER keep_greta ON public.ticket; DROP FUNCTION public.keep_greta"
+
+
+@dataclass
+class Asked:
+    """A request as it stood when its act was over. `answer`: of those that were answered."""
+
+    who: Person
+    request: dict[str, Any]
+    preview: dict[str, Any] = field(default_factory=dict)
+    answer: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Act:
+    """requests by person · what was seen in the stores when it was over."""
+
+    requests: dict[str, Asked]
+    seen: list[Sighting] = field(default_factory=list)
+
+    def seen_of(self, person: str) -> list[Sighting]:
+        return [sighting for sighting in self.seen if sighting.person == person]
+
+
+@dataclass
+class Removal(Act):
+    """One recording of Nadia's. before, after: the files of recordings."""
+
+    before: set[str] = field(default_factory=set)
+    after: set[str] = field(default_factory=set)
+
+
+@dataclass
+class Swept(Act):
+    """expected: by a simulation just before · done: the sweep · left: by a simulation just after."""
+
+    before: list[Sighting] = field(default_factory=list)
+    expected: dict[str, Any] = field(default_factory=dict)
+    done: dict[str, Any] = field(default_factory=dict)
+    left: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Deletion(Act):
+    """refused: Greta's request while her tickets could not be deleted · moment: the business time at the end."""
+
+    refused: dict[str, Any] = field(default_factory=dict)
+    refused_answer: int = 0
+    moment: datetime = datetime.max
+
+
+@dataclass
+class Look:
+    """What the rules do and what is said of them. simulation: of one day, recordings' and calls' · page: in Swedish."""
+
+    simulation: dict[str, Any]
+    decision: dict[str, Any]
+    ropa: dict[str, Any]
+    export: bytes
+    page: str
+
+
+@dataclass
+class NewBook:
+    """of_that_day: recordings whose thirtieth day is over then, and whose thirty-first is not."""
+
+    before: Look
+    after: Look
+    of_that_day: int
+
+
+@pytest.fixture(scope="session")
+def nordtel(stack: Stack) -> Iterator[Nordtel]:
+    with Nordtel.of(stack) as nordtel:
+        yield nordtel
+
+
+@pytest.fixture(scope="session")
+def eyes(nordtel: Nordtel) -> Eyes:
+    return Eyes(nordtel.stack, nordtel.manifest)
+
+
+@pytest.fixture(scope="session")
+async def filled(nordtel: Nordtel, eyes: Eyes) -> Act:
+    """Before anybody asked for anything."""
+    return Act({}, await eyes.see())
+
+
+@pytest.fixture(scope="session")
+async def accessed(nordtel: Nordtel, filled: Act, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The data that Anna, Petra and Rasmus asked for: each one's opened archive."""
+    archives = {}
+    asked = {key: ask(nordtel, key, {"kind": "access", "language": "sv", "passphrase": PASSPHRASE}) for key in ASKING}
+    for key, one in asked.items():
+        until(f"answer to {key}", lambda one=one: _stands(one, "answered"))
+        locked = tmp_path_factory.mktemp("packages") / f"{key}.html"
+        locked.write_bytes(one.who.get(f"/v1/requests/{one.request['request']}/package").content)
+        archives[key] = locked.with_suffix(".zip")
+        archives[key].write_bytes(unlock(locked, PASSPHRASE).archive)
+    return archives
+
+
+@pytest.fixture(scope="session")
+async def removed(nordtel: Nordtel, eyes: Eyes, accessed: dict[str, Path]) -> Removal:
+    """Nadia has one recording removed, today."""
+    before = eyes.recordings()
+    nadia = ask(nordtel, "nadia", {"kind": "deletion", "scope": {"recording": "4711"}})
+    until("removed recording", lambda: _stands(nadia, "answered"))
+    nadia.answer = nadia.who.get(f"/v1/requests/{nadia.request['request']}/answer").json()
+    return Removal({"nadia": nadia}, await eyes.see(), before, eyes.recordings())
+
+
+@pytest.fixture(scope="session")
+async def swept(nordtel: Nordtel, eyes: Eyes, removed: Removal) -> Swept:
+    """Operations look at what a sweep would take, and sweep."""
+    operations = nordtel.person("operations")
+    expected = operations.post("/v1/simulations").json()
+    sweep = operations.post("/v1/sweeps").json()["sweep"]
+    until("finished sweep", lambda: operations.get(f"/v1/sweeps/{sweep}").json()["state"] == "done")
+    done = operations.get(f"/v1/sweeps/{sweep}").json()
+    left = operations.post("/v1/simulations").json()
+    return Swept({}, await eyes.see(), removed.seen, expected, done, left)
+
+
+@pytest.fixture(scope="session")
+async def deleted(nordtel: Nordtel, eyes: Eyes, swept: Swept) -> Deletion:
+    """Six people ask for deletion and confirm; three days later it is done, Greta's last, since her store cheated."""
+    asked = {key: ask(nordtel, key, {"kind": "deletion"}) for key in LEAVING}
+    for one in asked.values():
+        until("preview", lambda one=one: _stands(one, "previewed"))
+        path = f"/v1/requests/{one.request['request']}"
+        one.preview = one.who.get(f"{path}/preview").json()
+        one.who.post(f"{path}/confirm", {"preview": one.preview["digest"]})
+    await _in_helpdesk(nordtel.stack, SABOTAGE)
+    try:
+        nordtel.move_to(nordtel.now() + timedelta(hours=72, minutes=1))
+        greta = asked.pop("greta")
+        for key, one in asked.items():
+            until(f"answer to {key}", lambda one=one: _stands(one, "answered"))
+        until("refused verification", lambda: _checked_in_vain(greta, times=2))
+        act = Deletion(asked, refused=greta.request)
+        path = f"/v1/requests/{greta.request['request']}/answer"
+        act.refused_answer = greta.who.try_to("GET", path).status_code
+    finally:
+        await _in_helpdesk(nordtel.stack, REPAIR)
+    until("answer to greta", lambda: _stands(greta, "answered"))
+    act.requests["greta"] = greta
+    for one in act.requests.values():
+        one.answer = one.who.get(f"/v1/requests/{one.request['request']}/answer").json()
+    act.seen, act.moment = await eyes.see(), nordtel.now()
+    return act
+
+
+@pytest.fixture(scope="session")
+async def new_book(nordtel: Nordtel, eyes: Eyes, deleted: Deletion) -> NewBook:
+    """The operator puts a book in force in which three rows differ; nobody changes or restarts anything but the registry."""
+    # The siblings of 4711 began at noon of one day; at noon 31 days later their thirtieth day is over and the next is not.
+    began = nordtel.manifest.today - timedelta(days=int(CASES[9].facts["recording_day"]))
+    moment = datetime.combine(began + timedelta(days=31), time(12), STOCKHOLM)
+    of_that_day = sum(
+        "/.versions/" not in path and path.endswith(".wav") and f"/{began}/" in path for path in eyes.recordings()
+    )
+    before = _look(nordtel, moment)
+    own = nordtel.home / "policy" / "book.yaml"
+    own.parent.mkdir()
+    own.write_text(changed((ROOT / "policy" / "book.yaml").read_text()))
+    nordtel.stack.restart("registry")
+    operations = nordtel.person("operations")
+    until(
+        "book in force",
+        lambda: VERSION == operations.post("/v1/simulations", {"stores": ["authlog"]}).json()["policy_version"],
+    )
+    until("consent's new book", lambda: not _may_develop(nordtel)["decision"])
+    return NewBook(before, _look(nordtel, moment), of_that_day)
+
+
+@pytest.fixture(scope="session")
+async def february(nordtel: Nordtel, eyes: Eyes, deleted: Deletion, new_book: NewBook) -> Act:
+    """Friday 5 February 2027, half past nine in Stockholm; whatever was to go by itself until then has gone."""
+    nordtel.move_to(datetime(2027, 2, 5, 8, 30, tzinfo=UTC))
+    helpdesk = nordtel.person("helpdesk")
+    letter = {
+        "kind": "deletion",
+        "channel": "letter",
+        "received_at": "2027-01-30T09:00:00+01:00",
+        "principal": str(nordtel.principals["lars"]),
+        "evidence": {"method": "known_contact"},
+    }
+    lars = helpdesk.post("/staff/v1/requests", letter).json()
+    anna = deleted.requests["anna"]
+    until("deferred erasure", lambda: _has_nothing_due(anna.who, anna.request["request"], nordtel.now()))
+    return Act({"lars": Asked(helpdesk, lars), "anna": anna}, await eyes.see())
+
+
+def _look(nordtel: Nordtel, moment: datetime) -> Look:
+    regulator = nordtel.machine("regulator")
+    simulated = {"as_of": moment.isoformat(), "stores": ["recordings", "calls"]}
+    return Look(
+        nordtel.person("operations").post("/v1/simulations", simulated).json(),
+        _may_develop(nordtel),
+        regulator.get("/v1/ropa").json(),
+        regulator.get("/v1/exports", profile="art30-controller").content,
+        regulator.get("/privacy", lang="sv").text,
+    )
+
+
+def _may_develop(nordtel: Nordtel) -> dict[str, Any]:
+    """May Anna's usage statistics be used for development?"""
+    question = {
+        "subject": {"type": "principal", "id": str(nordtel.principals["anna"])},
+        "action": {"name": "development"},
+        "resource": {"type": "usage_statistics", "id": "any"},
+    }
+    return nordtel.machine("callserver", tenant=PRIVATE.id).post("/access/v1/evaluation", question).json()
+
+
+def ask(nordtel: Nordtel, key: str, wish: dict[str, Any]) -> Asked:
+    who = nordtel.person(key)
+    return Asked(who, who.post("/v1/requests", wish).json())
+
+
+def _stands(asked: Asked, state: str) -> bool:
+    asked.request = request_of(asked.who, asked.request["request"])
+    return asked.request["state"] in (state, "closed")
+
+
+def _checked_in_vain(asked: Asked, times: int) -> bool:
+    asked.request = request_of(asked.who, asked.request["request"])
+    return sum(step["problem"] == "rights.something_remains" for step in asked.request["steps"]) >= times
+
+
+def _has_nothing_due(who: Person, request: str, now: datetime) -> bool:
+    steps = request_of(who, request)["steps"]
+    waiting = [step for step in steps if step["state"] in ("pending", "running")]
+    overdue = [step for step in steps if step["state"] == "deferred" and (step["due_on"] or "9") < f"{now:%Y-%m-%d}"]
+    return not waiting and not overdue
+
+
+async def _in_helpdesk(stack: Stack, statements: str) -> None:
+    connection = await stack.postgres.connect("sample_helpdesk")
+    try:
+        await connection.execute(statements)
+    finally:
+        await connection.close()

@@ -1,0 +1,82 @@
+"""The running house with its sample operator, as the tests over the two edges see it: who acts, what time it is, what was planted."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Self, TypeVar
+from uuid import UUID
+
+from ops.stack import Stack
+from sample.actors import Actor, Cast, Machine, Person
+from sample.manifest import Manifest
+
+Seen = TypeVar("Seen")
+PATIENCE = 60
+
+
+@dataclass(frozen=True)
+class Nordtel:
+    """`principals` by the keys of `sample.cases.PEOPLE`. People and machines log in once."""
+
+    stack: Stack
+    cast: Cast
+    manifest: Manifest
+    principals: dict[str, UUID]
+    _actors: dict[object, Actor] = field(default_factory=dict)
+    _open: ExitStack = field(default_factory=ExitStack)
+
+    @classmethod
+    @contextmanager
+    def of(cls, stack: Stack) -> Iterator[Self]:
+        sample = stack.home.path / "sample"
+        principals = json.loads((sample / "principals.json").read_text())
+        nordtel = cls(
+            stack,
+            Cast(stack.home.path, stack.url("public"), stack.url("internal")),
+            Manifest.read(sample / "manifest.json"),
+            {key: UUID(principal) for key, principal in principals.items()},
+        )
+        with nordtel._open:
+            yield nordtel
+
+    def person(self, name: str) -> Person:
+        return self._once(name, lambda: self.cast.person(name))
+
+    def machine(self, client: str, audience: str = "public", tenant: UUID | None = None) -> Machine:
+        return self._once((client, audience, tenant), lambda: self.cast.machine(client, audience, tenant))
+
+    def _once(self, key: object, make: Callable[[], Seen]) -> Seen:
+        if key not in self._actors:
+            self._actors[key] = self._open.enter_context(make())
+        return self._actors[key]
+
+    @property
+    def home(self) -> Path:
+        return self.stack.home.path
+
+    def now(self) -> datetime:
+        """Business time, as every process of the house reads it."""
+        return datetime.now(UTC) + timedelta(seconds=float(self.stack.home.clock.read_text()))
+
+    def move_to(self, moment: datetime) -> None:
+        """Business time goes on to `moment`, as operations may order it in a development house; it never goes back."""
+        if moment > self.now():
+            offset = (moment - datetime.now(UTC)).total_seconds()
+            self.person("operations").put("/v1/clock", {"offset_seconds": offset})
+
+
+def until(what: str, look: Callable[[], Seen | None], patience: float = PATIENCE) -> Seen:
+    """Looks again until there is something. Fails with the words for what was waited for."""
+    deadline = time.monotonic() + patience
+    while not (seen := look()):
+        assert time.monotonic() < deadline, f"after {patience:.0f} s there was still no {what}"
+        time.sleep(0.1)
+    return seen
+
+
+def request_of(who: Actor, request: str) -> dict[str, Any]:
+    return who.get(f"/v1/requests/{request}").json()
