@@ -68,7 +68,9 @@ def test_a_request_is_finished_when_nothing_waits(steps: list[Step], finished: b
 
 
 def test_retries_double_and_end_at_a_minute():
-    assert [way.retry_after(tries).total_seconds() for tries in (1, 2, 3, 7, 1_000)] == [1, 2, 4, 60, 60]
+    pauses = [way.retry_after(tries, "anonymizer.store_unavailable").total_seconds() for tries in (1, 2, 3, 7, 1_000)]
+    assert pauses == [1, 2, 4, 60, 60]
+    assert way.retry_after(1_000, way.PROCESS_AWAY) == way.SOON, "a process that is away is back in seconds"
 
 
 @pytest.mark.parametrize(

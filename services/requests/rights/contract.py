@@ -11,7 +11,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from chassis.contract import Contract
+from chassis.contract import Contract, Moment
 from chassis.errors import Problem
 from chassis.ledger.contract import Inclusion
 from services.anonymizer.contract import Action, Identifier, Scope, StepState, Verb
@@ -88,7 +88,7 @@ class OpenRequest(Contract):
     passphrase: Passphrase | None = Field(default=None, repr=False)
     text: Note | None = Field(default=None, repr=False)
     channel: Channel = Channel.portal
-    received_at: datetime | None = None
+    received_at: Moment | None = None
     principal: UUID | None = None
     identifiers: list[Identifier] = Field(default=[], max_length=50, repr=False)
     evidence: Evidence | None = None
@@ -101,8 +101,6 @@ class OpenRequest(Contract):
             raise ValueError("only a deletion is limited to one recording")
         if self.principal is not None and self.identifiers:
             raise ValueError("name a principal or identifiers, not both")
-        if self.received_at is not None and self.received_at.tzinfo is None:
-            raise ValueError("received_at needs an offset")
         return self
 
 
@@ -112,16 +110,10 @@ class PostTicket(Contract):
     ticket: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
     kind: Kind
     language: Language = "sv"
-    received_at: datetime | None = None
+    received_at: Moment | None = None
     identifiers: list[Identifier] = Field(min_length=1, max_length=50, repr=False)
     text: Note | None = Field(default=None, repr=False)
     evidence: Evidence | None = None
-
-    @model_validator(mode="after")
-    def _exact(self) -> Self:
-        if self.received_at is not None and self.received_at.tzinfo is None:
-            raise ValueError("received_at needs an offset")
-        return self
 
 
 class ProveIdentity(Contract):

@@ -7,7 +7,7 @@ from uuid import UUID
 from chassis import clock
 from chassis.db import Database
 from chassis.durable import Job, Jobs
-from chassis.errors import Problem
+from chassis.errors import Problem, Unavailable
 from services.anonymizer.client import AnonymizerClient
 from services.anonymizer.contract import (
     CollectionRequest,
@@ -51,11 +51,15 @@ class Work:
             return
         try:
             principal = wanted.principal or await self._found(job.tenant, wanted.identifiers)
+            stores = (await self.anonymizer.stores(tenant=job.tenant)).items
         except IdentifiersConflict:
             async with self.database.transaction(job.tenant) as tx:
                 await doing.clarification_needed(tx, job.id)
             return
-        stores = (await self.anonymizer.stores(tenant=job.tenant)).items
+        except Unavailable:
+            async with self.database.transaction(job.tenant) as tx:
+                await doing.prepare_later(tx, job.id)
+            return
         async with self.database.transaction(job.tenant) as tx:
             await doing.plan(tx, self.office, job.id, principal, stores)
 

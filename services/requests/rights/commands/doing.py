@@ -71,6 +71,11 @@ async def clarification_needed(tx: Transaction, request: UUID) -> None:
         await emit_moved(tx, "request.clarification_needed", row)
 
 
+async def prepare_later(tx: Transaction, request: UUID) -> None:
+    """Whoever knows people and stores is away; a queue's own growing pauses would keep the person waiting for no reason."""
+    await tx.enqueue("rights.prepare", request, after=way.SOON)
+
+
 async def plan(tx: Transaction, office: Office, request: UUID, principal: UUID, stores: Sequence[Store]) -> None:
     """One row and one job for each store. Done already: nothing."""
     row = await tx.session.get(RequestRow, request, with_for_update=True)
@@ -121,7 +126,7 @@ async def postpone(tx: Transaction, claim: Claim, problem: str) -> None:
     row = await tx.session.get(StepRow, claim.step, with_for_update=True)
     if not _is_ours(row, claim):
         return
-    pause = way.retry_after(row.tries)
+    pause = way.retry_after(row.tries, problem)
     row.state, row.problem, row.next_at = "pending", problem, clock.now() + pause
     await tx.enqueue("rights.step", row.id, after=pause)
 
@@ -186,7 +191,7 @@ async def _after(tx: Transaction, office: Office, request: RequestRow, row: Step
         await _add(tx, request, row.store, row.label, row.verbs, "verify", row.round)
     elif row.verb == "verify" and (result.state is not StepState.done or result.remaining != 0):
         row.state, row.problem = "failed", "rights.something_remains"
-        pause = way.retry_after(row.round)
+        pause = way.retry_after(row.round, row.problem)
         await _add(tx, request, row.store, row.label, row.verbs, "erase", row.round + 1, pause=pause)
     elif row.verb == "verify":
         await _defer(tx, office, request, row)

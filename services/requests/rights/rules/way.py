@@ -25,6 +25,9 @@ ANSWERED = frozenset({State.answered, State.closed})
 
 # A reason without a date (an unpaid invoice, a running agreement) is asked about again each day.
 LOOK_AGAIN = timedelta(days=1)
+# A process that is away (restarted, redeployed) is back in seconds; a store may be away for days.
+PROCESS_AWAY = "request.unavailable"
+SOON = timedelta(seconds=2)
 _FIRST_RETRY, _LONGEST_RETRY = timedelta(seconds=1), timedelta(minutes=1)
 
 
@@ -69,8 +72,10 @@ def are_all_checking(steps: Iterable[StepFacts]) -> bool:
     return all(step.verb == "verify" for step in steps if step.state in ("pending", "running"))
 
 
-def retry_after(tries: int) -> timedelta:
+def retry_after(tries: int, problem: str) -> timedelta:
     """Doubling, and at most a minute: a store that comes back is gone on with soon."""
+    if problem == PROCESS_AWAY:
+        return SOON
     return min(_FIRST_RETRY * 2 ** min(tries - 1, 10), _LONGEST_RETRY)
 
 
