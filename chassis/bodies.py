@@ -31,13 +31,17 @@ class BodyReader:
 
 
 def refuse_ambiguous(raw: bytes) -> Any:
-    """The parsed JSON. Raises Malformed for what is no JSON, nests too deep, or says one key twice (readers would disagree on it)."""
+    """The parsed JSON. Raises Malformed for what is no JSON, nests too deep, says one key twice (readers would disagree on it), or
+    holds NUL."""
     try:
         parsed = json.loads(raw, object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         raise Malformed("The body is not JSON in UTF-8 with each key once.") from None
     if _depth(parsed, _DEEPEST) == 0:
         raise Malformed("The body nests too deep.")
+    # No text of PostgreSQL can hold it. It can only come escaped: JSON has no bare control characters.
+    if b"\\u0000" in raw and _holds_nul(parsed):
+        raise Malformed("The body holds the character NUL.")
     return parsed
 
 
@@ -69,6 +73,14 @@ def _depth(value: Any, left: int) -> int:
         return left
     children = value.values() if isinstance(value, dict) else value
     return min((_depth(child, left - 1) for child in children), default=left)
+
+
+def _holds_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any(map(_holds_nul, (*value.keys(), *value.values())))
+    return isinstance(value, list) and any(map(_holds_nul, value))
 
 
 class Body:

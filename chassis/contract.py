@@ -1,10 +1,14 @@
 """The base of every request and response model: strict, closed and unchangeable."""
 
-from typing import Generic, TypeVar
+from datetime import UTC, datetime
+from typing import Annotated, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 Item = TypeVar("Item")
+
+# From where UUIDv7's time begins, to where every period of a book can still be added to it.
+Moment = Annotated[AwareDatetime, Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(2900, 1, 1, tzinfo=UTC))]
 
 
 class Contract(BaseModel):

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cached_property
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -23,26 +24,41 @@ from chassis.errors import Forbidden
 from chassis.ledger import events
 from chassis.settings import Settings
 
-_SET_TENANT = text("SELECT set_config('app.tenant', :tenant, true)")
-
-
 @dataclass
 class Transaction:
     """An open transaction of one tenant.
 
-    session: SQLModel/SQLAlchemy session · connection: the same connection as raw asyncpg, for set-based statements ·
-    tenant: whose data it may see · committed: what to do after the commit and before the answer (a barrier, a hint).
+    connection: raw asyncpg, for set-based statements · session: SQLModel/SQLAlchemy on the same connection, made when it is
+    first asked for, since it costs as much as five statements · tenant: whose data it may see · committed: what to do after
+    the commit and before the answer (a barrier, a hint).
     """
 
     service: str
     tenant: UUID
-    session: AsyncSession
     connection: asyncpg.Connection
+    alchemy: AsyncConnection
     committed: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+
+    @cached_property
+    def session(self) -> AsyncSession:
+        return AsyncSession(self.alchemy, expire_on_commit=False)
+
+    async def flush(self) -> None:
+        """Write what the session holds; what follows on `connection` then sees it."""
+        if self._has_session:
+            await self.session.flush()
+
+    async def close(self) -> None:
+        if self._has_session:
+            await self.session.close()
+
+    @property
+    def _has_session(self) -> bool:
+        return "session" in vars(self)
 
     async def emit(self, type: str, data: dict[str, Any], subject: UUID | None = None) -> events.Event:
         """Append a fact to the service's ledger; `data` holds ids and sealed values only. `subject` is a principal."""
-        await self.session.flush()
+        await self.flush()
         return await events.append(
             self.connection,
             source=f"/wardline/{self.service}",
@@ -56,7 +72,7 @@ class Transaction:
 
     async def enqueue(self, job: str, id: UUID, after: timedelta | None = None) -> None:
         """Have `job` done for the row `id`, by any worker, if and only if this transaction commits."""
-        await self.session.flush()
+        await self.flush()
         await durable.enqueue(self.connection, self.service, job, id, self.tenant, after)
 
     def after_commit(self, act: Callable[[], Awaitable[None]]) -> None:
@@ -71,6 +87,8 @@ class Database:
         self.settings = settings
         self.on_commit: Callable[[], None] = lambda: None
         self.engine = _engine(settings, service, service, "db", pool_size)
+        # The same pool; whoever takes from it here begins and ends transactions himself.
+        self._unmanaged = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self.system_engine = _engine(settings, service, f"{service}_system", "db_system", 5)
 
     @asynccontextmanager
@@ -79,10 +97,9 @@ class Database:
         if tenant is None:
             raise Forbidden("This call names no customer organisation.")
         with telemetry.span("transaction"):
-            async with AsyncSession(self.engine, expire_on_commit=False) as session:
-                async with session.begin():
-                    await session.execute(_SET_TENANT, {"tenant": str(tenant)})
-                    tx = Transaction(self.service, tenant, session, await _raw(await session.connection()))
+            async with self._unmanaged.connect() as alchemy:
+                tx = Transaction(self.service, tenant, await _raw(alchemy), alchemy)
+                async with _begun(tx):
                     yield tx
             self.on_commit()
             for act in tx.committed:
@@ -143,15 +160,34 @@ def _engine(settings: Settings, service: str, role: str, secret: str, size: int)
         max_overflow=0,
         pool_timeout=5,
         pool_recycle=1800,
+        hide_parameters=True,
     )
-    sa_event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    sa_event.listen(engine.sync_engine, "checkout", _refuse_used_up)
     return engine
 
 
-def _refuse_closed(adapted: Any, _record: Any, _proxy: Any) -> None:
-    """A connection that a restarted database closed is replaced at checkout: as safe as a ping, and without its round trip."""
-    if adapted.driver_connection.is_closed():
+def _refuse_used_up(adapted: Any, _record: Any, _proxy: Any) -> None:
+    """A connection that a restarted database closed is replaced at checkout: as safe as a ping, and without its round trip. So is
+    one whose last user was stopped before it could end its transaction, which is some other tenant's."""
+    connection = adapted.driver_connection
+    if connection.is_closed() or connection.is_in_transaction():
         raise DisconnectionError
+
+
+@asynccontextmanager
+async def _begun(tx: Transaction) -> AsyncIterator[None]:
+    """The tenant is set in the very message that begins, so there is no moment between the two."""
+    try:
+        await tx.connection.execute(f"BEGIN; SELECT set_config('app.tenant', '{tx.tenant}', true)")
+        yield
+        await tx.flush()
+        await tx.connection.execute("COMMIT")
+    except BaseException:
+        if tx.connection.is_in_transaction() and not tx.connection.is_closed():
+            await tx.connection.execute("ROLLBACK")
+        raise
+    finally:
+        await tx.close()
 
 
 async def _raw(connection: AsyncConnection) -> asyncpg.Connection:

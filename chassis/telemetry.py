@@ -30,6 +30,8 @@ _personal = re.compile(
     r"|\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b",  # MAC
     re.IGNORECASE,
 )
+# What the database's driver quotes of a row or an argument: no pattern tells a name in it.
+_quoted = re.compile(r"(DETAIL:  |for query argument \$\d+: )[^\n]*")
 _instant_or_id = re.compile(r"^\d{4}-\d\d-\d\dT|^[0-9a-f]{8}-[0-9a-f]{4}-|^[0-9a-f]{16,64}$")
 
 
@@ -80,7 +82,7 @@ def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutab
     """Strike out whatever looks like a person in every text of a log line, stack traces included."""
     for name, value in event.items():
         if isinstance(value, str) and not _instant_or_id.match(value):
-            event[name] = _personal.sub("[redacted]", value)
+            event[name] = _personal.sub("[redacted]", _quoted.sub(r"\1[redacted]", value))
     return event
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from chassis.contract import Contract
+from chassis.contract import Contract, Moment
 from chassis.errors import Problem
 from services.registry.contract import Text
 
@@ -52,8 +52,8 @@ class Identifier(Command):
 
     type: IdentifierType
     value: Value
-    from_: datetime | None = Field(default=None, alias="from")
-    to: datetime | None = None
+    from_: Moment | None = Field(default=None, alias="from")
+    to: Moment | None = None
 
 
 class FindPrincipal(Command):
@@ -121,8 +121,8 @@ class EndLine(Reply):
 
 
 class Period(Command):
-    from_: datetime = Field(alias="from")
-    to: datetime
+    from_: Moment = Field(alias="from")
+    to: Moment
 
 
 class DisclosureRequest(Command):
@@ -219,7 +219,7 @@ class StepResult(Reply):
 class SimulationRequest(Command):
     """`POST /v1/simulations`: what a sweep at `as_of` (default: now) would take. Nothing is written."""
 
-    as_of: datetime | None = None
+    as_of: Moment | None = None
     stores: list[str] | None = None
 
 

@@ -5,14 +5,14 @@ restriction (Art. 18). Statements are only ever added; the *standing* is what th
 the same instant the withdrawal does, in whatever order statements arrive.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from chassis.contract import Contract
+from chassis.contract import Contract, Moment
 from chassis.errors import Conflict, Problem
 from chassis.ledger.contract import Inclusion
 
@@ -20,8 +20,6 @@ Key = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True)]
 Prose = Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
 Language = Literal["sv", "en"]
-# Ids are UUIDv7, whose time begins in 1970.
-Moment = Annotated[AwareDatetime, Field(ge=datetime(1970, 1, 1, tzinfo=UTC))]
 
 
 class Command(Contract):

@@ -9,8 +9,9 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from chassis.contract import Moment
 from chassis.errors import Conflict, Forbidden, NotFound, Problem
 
 
@@ -35,15 +36,15 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 class OpenPeriod(Command):
     """As an order states it; whether it may be open, and whether it makes sense, the rules say. `to` is excluded."""
 
-    from_: AwareDatetime | None = Field(default=None, alias="from")
-    to: AwareDatetime | None = None
+    from_: Moment | None = Field(default=None, alias="from")
+    to: Moment | None = None
 
 
 class Period(Command):
     """`to` is excluded."""
 
-    from_: AwareDatetime = Field(alias="from")
-    to: AwareDatetime
+    from_: Moment = Field(alias="from")
+    to: Moment
 
 
 # --- authorities ---------------------------------------------------------------------------------------------------------
@@ -76,7 +77,7 @@ class RegisterAuthority(Command):
     jwks: dict[str, Any]
     encryption_key: dict[str, Any]
     callback_number: Line
-    expires_at: AwareDatetime
+    expires_at: Moment
 
 
 class Authority(Reply):
@@ -115,7 +116,7 @@ class TargetIdentifier(Command):
 
     type: Word
     value: Annotated[str, StringConstraints(max_length=255)]
-    at: AwareDatetime | None = None
+    at: Moment | None = None
 
 
 class WantedTask(Command):
@@ -163,9 +164,9 @@ class PlaceOrder(Command):
     issuer: Signatory
     validator: Signatory | None = None
     legal_provision: Line
-    served_at: AwareDatetime
+    served_at: Moment
     emergency: bool = False
-    secrecy_until: AwareDatetime | None = None
+    secrecy_until: Moment | None = None
     period: OpenPeriod
     identifiers: list[TargetIdentifier] = Field(max_length=500)
     tasks: list[WantedTask] = Field(min_length=1, max_length=50)
@@ -407,10 +408,9 @@ class Settled(Reply):
 class CustodyEvent(Reply):
     """Every event of this stream: who did it (staff account, client, or None for the service's own work), and to what.
 
-    Types: authority.registered, authority.confirmed, order.received, order.refused, order.changed, order.read, orders.listed,
-    order.reviewed, order.approved, order.rejected, order.cancelled, task.moved, hold.placed, hold.ended, hold.released,
-    holds.asked, holds.settled, order.counted, collection.started, package.sealed, package.released, package.delivered,
-    package.acknowledged.
+    Types: authority.registered, .confirmed, authorities.listed · order.received, .refused, .changed, .change_refused, .read,
+    .reviewed, .approved, .rejected, .cancelled, .counted, orders.listed · task.moved · hold.placed, .ended, .released,
+    holds.asked, .settled · collection.started · package.sealed, .released, .delivered, .acknowledged, .read, packages.listed.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)

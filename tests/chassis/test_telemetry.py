@@ -1,0 +1,18 @@
+"""What a log line may say of people: nothing."""
+
+from chassis.telemetry import redact
+
+
+def test_what_the_database_quotes_of_a_row_or_an_argument_is_struck_out():
+    told = {
+        "exception": "asyncpg.NotNullViolationError: null value in column\nDETAIL:  Failing row contains (1, Anna Testlind).\n\n"
+        "asyncpg.DataError: invalid input for query argument $3: 'Anna Testlind' (an integer is required)\nthe end"
+    }
+    said = redact(None, "error", told)["exception"]
+    assert "Anna" not in said
+    assert "null value in column" in said and said.endswith("the end")
+
+
+def test_numbers_and_addresses_are_struck_out_of_any_text():
+    said = redact(None, "error", {"event": "no mail to anna@epost.example or +46 70-174 06 05"})["event"]
+    assert "anna" not in said and "174" not in said
