@@ -46,10 +46,10 @@ def staff(operation: str, service: str, scopes: str = "", **more: object) -> Row
     return internal(f"{method} /staff{path}", service, scopes, inner=path, kinds=STAFF, **more)
 
 
-def _ledger(edge: str, service: str, prefix: str = "") -> tuple[Row, ...]:
+def _ledger(edge: str, service: str, prefix: str = "", **who: object) -> tuple[Row, ...]:
     proofs = ("checkpoint", "entries", "inclusion/{event_id}", "consistency")
     return tuple(
-        _row(edge, f"GET {prefix}/ledger/{service}/{proof}", service, "ledger.read", inner=f"/ledger/{proof}")
+        _row(edge, f"GET {prefix}/ledger/{service}/{proof}", service, "ledger.read", inner=f"/ledger/{proof}", **who)
         for proof in proofs
     ) + (_row(edge, f"GET {prefix}/keys/{service}", service, inner="/keys", rate="page"),)
 
@@ -160,6 +160,7 @@ INTERNAL = (
     staff("POST /v1/deliveries/{delivery}/replay", "webhooks", "webhooks.manage"),
     # Development only: this edge answers it itself.
     internal("PUT /v1/clock", "internal", "clock.set", roles=frozenset({"operations"}), key=False),
-    *_ledger("internal", "disclosure"),
+    # Whoever answers people's requests or runs the house may check every ledger but this one: it says when orders came.
+    *_ledger("internal", "disclosure", roles=frozenset({"auditor"})),
     *(row for service in LEDGERS_IN_PUBLIC for row in _ledger("internal", service, prefix="/staff")),
 )

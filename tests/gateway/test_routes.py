@@ -53,6 +53,11 @@ def test_a_write_needs_a_key_unless_it_changes_nothing_twice(row: Row):
     assert row.rate in RATES
 
 
+def test_the_ledger_of_orders_is_the_auditors_alone():
+    rows = [row for row in ROWS if row.service == "disclosure" and row.scopes == {"ledger.read"}]
+    assert rows and all(row.edge == "internal" and row.roles == {"auditor"} for row in rows)
+
+
 def test_only_these_need_no_token():
     assert {row.path for row in ROWS if row.public and "/keys/" not in row.path} == {
         "/.well-known/openid-configuration",
