@@ -17,15 +17,18 @@ _BETWEEN = timedelta(minutes=10)
 class Promised:
     """Which rule keeps something that was seen after a person's deletion. unpaid: invoices not paid · open_tickets: cases not closed."""
 
-    def __init__(self, moment: datetime, unpaid: set[int], open_tickets: set[int], left: set[str]) -> None:
-        """left: people whose agreement has ended."""
+    def __init__(
+        self, moment: datetime, unpaid: set[int], open_tickets: set[int], left: set[str], internet: int
+    ) -> None:
+        """left: people whose agreement has ended · internet: for how many months internet access is stored."""
         self.moment, self.unpaid, self.open_tickets, self.left = moment, unpaid, open_tickets, left
+        self.internet = internet
 
     @classmethod
-    async def at(cls, moment: datetime, eyes: Eyes, left: set[str]) -> "Promised":
+    async def at(cls, moment: datetime, eyes: Eyes, left: set[str], internet: int = 10) -> "Promised":
         unpaid = await eyes.rows("billing", "SELECT id FROM invoice WHERE paid_at IS NULL")
         tickets = await eyes.rows("helpdesk", "SELECT id FROM ticket WHERE closed_at IS NULL")
-        return cls(moment, {row["id"] for row in unpaid}, {row["id"] for row in tickets}, left)
+        return cls(moment, {row["id"] for row in unpaid}, {row["id"] for row in tickets}, left, internet)
 
     def keeps(self, seen: Sighting) -> str | None:
         """The rule's name; None for what should be gone."""
@@ -47,7 +50,7 @@ class Promised:
         if seen.where == "location_record":
             return "location, 2 months" if self._within(seen.row, 2) else None
         if seen.row["kind"] == "data":
-            return "internet access, 10 months" if self._within(seen.row, 10) else None
+            return "internet access" if self._within(seen.row, self.internet) else None
         return "mobile telephony, 6 months" if self._within(seen.row, 6) else None
 
     def _helpdesk(self, seen: Sighting) -> str | None:

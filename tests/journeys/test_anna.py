@@ -98,7 +98,7 @@ def test_her_certificate_verifies_offline(nordtel: Nordtel, deleted: Deletion):
 async def test_what_was_kept_for_a_time_goes_by_itself_when_that_time_is_over(
     february: Act, deleted: Deletion, eyes: Eyes, nordtel: Nordtel
 ):
-    promised = await Promised.at(nordtel.now(), eyes, left=set())
+    promised = await Promised.at(nordtel.now(), eyes, left=set(), internet=11)  # by the changed book
     seen = february.seen_of("anna")
     assert [str(s) for s in seen if not promised.keeps(s)] == []
     assert any(s.where == "location_record" for s in deleted.seen_of("anna"))
