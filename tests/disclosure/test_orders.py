@@ -1,6 +1,7 @@
 """Orders over HTTP on a real database: intake, refusal with a trace, four eyes, changes, secrecy between authorities."""
 
 import asyncio
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 from tests.disclosure.house import NUMBER, Desk, a_preservation, an_order
@@ -202,6 +203,25 @@ async def test_an_emergency_goes_ahead_on_one_word_and_is_reviewed_by_a_second(d
     assert (await desk.review("gosta", order)).json()["approvals"] == 2
     refused = await desk.placed(**emergency, tasks=[{"kind": "LD", "category": "traffic"}])
     assert [fault["code"] for fault in refused["errors"]] == ["EMERGENCY_SCOPE"]
+
+
+async def test_a_german_prosecutors_order_case_11(desk: Desk) -> None:
+    german = Desk(
+        desk.http, desk.url, desk.issuer, desk.anonymizer, desk.clock, tenant=desk.tenant, authority="DE-sta-muenchen"
+    )
+    await german.register(country="DE", instruments=["epoc_subscriber", "epoc_traffic"])
+    issued = {
+        "issuer": {"kind": "prosecutor", "name": "StA München I"},
+        "legal_provision": "Art. 4",
+        "offence": {"max_years": 5},
+    }
+    traffic = await german.placed(**issued, instrument="epoc_traffic")
+    assert [(fault["code"], fault["etsi_code"]) for fault in traffic["errors"]] == [("AUTHORITY_NOT_COMPETENT", 3000)]
+    about = {"instrument": "epoc_subscriber", "tasks": [{"kind": "LD", "category": "subscriber"}]}
+    subscriber = await german.placed(**issued, **about)
+    assert subscriber["status"] == "AwaitingApproval"
+    left = datetime.fromisoformat(subscriber["due_at"]) - datetime.fromisoformat(subscriber["served_at"])
+    assert timedelta(days=10) <= left < timedelta(days=11, hours=2)
 
 
 async def test_every_reading_is_an_event_of_custody(desk: Desk) -> None:

@@ -68,7 +68,9 @@ async def confirm_authority(caller: Approver, authority: AuthorityName, tx: Tx, 
 async def list_authorities(caller: Reader, tx: Tx):
     if caller.kind != "staff":
         raise Forbidden
-    return await queries.authorities(tx)
+    found = await queries.authorities(tx)
+    await note(tx, "authorities.listed", caller, count=len(found.items))
+    return found
 
 
 # --- orders --------------------------------------------------------------------------------------------------------------
@@ -119,12 +121,16 @@ async def collect_order(caller: Collector, order: UUID, wish: Body[CollectOrder]
 
 @router.get("/v1/orders/{order}/packages", response_model=Packages)
 async def list_packages(caller: Reader, order: UUID, tx: Tx):
-    return await queries.packages(tx, caller, order)
+    found = await queries.packages(tx, caller, order)
+    await note(tx, "packages.listed", caller, order=order, count=len(found.items))
+    return found
 
 
 @router.get("/v1/packages/{package}", response_model=Package)
 async def read_package(caller: Reader, package: UUID, tx: Tx):
-    return await queries.package_told(tx, await queries.visible_package(tx, caller, package))
+    row = await queries.visible_package(tx, caller, package)
+    await note(tx, "package.read", caller, order=row.order_id, package=package)
+    return await queries.package_told(tx, row)
 
 
 @router.post("/v1/packages/{package}/release", response_model=Package)
