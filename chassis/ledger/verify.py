@@ -161,7 +161,8 @@ def _grow(frontier: merkle.Frontier, leaf: bytes) -> None:
 
 
 def _heads(notes: Sequence[str], keys: Sequence[Ed25519PublicKey]) -> tuple[list[Checkpoint], list[Fault]]:
-    heads, faults = [], []
+    heads: list[Checkpoint] = []
+    faults = [] if notes else [Fault("there is no signed head: nothing says what these entries should be")]
     for note in notes:
         try:
             heads.append(checkpoint.verify(note, keys))

@@ -1,4 +1,4 @@
-"""What the operator did, signed, and tied to the ledger: whoever holds it can check both offline with public keys only."""
+"""What the operator did, signed and tied to the ledger: anybody can check both offline with public keys only."""
 
 import hashlib
 import json
@@ -33,16 +33,18 @@ def digest(signed: str) -> str:
 
 
 def verify(certificate: Certificate, jwks: dict) -> dict:
-    """What is certified, when signature and ledger proof hold by the keys of rights' `/keys`. Raises CertificateDoubtful."""
+    """What is certified, when signature and ledger proof hold by the keys of rights' `/keys`. Raises
+    CertificateDoubtful."""
     said = _signed(certificate.jws, KeySet.import_key_set(jwks))
-    event = json.loads(certificate.inclusion.body)
-    if event["data"].get("certificate_sha256") != digest(certificate.jws):
-        raise CertificateDoubtful("the ledger's event is about another certificate")
-    if event["type"] != "request.answered" or event["data"]["request"] != said["request"]:
-        raise CertificateDoubtful("the ledger's event is about another request")
+    # The proof first: only then is the event's body what the ledger holds, and can be read.
     faults: Sequence[object] = verify_receipt(certificate.inclusion, checkpoint.public_keys(jwks)).faults
     if faults:
         raise CertificateDoubtful(f"the ledger's proof does not hold: {faults[0]}")
+    event = json.loads(certificate.inclusion.body)
+    if event["type"] != "request.answered" or event["data"]["request"] != said["request"]:
+        raise CertificateDoubtful("the ledger's event is about another request")
+    if event["data"]["certificate_sha256"] != digest(certificate.jws):
+        raise CertificateDoubtful("the ledger's event is about another certificate")
     return said
 
 

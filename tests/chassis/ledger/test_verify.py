@@ -105,6 +105,10 @@ def test_an_entry_under_another_events_name_is_found():
     assert fault.position == 3 and "another event" in str(fault)
 
 
+def test_entries_without_a_signed_head_prove_nothing():
+    assert not verify_ledger(map(json.dumps, GOOD), [], [KEY.public_key()]).holds
+
+
 def test_a_line_that_is_no_entry_is_named():
     report = verify_ledger(["{}", *map(json.dumps, GOOD)], [note(SIZE)], [KEY.public_key()])
     assert [fault.line for fault in report.faults] == [1]
