@@ -1,4 +1,5 @@
-"""A small operator behind the anonymizer's contract, over HTTP: its stores are lists, and it writes down what was done to them."""
+"""A small operator behind the anonymizer's contract, over HTTP: its stores are lists, and it writes down what was done
+to them."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -40,8 +41,8 @@ class Row:
 
 @dataclass
 class Operator:
-    """`down`: stores that do not answer · `stubborn`: stores whose erasure says done and leaves everything · `slow`: seconds a
-    step takes · `cut`: stores whose stream ends without its last line."""
+    """`down`: stores that do not answer · `stubborn`: stores whose erasure says done and leaves everything · `slow`:
+    seconds a step takes · `cut`: stores whose stream ends without its last line."""
 
     rows: dict[tuple[UUID, str], list[Row]] = field(default_factory=dict)
     people: dict[tuple[str, str], UUID] = field(default_factory=dict)

@@ -1,4 +1,5 @@
-"""Access over HTTP: everything that was collected, in one file that only the passphrase opens, and nothing left behind."""
+"""Access over HTTP: everything that was collected, in one file that only the passphrase opens, and nothing left behind.
+"""
 
 import csv
 import io
@@ -107,7 +108,8 @@ async def test_the_terminal_opens_a_package_too(house: House, tenant: UUID, tmp_
     asked = await client.open(OpenRequest(kind=Kind.access, passphrase=PASSPHRASE), key=str(uuid4()))
     await house.until_state(client, asked.request, "answered")
     path = await fetched(house, client, asked.request, tmp_path)
-    command = [sys.executable, "-m", "services.requests.rights.open_package", str(path), "--into", str(tmp_path / "out")]
+    program = [sys.executable, "-m", "services.requests.rights.open_package"]
+    command = [*program, str(path), "--into", str(tmp_path / "out")]
     opened = subprocess.run(command, input=f"{PASSPHRASE}\n", text=True, capture_output=True, timeout=60)
     assert opened.returncode == 0, opened.stderr
     assert "csv/billing/invoice.csv" in opened.stdout

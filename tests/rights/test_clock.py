@@ -22,7 +22,7 @@ def at(text: str) -> datetime:
 @pytest.mark.parametrize(
     ("received", "due", "clause"),
     [
-        ("2027-01-30T12:00", "2027-03-01", "a month without the 30th ends on its last day, a Sunday: the next working day"),
+        ("2027-01-30T12:00", "2027-03-01", "no 30th: the month ends on its last day, a Sunday, so on the Monday"),
         ("2027-01-31T12:00", "2027-03-01", "the same for the 31st"),
         ("2028-01-30T12:00", "2028-02-29", "a leap year's February has a 29th, a Tuesday"),
         ("2028-02-29T12:00", "2028-03-29", "a month from the leap day"),

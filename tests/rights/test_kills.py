@@ -1,8 +1,9 @@
 """SIGKILL of the rights worker and of the anonymizer at moments drawn from a seed, against a whole running house.
 
-Deletions of many people run while one process after the other is killed and started again. Afterwards each step must have taken
-effect exactly once. The witnesses do not know of each other: what rights told in its ledger, what the anonymizer told in its own,
-and triggers inside the stores, by which no row may have been changed in a transaction that wrote no step into the store's journal.
+Deletions of many people run while one process after the other is killed and started again. Afterwards each step must
+have taken effect exactly once. The witnesses do not know of each other: what rights told in its ledger, what the
+anonymizer told in its own, and triggers inside the stores, by which no row may have been changed in a transaction that
+wrote no step into the store's journal.
 """
 
 import asyncio
@@ -39,7 +40,8 @@ BEGIN
 END $$"""
 _TABLES = """
 SELECT oid::regclass::text AS name FROM pg_class
-WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition AND relname <> 'witnessed'"""
+WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition
+AND relname <> 'witnessed'"""
 _WITNESSED = """
 SELECT count(*) FILTER (WHERE changed > 0 AND steps = 0), count(*) FILTER (WHERE steps > 1) FROM (
     SELECT count(*) FILTER (WHERE place = 'public') AS changed, count(*) FILTER (WHERE place = 'wardline') AS steps

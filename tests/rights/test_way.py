@@ -36,9 +36,8 @@ STORES = [
 
 
 def kept(until: date | None, count: int = 1, action: str = "keep") -> Outcome:
-    return Outcome(
-        table="t", element="name", category="c", action=action, rule="r", reason=WORDS, legal_ref="x", until=until, count=count
-    )
+    said = {"table": "t", "element": "name", "category": "c", "rule": "r", "reason": WORDS, "legal_ref": "x"}
+    return Outcome(**said, action=action, until=until, count=count)
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,9 @@ class RightsClient(ServiceClient):
     ) -> Request:
         return await self._do(request, "identity", key, tenant, proof)
 
-    async def set_passphrase(self, request: UUID, wish: SetPassphrase, *, key: str, tenant: UUID | None = None) -> Request:
+    async def set_passphrase(
+        self, request: UUID, wish: SetPassphrase, *, key: str, tenant: UUID | None = None
+    ) -> Request:
         return await self._do(request, "passphrase", key, tenant, wish)
 
     async def preview(self, request: UUID, *, tenant: UUID | None = None) -> Preview:

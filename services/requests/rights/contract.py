@@ -1,7 +1,7 @@
 """What others may rely on from rights: what a person may ask of the operator, where it stands, and how it was answered.
 
-The way of a request: received → identified → (a deletion: previewed → cooling_off) → executing → checking → answered → closed.
-Every move is an event whose data are ids only.
+The way of a request: received → identified → (a deletion: previewed → cooling_off) → executing → checking → answered →
+closed. Every move is an event whose data are ids only.
 """
 
 from datetime import date, datetime
@@ -49,8 +49,8 @@ class Channel(StrEnum):
 
 class State(StrEnum):
     """`received`: nobody has proven yet who asks · `clarification`: the identifiers belong to different people ·
-    `previewed`: waits for the person's confirmation · `cooling_off`: may still be withdrawn · `awaiting_passphrase`: all is
-    collected, and there is nothing yet to lock the package with · `closed`: our own copies are gone."""
+    `previewed`: waits for the person's confirmation · `cooling_off`: may still be withdrawn · `awaiting_passphrase`:
+    all is collected, and there is nothing yet to lock the package with · `closed`: our own copies are gone."""
 
     received = "received"
     clarification = "clarification"
@@ -66,7 +66,7 @@ class State(StrEnum):
     withdrawn = "withdrawn"
 
 
-# --- what is asked -----------------------------------------------------------------------------------------------------------
+# --- what is asked ---------------------------------------------------------------------------------------------------
 
 class Evidence(Contract):
     """How somebody at the helpdesk made sure who asks. The note is sealed, and ends with the request."""
@@ -78,8 +78,9 @@ class Evidence(Contract):
 class OpenRequest(Contract):
     """`POST /v1/requests`.
 
-    A person asks for herself: her login proves who she is, the channel is the portal, and receipt is now. The helpdesk asks for
-    somebody: it names a principal or identifiers, when and how the request came in, and the evidence of who asked.
+    A person asks for herself: her login proves who she is, the channel is the portal, and receipt is now. The helpdesk
+    asks for somebody: it names a principal or identifiers, when and how the request came in, and the evidence of who
+    asked.
     """
 
     kind: Kind
@@ -105,7 +106,8 @@ class OpenRequest(Contract):
 
 
 class PostTicket(Contract):
-    """`POST /v1/tickets`: what the helpdesk's own system sends when somebody asks there. The same ticket twice is one request."""
+    """`POST /v1/tickets`: what the helpdesk's own system sends when somebody asks there. The same ticket twice is one
+    request."""
 
     ticket: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
     kind: Kind
@@ -124,22 +126,24 @@ class ProveIdentity(Contract):
 
 
 class SetPassphrase(Contract):
-    """`POST /v1/requests/{id}/passphrase`: what the package will open with. Sealed, and destroyed once the package is built."""
+    """`POST /v1/requests/{id}/passphrase`: what the package will open with. Sealed, and destroyed once the package is
+    built."""
 
     passphrase: Passphrase = Field(repr=False)
 
 
 class Confirm(Contract):
-    """`POST /v1/requests/{id}/confirm`: the person has seen what will be lost. `preview` is the preview's own digest, so that
-    nobody confirms another preview than the one she read."""
+    """`POST /v1/requests/{id}/confirm`: the person has seen what will be lost. `preview` is the preview's own digest,
+    so that nobody confirms another preview than the one she read."""
 
     preview: str
 
 
-# --- where it stands ----------------------------------------------------------------------------------------------------------
+# --- where it stands -------------------------------------------------------------------------------------------------
 
 class Step(Reply):
-    """One thing done in one store. `problem`: why the last try failed, as the code of its Problem; it is tried again at `next_at`.
+    """One thing done in one store. `problem`: why the last try failed, as the code of its Problem; it is tried again at
+    `next_at`.
 
     `deferred`: a rule still keeps something; erased by itself on `due_on` or when the rule's reason ends.
     """
@@ -167,7 +171,8 @@ class Package(Reply):
 
 
 class Request(Reply):
-    """`due_on`: the last day for the answer, counted by Regulation 1182/71. `confirmed_until`: until when it may be withdrawn."""
+    """`due_on`: the last day for the answer, counted by Regulation 1182/71. `executes_at`: when a confirmed deletion
+    begins, and until when it may be withdrawn."""
 
     request: UUID
     kind: Kind
@@ -208,7 +213,8 @@ class PreviewLine(Reply):
 
 
 class Preview(Reply):
-    """`erased` and `kept` are numbers of records; `warning` is what the person must have read. `digest` names this preview."""
+    """`erased` and `kept` are numbers of records; `warning` is what the person must have read. `digest` names this
+    preview."""
 
     request: UUID
     erased: int
@@ -240,7 +246,8 @@ class Found(Reply):
 
 
 class Answer(Reply):
-    """`GET /v1/requests/{id}/answer`. `clauses` are the same in every answer of a kind: they say nothing about this person."""
+    """`GET /v1/requests/{id}/answer`. `clauses` are the same in every answer of a kind: they say nothing about this
+    person."""
 
     request: UUID
     kind: Kind
@@ -257,8 +264,8 @@ class Answer(Reply):
 class Certificate(Reply):
     """`GET /v1/requests/{id}/certificate`, checked offline by `certificate.verify` with the keys of rights' `/keys`.
 
-    `jws` (compact, Ed25519) signs the answer in canonical JSON; `inclusion` proves the ledger's `request.answered`, whose data
-    hold the SHA-256 of `jws`.
+    `jws` (compact, Ed25519) signs the answer in canonical JSON; `inclusion` proves the ledger's `request.answered`,
+    whose data hold the SHA-256 of `jws`.
     """
 
     jws: str
@@ -270,7 +277,7 @@ class TicketTaken(Reply):
     request: UUID
 
 
-# --- events (CloudEvents types; `subject` is the principal once known) -------------------------------------------------------------
+# --- events (CloudEvents types; `subject` is the principal once known) -----------------------------------------------
 
 class RequestMoved(Reply):
     """Every `request.*` event but `step_done`, `answered`: which request, of which kind, where it stands now."""
@@ -313,7 +320,7 @@ EVENTS: dict[str, type[Reply]] = {
 }
 
 
-# --- problems ----------------------------------------------------------------------------------------------------------------
+# --- problems --------------------------------------------------------------------------------------------------------
 
 class RequestUnknown(Problem):
     """Also what another person's or another tenant's request looks like."""

@@ -1,4 +1,4 @@
-"""Durable work: find out who asks and plan the steps, do one step, build the package; and the tick that minds the clock."""
+"""Durable work: find out who asks and plan, do one step, build the package; and the tick that minds the clock."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""What every command of rights needs beside the transaction: the seals, the policy book, the calendar, the signing key."""
+"""What every command needs beside the transaction: the seals, the policy book, the calendar, the signing key."""
 
 from collections.abc import Container
 from dataclasses import dataclass

@@ -16,7 +16,7 @@ from services.requests.rights.package.unlock import DoesNotOpen, unlock
 def main() -> int:
     arguments = argparse.ArgumentParser(prog="open_package", description=__doc__.splitlines()[0])
     arguments.add_argument("file", type=Path)
-    arguments.add_argument("--into", type=Path, help="folder for the report and the archive's files; else they are listed")
+    arguments.add_argument("--into", type=Path, help="folder for the archive's files; else they are only listed")
     chosen = arguments.parse_args()
     passphrase = getpass.getpass("Passphrase: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
     try:

@@ -34,7 +34,8 @@ HANDLING = "rights.handle"
 
 
 def may_see(caller: Caller, row: RequestRow) -> bool:
-    """A person sees her own requests, staff who handle requests see the tenant's, the helpdesk's system those of its tickets."""
+    """A person sees her own requests, staff who handle requests see the tenant's, the helpdesk's system those of its
+    tickets."""
     if caller.principal is not None:
         return row.principal == caller.principal
     return HANDLING in caller.scopes or row.ticket is not None

@@ -1,4 +1,4 @@
-"""The rows of rights. Whatever a person wrote or is known by is sealed under the request's own key, and ends with it."""
+"""The rows of rights. What a person wrote or is known by is sealed under the request's own key, and ends with it."""
 
 from datetime import date, datetime
 from typing import Any
@@ -16,8 +16,8 @@ def _instant(**options: Any) -> Any:
 class RequestRow(SQLModel, table=True):
     """One request. `said`, `identifiers`, `evidence`, `passphrase` and `spool_key` are sealed.
 
-    recording: the one recording it is limited to · executes_at: when a confirmed deletion begins · answer_event: the ledger's
-    `request.answered` · downloads_left, package_*: of the locked file, while there is one.
+    recording: the one recording it is limited to · executes_at: when a confirmed deletion begins · answer_event: the
+    ledger's `request.answered` · downloads_left, package_*: of the locked file, while there is one.
     """
 
     __tablename__ = "request"
@@ -56,8 +56,8 @@ class RequestRow(SQLModel, table=True):
 class StepRow(SQLModel, table=True):
     """One verb in one store: pending → running → done | failed; `deferred` waits for `due_at`.
 
-    fence: who claimed it last, checked where the result is recorded · result: outcomes or counts, never a person's data ·
-    problem: the code of the last try's Problem · verbs: what the store can do.
+    fence: who claimed it last, checked where the result is recorded · result: outcomes or counts, never a person's data
+    · problem: the code of the last try's Problem · verbs: what the store can do.
     """
 
     __tablename__ = "request_step"

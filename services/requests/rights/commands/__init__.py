@@ -1,1 +1,1 @@
-"""Everything that changes a request: `asking` is what people do, `doing` what is done in the stores, `answering` how it ends."""
+"""Everything that changes a request: `asking` what people do, `doing` what the stores do, `answering` how it ends."""

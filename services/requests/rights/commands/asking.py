@@ -66,7 +66,9 @@ async def take_ticket(tx: Transaction, office: Office, ticket: PostTicket) -> Ti
     return TicketTaken(ticket=ticket.ticket, request=known.id)
 
 
-async def prove_identity(tx: Transaction, office: Office, caller: Caller, request: UUID, proof: ProveIdentity) -> Request:
+async def prove_identity(
+    tx: Transaction, office: Office, caller: Caller, request: UUID, proof: ProveIdentity
+) -> Request:
     """The helpdesk made sure who asks: from here on it goes its way. The clock has run since receipt."""
     row = await queries.find(tx, caller, request, lock=True)
     must_stand_in(State(row.state), {State.received, State.clarification})
@@ -77,7 +79,9 @@ async def prove_identity(tx: Transaction, office: Office, caller: Caller, reques
     return await queries.view(tx, row)
 
 
-async def set_passphrase(tx: Transaction, office: Office, caller: Caller, request: UUID, wish: SetPassphrase) -> Request:
+async def set_passphrase(
+    tx: Transaction, office: Office, caller: Caller, request: UUID, wish: SetPassphrase
+) -> Request:
     """Possible until the package is being built."""
     row = await queries.find(tx, caller, request, lock=True)
     if row.kind != Kind.access:

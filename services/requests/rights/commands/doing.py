@@ -1,7 +1,7 @@
 """What is done in the stores: plan the steps, claim one, record what it did, and move the request on.
 
-The result, the check of the fence and the request's next move are one transaction. Whoever finishes last moves the request on:
-every recorder locks the request's row first, so there is exactly one last.
+The result, the check of the fence and the request's next move are one transaction. Whoever finishes last moves the
+request on: every recorder locks the request's row first, so there is exactly one last.
 """
 
 import os
@@ -26,7 +26,8 @@ from services.requests.rights.tables import RequestRow, StepRow
 
 @dataclass(frozen=True)
 class Claim:
-    """One step, for whoever claimed it last: `fence` is what proves that. `spool_key` only where something is collected."""
+    """One step, for whoever claimed it last: `fence` is what proves that. `spool_key` only where something is
+    collected."""
 
     step: UUID
     fence: int
@@ -72,7 +73,8 @@ async def clarification_needed(tx: Transaction, request: UUID) -> None:
 
 
 async def prepare_later(tx: Transaction, request: UUID) -> None:
-    """Whoever knows people and stores is away; a queue's own growing pauses would keep the person waiting for no reason."""
+    """Whoever knows people and stores is away; a queue's own growing pauses would keep the person waiting for no
+    reason."""
     await tx.enqueue("rights.prepare", request, after=way.SOON)
 
 
@@ -96,7 +98,8 @@ async def plan(tx: Transaction, office: Office, request: UUID, principal: UUID, 
 
 
 async def claim(tx: Transaction, office: Office, step: UUID) -> Claim | None:
-    """None when there is nothing left to do. A step that runs may be claimed again: its worker is dead, or will be refused."""
+    """None when there is nothing left to do. A step that runs may be claimed again: its worker is dead, or will be
+    refused."""
     row = await tx.session.get(StepRow, step, with_for_update=True)
     if row is None or row.state not in ("pending", "running"):
         return None

@@ -1,4 +1,4 @@
-"""From spools to the locked file: report first, then the archive with JSON, CSV and the same report; a frame in memory at a time."""
+"""From spools to the locked file: report first, then JSON, CSV and the same report, in memory a frame at a time."""
 
 import csv
 import gzip
@@ -86,7 +86,7 @@ def build(target: Path, contents: Contents, passphrase: str) -> Built:
 
 
 def _archive(out: LockedPart, contents: Contents, report: bytes) -> None:
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=_COMPRESSION) as archive:  # type: ignore[call-overload]
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=_COMPRESSION) as archive:
         archive.writestr("report.html", report)
         archive.writestr("about.json", orjson.dumps(contents.about.model_dump(mode="json"), option=orjson.OPT_INDENT_2))
         for source in contents.sources:

@@ -1,8 +1,8 @@
 """The locked file: an HTML page with its own opener and, in chunks, a report and a ZIP archive under one passphrase.
 
-The key is PBKDF2-SHA256 of the passphrase (WebCrypto offers nothing stronger), new for each file. Every chunk is AES-256-GCM; its
-nonce says part, place and whether it is the part's last, and the header is authenticated with each, so a chunk that is moved,
-dropped or brought from another file does not open.
+The key is PBKDF2-SHA256 of the passphrase (WebCrypto offers nothing stronger), new for each file. Every chunk is
+AES-256-GCM; its nonce says part, place and whether it is the part's last, and the header is authenticated with each, so
+a chunk that is moved, dropped or brought from another file does not open.
 """
 
 import base64

@@ -1,6 +1,7 @@
-"""What was collected from one store, kept encrypted on disk until the package is built: rows as they came, never plain text.
+"""What was collected from one store, kept encrypted on disk until the package is built: rows as they came.
 
-Frames of AES-256-GCM under a key derived for this file; the last frame says that it is the last, so a cut file does not open.
+Frames of AES-256-GCM under a key derived for this file; the last frame says that it is the last, so a cut file does not
+open.
 """
 
 import os

@@ -1,7 +1,7 @@
 """What a person is told: the preview with its numbers, and the answer without any.
 
-An answer speaks of the ordinary view only, carries no counts per store, and says the same clause to everybody: data that the law
-obliges the operator to keep, or forbids to mention, are excepted.
+An answer speaks of the ordinary view only, carries no counts per store, and says the same clause to everybody: data
+that the law obliges the operator to keep, or forbids to mention, are excepted.
 """
 
 import hashlib
@@ -87,7 +87,7 @@ def _later(outcome: Outcome, known: AnswerLine) -> bool:
 
 def _warning(erased: int, kept: int) -> Text:
     return Text(
-        sv=f"{erased} poster raderas och kan inte återställas. {kept} poster sparas tills vidare enligt reglerna nedan.",
-        en=f"{erased} records will be erased and cannot be restored. {kept} records are kept for now by the rules below.",
+        sv=f"{erased} poster raderas och kan inte återställas. {kept} poster sparas tills vidare enligt reglerna.",
+        en=f"{erased} records will be erased and cannot be restored. {kept} records are kept for now by the rules.",
     )
 

@@ -1,7 +1,7 @@
 """When an answer is due: periods in days, months and years as Regulation (EEC, Euratom) 1182/71 counts them.
 
-The day of receipt is not counted (Art. 3(1)); the period ends with the last hour of its last day (Art. 3(2)(c)); where that is a
-Saturday, a Sunday or a public holiday, with the last hour of the next working day (Art. 3(4)).
+The day of receipt is not counted (Art. 3(1)); the period ends with the last hour of its last day (Art. 3(2)(c)); where
+that is a Saturday, a Sunday or a public holiday, with the last hour of the next working day (Art. 3(4)).
 """
 
 from collections.abc import Container

@@ -1,4 +1,4 @@
-"""The way of a request: what each step leads to, and what may be asked for where. Pure: rows' facts in, the next move out."""
+"""The way of a request: what each step leads to, and what may be asked for where. Facts in, the next move out."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -62,8 +62,8 @@ def first_steps(kind: Kind, one_recording: bool, stores: Sequence[Store]) -> lis
 
 
 def is_finished(steps: Iterable[StepFacts]) -> bool:
-    """Whether nothing is left to do now. A verification that found something has put a new erasure beside itself, so 'finished'
-    after an erasure means that every store's last verification found nothing but what a rule keeps."""
+    """Whether nothing is left to do now. A verification that found something has put a new erasure beside itself, so
+    'finished' after an erasure means that every store's last verification found nothing but what a rule keeps."""
     return all(step.state in ("done", "failed", "deferred") for step in steps)
 
 
