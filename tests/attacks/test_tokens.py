@@ -1,0 +1,135 @@
+"""Every operation of both edges, as somebody who may not: no token, a bent one, one for somewhere else, one of a lesser role."""
+
+import time
+from base64 import urlsafe_b64encode
+from typing import Any
+
+import pytest
+import yaml
+from joserfc.jwk import ECKey
+
+from chassis.errors import PROBLEM_JSON
+from gateway.routes import INTERNAL, PUBLIC, SERVICES
+from gateway.table import Row
+from ops.home import ROOT
+from tests.attacks.mint import Mint, operation
+
+GUARDED = [row for row in (*PUBLIC, *INTERNAL) if not row.public]
+TABLE = yaml.safe_load((ROOT / "services" / "identity" / "clients.yaml").read_text())
+# What each sort of caller holds at most at each edge, as identity's table gives it.
+HOLDERS = [
+    *(("staff", "staff", role, {"internal": set(scopes)}) for role, scopes in TABLE["roles"].items()),
+    *(
+        ("customer" if client["proof"] == "none" else "client", id, None, {e: set(s) for e, s in client["audiences"].items()})
+        for id, client in TABLE["clients"].items()
+        if id != "staff" and client["audiences"].keys() & {"public", "internal"}
+    ),
+]
+
+every_guarded = pytest.mark.parametrize("row", GUARDED, ids=operation)
+
+
+@every_guarded
+def test_without_a_token_in_order_nobody_is_let_in(mint: Mint, row: Row):
+    for what, token in out_of_order(mint, row).items():
+        answer = mint.try_row(row, token)
+        assert (answer.status_code, answer.json()["code"]) == (401, "request.unauthenticated"), what
+        assert answer.headers["www-authenticate"] == "Bearer"
+        assert answer.headers["content-type"] == PROBLEM_JSON
+
+
+@every_guarded
+def test_whoever_holds_all_other_scopes_is_refused(mint: Mint, row: Row):
+    others = set(TABLE["audiences"][row.edge]) - row.scopes
+    answer = mint.try_row(row, mint.rightful(row, scope=" ".join(sorted(others))))
+    assert (answer.status_code, answer.json()["code"]) == (403, "request.forbidden")
+
+
+@every_guarded
+def test_whoever_the_row_is_not_for_is_refused_although_they_hold_its_scopes(mint: Mint, row: Row):
+    bent: list[dict[str, Any]] = [{"kind": kind} for kind in {"customer", "staff", "client"} - row.kinds]
+    bent += [{"roles": []}] if row.roles else []
+    for said in bent:
+        answer = mint.try_row(row, mint.rightful(row, **said))
+        assert (answer.status_code, answer.json()["code"]) == (403, "request.forbidden"), said
+
+
+@every_guarded
+def test_every_role_and_client_without_the_scope_is_refused(mint: Mint, row: Row):
+    for kind, client, role, scopes in HOLDERS:
+        held = scopes.get(row.edge, set())
+        if held & row.scopes and kind in row.kinds:
+            continue
+        token = mint.token(row.edge, held, kind=kind, client_id=client, roles=[role] if role else [])
+        answer = mint.try_row(row, token)
+        assert (answer.status_code, answer.json()["code"]) == (403, "request.forbidden"), role or client
+
+
+@pytest.mark.parametrize("row", [row for row in GUARDED if row.key], ids=operation)
+def test_a_write_without_an_idempotency_key_is_refused(mint: Mint, row: Row):
+    answer = mint.http.request(
+        row.method,
+        mint.edges[row.edge] + row.path.replace("{", "").replace("}", ""),
+        headers={"authorization": f"Bearer {mint.rightful(row)}"},
+        json={},
+    )
+    assert (answer.status_code, answer.json()["code"]) == (400, "request.key_missing")
+
+
+@pytest.mark.parametrize("service", [name for name in SERVICES if name != "identity"])
+def test_a_service_lets_in_only_its_listed_clients_with_tokens_for_itself(mint: Mint, service: str):
+    """Whoever gets past the edges and speaks to a service directly."""
+    url = mint.service(service) + "/events"
+    scopes = {"events.read"}
+    public = "internal" if service == "disclosure" else "public"
+    refused = {
+        "no token": (None, 401),
+        "a token for an edge": (mint.token(public, scopes), 401),
+        "a token for another service": (mint.token("consent" if service != "consent" else "rights", scopes), 401),
+        "an unlisted client": (mint.token(service, scopes), 403),
+        "an unlisted client behind the edge's name": (mint.token(service, scopes, client_id=public, act={"sub": "attacker"}), 403),
+        "a listed client without the scope": (mint.token(service, {"policy.read"}, client_id=public), 403),
+    }
+    for what, (token, status) in refused.items():
+        answer = mint.http.get(url, headers={"authorization": f"Bearer {token}"} if token else {})
+        assert answer.status_code == status, what
+        assert answer.headers["content-type"] == PROBLEM_JSON
+
+
+def out_of_order(mint: Mint, row: Row) -> dict[str, str | None]:
+    """Tokens with the right scopes, each with one thing wrong."""
+    kind = next(kind for kind in ("client", "staff", "customer") if kind in row.kinds)
+    claims = mint.claims(row.edge, row.scopes, kind=kind, roles=sorted(row.roles))
+    other_edge = {"public": "internal", "internal": "public"}[row.edge]
+    now = int(time.time())
+    return {
+        "no token": None,
+        "no JWT": "hello",
+        "expired": mint.sign(claims | {"iat": now - 400, "exp": now - 100}),
+        "from the future": mint.sign(claims | {"iat": now + 3600, "exp": now + 3900}),
+        "for the other edge": mint.sign(claims | {"aud": other_edge}),
+        "for the service behind": mint.sign(claims | {"aud": row.service if row.service != row.edge else "rights"}),
+        "for several at once": mint.sign(claims | {"aud": [row.edge, other_edge]}),
+        "of another issuer": mint.sign(claims | {"iss": "https://issuer.example"}),
+        "an ID token": mint.sign(claims, typ="JWT"),
+        "of another key with the same kid": mint.sign(claims, key=_FOREIGN),
+        "unsigned": unsigned(mint.sign(claims)),
+        "changed": changed(mint.sign(claims)),
+        "without a subject": mint.sign({name: value for name, value in claims.items() if name != "sub"}),
+    }
+
+
+_FOREIGN = ECKey.generate_key("P-256", private=True)
+
+
+def unsigned(token: str) -> str:
+    _, payload, _ = token.split(".")
+    header = urlsafe_b64encode(b'{"alg":"none","typ":"at+jwt"}').rstrip(b"=").decode()
+    return f"{header}.{payload}."
+
+
+def changed(token: str) -> str:
+    header, payload, signature = token.split(".")
+    middle = len(payload) // 2
+    other = "A" if payload[middle] != "A" else "B"
+    return f"{header}.{payload[:middle]}{other}{payload[middle + 1 :]}.{signature}"

@@ -1,0 +1,88 @@
+"""What somebody else must not reach: Hugo's consent, request and endpoint, an authority's order and its package, a sweep."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Self
+from uuid import UUID, uuid4
+
+from sample.actors import Actor
+from sample.cases import PEOPLE, PRIVATE
+from sample.seeding import NOTICE
+from tests.attacks.mint import Mint
+from tests.nordtel import Nordtel, until
+
+CALL = "SELECT caller, started_at FROM call_record WHERE id >= 1000000 AND started_at < now() - interval '1 day' ORDER BY started_at DESC LIMIT 1"
+
+
+@dataclass(frozen=True)
+class World:
+    """Ids of things as they stand in paths, by the name of their place there; `events` by service."""
+
+    nordtel: Nordtel
+    mint: Mint
+    ids: dict[str, str]
+    events: dict[str, str]
+
+    @classmethod
+    async def make(cls, nordtel: Nordtel, mint: Mint) -> Self:
+        hugo, helpdesk = nordtel.person("hugo"), nordtel.machine("helpdesk")
+        # Nobody listens there: its deliveries wait, and can be replayed.
+        endpoint = helpdesk.post("/v1/endpoints", {"url": "http://127.0.0.1:9/hook"}).json()["endpoint"]
+        given = hugo.post("/v1/consents", {"purpose": "communication", "notice": NOTICE, "notice_version": 1}).json()
+        asked = hugo.post("/v1/requests", {"kind": "deletion"}).json()["request"]
+        until("preview", lambda: hugo.get(f"/v1/requests/{asked}").json()["state"] == "previewed")
+        order, package = await _disclosed(nordtel)
+        ids = {
+            "notice": NOTICE,
+            "version": "1",
+            "record": given["record"],
+            "principal": str(nordtel.principals["hugo"]),
+            "purpose": "communication",
+            "request_id": asked,
+            "endpoint": endpoint,
+            "delivery": until("delivery", lambda: _delivery(helpdesk, endpoint)),
+            "authority": nordtel.person("intake").get("/v1/authorities").json()["items"][0]["id"],
+            "order": order,
+            "package": package,
+            "sweep": nordtel.person("operations").post("/v1/sweeps", {"stores": []}).json()["sweep"],
+        }
+        return cls(nordtel, mint, ids, {})
+
+    def path(self, path: str, **instead: str) -> str:
+        for name, value in (self.ids | instead).items():
+            path = path.replace(f"{{{name}}}", value)
+        return path
+
+
+async def _disclosed(nordtel: Nordtel) -> tuple[str, str]:
+    """An order of the Swedish authority about one call of somebody of the crowd, carried out up to its sealed package."""
+    connection = await nordtel.stack.postgres.connect("sample_calls")
+    try:
+        call = await connection.fetchrow(CALL)
+    finally:
+        await connection.close()
+    begin, end = call["started_at"] - timedelta(minutes=1), call["started_at"] + timedelta(minutes=1)
+    wish: dict[str, Any] = {
+        "instrument": "se_secret_surveillance",
+        "reference": f"A {uuid4().hex[:8]}",
+        "issuer": {"kind": "prosecutor", "name": "Åklagarmyndigheten, Stockholm"},
+        "legal_provision": "RB 27 kap. 19 §",
+        "served_at": nordtel.now().isoformat(),
+        "period": {"from": begin.isoformat(), "to": end.isoformat()},
+        "identifiers": [{"type": "InternationalE164", "value": call["caller"]}],
+        "tasks": [{"kind": "LD", "category": "traffic"}],
+    }
+    order = nordtel.machine("authority-se", "internal").post("/v1/orders", wish).json()
+    assert order["errors"] == []
+    for approver in ("approver1", "approver2"):
+        approval = {"order_hash": order["order_hash"], "verdict": "approve"}
+        nordtel.person(approver).post(f"/v1/orders/{order['order']}/reviews", approval)
+    collector = nordtel.person("collector")
+    collector.post(f"/v1/orders/{order['order']}/collection")
+    packages = until("sealed package", lambda: collector.get(f"/v1/orders/{order['order']}/packages").json()["items"])
+    return order["order"], packages[0]["package"]
+
+
+def _delivery(helpdesk: Actor, endpoint: str) -> str | None:
+    waiting = helpdesk.get("/v1/deliveries", endpoint=endpoint).json()["items"]
+    return waiting[0]["delivery"] if waiting else None
