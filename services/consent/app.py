@@ -35,7 +35,7 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
     state.receipt_key = OKPKey.import_key(state.settings.jwk("signing"))
     memory = Memory()
     async with following_policy(app) as shelf, state.database.system_pool(4) as pool:
-        replica = Replica(state.database, memory, state.sequencer.grown, lambda: state.decisions.use(_book(shelf)))
+        replica = Replica(state.database, memory, lambda: state.decisions.use(_book(shelf)))
         state.decisions = DecisionPoint(memory, replica.may_answer)
         state.barrier = Barrier(pool, state.sequencer.grown)
 

@@ -1,11 +1,12 @@
 """Never stale: a decision point answers only while it holds a short lease, and a withdrawal is acknowledged when every live
 lease has read it.
 
-Each process repeats, at once when the ledger grew and else a few times a second:
+Each process repeats, a few times a second and at once when somebody waits for it:
   1. t0 = a clock that goes on while the machine or the process sleeps;
      commit "I have read up to `position`, and answer for one second more" (`replica_lease`, the database's clock);
   2. read every entry after `position`, in order, until there is none;
   3. only then answer until t0 + 1 s, less a margin.
+Between renewals it reads as the ledger grows, so that a consent given is known at once and costs no commit here.
 Whoever acknowledges a withdrawal at position P first waits until no unexpired lease stands before P (`Barrier`).
 
 Why no "yes" follows the acknowledgement. Take a process that answers after it, and the renewal that lets it. Either that
@@ -55,19 +56,23 @@ SELECT l.position, e.seq, e.body FROM ledger_entry l JOIN event e ON e.id = l.ev
 WHERE l.position > $1 ORDER BY l.position LIMIT $2"""
 # One statement and so one snapshot: a lease renewed after it reads the entry that it saw.
 _AWAITED = """
-SELECT EXISTS (SELECT FROM replica_lease WHERE position < l.position AND expires_at > clock_timestamp())
-FROM ledger_entry l WHERE l.event_id = $1"""
+SELECT awaited, CASE WHEN awaited THEN pg_notify('consent_awaited', '') END FROM (
+    SELECT EXISTS (SELECT FROM replica_lease WHERE position < l.position AND expires_at > clock_timestamp()) AS awaited
+    FROM ledger_entry l WHERE l.event_id = $1
+) asked"""
 
 
 class Replica:
     """This process's copy of everybody's standing, and until when it may answer from it."""
 
-    def __init__(self, database: Database, memory: Memory, grown: Bell, renewed: Callable[[], None]) -> None:
-        """grown: rings when the ledger grew · renewed: called at each renewal, for what is to be as fresh as the lease."""
+    def __init__(self, database: Database, memory: Memory, renewed: Callable[[], None]) -> None:
+        """renewed: called at each renewal, for what is to be as fresh as the lease."""
         self.id = new_id()
         self.memory = memory
-        self._database, self._grown, self._renewed = database, grown, renewed
+        self._database, self._renewed = database, renewed
         self._until = float("-inf")
+        self._stirred = asyncio.Event()
+        self._waited_for = False
 
     def may_answer(self) -> bool:
         return time.clock_gettime(_CLOCK) < self._until
@@ -90,10 +95,27 @@ class Replica:
             await connection.execute(_GIVE_UP, self.id)
 
     async def _hold(self, connection: asyncpg.Connection) -> None:
+        await connection.add_listener("consent_event", self._ledger_grew)
+        await connection.add_listener("consent_awaited", self._somebody_waits)
         while True:
-            turn = self._grown.turn()
+            self._waited_for = False
             if not await self._renew(connection):
-                await _rung(turn, RENEW_EVERY)
+                await self._read_on(connection, time.monotonic() + RENEW_EVERY)
+
+    async def _read_on(self, connection: asyncpg.Connection, until: float) -> None:
+        """Read whenever the ledger grew, until the next renewal is due or somebody waits for it."""
+        while not self._waited_for and (left := until - time.monotonic()) > 0:
+            if await _happens(self._stirred, left):
+                self._stirred.clear()
+                if not self._waited_for:
+                    await self._read(connection)
+
+    def _ledger_grew(self, *_: object) -> None:
+        self._stirred.set()
+
+    def _somebody_waits(self, *_: object) -> None:
+        self._waited_for = True
+        self._stirred.set()
 
     async def _renew(self, connection: asyncpg.Connection) -> bool:
         """The three steps. Whether anything was read: then the new position is to be told at once."""
@@ -130,24 +152,28 @@ class Barrier:
         """Until every decision point knows a committed event. Raises NotYetEverywhere after some seconds."""
         try:
             async with asyncio.timeout(PATIENCE):
-                while not await self._known_by_all(event):
-                    pass
+                await self._wait(event)
         except PASSING:
             raise NotYetEverywhere from None
 
-    async def _known_by_all(self, event: UUID) -> bool:
-        turn = self._grown.turn()
-        awaited = await self._pool.fetchval(_AWAITED, event)
-        if awaited is None:
-            await _rung(turn, 0.05)  # it has no position yet
-        elif awaited:
-            await asyncio.sleep(0.005)
-        return awaited is False
+    async def _wait(self, event: UUID) -> None:
+        pause = 0.005
+        while True:
+            turn = self._grown.turn()
+            asked = await self._pool.fetchrow(_AWAITED, event)
+            if asked is None:
+                await _happens(turn, 0.05)  # it has no position yet
+            elif asked["awaited"]:
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 0.1)
+            else:
+                return
 
 
-async def _rung(turn: asyncio.Event, seconds: float) -> None:
+async def _happens(turn: asyncio.Event, seconds: float) -> bool:
     try:
         async with asyncio.timeout(seconds):
             await turn.wait()
     except TimeoutError:
-        return
+        return False
+    return True

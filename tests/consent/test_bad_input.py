@@ -29,7 +29,7 @@ def wish(**other) -> dict:
         (json.dumps(wish(notice_version=True)), 422, "request.invalid"),
         (json.dumps(wish(notice_version=2**40)), 422, "request.invalid"),
         (json.dumps(wish(purpose="x'; DROP TABLE statement")), 422, "request.invalid"),
-        (json.dumps(wish(purpose="a\u0000")), 422, "request.invalid"),
+        (json.dumps(wish(purpose="a\u0000")), 400, "request.malformed"),
         (json.dumps(wish(principal="anna")), 422, "request.invalid"),
         (json.dumps(wish(tenant=ANNA)), 422, "request.invalid"),
         (json.dumps(wish(state="given")), 422, "request.invalid"),
