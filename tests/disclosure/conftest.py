@@ -1,4 +1,6 @@
-"""One house and one served disclosure service for the session; each test has a tenant, staff and an authority of its own."""
+"""One house and one served disclosure service for the session; each test has a tenant, staff and an authority of its
+own.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator

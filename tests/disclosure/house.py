@@ -1,4 +1,5 @@
-"""Disclosure alone in a house of its own: real PostgreSQL, its own HTTP, an issuer whose tokens a test may bend, and in place of the
+"""Disclosure alone in a house of its own: real PostgreSQL, its own HTTP, an issuer whose tokens a test may bend, and in
+place of the
 anonymizer a small server whose streams a test may cut."""
 
 import asyncio
@@ -81,7 +82,9 @@ class House:
 
 
 class Anonymizer:
-    """Answers as the anonymizer does for one store of calls. `rows`: what it holds; `cut`: its streams end before their last line."""
+    """Answers as the anonymizer does for one store of calls. `rows`: what it holds; `cut`: its streams end before their
+    last line.
+    """
 
     def __init__(self, issuer: Issuer) -> None:
         self.issuer, self.rows, self.cut = issuer, [], False

@@ -1,4 +1,6 @@
-"""From an approved order to a package that its authority alone can open, and that anybody with the public keys can check."""
+"""From an approved order to a package that its authority alone can open, and that anybody with the public keys can
+check.
+"""
 
 import io
 import json

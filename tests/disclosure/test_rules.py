@@ -1,4 +1,6 @@
-"""The rules of an order, one case a legal clause, judged by the operator's first book. Case 11 of the sample among them."""
+"""The rules of an order, one case a legal clause, judged by the operator's first book. Case 11 of the sample among
+them.
+"""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any

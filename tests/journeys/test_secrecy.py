@@ -1,7 +1,7 @@
-"""Case 5: Saga is preserved by an order, her twin Sara is not, and nobody outside the disclosure service can tell which is which.
+"""Case 5: Saga is preserved by an order, her twin Sara is not, and nobody outside can tell which is which.
 
-Whatever either of them, the helpdesk, a webhook's subscriber or an auditor of the public ledgers sees is compared byte for byte once
-the ids, the instants and the twins' own names are taken out of it.
+Whatever either of them, the helpdesk, a webhook's subscriber or an auditor of the public ledgers sees is compared byte
+for byte once the ids, the instants and the twins' own names are taken out of it.
 """
 
 import json
@@ -130,7 +130,7 @@ async def test_what_was_preserved_can_still_be_disclosed_and_when_the_hold_ends_
     assert ledgers(nordtel, "saga") == ledgers(nordtel, "sara")
 
 
-# --- acting --------------------------------------------------------------------------------------------------------------
+# --- acting -----------------------------------------------------------------------------------------------------------
 
 
 def approved(nordtel: Nordtel, order: dict[str, Any]) -> dict[str, Any]:
@@ -170,11 +170,13 @@ def released(nordtel: Nordtel, order: dict[str, Any]) -> bool:
     return holds <= {event["data"]["hold"] for event in told if event["type"] == "hold.released"}
 
 
-# --- looking -------------------------------------------------------------------------------------------------------------
+# --- looking ----------------------------------------------------------------------------------------------------------
 
 
 def seen_by(nordtel: Nordtel, who: Actor, twin: str, path: str) -> str:
-    """An answer. Steps run side by side, so they are put into one order, and how often a busy store was asked is left out."""
+    """An answer. Steps run side by side, so they are put into one order, and how often a busy store was asked is left
+    out.
+    """
     seen = who.get(path).json()
     for step in seen.get("steps", ()):
         del step["tries"], step["step"]

@@ -1,4 +1,4 @@
-"""Disclosure: orders from authorities. Its own process, database, roles and keys; only the internal edge and the anonymizer call it."""
+"""Disclosure: orders from authorities. Only the internal edge and the anonymizer call it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,7 +1,7 @@
-"""What others may rely on from disclosure: orders from authorities, the holds they cause, and the sealed packages they end in.
+"""What others may rely on from disclosure: orders from authorities, their holds, and the sealed packages they end in.
 
-The words are those of ETSI TS 103 120 where it has one (statuses, request types, error codes); JSON is ours. Everything here is
-secret: nothing of it may be copied into another service's events, logs or answers.
+The words are those of ETSI TS 103 120 where it has one (statuses, request types, error codes); JSON is ours.
+Everything here is secret: nothing of it may be copied into another service's events, logs or answers.
 """
 
 from datetime import datetime
@@ -47,7 +47,7 @@ class Period(Command):
     to: Moment
 
 
-# --- authorities ---------------------------------------------------------------------------------------------------------
+# --- authorities ------------------------------------------------------------------------------------------------------
 
 
 class AuthorityKind(StrEnum):
@@ -62,10 +62,10 @@ class AuthorityKind(StrEnum):
 
 
 class RegisterAuthority(Command):
-    """`POST /v1/authorities`. `id` is the ETSI EndpointID as one word: country and unique identifier, `SE-aklagarmyndigheten`.
+    """`POST /v1/authorities`. `id` is the ETSI EndpointID as one word, `SE-aklagarmyndigheten`.
 
-    clients: its OAuth clients · instruments: what it may ask by · jwks: what it signs with · encryption_key: the public EC key that
-    packages are encrypted to · callback_number: from a source of our own, never from the letter.
+    clients: its OAuth clients · instruments: what it may ask by · jwks: what it signs with · encryption_key: the public
+    EC key that packages are encrypted to · callback_number: from a source of our own, never from the letter.
     """
 
     id: AuthorityId
@@ -99,7 +99,7 @@ class Authorities(Reply):
     items: list[Authority]
 
 
-# --- orders --------------------------------------------------------------------------------------------------------------
+# --- orders -----------------------------------------------------------------------------------------------------------
 
 
 class TaskKind(StrEnum):
@@ -153,7 +153,7 @@ class Offence(Command):
 class PlaceOrder(Command):
     """`POST /v1/orders`: one order; each task is carried out for each identifier by itself.
 
-    authority: only staff need to say (`intake_reference` then says where the letter is); an authority's own client is known.
+    authority: only staff need to say (`intake_reference` then says where the letter is); its own client is known.
     secrecy_until: None is indefinite. controller_addressing: why we are asked and not the company whose content it is.
     """
 
@@ -209,8 +209,8 @@ class TaskStatus(StrEnum):
 
 
 class Fault(Reply):
-    """Why an order is refused. `code` is stable, `rule` where the demand comes from, `path` where in the order, `remedy` what to do;
-    `etsi_code` the number of TS 103 120 Annex D."""
+    """Why an order is refused. `code` is stable, `rule` where the demand comes from, `path` where in it, `remedy` what
+    to do, `etsi_code` the number of TS 103 120 Annex D."""
 
     code: str
     rule: str
@@ -248,7 +248,7 @@ class Review(Reply):
 
 
 class Order(Reply):
-    """Where an order stands. `order_hash` is what an approval signs. `due_at` None: promptly. `errors` say why it was refused.
+    """Where an order stands. `order_hash` is what an approval signs. `due_at` None: promptly. `errors`: why refused.
 
     `stage` inside AwaitingDisclosure: approved → counting → stopped (more rows than the book allows without a person's
     word) → collecting → sealed → released; None before and after.
@@ -305,19 +305,19 @@ class ReviewOrder(Command):
 
 
 class CancelOrder(Command):
-    """`POST /v1/orders/{order}/cancellation`: by the authority, or by intake with the reference of the authority's own message."""
+    """`POST /v1/orders/{order}/cancellation`: by the authority, or by intake with the reference of its message."""
 
     reason_code: Word
     reference: Line
 
 
 class CollectOrder(Command):
-    """`POST /v1/orders/{order}/collection`. `beyond_cap`: the collector's reason to go on where the dry run was stopped."""
+    """`POST /v1/orders/{order}/collection`. `beyond_cap`: the collector's reason to go on where the count stopped."""
 
     beyond_cap: Line | None = None
 
 
-# --- packages ------------------------------------------------------------------------------------------------------------
+# --- packages ---------------------------------------------------------------------------------------------------------
 
 
 class DeliveryStatus(StrEnum):
@@ -353,7 +353,7 @@ class AcknowledgePackage(Command):
     sha256: Sha256
 
 
-# --- holds ---------------------------------------------------------------------------------------------------------------
+# --- holds ------------------------------------------------------------------------------------------------------------
 
 
 class Named(Command):
@@ -370,7 +370,7 @@ class AskHolds(Command):
 
 
 class Held(Reply):
-    """Rows of these identifiers × categories × period leave the ordinary tables into the preserved ones, and are not destroyed.
+    """Rows of these identifiers × categories × period leave the ordinary tables into the preserved ones.
 
     `hold` is opaque: it tells nothing of the order, the authority or the instrument.
     """
@@ -402,15 +402,16 @@ class Settled(Reply):
     step: UUID
 
 
-# --- events: of this service's own ledger only ---------------------------------------------------------------------------
+# --- events: of this service's own ledger only ------------------------------------------------------------------------
 
 
 class CustodyEvent(Reply):
     """Every event of this stream: who did it (staff account, client, or None for the service's own work), and to what.
 
-    Types: authority.registered, .confirmed, authorities.listed · order.received, .refused, .changed, .change_refused, .read,
-    .reviewed, .approved, .rejected, .cancelled, .counted, orders.listed · task.moved · hold.placed, .ended, .released,
-    holds.asked, .settled · collection.started · package.sealed, .released, .delivered, .acknowledged, .read, packages.listed.
+    Types: authority.registered, .confirmed, authorities.listed · order.received, .refused, .changed, .change_refused,
+    .read, .reviewed, .approved, .rejected, .cancelled, .counted, orders.listed · task.moved · collection.started ·
+    hold.placed, .ended, .released, holds.asked, .settled · package.sealed, .released, .delivered, .acknowledged, .read,
+    packages.listed.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -419,7 +420,7 @@ class CustodyEvent(Reply):
     client: str | None = None
 
 
-# --- problems ------------------------------------------------------------------------------------------------------------
+# --- problems ---------------------------------------------------------------------------------------------------------
 
 
 class OrderUnknown(NotFound):

@@ -1,4 +1,4 @@
-"""Everything that is done with an order is an event of this ledger, reading included: by whom, through which client, to what.
+"""Everything that is done with an order is an event of this ledger, reading included: by whom, by which client.
 
 Data are ids, states, codes and counts. An identifier, or a word of the order, never stands here.
 """

@@ -1,4 +1,4 @@
-"""What every command of disclosure needs beside the transaction: the seals, the policy book, the key that signs packages."""
+"""What every command of disclosure needs beside the transaction: the seals, the policy book, the signing key."""
 
 from dataclasses import dataclass
 from typing import Annotated, Self
@@ -33,7 +33,7 @@ class Desk:
         return self.policy.current()
 
     def index(self, named: tuple[str, str]) -> bytes:
-        """The blind index of (type, value). One for the whole house: an order names a number, whosever customer has it."""
+        """The blind index of (type, value); one for the whole house, since an order names a number, not a customer."""
         return self.sealer.blind_index(HOUSE, *named)
 
 

@@ -1,4 +1,4 @@
-"""What leaves a store's stream: of each table the whitelisted columns, as JSON lines. Everything else is dropped unread.
+"""What leaves a store's stream: of each table the whitelisted columns, as JSON lines. All else is dropped.
 
 The stream (services.anonymizer.contract): an object announces a table or the end, an array is one row.
 """

@@ -45,7 +45,7 @@ class Work:
         jobs.every("disclosure.clock", TICK, self.tick)
 
     async def collect(self, job: Job) -> None:
-        """Counts, then collects and seals. Killed anywhere, it begins its stage again: nothing is written before the end of one."""
+        """Counts, then collects and seals. Killed anywhere, it begins its stage again: it writes at its end only."""
         claim = await self._claim(job)
         if claim and claim.stage == "counting":
             found = await self._found(job.tenant, claim, keep=False)

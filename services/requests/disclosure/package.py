@@ -4,8 +4,9 @@
         manifest.jws    compact JWS (Ed25519) over RFC 8785 canonical JSON
         <path>          one file for each item of the manifest
 
-Each item of the manifest is {path, sha256, length, type, query, store, table, rows, extracted_at, order_hash}; `root` is the RFC 9162
-Merkle root over the items' canonical JSON, in order. A package is never changed: a new one would have another root.
+Each item of the manifest is {path, sha256, length, type, query, store, table, rows, extracted_at, order_hash}; `root`
+is the RFC 9162 Merkle root over the items' canonical JSON, in order. A package is never
+changed: a new one would have another root.
 
 It is held in memory whole, which the book's row cap bounds (100,000 rows are some tens of megabytes).
 """

@@ -1,4 +1,4 @@
-"""Reads: orders with their tasks and reviews, packages with their deliveries, authorities. What another has is not there."""
+"""Reads: orders with their tasks and reviews, packages with their deliveries, authorities. Never another's."""
 
 from uuid import UUID
 
@@ -36,7 +36,7 @@ from services.requests.disclosure.tables import (
     Task,
 )
 
-# --- authorities ---------------------------------------------------------------------------------------------------------
+# --- authorities ------------------------------------------------------------------------------------------------------
 
 
 async def authority_of(tx: Transaction, caller: Caller) -> Authority:
@@ -62,7 +62,7 @@ def authority_told(row: Authority) -> contract.Authority:
     return contract.Authority(**told, encryption_kid=row.encryption_key["kid"])
 
 
-# --- orders --------------------------------------------------------------------------------------------------------------
+# --- orders -----------------------------------------------------------------------------------------------------------
 
 
 async def visible_order(tx: Transaction, caller: Caller, order: UUID, *, lock: bool = False) -> DisclosureOrder:
@@ -143,7 +143,7 @@ def _cursor(after: str) -> UUID:
         raise Malformed("`after` is not a cursor of this listing.") from None
 
 
-# --- packages ------------------------------------------------------------------------------------------------------------
+# --- packages ---------------------------------------------------------------------------------------------------------
 
 
 async def visible_package(tx: Transaction, caller: Caller, package: UUID) -> SealedPackage:

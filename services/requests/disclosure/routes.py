@@ -1,4 +1,4 @@
-"""The HTTP of disclosure: authorities and staff through the internal edge, and the anonymizer's two questions about holds."""
+"""The HTTP of disclosure: authorities and staff through the internal edge, and the anonymizer about holds."""
 
 from typing import Annotated
 from uuid import UUID
@@ -51,7 +51,7 @@ AuthorityName = Annotated[str, Path(pattern=r"^[A-Z]{2}-[a-z0-9-]{2,40}$")]
 Limit = Annotated[int, Query(ge=1, le=500)]
 
 
-# --- authorities ---------------------------------------------------------------------------------------------------------
+# --- authorities ------------------------------------------------------------------------------------------------------
 
 
 @router.post("/v1/authorities", status_code=201, response_model=Authority)
@@ -73,7 +73,7 @@ async def list_authorities(caller: Reader, tx: Tx):
     return found
 
 
-# --- orders --------------------------------------------------------------------------------------------------------------
+# --- orders -----------------------------------------------------------------------------------------------------------
 
 
 @router.post("/v1/orders", status_code=201, response_model=Order)
@@ -116,7 +116,7 @@ async def collect_order(caller: Collector, order: UUID, wish: Body[CollectOrder]
     return await once(collections.collect_order, tx, caller, order, wish)
 
 
-# --- packages ------------------------------------------------------------------------------------------------------------
+# --- packages ---------------------------------------------------------------------------------------------------------
 
 
 @router.get("/v1/orders/{order}/packages", response_model=Packages)
@@ -149,7 +149,7 @@ async def acknowledge_package(caller: OwnClient, package: UUID, wish: Body[Ackno
     return await once(deliveries.acknowledge, tx, caller, package, wish)
 
 
-# --- holds ---------------------------------------------------------------------------------------------------------------
+# --- holds ------------------------------------------------------------------------------------------------------------
 
 
 @router.post("/v1/holds/query", response_model=Holds)

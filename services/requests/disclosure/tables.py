@@ -1,4 +1,4 @@
-"""Rows. What an order says, and whom a hold is about, is sealed under the order's own key; the rest is ids, states and hashes."""
+"""Rows. An order's words and a hold's identifier are sealed under the order's own key; the rest is ids and states."""
 
 from datetime import datetime
 from typing import Any
@@ -68,7 +68,7 @@ class DisclosureOrder(SQLModel, table=True):
 
 
 class OrderVersion(SQLModel, table=True):
-    """Append-only: every wording an order ever had, sealed; `order_hash` covers id, generation, authority and wording."""
+    """Append-only: every wording an order ever had, sealed; `order_hash` covers id, generation, authority, words."""
 
     __tablename__ = "order_version"
 
@@ -117,7 +117,7 @@ class Review(SQLModel, table=True):
 
 
 class Hold(SQLModel, table=True):
-    """`source` is opaque to whoever is not this service: the id tells nothing. `index`: the blind index of the identifier."""
+    """`source` is opaque to whoever is not this service: the id tells nothing. `index`: the blind index."""
 
     __tablename__ = "hold"
 

@@ -1,7 +1,10 @@
-"""Opens and checks a sealed package, offline: `python -m services.requests.disclosure.verify package.jwe --keys keys.json --key my.jwk`.
+"""Opens and checks a sealed package, offline.
 
-`--keys` are the operator's public keys (GET /keys of the disclosure service); `--key` is the recipient's private key, needed only to
-open the package. A ZIP that was opened before is checked with the public keys alone. `--into` writes what holds to a folder.
+    python -m services.requests.disclosure.verify package.jwe --keys keys.json --key own.jwk
+
+`--keys` are the operator's public keys (GET /keys of the disclosure service); `--key` is the recipient's private key,
+needed only to open the package: a ZIP that was opened before is checked with the public keys alone. `--into` writes
+what holds to a folder.
 Exit status: 0 everything holds, 1 something was changed, 2 it could not be checked.
 """
 

@@ -1,4 +1,4 @@
-"""An authority is registered by one person and confirmed by another, who called it back; until then it can order nothing."""
+"""An authority is registered by one person and confirmed by another, who called it back; before, it orders nothing."""
 
 from typing import Any
 

@@ -29,7 +29,8 @@ from services.requests.disclosure.rules import states, targets
 from services.requests.disclosure.tables import Authority, DisclosureOrder, Task
 
 _KEEP = """
-INSERT INTO sealed_package (tenant, id, order_id, order_hash, root, sha256, length, recipient_kid, collected_by, sealed_at, content)
+INSERT INTO sealed_package
+    (tenant, id, order_id, order_hash, root, sha256, length, recipient_kid, collected_by, sealed_at, content)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"""
 
 
@@ -46,7 +47,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Claim:
-    """What the job works on: one version of one order, in one stage. It writes nothing unless both are still the same."""
+    """What the job works on: one version of one order, in one stage. It writes only while both are still the same."""
 
     order: UUID
     order_hash: str
@@ -99,7 +100,7 @@ async def claim(tx: Transaction, desk: Desk, order: UUID) -> Claim | None:
 
 
 async def counted(tx: Transaction, claimed: Claim, rows: Mapping[UUID, int]) -> bool:
-    """Whether to go on and collect: not when there is nothing, nor when there is more than the book allows without a word."""
+    """Whether to go on and collect: not with nothing, nor with more than the book allows without a person's word."""
     row = await _still(tx, claimed)
     if row is None:
         return False

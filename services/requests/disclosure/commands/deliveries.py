@@ -1,4 +1,4 @@
-"""A third person releases, the authority's own client fetches: each time is an event of custody, and the file is always the same."""
+"""A third person releases, the authority's own client fetches: each time is an event of custody, of one same file."""
 
 from uuid import UUID
 

@@ -1,4 +1,4 @@
-"""Four eyes: who did one thing with an order does no other. The primary key (order, person) decides, not a question asked before."""
+"""Four eyes: who did one thing with an order does no other. The primary key (order, person) decides."""
 
 from uuid import UUID
 

@@ -45,7 +45,9 @@ ON CONFLICT (tenant, step, store) DO NOTHING RETURNING true"""
 async def place(
     tx: Transaction, desk: Desk, task: Task, known: tuple[str, str], state: str, expires_at: datetime
 ) -> Hold:
-    """Keeps what the task names, `known` to the anonymizer as (type, value); or takes over a hold on the same of the same order: what it kept must not go in between."""
+    """Keeps what the task names, `known` to the anonymizer as (type, value); or takes over a hold on the same of the
+    same order: what it kept must not go in between.
+    """
     index = desk.index(known)
     found = select(Hold).where(Hold.order_id == task.order_id, Hold.index == index, Hold.state.in_(LIVING))
     for same in (await tx.session.execute(found.with_for_update())).scalars():
@@ -89,7 +91,7 @@ async def end_those_of(tx: Transaction, order: UUID, reason: str, keep: Iterable
             await end(tx, hold, reason)
 
 
-# --- the clock and the job -----------------------------------------------------------------------------------------------
+# --- the clock and the job --------------------------------------------------------------------------------------------
 
 
 async def over(connection: asyncpg.Connection, now: datetime) -> list[asyncpg.Record]:
@@ -123,7 +125,7 @@ async def _locked(tx: Transaction, hold: UUID) -> Hold:
     return (await tx.session.execute(select(Hold).where(Hold.id == hold).with_for_update())).scalar_one()
 
 
-# --- what the anonymizer asks and says -----------------------------------------------------------------------------------
+# --- what the anonymizer asks and says --------------------------------------------------------------------------------
 
 
 async def held(tx: Transaction, system: asyncpg.Connection, desk: Desk, caller: Caller, question: AskHolds) -> Holds:

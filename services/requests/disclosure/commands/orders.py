@@ -1,4 +1,4 @@
-"""An order arrives, is changed, is withdrawn. A refused order is an outcome with its faults, not an error: it leaves a trace."""
+"""An order arrives, is changed, is withdrawn. A refused order is an outcome, not an error: it leaves a trace."""
 
 from datetime import datetime
 from hashlib import sha256
@@ -59,7 +59,7 @@ async def place_order(tx: Transaction, desk: Desk, caller: Caller, wish: PlaceOr
 
 
 async def change_order(tx: Transaction, desk: Desk, caller: Caller, order: UUID, wish: ChangeOrder) -> Order:
-    """A new version with a hash of its own, so that no approval is left. One with faults changes nothing, and says them."""
+    """A new version with a hash of its own, so that no approval is left. One with faults changes nothing."""
     row = await visible_order(tx, caller, order, lock=True)
     authority = await _spoken_for(tx, caller, wish.order)
     if row.status != OrderStatus.AwaitingApproval:
@@ -89,7 +89,7 @@ async def change_order(tx: Transaction, desk: Desk, caller: Caller, order: UUID,
 
 
 async def cancel_order(tx: Transaction, caller: Caller, order: UUID, wish: CancelOrder) -> Order:
-    """The authority lifts it, itself or by a message that intake recorded: what is not done is not done, and holds end."""
+    """The authority lifts it, itself or by a message that intake recorded: what is not done stays undone, holds end."""
     row = await visible_order(tx, caller, order, lock=True)
     if row.status not in RUNNING:
         raise StateForbidden("It has ended already.")
@@ -109,11 +109,11 @@ async def move(tx: Transaction, task: Task, event: str, reason: str | None = Non
     await note(tx, "task.moved", None, order=task.order_id, task=task.id, status=task.status, reason=reason)
 
 
-# --- whose order ---------------------------------------------------------------------------------------------------------
+# --- whose order ------------------------------------------------------------------------------------------------------
 
 
 async def _spoken_for(tx: Transaction, caller: Caller, wish: PlaceOrder) -> Authority:
-    """The authority whose order it is: its own client's, or the one that intake names together with where the letter lies."""
+    """The authority whose order it is: its own client's, or the one that intake names, with where its letter lies."""
     if caller.kind == "client":
         own = await authority_of(tx, caller)
         if wish.authority not in (None, own.id):
@@ -149,7 +149,7 @@ def _case(wish: PlaceOrder, authority: Authority, book: PolicyBook, now: datetim
     return Case(wish, Competence(authority.country, tuple(authority.instruments)), book, now, duplicate)
 
 
-# --- rows ----------------------------------------------------------------------------------------------------------------
+# --- rows -------------------------------------------------------------------------------------------------------------
 
 
 def _row(
@@ -212,7 +212,7 @@ async def _write_version(tx: Transaction, desk: Desk, caller: Caller, row: Discl
 
 
 async def _make_tasks(tx: Transaction, desk: Desk, row: DisclosureOrder, wish: PlaceOrder) -> list[UUID]:
-    """One task for each identifier; where the instrument says at once, what they name is kept from now on. Returns the holds."""
+    """One task for each identifier; where the instrument says at once, it is held from now on. Returns the holds."""
     instrument, kept = desk.book.instrument(row.instrument), []
     for at, target in enumerate(wish.identifiers):
         for wanted in wish.tasks:

@@ -29,7 +29,7 @@ ON CONFLICT (tenant, order_id, order_hash, actor) DO NOTHING RETURNING true"""
 
 
 async def review_order(tx: Transaction, desk: Desk, caller: Caller, order: UUID, wish: ReviewOrder) -> Order:
-    """Reviewers of one order queue at its row, so of any number at the same moment exactly one is the last one needed."""
+    """Reviewers of one order queue at its row, so of any number at once exactly one is the last one needed."""
     row = await visible_order(tx, caller, order, lock=True)
     if not _awaits_review(row):
         raise StateForbidden("It does not await a review.")

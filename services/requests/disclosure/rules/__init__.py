@@ -1,1 +1,1 @@
-"""Pure decisions: whether an order may be carried out, what state follows, until when, and which fields are disclosed."""
+"""Pure decisions: whether an order may be carried out, what follows, until when, and which fields are disclosed."""

@@ -1,4 +1,4 @@
-"""The whitelist: which fields a task of a category and subtype discloses. Data, read once; whatever it does not name stays."""
+"""The whitelist: which fields a task of a category and subtype discloses. Data, read once; nothing else leaves."""
 
 from functools import cache
 from pathlib import Path

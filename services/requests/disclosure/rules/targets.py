@@ -1,4 +1,4 @@
-"""What an order may name: the identifier formats of ETSI TS 103 280 and the operator's own, and how the stores know them.
+"""What an order may name: the identifier formats of ETSI TS 103 280 and the operator's own, and how stores know them.
 
 An order names people one by one. A network, a cell or a pattern names a crowd, and is refused whoever asks.
 """

@@ -17,7 +17,7 @@ def holds_at_once(instrument: Instrument) -> bool:
 
 
 def held_until(instrument: Instrument, placed_at: datetime, book: PolicyBook) -> datetime:
-    """When a hold ends by itself: its own period, or else the deadline by which the data are due. Raises NotInBook for neither."""
+    """When a hold ends by itself: its own period, or else the deadline by which the data are due. Raises NotInBook."""
     period = instrument.hold or instrument.deadline
     if period is None:
         raise NotInBook(f"{instrument.key} says neither how long it preserves nor when it is due")
@@ -25,5 +25,5 @@ def held_until(instrument: Instrument, placed_at: datetime, book: PolicyBook) ->
 
 
 def approvals_needed(instrument: Instrument, emergency: bool) -> int:
-    """An emergency waits for one duty officer only; the second review follows within the book's emergency_order_review."""
+    """An emergency waits for one duty officer only; the second review follows within emergency_order_review."""
     return 1 if emergency else instrument.approvals

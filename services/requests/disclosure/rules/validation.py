@@ -1,4 +1,4 @@
-"""Whether an order may be carried out. Schema-valid is not lawful: each rule is one line of the table, all faults come at once.
+"""Whether an order may be carried out. Schema-valid is not lawful: each rule is one line of the table, all at once.
 
 What an instrument allows, to whom, for how long, is a dated row of the policy book; nothing of it is written here.
 A provider does not weigh fundamental rights: it clarifies, reports impossibility, or executes.
@@ -92,7 +92,7 @@ def _fault(code: str, path: str) -> Fault:
     return Fault(code=code, rule=known.rule, path=path, remedy=known.remedy, etsi_code=known.etsi)
 
 
-# --- who, by which instrument ------------------------------------------------------------------------------------------------
+# --- who, by which instrument -----------------------------------------------------------------------------------------
 
 
 def _instrument_is_known(case: Case) -> Found:
@@ -115,7 +115,7 @@ def _authority_may_use_it(case: Case) -> Found:
 
 
 def _issuer_is_competent(case: Case) -> Found:
-    """An issuer beyond the list needs a validator. Who validates elsewhere in the book is a judicial authority that overreached."""
+    """An issuer beyond the list needs a validator. Who validates elsewhere is a judicial authority that overreached."""
     instrument, order = case.instrument, case.order
     if instrument is None or instrument.refused_with or order.issuer.kind in instrument.issuers:
         return
@@ -167,7 +167,7 @@ def _nothing_twice(case: Case) -> Found:
             yield "DUPLICATE", f"identifiers.{at}"
 
 
-# --- about whom ----------------------------------------------------------------------------------------------------------
+# --- about whom -------------------------------------------------------------------------------------------------------
 
 
 def _targets_are_people(case: Case) -> Found:
@@ -181,7 +181,7 @@ def _targets_are_people(case: Case) -> Found:
             yield code, f"identifiers.{at}"
 
 
-# --- what ----------------------------------------------------------------------------------------------------------------
+# --- what -------------------------------------------------------------------------------------------------------------
 
 _KINDS = {TaskKind.LD: "disclosure", TaskKind.LP: "preservation"}
 
@@ -210,7 +210,7 @@ def _tasks_are_within_the_instrument(case: Case) -> Found:
             yield "EMERGENCY_SCOPE" if unvalidated else "AUTHORITY_NOT_COMPETENT", f"tasks.{at}.category"
 
 
-# --- when ----------------------------------------------------------------------------------------------------------------
+# --- when -------------------------------------------------------------------------------------------------------------
 
 
 def _periods_are_bounded(case: Case) -> Found:
