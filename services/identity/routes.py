@@ -206,6 +206,8 @@ def _once_each(pairs: list[tuple[str, str]]) -> dict[str, str]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise InvalidRequest("a parameter came twice")
+    if any("\0" in part for pair in pairs for part in pair):
+        raise InvalidRequest("a parameter holds the character NUL")
     return found
 
 

@@ -135,8 +135,8 @@ def check_assertion(claims: Mapping[str, Any], client: str, issuer: str, now: fl
     if issued is None or max(issued, _instant(claims, "nbf") or 0.0) > now + AHEAD_SECONDS:
         raise InvalidClient("the assertion is from the future")
     jti = claims.get("jti")
-    if not isinstance(jti, str) or not 8 <= len(jti) <= 200:
-        raise InvalidClient("jti is missing")
+    if not isinstance(jti, str) or not 8 <= len(jti) <= 200 or not jti.isprintable():
+        raise InvalidClient("jti is missing, or no printable text of 8 to 200 characters")
     return jti, expires
 
 

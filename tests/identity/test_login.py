@@ -101,6 +101,10 @@ async def test_a_faulty_wish_goes_back_to_the_client_with_the_issuers_name(issue
     assert (told["error"], told["state"], told["iss"]) == (error, "where-i-was", issuer.name)
 
 
+async def test_what_no_database_holds_starts_no_login(issuer: Issuer):
+    assert (await issuer.page(Pkce.new(), nonce="a\0b")).status_code == 400
+
+
 async def test_a_parameter_said_twice_starts_no_login(issuer: Issuer):
     twice = [*issuer.authorization(Pkce.new()).items(), ("redirect_uri", "https://evil.example/")]
     answer = await issuer.http.get("/authorize", params=twice)

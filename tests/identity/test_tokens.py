@@ -36,6 +36,7 @@ async def test_a_client_proves_its_key_and_gets_an_rfc_9068_token_for_one_audien
         {"iss": None},
         {"jti": None},
         {"jti": 12345678},
+        {"jti": "12345678\0"},
         {"exp": None},
         {"exp": 1},
         {"exp": 9_999_999_999},
