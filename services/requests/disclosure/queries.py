@@ -48,6 +48,11 @@ async def authority_of(tx: Transaction, caller: Caller) -> Authority:
     return found
 
 
+async def _own_authority(tx: Transaction, caller: Caller) -> str | None:
+    """For a client, the authority it speaks for; asked before anything is looked up, so that a refusal never tells what exists."""
+    return (await authority_of(tx, caller)).id if caller.kind == "client" else None
+
+
 def usable(authority: Authority) -> bool:
     return authority.confirmed_by is not None and authority.expires_at > clock.now()
 
@@ -67,9 +72,10 @@ def authority_told(row: Authority) -> contract.Authority:
 
 async def visible_order(tx: Transaction, caller: Caller, order: UUID, *, lock: bool = False) -> DisclosureOrder:
     """The order, if it is there for this caller; an authority sees its own only. Raises OrderUnknown."""
+    own = await _own_authority(tx, caller)
     found = select(DisclosureOrder).where(DisclosureOrder.id == order)
     row = (await tx.session.execute(found.with_for_update() if lock else found)).scalar_one_or_none()
-    if row is None or (caller.kind == "client" and row.authority != (await authority_of(tx, caller)).id):
+    if row is None or own not in (None, row.authority):
         raise OrderUnknown
     return row
 
@@ -148,12 +154,13 @@ def _cursor(after: str) -> UUID:
 
 async def visible_package(tx: Transaction, caller: Caller, package: UUID) -> SealedPackage:
     """For an authority: its own, once a third person released it. Raises PackageUnknown."""
+    own = await _own_authority(tx, caller)
     row = await tx.session.get(SealedPackage, (tx.tenant, package))
     if row is None:
         raise PackageUnknown
-    if caller.kind == "client":
+    if own is not None:
         order = await tx.session.get(DisclosureOrder, (tx.tenant, row.order_id))
-        if order.authority != (await authority_of(tx, caller)).id or await release_of(tx, package) is None:
+        if order.authority != own or await release_of(tx, package) is None:
             raise PackageUnknown
     return row
 
