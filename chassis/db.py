@@ -24,6 +24,7 @@ from chassis.errors import Forbidden
 from chassis.ledger import events
 from chassis.settings import Settings
 
+
 @dataclass
 class Transaction:
     """An open transaction of one tenant.
@@ -177,8 +178,9 @@ def _refuse_used_up(adapted: Any, _record: Any, _proxy: Any) -> None:
 @asynccontextmanager
 async def _begun(tx: Transaction) -> AsyncIterator[None]:
     """The tenant is set in the very message that begins, so there is no moment between the two."""
+    tenant = UUID(int=tx.tenant.int)  # nothing but a UUID's own spelling gets into the statement
     try:
-        await tx.connection.execute(f"BEGIN; SELECT set_config('app.tenant', '{tx.tenant}', true)")
+        await tx.connection.execute(f"BEGIN; SELECT set_config('app.tenant', '{tenant}', true)")
         yield
         await tx.flush()
         await tx.connection.execute("COMMIT")

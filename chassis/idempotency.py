@@ -39,7 +39,7 @@ class Idempotent:
             return await self._reply_again()
         outcome = await command(*args)
         reply = orjson.dumps(outcome.model_dump(mode="json"))
-        await self.tx.session.flush()
+        await self.tx.flush()
         await self.tx.connection.execute(_STORE, *self.row, reply, self.status)
         return Response(reply, self.status, media_type="application/json")
 
