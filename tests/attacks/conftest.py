@@ -23,5 +23,5 @@ def mint(nordtel: Nordtel) -> Iterator[Mint]:
 
 
 @pytest.fixture(scope="session")
-async def world(nordtel: Nordtel, mint: Mint) -> World:
-    return await World.make(nordtel, mint)
+async def world(nordtel: Nordtel) -> World:
+    return await World.make(nordtel)

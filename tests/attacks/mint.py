@@ -61,7 +61,10 @@ class Mint:
         headers = {"idempotency-key": str(uuid4())} if row.key else {}
         headers |= {"authorization": f"Bearer {token}"} if token else {}
         return self.http.request(
-            row.method, self.edges[row.edge] + (path or sample_path(row)), headers=headers | how.pop("headers", {}), **how
+            row.method,
+            self.edges[row.edge] + (path or sample_path(row)),
+            headers=headers | how.pop("headers", {}),
+            **how,
         )
 
 

@@ -20,7 +20,12 @@ TABLE = yaml.safe_load((ROOT / "services" / "identity" / "clients.yaml").read_te
 HOLDERS = [
     *(("staff", "staff", role, {"internal": set(scopes)}) for role, scopes in TABLE["roles"].items()),
     *(
-        ("customer" if client["proof"] == "none" else "client", id, None, {e: set(s) for e, s in client["audiences"].items()})
+        (
+            "customer" if client["proof"] == "none" else "client",
+            id,
+            None,
+            {e: set(s) for e, s in client["audiences"].items()},
+        )
         for id, client in TABLE["clients"].items()
         if id != "staff" and client["audiences"].keys() & {"public", "internal"}
     ),
@@ -87,7 +92,10 @@ def test_a_service_lets_in_only_its_listed_clients_with_tokens_for_itself(mint: 
         "a token for an edge": (mint.token(public, scopes), 401),
         "a token for another service": (mint.token("consent" if service != "consent" else "rights", scopes), 401),
         "an unlisted client": (mint.token(service, scopes), 403),
-        "an unlisted client behind the edge's name": (mint.token(service, scopes, client_id=public, act={"sub": "attacker"}), 403),
+        "an unlisted client behind the edge's name": (
+            mint.token(service, scopes, client_id=public, act={"sub": "attacker"}),
+            403,
+        ),
         "a listed client without the scope": (mint.token(service, {"policy.read"}, client_id=public), 403),
     }
     for what, (token, status) in refused.items():

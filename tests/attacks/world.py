@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Self
-from uuid import UUID, uuid4
+from uuid import uuid4
 
+from ops.catalogue import SERVICES, Process
 from sample.actors import Actor
-from sample.cases import PEOPLE, PRIVATE
+from sample.cases import FJALLRESOR
 from sample.seeding import NOTICE
-from tests.attacks.mint import Mint
 from tests.nordtel import Nordtel, until
 
 CALL = "SELECT caller, started_at FROM call_record WHERE id >= 1000000 AND started_at < now() - interval '1 day' ORDER BY started_at DESC LIMIT 1"
@@ -16,22 +16,22 @@ CALL = "SELECT caller, started_at FROM call_record WHERE id >= 1000000 AND start
 
 @dataclass(frozen=True)
 class World:
-    """Ids of things as they stand in paths, by the name of their place there; `events` by service."""
+    """Ids of things as they stand in paths, by the name of their place there · order: as it was placed · events: one by service."""
 
     nordtel: Nordtel
-    mint: Mint
     ids: dict[str, str]
+    order: dict[str, Any]
     events: dict[str, str]
 
     @classmethod
-    async def make(cls, nordtel: Nordtel, mint: Mint) -> Self:
+    async def make(cls, nordtel: Nordtel) -> Self:
         hugo, helpdesk = nordtel.person("hugo"), nordtel.machine("helpdesk")
         # Nobody listens there: its deliveries wait, and can be replayed.
         endpoint = helpdesk.post("/v1/endpoints", {"url": "http://127.0.0.1:9/hook"}).json()["endpoint"]
         given = hugo.post("/v1/consents", {"purpose": "communication", "notice": NOTICE, "notice_version": 1}).json()
         asked = hugo.post("/v1/requests", {"kind": "deletion"}).json()["request"]
         until("preview", lambda: hugo.get(f"/v1/requests/{asked}").json()["state"] == "previewed")
-        order, package = await _disclosed(nordtel)
+        wish, order, package = await _disclosed(nordtel)
         ids = {
             "notice": NOTICE,
             "version": "1",
@@ -46,7 +46,7 @@ class World:
             "package": package,
             "sweep": nordtel.person("operations").post("/v1/sweeps", {"stores": []}).json()["sweep"],
         }
-        return cls(nordtel, mint, ids, {})
+        return cls(nordtel, ids, wish, {service.name: await _event(nordtel, service) for service in SERVICES})
 
     def path(self, path: str, **instead: str) -> str:
         for name, value in (self.ids | instead).items():
@@ -54,7 +54,7 @@ class World:
         return path
 
 
-async def _disclosed(nordtel: Nordtel) -> tuple[str, str]:
+async def _disclosed(nordtel: Nordtel) -> tuple[dict[str, Any], str, str]:
     """An order of the Swedish authority about one call of somebody of the crowd, carried out up to its sealed package."""
     connection = await nordtel.stack.postgres.connect("sample_calls")
     try:
@@ -80,7 +80,17 @@ async def _disclosed(nordtel: Nordtel) -> tuple[str, str]:
     collector = nordtel.person("collector")
     collector.post(f"/v1/orders/{order['order']}/collection")
     packages = until("sealed package", lambda: collector.get(f"/v1/orders/{order['order']}/packages").json()["items"])
-    return order["order"], packages[0]["package"]
+    return wish, order["order"], packages[0]["package"]
+
+
+async def _event(nordtel: Nordtel, service: Process) -> str:
+    """Something in the service's ledger that is not Fjällresor's."""
+    connection = await nordtel.stack.postgres.connect(service.database or "")
+    query = f"SELECT event_id FROM {service.name}.ledger_entry JOIN {service.name}.event e ON e.id = event_id WHERE e.tenant <> $1"
+    try:
+        return str(await connection.fetchval(query, FJALLRESOR.id))
+    finally:
+        await connection.close()
 
 
 def _delivery(helpdesk: Actor, endpoint: str) -> str | None:

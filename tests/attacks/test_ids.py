@@ -1,0 +1,183 @@
+"""Somebody else's ids in every operation that takes one: they do not exist, whether they do or not."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from gateway.routes import INTERNAL, LEDGERS_IN_PUBLIC, PUBLIC
+from gateway.table import Row
+from sample.cases import FJALLRESOR, PRIVATE
+from tests.attacks.mint import Mint, operation
+from tests.attacks.world import World
+
+WITH_ID = [row for row in (*PUBLIC, *INTERNAL) if "{" in row.path]
+
+
+@dataclass(frozen=True)
+class Case:
+    """strangers: `subject` is another person of the same tenant, `tenant` somebody of another one, `authority` a client that speaks for
+    no authority (and is told so, the same for every id) · body: one that would be accepted from the owner · as_unknown: what is asked about a person nobody knows gets an empty
+    answer here, so a stranger's looks the same."""
+
+    strangers: tuple[str, ...]
+    body: Callable[[World], dict[str, Any]] | None = None
+    as_unknown: tuple[str, ...] = ()
+
+
+def case(
+    *strangers: str,
+    body: dict[str, Any] | Callable[[World], dict[str, Any]] | None = None,
+    as_unknown: tuple[str, ...] = (),
+) -> Case:
+    return Case(strangers, body if callable(body) or body is None else lambda _: body, as_unknown)
+
+
+EVIDENCE = {"identifiers": [{"type": "email", "value": "nobody@epost.example"}], "evidence": {"method": "call_back"}}
+CASES = {
+    "public GET /v1/notices/{notice}/versions/{version}": case("tenant"),
+    "public GET /v1/receipts/{record}": case("subject", "tenant"),
+    "public GET /v1/standing/{principal}": case("subject", as_unknown=("new tenant",)),
+    "public PUT /v1/standing/{principal}/objections/{purpose}": case(
+        "subject", body={"state": "raised"}, as_unknown=("new tenant",)
+    ),
+    "public PUT /v1/standing/{principal}/restriction": case(
+        "subject", body={"state": "set", "ground": "accuracy"}, as_unknown=("new tenant",)
+    ),
+    "public GET /v1/requests/{request_id}": case("subject", "tenant"),
+    "public POST /v1/requests/{request_id}/passphrase": case(
+        "subject", "tenant", body={"passphrase": "en helt annan mening"}
+    ),
+    "public GET /v1/requests/{request_id}/preview": case("subject", "tenant"),
+    "public POST /v1/requests/{request_id}/confirm": case("subject", "tenant", body={"preview": "0" * 64}),
+    "public POST /v1/requests/{request_id}/withdraw": case("subject", "tenant", body={}),
+    "public GET /v1/requests/{request_id}/answer": case("subject", "tenant"),
+    "public GET /v1/requests/{request_id}/certificate": case("subject", "tenant"),
+    "public GET /v1/requests/{request_id}/package": case("subject", "tenant"),
+    "public GET /v1/endpoints/{endpoint}/secrets": case("tenant"),
+    "public POST /v1/endpoints/{endpoint}/rotation": case("tenant", body={}),
+    "public POST /v1/endpoints/{endpoint}/disable": case("tenant", body={}),
+    "public POST /v1/deliveries/{delivery}/replay": case("tenant", body={}),
+    "internal POST /v1/authorities/{authority}/confirmation": case("tenant", body={}),
+    "internal GET /v1/orders/{order}": case("tenant", "authority"),
+    "internal PUT /v1/orders/{order}": case(
+        "tenant", "authority", body=lambda world: {"generation": 1, "order": world.order}
+    ),
+    "internal POST /v1/orders/{order}/reviews": case("tenant", body={"order_hash": "0" * 64, "verdict": "approve"}),
+    "internal POST /v1/orders/{order}/cancellation": case(
+        "tenant", "authority", body={"reason_code": "lifted", "reference": "B 1"}
+    ),
+    "internal POST /v1/orders/{order}/collection": case("tenant", body={}),
+    "internal GET /v1/orders/{order}/packages": case("tenant", "authority"),
+    "internal GET /v1/packages/{package}": case("tenant", "authority"),
+    "internal POST /v1/packages/{package}/release": case("tenant", body={}),
+    "internal GET /v1/packages/{package}/content": case("authority"),
+    "internal POST /v1/packages/{package}/acknowledgement": case(
+        "authority", body={"status": "Acknowledged", "sha256": "0" * 64}
+    ),
+    "internal GET /staff/v1/requests/{request_id}": case("tenant"),
+    "internal POST /staff/v1/requests/{request_id}/identity": case("tenant", body=EVIDENCE),
+    "internal GET /staff/v1/requests/{request_id}/preview": case("tenant"),
+    "internal GET /staff/v1/requests/{request_id}/answer": case("tenant"),
+    "internal GET /staff/v1/requests/{request_id}/certificate": case("tenant"),
+    "internal GET /staff/v1/standing/{principal}": case(as_unknown=("new tenant",)),
+    "internal GET /v1/sweeps/{sweep}": case("tenant"),
+    "internal POST /staff/v1/endpoints/{endpoint}/disable": case("tenant", body={}),
+    "internal POST /staff/v1/deliveries/{delivery}/replay": case("tenant", body={}),
+    "internal GET /ledger/disclosure/inclusion/{event_id}": case("tenant"),
+    # A duty to record is always the caller's own organisation's, of one of the book's purposes: nobody else's can be named.
+    "public PUT /v1/duties/{purpose}": case(),
+    "internal PUT /staff/v1/duties/{purpose}": case(),
+    **{
+        f"{edge} GET {prefix}/ledger/{service}/inclusion/{{event_id}}": case("tenant")
+        for service in LEDGERS_IN_PUBLIC
+        for edge, prefix in (("public", ""), ("internal", "/staff"))
+    },
+}
+
+
+def test_every_operation_with_an_id_has_a_case():
+    assert {operation(row) for row in WITH_ID} == CASES.keys()
+
+
+@pytest.mark.parametrize("row", [row for row in WITH_ID if CASES[operation(row)].strangers], ids=operation)
+def test_a_stranger_s_id_does_not_exist(world: World, mint: Mint, row: Row):
+    for stranger in CASES[operation(row)].strangers:
+        theirs = asked(world, mint, row, stranger, world.path(row.path, **event(world, row)))
+        assert theirs.status_code == 404 or stranger == "authority", (stranger, theirs.text)
+        nobodys = asked(world, mint, row, stranger, world.path(row.path, **unknown(row)))
+        assert said(theirs) == said(nobodys), f"to a stranger ({stranger}) it looks different from what does not exist"
+
+
+@pytest.mark.parametrize("row", [row for row in WITH_ID if CASES[operation(row)].as_unknown], ids=operation)
+def test_a_stranger_s_person_looks_like_nobody(world: World, mint: Mint, row: Row):
+    for stranger in CASES[operation(row)].as_unknown:
+        before = standing(world, mint)
+        nobody = str(uuid4())
+        theirs = asked(world, mint, row, stranger, world.path(row.path))
+        nobodys = asked(world, mint, row, stranger, world.path(row.path, principal=nobody))
+        assert theirs.status_code == nobodys.status_code
+        if row.method == "GET":
+            assert theirs.json() == nobodys.json() | {"principal": world.ids["principal"]}
+        assert standing(world, mint) == before, "another organisation changed her standing"
+
+
+def test_a_person_cannot_speak_or_ask_for_another_in_body_or_query(world: World, mint: Mint):
+    rows = {operation(row): row for row in (*PUBLIC, *INTERNAL)}
+    hugo = world.ids["principal"]
+    consent = {"purpose": "communication", "notice": "service_quality", "notice_version": 1, "principal": hugo}
+    for name, how in {
+        "public POST /v1/consents": {"json": consent},
+        "public POST /v1/withdrawals": {"json": {"purpose": "communication", "principal": hugo}},
+        "public POST /v1/requests": {"json": {"kind": "deletion", "principal": hugo}},
+        "public GET /v1/consents": {"params": {"principal": hugo}},
+        "public GET /v1/requests": {"params": {"principal": hugo}},
+    }.items():
+        answer = mint.try_row(rows[name], token_of(world, mint, rows[name], "subject"), **how)
+        assert answer.status_code in (403, 404, 409), (name, answer.text)
+        assert hugo not in answer.text
+
+
+def asked(world: World, mint: Mint, row: Row, stranger: str, path: str) -> Any:
+    body = CASES[operation(row)].body
+    return mint.try_row(row, token_of(world, mint, row, stranger), path, **({"json": body(world)} if body else {}))
+
+
+def token_of(world: World, mint: Mint, row: Row, stranger: str) -> str:
+    staff = "staff" if row.edge == "internal" and "staff" in row.kinds else "client"
+    return mint.rightful(
+        row,
+        **{
+            "subject": {"kind": "customer", "client_id": "selfservice", "sub": str(world.nordtel.principals["ines"])},
+            "tenant": {"kind": staff, "tenant": str(FJALLRESOR.id)},
+            "new tenant": {"kind": staff, "tenant": str(uuid4())},
+            "authority": {
+                "kind": "client",
+                "client_id": "authority-de",
+                "sub": "authority-de",
+                "tenant": str(PRIVATE.id),
+            },
+        }[stranger],
+    )
+
+
+def event(world: World, row: Row) -> dict[str, str]:
+    return {"event_id": world.events[row.service]} if "{event_id}" in row.path else {}
+
+
+def unknown(row: Row) -> dict[str, str]:
+    """The same path with an id that nobody ever had."""
+    last = [part.strip("{}") for part in row.path.split("/") if part.startswith("{")][0]
+    return {last: {"authority": "SE-nobody", "notice": "nothing"}.get(last, str(uuid4()))}
+
+
+def said(answer: Any) -> tuple[int, Any]:
+    return answer.status_code, answer.json()
+
+
+def standing(world: World, mint: Mint) -> Any:
+    token = mint.token("public", {"consent.read"})
+    url = f"{mint.edges['public']}/v1/standing/{world.ids['principal']}"
+    return mint.http.get(url, headers={"authorization": f"Bearer {token}"}).json()
