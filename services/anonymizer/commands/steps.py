@@ -92,13 +92,18 @@ class Steps:
                 await tx.emit(*event, subject=principal)
 
     async def _within_patience(self, step: UUID, wish: StepRequest, work: Callable[[], Coroutine[Any, Any, StepResult]]) -> StepResult:
-        task = self.running.get(step) or self.running.setdefault(step, asyncio.create_task(work()))
+        task = self.running.get(step)
+        if task is None:
+            task = self.running[step] = asyncio.create_task(work())
+            task.add_done_callback(lambda ended: self._ended(step, ended))
         done, _ = await asyncio.wait({task}, timeout=PATIENCE)
-        if not done:
-            return _done(step, wish, state=StepState.running)
-        if self.running.get(step) is task:
-            del self.running[step]
-        return task.result()
+        return task.result() if done else _done(step, wish, state=StepState.running)
+
+    def _ended(self, step: UUID, task: "asyncio.Task[StepResult]") -> None:
+        """Whoever asks again reads the row, or begins anew; a failure that nobody waited for was only that."""
+        del self.running[step]
+        if not task.cancelled():
+            task.exception()
 
 
 def _done(step: UUID, wish: StepRequest, state: StepState = StepState.done, **found: Any) -> StepResult:

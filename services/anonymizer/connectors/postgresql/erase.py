@@ -94,8 +94,7 @@ class Erasure:
         """The person's rows: those that nothing keeps are deleted, or reduced where a kept row refers to them."""
         if owned(self.store, name, self.person, Params()) == NOBODYS:
             return []
-        outcomes = await self._kept(name, lambda params: self._own(name, params))
-        table = self.store.tables[name]
+        outcomes, table = [], self.store.tables[name]
         for link in table.stays_for:
             outcomes += await self._reduce(name, link)
 
@@ -103,7 +102,10 @@ class Erasure:
             alone = "".join(f" AND NOT {refers(link)}" for link in table.stays_for)
             return f"{self._own(name, params)} AND {self._gone(name, params)}{alone}"
 
-        return [*outcomes, self._outcome(name, await self._delete(name, going))]
+        gone = await self._delete(name, going)
+        # Counted last, when only what stays is left to be looked at.
+        kept = await self._kept(name, lambda params: self._own(name, params))
+        return [*kept, *outcomes, self._outcome(name, gone)]
 
     async def _as_other_party(self, name: str) -> list[Outcome]:
         """Somebody else's traffic with the person. It stays, since it is theirs too (their invoice, their access); only the
@@ -121,8 +123,8 @@ class Erasure:
         def going(params: Params) -> str:
             return f"{theirs(params)} AND {self._gone(name, params)}"
 
-        kept = await self._kept(name, theirs, column)
         count = await self._update(name, lambda params: {column: self._blank(name, column, params)}, going)
+        kept = await self._kept(name, theirs, column)
         return [*kept, self._outcome(name, count, Action.redact, column)]
 
     async def _mentions(self, name: str) -> list[Outcome]:
