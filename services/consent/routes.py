@@ -32,7 +32,6 @@ from services.consent.contract import (
     Standing,
     WithdrawConsent,
 )
-from services.registry.client import CurrentBook
 
 router = APIRouter()
 
@@ -50,10 +49,8 @@ Limit = Annotated[int, Query(ge=1, le=500)]
 
 
 @router.post("/v1/notices", status_code=201, response_model=Notice)
-async def publish_notice(
-    caller: NoticePublisher, notice: Body[PublishNotice], request: Request, book: CurrentBook, tx: Tx, once: Once
-):
-    return await once(commands.publish_notice, tx, _desk(request, book, caller), notice)
+async def publish_notice(caller: NoticePublisher, notice: Body[PublishNotice], request: Request, tx: Tx, once: Once):
+    return await once(commands.publish_notice, tx, _desk(request, caller), notice)
 
 
 @router.get("/v1/notices", response_model=Notices)
@@ -70,19 +67,15 @@ async def read_notice(caller: ConsentReader, notice: Key, version: Version, tx: 
 
 
 @router.post("/v1/consents", status_code=201, response_model=Recorded)
-async def give_consent(
-    caller: ConsentWriter, wish: Body[GiveConsent], request: Request, book: CurrentBook, tx: Tx, once: Once
-):
-    return await once(commands.give_consent, tx, _desk(request, book, caller), caller.own(wish.principal), wish)
+async def give_consent(caller: ConsentWriter, wish: Body[GiveConsent], request: Request, tx: Tx, once: Once):
+    return await once(commands.give_consent, tx, _desk(request, caller), caller.own(wish.principal), wish)
 
 
 @router.post("/v1/withdrawals", status_code=201, response_model=Recorded)
-async def withdraw_consent(
-    caller: ConsentWriter, wish: Body[WithdrawConsent], request: Request, book: CurrentBook, tx: Tx, once: Once
-):
+async def withdraw_consent(caller: ConsentWriter, wish: Body[WithdrawConsent], request: Request, tx: Tx, once: Once):
     """Answers when no decision point can say yes any more; 503 `consent.not_yet_everywhere` if that takes too long."""
     principal = caller.own(wish.principal)
-    reply = await once(commands.withdraw_consent, tx, _desk(request, book, caller), principal, wish)
+    reply = await once(commands.withdraw_consent, tx, _desk(request, caller), principal, wish)
     return _effective_everywhere(request, tx, reply)
 
 
@@ -115,14 +108,13 @@ async def set_objection(
     purpose: Key,
     objection: Body[SetObjection],
     request: Request,
-    book: CurrentBook,
     tx: Tx,
     once: Once,
 ):
     """Answers when every decision point knows it, like a withdrawal."""
     if objection.state == "overruled":
         _not_by_herself(caller)
-    desk, principal = _desk(request, book, caller), caller.own(principal)
+    desk, principal = _desk(request, caller), caller.own(principal)
     reply = await once(commands.set_objection, tx, desk, principal, purpose, objection)
     return _effective_everywhere(request, tx, reply)
 
@@ -133,22 +125,19 @@ async def set_restriction(
     principal: UUID,
     restriction: Body[SetRestriction],
     request: Request,
-    book: CurrentBook,
     tx: Tx,
     once: Once,
 ):
     """Answers when every decision point knows it, like a withdrawal."""
-    desk, principal = _desk(request, book, caller), caller.own(principal)
+    desk, principal = _desk(request, caller), caller.own(principal)
     reply = await once(commands.set_restriction, tx, desk, principal, restriction)
     return _effective_everywhere(request, tx, reply)
 
 
 @router.put("/v1/duties/{purpose}", response_model=Duty)
-async def set_duty(
-    caller: NoticePublisher, purpose: Key, duty: Body[SetDuty], request: Request, book: CurrentBook, tx: Tx, once: Once
-):
+async def set_duty(caller: NoticePublisher, purpose: Key, duty: Body[SetDuty], request: Request, tx: Tx, once: Once):
     """Answers when every decision point knows it, like a withdrawal."""
-    reply = await once(commands.set_duty, tx, _desk(request, book, caller), purpose, duty)
+    reply = await once(commands.set_duty, tx, _desk(request, caller), purpose, duty)
     return _effective_everywhere(request, tx, reply)
 
 
@@ -177,8 +166,9 @@ async def configuration(_: Anyone, request: Request):
     return Configuration(policy_decision_point=base, access_evaluation_endpoint=base + decisions.PATH)
 
 
-def _desk(request: Request, book, caller: Caller) -> Desk:
-    return Desk(book, request.app.state.receipt_key, request.app.state.settings.issuer, caller)
+def _desk(request: Request, caller: Caller) -> Desk:
+    state = request.app.state
+    return Desk(state.policy.current(), state.receipt_key, state.settings.issuer, caller)
 
 
 def _not_by_herself(caller: Caller) -> None:
