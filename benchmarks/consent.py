@@ -6,7 +6,7 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from statistics import median
 from uuid import UUID, uuid4
 
@@ -15,7 +15,7 @@ import uvloop
 
 from benchmarks.house import House, reference
 from benchmarks.load import Load, load, request
-from benchmarks.row import ROUNDS, Row, watched
+from benchmarks.row import ROUNDS, Row, cpu_seconds, watched
 from chassis.client import TokenSource
 from chassis.ids import new_id
 from ops.home import ROOT
@@ -47,11 +47,11 @@ async def _decision_http(house: House) -> Row:
     tenant = uuid4()
     questions = await _questions(house, tenant, "consent")
     ours, theirs = [], []
-    with reference("hello") as port, watched(house.pids("consent")) as peak:
+    with reference("hello") as (port, pid), watched(house.pids("consent")) as peak:
         hello = itertools.repeat(request("GET", "/", {}))
         for _ in range(ROUNDS):
-            ours.append(await _asked(house.port("consent"), questions))
-            theirs.append(await _asked(port, hello))
+            ours.append(await _asked(house.port("consent"), questions, servers=house.pids("consent")))
+            theirs.append(await _asked(port, hello, servers=[pid]))
         fastest = median(seen.per_second for seen in ours)
         half = await _asked(house.port("consent"), questions, rate=fastest / 2)
     return Row(
@@ -65,6 +65,8 @@ async def _decision_http(house: House) -> Row:
             "half_load_per_s": half.per_second,
             "half_load_p50_ms": half.milliseconds(50),
             "half_load_p99_ms": half.milliseconds(99),
+            "cpu_ms": median(seen.cost for seen in ours) * 1000,
+            "cpu_ms_reference": median(seen.cost for seen in theirs) * 1000,
             "generator_cpu": median(seen.cpu for seen in ours),
             "generator_cpu_reference": median(seen.cpu for seen in theirs),
         },
@@ -81,18 +83,20 @@ async def _consent_write(house: House) -> Row:
     ours, theirs = [], []
     with watched(house.pids("consent")) as peak:
         for _ in range(ROUNDS):
-            ours.append(await _asked(house.port("consent"), wishes, status=201))
+            ours.append(await _asked(house.port("consent"), wishes, status=201, servers=house.pids("consent")))
             theirs.append(_two_rows(house))
     return Row(
         "consent_write",
         median(seen.per_second for seen in ours),
-        median(theirs),
+        median(per_second for per_second, _ in theirs),
         "writes/s",
         peak.highest,
         f"a two-row asyncpg transaction without HTTP, same database, {CONNECTIONS} at once",
         {
             "p50_ms": median(seen.milliseconds(50) for seen in ours),
             "p99_ms": median(seen.milliseconds(99) for seen in ours),
+            "cpu_ms": median(seen.cost for seen in ours) * 1000,
+            "cpu_ms_reference": median(cost for _, cost in theirs) * 1000,
             "generator_cpu": median(seen.cpu for seen in ours),
         },
     )
@@ -125,15 +129,22 @@ async def _asked(
     status: int = 200,
     connections: int = CONNECTIONS,
     rate: float | None = None,
+    servers: Iterable[int] = (),
 ) -> Load:
+    """`servers`: the processes whose time each answer takes."""
     await load(port, requests, status=status, connections=connections, seconds=0.3)
-    return await load(port, requests, status=status, connections=connections, seconds=SECONDS, rate=rate)
+    before = cpu_seconds(servers)
+    seen = await load(port, requests, status=status, connections=connections, seconds=SECONDS, rate=rate)
+    seen.cost = (cpu_seconds(servers) - before) / len(seen.took)
+    return seen
 
 
-def _two_rows(house: House) -> float:
+def _two_rows(house: House) -> tuple[float, float]:
+    """(how many a second, seconds of a core each took in the process that asked)"""
     told = os.environ | {"BENCH_DSN": json.dumps(house.superuser())}
     command = [sys.executable, "-m", "benchmarks.reference", "two_rows", str(SECONDS), str(CONNECTIONS)]
-    return float(subprocess.run(command, cwd=ROOT, env=told, check=True, stdout=subprocess.PIPE).stdout)
+    said = subprocess.run(command, cwd=ROOT, env=told, check=True, stdout=subprocess.PIPE).stdout.split()
+    return float(said[0]), float(said[1])
 
 
 async def _make_tables(house: House) -> None:

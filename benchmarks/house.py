@@ -105,8 +105,8 @@ def running(processes: Iterable[str], *, sample: bool) -> Iterator[House]:
 
 
 @contextmanager
-def reference(name: str) -> Iterator[int]:
-    """A server of `benchmarks.reference` in a process of its own; the port it listens on."""
+def reference(name: str) -> Iterator[tuple[int, int]]:
+    """A server of `benchmarks.reference` in a process of its own: the port it listens on, and its pid."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     process = subprocess.Popen([sys.executable, "-m", "benchmarks.reference", name, str(port)], cwd=ROOT)
@@ -115,7 +115,7 @@ def reference(name: str) -> Iterator[int]:
             if process.poll() is not None:
                 raise RuntimeError(f"the reference {name} ended with status {process.returncode}")
             time.sleep(0.05)
-        yield port
+        yield port, process.pid
     finally:
         process.terminate()
         process.wait()

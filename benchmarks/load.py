@@ -14,10 +14,12 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Load:
-    """What was seen: answers by status, how long each took in seconds, and the share of a core that asking took."""
+    """What was seen: answers by status, how long each took in seconds, the share of a core that asking took, and how many seconds
+    of a core one answer cost those who gave it."""
 
     seconds: float = 0
     cpu: float = 0
+    cost: float = 0
     statuses: dict[int, int] = field(default_factory=dict)
     took: list[float] = field(default_factory=list)
 
