@@ -1,27 +1,9 @@
-"""What is read: the stores, a person's rows as a stream, a simulation."""
-
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from uuid import UUID
+"""What is read: the stores, and what a sweep would take."""
 
 from chassis import clock
-from chassis.db import Database
-from services.anonymizer.commands.people import People
-from services.anonymizer.contract import (
-    CollectionRequest,
-    DataCollected,
-    DisclosureRequest,
-    IdentifierType,
-    Simulation,
-    SimulationRequest,
-    Store,
-    Stores,
-)
+from services.anonymizer.contract import Simulation, SimulationRequest, Store, Stores
 from services.anonymizer.house import House
-from services.anonymizer.rules.person import Known, Person, normalised
 from services.registry.contract import PolicyBook
-
-NOBODY = UUID(int=0)
 
 
 def stores(house: House, book: PolicyBook) -> Stores:
@@ -35,32 +17,6 @@ def stores(house: House, book: PolicyBook) -> Stores:
     ])
 
 
-async def collect(database: Database, house: House, people: People, tenant: UUID, wish: CollectionRequest,
-                  book: PolicyBook) -> AsyncGenerator[bytes]:
-    """Raises before the first byte whatever is wrong; a store that fails later cuts the stream before its last line."""
-    connector = house.connector(wish.store)
-    person = await people.person(tenant, wish.principal)
-    async with database.transaction(tenant) as tx:
-        read = DataCollected(step=wish.step, store=wish.store)
-        await tx.emit("data.collected", read.model_dump(mode="json"), subject=wish.principal)
-    return await _begun(connector.collect(person, book))
-
-
-async def disclose(house: House, tenant: UUID, wish: DisclosureRequest, book: PolicyBook) -> AsyncGenerator[bytes]:
-    """By exactly one identifier. Nothing is minted, linked or written: an order leaves no trace here.
-
-    In billing rows hang on a customer, so there the customer whose number it was in the period is looked up; nowhere else, since a
-    customer has other numbers, which nobody asked for.
-    """
-    connector = house.connector(wish.store)
-    named, known = wish.identifiers[0], []
-    asked = Known(named.type, normalised(named.type, named.value), wish.period.from_, wish.period.to)
-    if connector is house.connectors[house.map.billing.store]:
-        customers = await house.billing.people(None, [asked], clock.now())
-        known = [one for customer in customers for one in customer if one.type == IdentifierType.customer]
-    return await _begun(connector.disclose(asked, Person(NOBODY, tenant, (asked, *known)), wish, book))
-
-
 async def simulate(house: House, wish: SimulationRequest, book: PolicyBook) -> Simulation:
     """Raises StoreUnknown, StoreUnavailable."""
     now = wish.as_of or clock.now()
@@ -68,15 +24,3 @@ async def simulate(house: House, wish: SimulationRequest, book: PolicyBook) -> S
     names = list(house.connectors) if wish.stores is None else wish.stores
     items = [expected for name in names for expected in await house.connector(name).simulate(terms)]
     return Simulation(as_of=now, policy_version=book.version, items=items)
-
-
-async def _begun(stream: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
-    first = await anext(stream)
-
-    async def whole() -> AsyncGenerator[bytes]:
-        async with aclosing(stream):
-            yield first
-            async for chunk in stream:
-                yield chunk
-
-    return whole()

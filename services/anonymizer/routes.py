@@ -16,7 +16,7 @@ from chassis.db import Tx
 from chassis.errors import Forbidden
 from chassis.idempotency import Once
 from services.anonymizer import queries
-from services.anonymizer.commands import sweeps
+from services.anonymizer.commands import collections, sweeps
 from services.anonymizer.contract import (
     CollectionRequest,
     DisclosureRequest,
@@ -62,7 +62,7 @@ async def stores(caller: Reader, request: Request, book: CurrentBook):
 @router.post("/v1/collections")
 async def collect(caller: Worker, wish: Body[CollectionRequest], request: Request, book: CurrentBook):
     state = request.app.state
-    return Lines(await queries.collect(state.database, state.house, state.people, _tenant(caller), wish, book))
+    return Lines(await collections.collect(state.database, state.house, state.people, _tenant(caller), wish, book))
 
 
 @router.put("/v1/steps/{step}", response_model=StepResult)
@@ -91,7 +91,7 @@ async def swept(caller: Sweeping, sweep: UUID, tx: Tx):
 async def disclose(caller: Discloser, wish: Body[DisclosureRequest], request: Request, book: CurrentBook):
     """For an approved task, over every tenant's rows where the operator is controller. Leaves no event here."""
     state = request.app.state
-    return Lines(await queries.disclose(state.house, _tenant(caller), wish, book))
+    return Lines(await collections.disclose(state.house, _tenant(caller), wish, book))
 
 
 @router.put("/v1/holds/{hold}/release", response_model=Release)
