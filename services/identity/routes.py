@@ -11,12 +11,12 @@ from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from chassis.auth import Anyone, Caller, Requires
 from chassis.bodies import Body
 from chassis.db import Tx
-from chassis.errors import TooMany
+from chassis.errors import PROBLEM_JSON, TooMany
 from chassis.idempotency import Once
 from services.identity import commands, contract, grants, pages, passwords, queries, rules
 from services.identity.commands import Wish
@@ -28,6 +28,21 @@ router = APIRouter()
 AccountWriter = Annotated[Caller, Requires("accounts.write")]
 
 _LONGEST_FORM = 64 * 1024
+
+# What the document says of answers in OAuth's own shape and of pages, which FastAPI cannot know.
+_REFUSED = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {"error": {"type": "string"}, "error_description": {"type": "string"}},
+}
+_OAUTH: dict[str, Any] = {"description": "RFC 6749 §5.2", "content": {"application/json": {"schema": _REFUSED}}}
+_PAGE: dict[str, Any] = {"description": "A page", "content": {"text/html": {"schema": {"type": "string"}}}}
+_BACK: dict[str, Any] = {"description": "Back to the client"}
+_SLOWLY: dict[str, Any] = {
+    "description": "A page, or the edge's refusal",
+    "content": _PAGE["content"] | {PROBLEM_JSON: {}},
+}
+_EITHER: dict[str, Any] = {"description": "A page, or OAuth's refusal", "content": _PAGE["content"] | _OAUTH["content"]}
 
 
 @router.get("/.well-known/openid-configuration")
@@ -61,13 +76,13 @@ async def jwks(_: Anyone, request: Request) -> JSONResponse:
     return JSONResponse(request.app.state.signer.jwks(), headers={"Cache-Control": "public, max-age=60"})
 
 
-@router.post("/token")
+@router.post("/token", responses={400: _OAUTH, 401: _OAUTH})
 async def token(_: Anyone, request: Request) -> JSONResponse:
     answer = await grants.token(_issuer(request), await _form(request))
     return JSONResponse(answer, headers={"Cache-Control": "no-store"})
 
 
-@router.get("/authorize")
+@router.get("/authorize", response_class=HTMLResponse, responses={200: _PAGE, 303: _BACK, 400: _PAGE})
 async def authorize(_: Anyone, request: Request) -> Response:
     """The login page. Nobody is sent back to an address that is not the client's, whatever else is wrong."""
     language = pages.language_of(request.query_params.get("ui_locales"), request.headers.get("accept-language"))
@@ -96,7 +111,7 @@ async def authorize(_: Anyone, request: Request) -> Response:
     return page
 
 
-@router.post("/login")
+@router.post("/login", status_code=303, responses={303: _BACK, 400: _EITHER, 401: _PAGE, 429: _SLOWLY})
 async def login(_: Anyone, request: Request) -> Response:
     """The form of the login page. Its note proves that we made the page, the cookie that it was made for this browser."""
     form = await _form(request)
@@ -118,7 +133,7 @@ async def login(_: Anyone, request: Request) -> Response:
     return answer
 
 
-@router.post("/logout")
+@router.post("/logout", response_class=HTMLResponse, responses={200: _PAGE, 303: _BACK, 400: _OAUTH})
 async def logout(_: Anyone, request: Request) -> Response:
     """OpenID's RP-initiated logout by form, so that no token stands in an address. An expired hint still says whose session."""
     form = await _form(request)
