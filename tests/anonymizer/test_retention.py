@@ -221,7 +221,7 @@ async def test_billing_decides_each_row_as_the_pure_rule_does(store, asked):
         seen = await answered(store, "billing", name, terms, asked)
         search = Search(store, billing, name, nobody, terms)
         for row in await store.fetch(f"SELECT * FROM {name}"):
-            decision = decide(await search._facts(row), BOOK, NOW, asked)
+            decision = decide(await search.facts(row), BOOK, NOW, asked)
             assert seen[row["id"]] == (decision.action, decision.rule), (name, dict(row))
         assert len(set(seen.values())) >= 3, name
 

@@ -91,6 +91,7 @@ class Connections:
                     server_settings={"timezone": "UTC", "application_name": "wardline-anonymizer"},
                     min_size=0,
                     max_size=4,
+                    max_inactive_connection_lifetime=30,
                     timeout=5,
                 )
             return self._pools[role]

@@ -19,7 +19,7 @@ from services.anonymizer.contract import Finding, IdentifierType
 from services.anonymizer.datamap import Store, anchors_in
 from services.anonymizer.rules.facts import Terms, billed_by, facts_of, latest
 from services.anonymizer.rules.person import Person, mentions
-from services.anonymizer.rules.retention import decide
+from services.anonymizer.rules.retention import Facts, decide
 
 Row = Mapping[str, Any]
 _BATCH = 2000
@@ -90,7 +90,7 @@ class Search:
             return True
         if column and declared and declared.identifies and not self._was_theirs(column, row):
             return True
-        if decide(await self._facts(row), self.terms.book, self.terms.now, "deletion").action == "keep":
+        if decide(await self.facts(row), self.terms.book, self.terms.now, "deletion").action == "keep":
             return True
         return bool(declared and declared.stays and await self._referred_to(row))
 
@@ -119,7 +119,8 @@ class Search:
                     names.add(await self.connection.fetchval(select, row[link.column]))
         return {name.lower() for name in names if name}
 
-    async def _facts(self, row: Row):
+    async def facts(self, row: Row) -> Facts:
+        """What a row says to the retention rules, looked up row by row: not by the SQL that erases."""
         table = self.store.tables[self.name]
         anchors = {anchor: await self._when(anchor, row) for anchor in table.anchors}
         return facts_of(table, row, anchors, await self._billed(row), self.terms)
