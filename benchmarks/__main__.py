@@ -120,4 +120,5 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:g}"
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())
