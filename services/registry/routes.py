@@ -37,7 +37,11 @@ async def policy_versions(request: Request, _: PolicyReader, known_after: Instan
     return PolicyVersions(items=await queries.versions(_database(request), known_after))
 
 
-@router.get("/v1/ropa", response_model=ProcessingRecords)
+@router.get(
+    "/v1/ropa",
+    response_model=ProcessingRecords,
+    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+)
 async def processing_records(
     request: Request,
     _: RegistryReader,
