@@ -17,10 +17,11 @@ Result = TypeVar("Result")
 
 # Somebody else changed the same rows, or finished the same step, while we were at it: look again.
 _AGAIN = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.UniqueViolationError)
-# A store that is away, restarting, full, or that no longer takes the credential: all the same to whoever asks.
+# A store that is away, restarting, full, closed, or that no longer lets the credential do its work: all the same to whoever asks.
 _AWAY = (
     OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError, asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError,
+    asyncpg.ObjectNotInPrerequisiteStateError, asyncpg.InsufficientPrivilegeError,
 )
 _TRIES = 5
 
