@@ -80,11 +80,14 @@ async def _consent_write(house: House) -> Row:
         token = await tokens.token("consent", tenant)
     await _make_tables(house)
     wishes = (_consent(token) for _ in itertools.count())
-    ours, theirs = [], []
-    with watched(house.pids("consent")) as peak:
+    rows = (_two_rows_asked() for _ in itertools.count())
+    ours, theirs, http = [], [], []
+    dsn = {"BENCH_DSN": json.dumps(house.superuser())}
+    with reference("two_rows_http", **dsn) as (port, pid), watched(house.pids("consent")) as peak:
         for _ in range(ROUNDS):
             ours.append(await _asked(house.port("consent"), wishes, status=201, servers=house.pids("consent")))
-            theirs.append(_two_rows(house))
+            theirs.append(_two_rows(dsn))
+            http.append(await _asked(port, rows, status=201, servers=[pid]))
     return Row(
         "consent_write",
         median(seen.per_second for seen in ours),
@@ -97,6 +100,8 @@ async def _consent_write(house: House) -> Row:
             "p99_ms": median(seen.milliseconds(99) for seen in ours),
             "cpu_ms": median(seen.cost for seen in ours) * 1000,
             "cpu_ms_reference": median(cost for _, cost in theirs) * 1000,
+            "fastapi_two_rows_per_s": median(seen.per_second for seen in http),
+            "fastapi_two_rows_cpu_ms": median(seen.cost for seen in http) * 1000,
             "generator_cpu": median(seen.cpu for seen in ours),
         },
     )
@@ -139,11 +144,10 @@ async def _asked(
     return seen
 
 
-def _two_rows(house: House) -> tuple[float, float]:
+def _two_rows(dsn: dict[str, str]) -> tuple[float, float]:
     """(how many a second, seconds of a core each took in the process that asked)"""
-    told = os.environ | {"BENCH_DSN": json.dumps(house.superuser())}
     command = [sys.executable, "-m", "benchmarks.reference", "two_rows", str(SECONDS), str(CONNECTIONS)]
-    said = subprocess.run(command, cwd=ROOT, env=told, check=True, stdout=subprocess.PIPE).stdout.split()
+    said = subprocess.run(command, cwd=ROOT, env=os.environ | dsn, check=True, stdout=subprocess.PIPE).stdout.split()
     return float(said[0]), float(said[1])
 
 
@@ -198,6 +202,10 @@ def _question(token: str, person: UUID, purpose: str, category: str) -> bytes:
         "resource": {"type": category, "id": "any"},
     }
     return request("POST", "/access/v1/evaluation", {"authorization": f"Bearer {token}"}, json.dumps(asked).encode())
+
+
+def _two_rows_asked() -> bytes:
+    return request("POST", "/", {}, json.dumps({"id": str(new_id())}).encode())
 
 
 def _consent(token: str) -> bytes:

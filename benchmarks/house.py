@@ -105,11 +105,13 @@ def running(processes: Iterable[str], *, sample: bool) -> Iterator[House]:
 
 
 @contextmanager
-def reference(name: str) -> Iterator[tuple[int, int]]:
+def reference(name: str, **told: str) -> Iterator[tuple[int, int]]:
     """A server of `benchmarks.reference` in a process of its own: the port it listens on, and its pid."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    process = subprocess.Popen([sys.executable, "-m", "benchmarks.reference", name, str(port)], cwd=ROOT)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.reference", name, str(port)], cwd=ROOT, env=os.environ | told
+    )
     try:
         while not _answers(port):
             if process.poll() is not None:

@@ -1,10 +1,11 @@
 """What others would write in ten lines, in a process of its own.
 
     python -m benchmarks.reference hello PORT             FastAPI's hello world, served exactly as our processes are
+    python -m benchmarks.reference two_rows_http PORT     FastAPI writing two rows in a transaction by bare asyncpg
     python -m benchmarks.reference two_rows SECONDS N     transactions of two rows by bare asyncpg; prints how many a second, and
                                                           what each cost this process, in seconds of a core
 
-`two_rows` reads asyncpg's arguments from BENCH_DSN as JSON.
+The last two read asyncpg's arguments from BENCH_DSN as JSON.
 """
 
 import asyncio
@@ -12,12 +13,14 @@ import json
 import os
 import sys
 import time
-from uuid import uuid4
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID, uuid4
 
 import asyncpg
 import uvicorn
 import uvloop
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 
 from ops.serving import settings
 
@@ -34,19 +37,32 @@ def hello() -> FastAPI:
     return app
 
 
+def two_rows_http() -> FastAPI:
+    @asynccontextmanager
+    async def pooled(app: FastAPI) -> AsyncIterator[None]:
+        async with _pool() as app.state.pool:
+            yield
+
+    app = FastAPI(lifespan=pooled)
+
+    @app.post("/", status_code=201)
+    async def write(request: Request) -> dict[str, str]:
+        said = await request.json()
+        await _write(request.app.state.pool, UUID(said["id"]))
+        return {"id": said["id"]}
+
+    return app
+
+
 async def two_rows(seconds: float, at_once: int) -> tuple[float, float]:
     """(how many a second, cost of each); of a line, each is committed before the next begins."""
-    told = json.loads(os.environ["BENCH_DSN"])
-    async with asyncpg.create_pool(**told, min_size=CONNECTIONS, max_size=CONNECTIONS) as pool:
+    async with _pool() as pool:
         began, busy = time.perf_counter(), time.process_time()
 
         async def line() -> int:
             done = 0
             while time.perf_counter() - began < seconds:
-                id = uuid4()
-                async with pool.acquire() as connection, connection.transaction():
-                    await connection.execute("INSERT INTO bench_one (id, said) VALUES ($1, $2)", id, "yes")
-                    await connection.execute("INSERT INTO bench_other (id, said) VALUES ($1, $2)", id, "yes")
+                await _write(pool, uuid4())
                 done += 1
             return done
 
@@ -54,9 +70,21 @@ async def two_rows(seconds: float, at_once: int) -> tuple[float, float]:
         return done / (time.perf_counter() - began), (time.process_time() - busy) / done
 
 
+def _pool() -> asyncpg.Pool:
+    return asyncpg.create_pool(**json.loads(os.environ["BENCH_DSN"]), min_size=CONNECTIONS, max_size=CONNECTIONS)
+
+
+async def _write(pool: asyncpg.Pool, id: UUID) -> None:
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute("INSERT INTO bench_one (id, said) VALUES ($1, $2)", id, "yes")
+        await connection.execute("INSERT INTO bench_other (id, said) VALUES ($1, $2)", id, "yes")
+
+
 if __name__ == "__main__":
     match sys.argv[1:]:
         case ["hello", port]:
             uvicorn.Server(settings(hello(), "127.0.0.1", int(port))).run()
+        case ["two_rows_http", port]:
+            uvicorn.Server(settings(two_rows_http(), "127.0.0.1", int(port))).run()
         case ["two_rows", seconds, at_once]:
             print(*uvloop.run(two_rows(float(seconds), int(at_once))))
