@@ -28,6 +28,7 @@ from fastapi.telemetry import TelemetryConfig
 from joserfc.jwk import ECKey, OKPKey
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -269,6 +270,11 @@ def _answer_problems(app: FastAPI) -> None:
     async def http(_request: Request, told: HTTPException) -> Response:
         kind = {404: NotFound, 405: MethodNotAllowed}.get(told.status_code, Malformed)
         return kind().response()
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(_request: Request, _hung_up: ClientDisconnect) -> Response:
+        # Nobody reads this; without it, every caller that hangs up would stand in the log as a fault of ours.
+        return Malformed("The body ended too early.").response()
 
     @app.exception_handler(Exception)
     async def broken(_request: Request, failure: Exception) -> Response:
