@@ -72,6 +72,10 @@ class Eyes:
         finally:
             await connection.close()
 
+    def values_in(self, text: str) -> list[str]:
+        """The planted values that stand in a text."""
+        return self._pattern.findall(text)
+
     def lake(self) -> Iterator[tuple[str, Row]]:
         folder = self.home / "sample" / "stores" / "calls" / "lake"
         for path in sorted(folder.rglob("*.parquet")):
