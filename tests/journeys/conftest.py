@@ -114,7 +114,8 @@ def eyes(nordtel: Nordtel) -> Eyes:
 
 @pytest.fixture(scope="session")
 async def filled(nordtel: Nordtel, eyes: Eyes) -> Act:
-    """Before anybody asked for anything."""
+    """Before anybody asked for anything. Somebody wants to be told of everything, and never answers."""
+    nordtel.machine("helpdesk").post("/v1/endpoints", {"url": "http://127.0.0.1:9/hook"})
     return Act({}, await eyes.see())
 
 
@@ -133,7 +134,14 @@ async def accessed(nordtel: Nordtel, filled: Act, tmp_path_factory: pytest.TempP
 
 
 @pytest.fixture(scope="session")
-async def removed(nordtel: Nordtel, eyes: Eyes, accessed: dict[str, Path]) -> Removal:
+def packages(nordtel: Nordtel, accessed: dict[str, Path]) -> dict[str, bytes]:
+    """What lay on the operator's disk while those packages could be fetched."""
+    folder = nordtel.home / "packages"
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="session")
+async def removed(nordtel: Nordtel, eyes: Eyes, accessed: dict[str, Path], packages: dict[str, bytes]) -> Removal:
     """Nadia has one recording removed, today."""
     before = eyes.recordings()
     nadia = ask(nordtel, "nadia", {"kind": "deletion", "scope": {"recording": "4711"}})

@@ -12,9 +12,9 @@ import pytest
 from chassis.ledger import checkpoint
 from chassis.ledger.verify import verify_ledger
 from ops.catalogue import EDGES, SERVICES, Process
-from tests.journeys.conftest import PASSPHRASE, Act
+from tests.journeys.conftest import PASSPHRASE
 from tests.journeys.eyes import Eyes
-from tests.nordtel import Nordtel
+from tests.nordtel import Nordtel, until
 
 pytestmark = pytest.mark.usefixtures("february")
 
@@ -83,11 +83,12 @@ def test_no_address_that_was_asked_for_holds_anybody_s_data(nordtel: Nordtel, ey
         assert not re.search(r'route="[^"]*[0-9a-f]{8}-[0-9a-f]{4}-', metrics), process.name
 
 
-def test_what_lies_on_the_disk_for_requests_cannot_be_read(nordtel: Nordtel, eyes: Eyes, february: Act):
-    folder = nordtel.home / "packages"
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    assert files, "the packages of those who asked for their data"
-    assert seen_in(eyes, (path.read_bytes().decode("latin-1") for path in files)) == set()
+def test_packages_on_the_disk_cannot_be_read_and_go_when_their_time_is_over(
+    nordtel: Nordtel, eyes: Eyes, packages: dict[str, bytes]
+):
+    assert len(packages) >= 3
+    assert seen_in(eyes, (content.decode("latin-1") for content in packages.values())) == set()
+    until("end of the packages", lambda: not any((nordtel.home / "packages" / name).exists() for name in packages))
 
 
 def changed(entry: str) -> str:
