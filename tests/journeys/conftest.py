@@ -136,8 +136,12 @@ async def accessed(nordtel: Nordtel, filled: Act, tmp_path_factory: pytest.TempP
 @pytest.fixture(scope="session")
 def packages(nordtel: Nordtel, accessed: dict[str, Path]) -> dict[str, bytes]:
     """What lay on the operator's disk while those packages could be fetched."""
-    folder = nordtel.home / "packages"
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    folder, found = nordtel.home / "packages", {}
+    for key in ASKING:
+        for request in nordtel.person(key).get("/v1/requests").json()["items"]:
+            files = (path for path in (folder / request["request"]).rglob("*") if path.is_file())
+            found |= {str(path.relative_to(folder)): path.read_bytes() for path in files}
+    return found
 
 
 @pytest.fixture(scope="session")
