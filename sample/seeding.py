@@ -68,7 +68,10 @@ def _account(cast: Cast, login: dict[str, Any], principals: dict[str, UUID]) -> 
     if login["person"]:
         wish["principal"] = str(principals[login["person"]])
     with cast.machine("seeder", "internal", UUID(login["tenant"])) as seeder:
-        _unless("identity.name_taken", lambda: seeder.post("/v1/accounts", wish, key=f"seed-login-{login['person'] or login['username']}"))
+        _unless(
+            "identity.name_taken",
+            lambda: seeder.post("/v1/accounts", wish, key=f"seed-login-{login['person'] or login['username']}"),
+        )
 
 
 def _notice(cast: Cast) -> None:

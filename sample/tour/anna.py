@@ -136,9 +136,18 @@ def _until_state(tell: Narrator, who: Person, request: str, state: str) -> dict[
             raise TourFailed(
                 f"The tour stops here: {failed[0]['verb']} in {failed[0]['store']} failed ({failed[0]['problem']})."
             )
-        return seen if seen["state"] == state else None
+        # A deletion is closed as soon as it is answered: nothing of ours is left to keep.
+        return seen if seen["state"] == state or (state == "answered" and seen["state"] == "closed") else None
 
-    return tell.until(f"request that is {state}", look)
+    def explain() -> str:
+        seen = who.get(f"/v1/requests/{request}").json()
+        waiting = [step for step in seen["steps"] if step["state"] != "done"]
+        said = (
+            f"{s['verb']} in {s['store']} is {s['state']} after {s['tries']} tries ({s['problem']})" for s in waiting
+        )
+        return f" It is {seen['state']}; {'; '.join(said) or 'no step is open'}."
+
+    return tell.until(f"request that is {state}", look, explain=explain)
 
 
 def _answer(cast: Cast, request: str) -> dict[str, Any]:

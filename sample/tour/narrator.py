@@ -58,14 +58,20 @@ class Narrator:
             raise TourFailed(f"The tour stops here: it was not seen that {what}.")
         self.say(f"✓ {what}")
 
-    def until(self, what: str, look: Callable[[], Seen | None], patience: float = PATIENCE) -> Seen:
-        """Looks again until there is something; says what is waited for when it takes long."""
+    def until(
+        self,
+        what: str,
+        look: Callable[[], Seen | None],
+        patience: float = PATIENCE,
+        explain: Callable[[], str] = lambda: "",
+    ) -> Seen:
+        """Looks again until there is something; says what is waited for when it takes long, and `explain`s when it never came."""
         began = time.monotonic()
         told = False
         while not (seen := look()):
             waited = time.monotonic() - began
             if waited > patience:
-                raise TourFailed(f"The tour stops here: after {patience:.0f} s there was still no {what}.")
+                raise TourFailed(f"The tour stops here: after {patience:.0f} s there was still no {what}.{explain()}")
             if waited > _SILENCE and not told:
                 print(f"   … waiting for {what}", flush=True)
                 told = True

@@ -65,7 +65,8 @@ def is_carried_out(cast: Cast, tell: Narrator, placed: Placed) -> None:
     with cast.machine("authority-se", "internal") as authority:
         sealed = authority.get(f"/v1/packages/{package['package']}/content").content
         digest = hashlib.sha256(sealed).hexdigest()
-        authority.post(f"/v1/packages/{package['package']}/acknowledgement", {"status": "Received", "sha256": digest})
+        for status in ("Acknowledged", "Received"):
+            authority.post(f"/v1/packages/{package['package']}/acknowledgement", {"status": status, "sha256": digest})
         keys = authority.get("/keys/disclosure").json()
     path = tell.keep("authority-package.jwe", sealed)
     report = package_verifier.verify_package(sealed, KeySet.import_key_set(keys), cast.key("authority-se.enc"))

@@ -28,18 +28,24 @@ class AnonymizerClient(ServiceClient):
 
     async def principal(self, wish: FindPrincipal, *, tenant: UUID | None = None) -> UUID:
         """The person of these identifiers, found or minted. Raises IdentifiersConflict."""
-        found = await self.ask(Principal, "POST", "/v1/principals", body=wish, tenant=tenant, idempotency_key="finds-or-mints")
+        found = await self.ask(
+            Principal, "POST", "/v1/principals", body=wish, tenant=tenant, idempotency_key="finds-or-mints"
+        )
         return found.principal
 
     async def lookup(self, wish: FindPrincipal, *, tenant: UUID | None = None) -> UUID | None:
         """The person of these identifiers; None when nobody is known by them. Raises IdentifiersConflict."""
-        found = await self.ask(Principal, "POST", "/v1/principals/lookup", body=wish, tenant=tenant, idempotency_key="only-finds")
+        found = await self.ask(
+            Principal, "POST", "/v1/principals/lookup", body=wish, tenant=tenant, idempotency_key="only-finds"
+        )
         return found.principal
 
     async def stores(self, *, tenant: UUID | None = None) -> Stores:
         return await self.ask(Stores, "GET", "/v1/stores", tenant=tenant)
 
-    def collect(self, wish: CollectionRequest, *, tenant: UUID | None = None) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+    def collect(
+        self, wish: CollectionRequest, *, tenant: UUID | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """The bytes of the NDJSON stream, cut anywhere. Without an `EndLine` nothing was collected."""
         return self.stream("POST", "/v1/collections", body=wish, tenant=tenant)
 
@@ -57,7 +63,9 @@ class AnonymizerClient(ServiceClient):
     async def swept(self, sweep: UUID, *, tenant: UUID | None = None) -> Sweep:
         return await self.ask(Sweep, "GET", f"/v1/sweeps/{sweep}", tenant=tenant)
 
-    def disclose(self, wish: DisclosureRequest, *, tenant: UUID | None = None) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+    def disclose(
+        self, wish: DisclosureRequest, *, tenant: UUID | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
         """For disclosure only: the same stream, by the scope of one approved task."""
         return self.stream("POST", "/v1/disclosures/collections", body=wish, tenant=tenant)
 

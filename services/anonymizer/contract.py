@@ -30,6 +30,7 @@ class Reply(BaseModel):
 
 # --- who ---------------------------------------------------------------------------------------------------------------
 
+
 class IdentifierType(StrEnum):
     """How people are known. `name` and `personnummer` find nobody, they are only looked for; an `ip` finds rows for an order."""
 
@@ -68,6 +69,7 @@ class Principal(Reply):
 
 # --- where -------------------------------------------------------------------------------------------------------------
 
+
 class Verb(StrEnum):
     preview = "preview"
     erase = "erase"
@@ -90,6 +92,7 @@ class Stores(Reply):
 
 
 # --- collect -----------------------------------------------------------------------------------------------------------
+
 
 class CollectionRequest(Command):
     """`POST /v1/collections`: everything the ordinary view of one store holds about a person."""
@@ -148,6 +151,7 @@ class Release(Reply):
 
 
 # --- steps -------------------------------------------------------------------------------------------------------------
+
 
 class Scope(Command):
     """Less than everything: a single named recording, with all its versions."""
@@ -216,6 +220,7 @@ class StepResult(Reply):
 
 # --- retention over whole stores -----------------------------------------------------------------------------------------
 
+
 class SimulationRequest(Command):
     """`POST /v1/simulations`: what a sweep at `as_of` (default: now) would take. Nothing is written."""
 
@@ -269,6 +274,7 @@ class Sweep(Reply):
 
 # --- events (CloudEvents types; `subject` is the principal) ----------------------------------------------------------------
 
+
 class PrincipalLinked(Reply):
     """`principal.linked`: a blind index belongs to the principal, in a period."""
 
@@ -318,6 +324,7 @@ EVENTS: dict[str, type[Reply]] = {
 
 
 # --- problems ------------------------------------------------------------------------------------------------------------
+
 
 class StoreUnknown(Problem):
     code = "anonymizer.store_unknown"

@@ -218,8 +218,11 @@ class Store(Contract):
         """Tables so that whoever refers comes before what it refers to: the order in which rows can go."""
         left, placed = dict(self.tables), []
         while left:
-            free = [name for name in left if not any(name == link.table for other in left for link in left[other].links
-                                                     if other != name)]
+            free = [
+                name
+                for name in left
+                if not any(name == link.table for other in left for link in left[other].links if other != name)
+            ]
             if not free:
                 raise DataMapFault(f"{self.store}: the tables' links form a circle")
             placed += free
@@ -267,7 +270,9 @@ def load(folder: Path) -> DataMap:
 
 
 def _named_columns(table: Table) -> set[str]:
-    own = [(place.by or place.column).partition(".")[0] for anchor in table.anchors for place in anchors_in(table, anchor)]
+    own = [
+        (place.by or place.column).partition(".")[0] for anchor in table.anchors for place in anchors_in(table, anchor)
+    ]
     named = {table.tenant, table.at, *table.key, *own, *(link.column for link in table.links)}
     return named | {name for name in (table.invoice, table.kind_column) if name}
 
@@ -283,8 +288,10 @@ def _misfits(store: Store, book: PolicyBook) -> list[str]:
             faults.append(f"{store.store}.{name}: the policy book has no retention rule for its rows")
         for rule, _ in rules:
             needed = {rule.anchor} | ({rule.latest.anchor} if rule.latest else set())
-            faults += [f"{store.store}.{name}: {rule.key} counts from {anchor}, which the map does not place"
-                       for anchor in sorted(needed - anchors_of(table))]
+            faults += [
+                f"{store.store}.{name}: {rule.key} counts from {anchor}, which the map does not place"
+                for anchor in sorted(needed - anchors_of(table))
+            ]
     return faults
 
 

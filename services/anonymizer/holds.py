@@ -23,7 +23,8 @@ class Holds:
             held = await self.client.held(None)
             return [
                 Hold(one.hold, _known(named.type, named.value), tuple(one.categories), one.period.from_, one.period.to)
-                for one in held for named in one.identifiers
+                for one in held
+                for named in one.identifiers
             ]
         except (Problem, ValueError):
             raise HoldsUnreadable from None

@@ -74,11 +74,16 @@ class Billing:
                 f"FROM {numbers.table} n JOIN unnest($4::text[], $5::timestamptz[], $6::timestamptz[]) k(number, since, until) "
                 f"ON n.{numbers.number} = k.number AND (n.{numbers.valid_from} <= k.since OR n.{numbers.valid_from} < k.until) "
                 f"AND (n.{numbers.valid_to} IS NULL OR n.{numbers.valid_to} > k.since)))",
-                tenant, values[IdentifierType.customer], values[IdentifierType.email],
-                [one.value for one in dialled], [one.from_ or now for one in dialled], [one.to for one in dialled],
+                tenant,
+                values[IdentifierType.customer],
+                values[IdentifierType.email],
+                [one.value for one in dialled],
+                [one.from_ or now for one in dialled],
+                [one.to for one in dialled],
             )
             periods = await connection.fetch(
-                f"SELECT * FROM {numbers.table} WHERE {numbers.holder} = ANY($1)", [row[people.key[0]] for row in customers]
+                f"SELECT * FROM {numbers.table} WHERE {numbers.holder} = ANY($1)",
+                [row[people.key[0]] for row in customers],
             )
         return [
             [Known(type, normalised(type, row[name])) for type, name in column.items() if row[name]]

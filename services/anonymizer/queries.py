@@ -7,14 +7,19 @@ from services.registry.contract import PolicyBook
 
 
 def stores(house: House, book: PolicyBook) -> Stores:
-    return Stores(items=[
-        Store(
-            store=store.store, label=store.label, kind=store.kind, controller=store.controller,
-            categories=sorted({book.category_of(table.element).key for table in store.tables.values()}),
-            verbs=["collect", "preview", "erase", "verify", "sweep"],
-        )
-        for store in house.map.stores.values()
-    ])
+    return Stores(
+        items=[
+            Store(
+                store=store.store,
+                label=store.label,
+                kind=store.kind,
+                controller=store.controller,
+                categories=sorted({book.category_of(table.element).key for table in store.tables.values()}),
+                verbs=["collect", "preview", "erase", "verify", "sweep"],
+            )
+            for store in house.map.stores.values()
+        ]
+    )
 
 
 async def simulate(house: House, wish: SimulationRequest, book: PolicyBook) -> Simulation:

@@ -113,7 +113,9 @@ async def give_consent(tx: Transaction, desk: Desk, principal: UUID, wish: GiveC
     if wish.language not in notice.texts:
         raise LanguageMissing("Ask in a language in which the notice was published.")
     explained = [each for each in map(NoticePurpose.model_validate, notice.purposes) if each.purpose == wish.purpose]
-    rules.must_rest_on_consent(desk.book, wish.purpose, [category for each in explained for category in each.categories])
+    rules.must_rest_on_consent(
+        desk.book, wish.purpose, [category for each in explained for category in each.categories]
+    )
     matter = Matter(Kind.consent, wish.regulation, wish.purpose)
     details = {"language": wish.language, "collection_method": wish.method, "type": wish.expression}
     return await _record(tx, desk, principal, matter, State.given, wish.occurred_at, details, notice)

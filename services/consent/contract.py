@@ -455,5 +455,9 @@ class NotYetEverywhere(Problem):
 
 
 class NotYetInLedger(Problem):
-    code, status, title = "consent.not_yet_in_ledger", 503, "The record is being entered into the ledger; ask again shortly"
+    code, status, title = (
+        "consent.not_yet_in_ledger",
+        503,
+        "The record is being entered into the ledger; ask again shortly",
+    )
     headers = {"Retry-After": "1"}

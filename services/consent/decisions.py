@@ -115,7 +115,9 @@ class DecisionPoint:
         known, notices = self._covering.get((purpose, category), (0, frozenset())), self.memory.notices
         if known[0] != self.memory.notices_changed:
             wanted = set(self._book.elements_of(category))
-            found = {n for n, notice in enumerate(notices) if wanted <= self._explained(notice.purposes.get(purpose, ()))}
+            found = {
+                n for n, notice in enumerate(notices) if wanted <= self._explained(notice.purposes.get(purpose, ()))
+            }
             known = self._covering[(purpose, category)] = (self.memory.notices_changed, frozenset(found))
         return known[1]
 

@@ -61,7 +61,9 @@ class Memory:
         row = people.get(principal) if people else None
         if row is None:
             return []
-        return [each for each in self._read(row) if each.matter.purpose == purpose or each.matter.kind is Kind.restriction]
+        return [
+            each for each in self._read(row) if each.matter.purpose == purpose or each.matter.kind is Kind.restriction
+        ]
 
     def record_of(self, tenant: UUID, principal: UUID, said: Said) -> UUID:
         """The name of the record behind a statement."""

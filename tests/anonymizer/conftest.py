@@ -57,7 +57,9 @@ class Orders:
     silent: bool = False
     slowness: float = 0
 
-    def hold(self, identifier: str, categories: list[str], since: datetime, until: datetime, type: str = "msisdn") -> UUID:
+    def hold(
+        self, identifier: str, categories: list[str], since: datetime, until: datetime, type: str = "msisdn"
+    ) -> UUID:
         hold = uuid4()
         period = {"from": since.isoformat(), "to": until.isoformat()}
         named = [{"type": type, "value": identifier}]
@@ -111,7 +113,9 @@ class House:
         identifiers = [Identifier.model_validate_json(json.dumps(one)) for one in self.manifest.people[key].identifiers]
         return await self.client.principal(FindPrincipal(identifiers=identifiers), tenant=PRIVATE.id)
 
-    async def step(self, verb: Verb, store: str, principal: UUID, scope: str | None = None, step: UUID | None = None) -> StepResult:
+    async def step(
+        self, verb: Verb, store: str, principal: UUID, scope: str | None = None, step: UUID | None = None
+    ) -> StepResult:
         wish = StepRequest(verb=verb, store=store, principal=principal, scope=Scope(recording=scope) if scope else None)
         return await self.client.step(step or uuid4(), wish, tenant=PRIVATE.id)
 
@@ -199,8 +203,12 @@ async def _running(stack: AsyncExitStack, server: Postgres, cluster: migrate.Clu
     clock.set_offset(clock_file, noon - datetime.now(UTC))
     stack.callback(clock.use_file, None)
     told = {
-        "environment": "development", "home": server.home.path, "issuer": issuer.name, "jwks_url": f"{identity}/jwks",
-        "database_host": cluster.host, "clock_file": clock_file,
+        "environment": "development",
+        "home": server.home.path,
+        "issuer": issuer.name,
+        "jwks_url": f"{identity}/jwks",
+        "database_host": cluster.host,
+        "clock_file": clock_file,
     }
     registry = await stack.enter_async_context(
         serve(registry_app(RegistrySettings(secrets_dir=cluster.secrets / "registry", **told)))
@@ -219,7 +227,9 @@ def _grant(issuer: Issuer) -> Callable[[Request], Any]:
     async def grant(request: Request) -> dict[str, Any]:
         form = await request.form()
         tenant = UUID(str(form["tenant"])) if "tenant" in form else None
-        token = issuer.token(str(form["resource"]), "policy.read holds.ask", tenant, client_id="anonymizer", sub="anonymizer")
+        token = issuer.token(
+            str(form["resource"]), "policy.read holds.ask", tenant, client_id="anonymizer", sub="anonymizer"
+        )
         return {"access_token": token, "expires_in": 300}
 
     return grant

@@ -19,8 +19,11 @@ def test_the_map_names_only_what_the_policy_book_knows():
 
 async def test_every_column_of_every_store_is_declared(house: House):
     columns = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'"
-    partitions = {row["relname"] for store in ("billing", "calls", "helpdesk")
-                  for row in await house.rows(store, "SELECT relname FROM pg_class WHERE relispartition")}
+    partitions = {
+        row["relname"]
+        for store in ("billing", "calls", "helpdesk")
+        for row in await house.rows(store, "SELECT relname FROM pg_class WHERE relispartition")
+    }
     for store in ("billing", "calls", "helpdesk"):
         found = {(row["table_name"], row["column_name"]) for row in await house.rows(store, columns)}
         declared = {(name, column) for name, table in MAP.stores[store].tables.items() for column in table.columns}

@@ -38,7 +38,9 @@ async def test_what_is_shown_is_everything_but_the_copy_the_law_keeps_for_author
 async def test_a_number_that_the_caller_hid_is_not_shown_to_the_other_party(house: House):
     anna, number = await house.principal("anna"), PEOPLE["anna"].msisdn
     rows = (await house.collected("calls", anna))["call_record"]
-    hidden = await house.rows("calls", "SELECT count(*) FROM call_record WHERE callee = $1 AND withheld AND caller <> $1", number)
+    hidden = await house.rows(
+        "calls", "SELECT count(*) FROM call_record WHERE callee = $1 AND withheld AND caller <> $1", number
+    )
     assert sum(row["caller"] is None for row in rows) == hidden[0]["count"] > 0
 
 
@@ -114,7 +116,9 @@ async def test_an_ended_agreement_leaves_only_what_the_accounting_law_needs(hous
     olle = await house.principal("olle")
     done = await house.step(Verb.erase, "billing", olle)
     assert said(done, "erase")["agreement", "deletion"] == 1
-    row = (await house.rows("billing", "SELECT * FROM customer WHERE customer_number = $1", PEOPLE["olle"].customer_number))[0]
+    row = (
+        await house.rows("billing", "SELECT * FROM customer WHERE customer_number = $1", PEOPLE["olle"].customer_number)
+    )[0]
     assert row["name"] == PEOPLE["olle"].name
     assert (row["email"], row["address"], row["personnummer"], row["msisdn"]) == ("", "", None, None)
     verified = await house.step(Verb.verify, "billing", olle)
@@ -132,8 +136,11 @@ async def test_of_a_recycled_number_each_person_loses_only_their_own_time(house:
 
 async def test_one_named_recording_goes_with_all_its_versions_and_its_siblings_stay(house: House):
     nadia = await house.principal("nadia")
+
     def files(name: str) -> list[str]:
-        return sorted(path.name for path in (house.stores / "recordings").rglob(f"{name}*") if ".wardline" not in path.parts)
+        return sorted(
+            path.name for path in (house.stores / "recordings").rglob(f"{name}*") if ".wardline" not in path.parts
+        )
 
     assert len(files("4711")) == 6
     done = await house.step(Verb.erase, "recordings", nadia, scope="4711")
@@ -206,7 +213,9 @@ async def test_a_store_that_is_away_records_nothing_and_is_asked_again(house: Ho
 async def test_a_database_that_is_away_records_nothing_and_is_asked_again(house: House):
     bo, step = await house.principal("bo"), uuid4()
     await house.rows("wardline", "ALTER ROLE calls_wardline NOLOGIN")
-    await house.rows("wardline", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'calls_wardline'")
+    await house.rows(
+        "wardline", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'calls_wardline'"
+    )
     try:
         with pytest.raises(StoreUnavailable):
             await house.step(Verb.erase, "calls", bo, step=step)
@@ -222,12 +231,19 @@ async def test_nothing_the_manifest_planted_is_left_but_what_a_rule_keeps(house:
         await house.step(Verb.erase, store, hugo)
     for place in planted.places:
         if place.store == "helpdesk" and PRIVATE.id in await tenants(house, place):
-            text = await house.rows("helpdesk", f"SELECT {place.field}::text FROM {place.where} WHERE id = $1", place.record)
+            text = await house.rows(
+                "helpdesk", f"SELECT {place.field}::text FROM {place.where} WHERE id = $1", place.record
+            )
             assert not text or place.value not in str(text[0][0]), place
         if place.store == "calls" and place.where == "call_record" and place.field == "caller":
-            rows = await house.rows("calls", "SELECT invoice FROM call_record WHERE id = $1 AND caller = $2", place.record, place.value)
+            rows = await house.rows(
+                "calls", "SELECT invoice FROM call_record WHERE id = $1 AND caller = $2", place.record, place.value
+            )
             assert all(row["invoice"] is None for row in rows), "a call that was billed and paid is still there"
 
 
 async def tenants(house: House, place) -> set:
-    return {row["tenant"] for row in await house.rows("helpdesk", f"SELECT tenant FROM {place.where} WHERE id = $1", place.record)}
+    return {
+        row["tenant"]
+        for row in await house.rows("helpdesk", f"SELECT tenant FROM {place.where} WHERE id = $1", place.record)
+    }

@@ -10,12 +10,23 @@ from tests.anonymizer.conftest import House, read
 CILLA = PEOPLE["cilla"].msisdn
 
 
-async def disclosed(house: House, store: str, categories: list[str], copies=("business", "retention"), days=400,
-                    type=IdentifierType.msisdn, value=CILLA):
+async def disclosed(
+    house: House,
+    store: str,
+    categories: list[str],
+    copies=("business", "retention"),
+    days=400,
+    type=IdentifierType.msisdn,
+    value=CILLA,
+):
     now = datetime.now(UTC)
     wish = DisclosureRequest(
-        step=uuid4(), store=store, identifiers=[Identifier(type=type, value=value)], categories=categories,
-        period=Period(from_=now - timedelta(days=days), to=now), copies=list(copies),
+        step=uuid4(),
+        store=store,
+        identifiers=[Identifier(type=type, value=value)],
+        categories=categories,
+        period=Period(from_=now - timedelta(days=days), to=now),
+        copies=list(copies),
     )
     async with house.client.disclose(wish, tenant=PRIVATE.id) as stream:
         return read(b"".join([chunk async for chunk in stream]))
@@ -41,7 +52,9 @@ async def test_only_the_law_s_copy_knows_an_address_of_the_network(house: House)
     ip = str(CASES[11].facts["retention_only_ip"])
     found = await disclosed(house, "calls", ["traffic"], type=IdentifierType.ip, value=ip)
     assert len(found["retained_call_record"]) == 1
-    assert (await disclosed(house, "calls", ["traffic"], ["business"], type=IdentifierType.ip, value=ip))["call_record"] == []
+    assert (await disclosed(house, "calls", ["traffic"], ["business"], type=IdentifierType.ip, value=ip))[
+        "call_record"
+    ] == []
 
 
 async def test_what_was_preserved_is_disclosed_as_before_and_leaves_no_event(house: House):
@@ -52,6 +65,7 @@ async def test_what_was_preserved_is_disclosed_as_before_and_leaves_no_event(hou
     events = await house.rows("wardline", "SELECT count(*) FROM anonymizer.event")
     after = await disclosed(house, "calls", ["traffic"])
     for table, rows in before.items():
+
         def key(row):
             return row["started_at"], row["kind"], row["duration_ms"], row["caller"]
 

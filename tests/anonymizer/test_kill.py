@@ -35,11 +35,18 @@ ROOT = Path(__file__).parents[2]
 
 class Victims:
     def __init__(self, house: House) -> None:
-        told = {f"WARDLINE_{name.upper()}": value for name, value in house.settings.model_dump(mode="json").items() if value}
+        told = {
+            f"WARDLINE_{name.upper()}": value for name, value in house.settings.model_dump(mode="json").items() if value
+        }
         told = {name: json.dumps(value) if isinstance(value, dict) else str(value) for name, value in told.items()}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.anonymizer.victims"], cwd=ROOT, env=os.environ | told, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            [sys.executable, "-m", "tests.anonymizer.victims"],
+            cwd=ROOT,
+            env=os.environ | told,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
         )
 
     def start(self, port: int) -> int:
@@ -81,9 +88,13 @@ async def counted(house: House, store: str) -> int:
         return len([path for path in (house.stores / store).rglob("*.json") if ".wardline" not in path.parts])
     if store == "authlog":
         return sum(len(path.read_bytes().splitlines()) for path in (house.stores / store).glob("*.jsonl"))
-    tables = {"calls": ("call_record", "retained_call_record", "location_record"),
-              "helpdesk": ("ticket", "email_message", "chat", "chat_message")}[store]
-    rows = await house.rows(store, "SELECT " + " + ".join(f"(SELECT count(*) FROM {table})" for table in tables) + " AS n")
+    tables = {
+        "calls": ("call_record", "retained_call_record", "location_record"),
+        "helpdesk": ("ticket", "email_message", "chat", "chat_message"),
+    }[store]
+    rows = await house.rows(
+        store, "SELECT " + " + ".join(f"(SELECT count(*) FROM {table})" for table in tables) + " AS n"
+    )
     return rows[0]["n"]
 
 

@@ -14,12 +14,18 @@ ANNA = PEOPLE["anna"]
 
 
 def known(*pairs: tuple[str, str], **period: datetime) -> FindPrincipal:
-    return FindPrincipal(identifiers=[Identifier(type=IdentifierType(type), value=value, **period) for type, value in pairs])
+    return FindPrincipal(
+        identifiers=[Identifier(type=IdentifierType(type), value=value, **period) for type, value in pairs]
+    )
 
 
 async def test_every_way_of_naming_a_customer_finds_the_same_person(house: House):
     by_number = await house.client.principal(known(("customer", ANNA.customer_number)), tenant=PRIVATE.id)
-    for wish in (known(("email", ANNA.email.upper())), known(("msisdn", "+46 70-174 06 05")), known(("msisdn", "070-1740605"))):
+    for wish in (
+        known(("email", ANNA.email.upper())),
+        known(("msisdn", "+46 70-174 06 05")),
+        known(("msisdn", "070-1740605")),
+    ):
         assert await house.client.principal(wish, tenant=PRIVATE.id) == by_number
         assert await house.client.lookup(wish, tenant=PRIVATE.id) == by_number
 

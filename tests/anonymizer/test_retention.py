@@ -25,7 +25,9 @@ from services.anonymizer.rules.retention import decide
 from services.registry.contract import NotInBook, PolicyBook
 
 ROOT = Path(__file__).parents[2]
-BOOK = PolicyBook.model_validate_json(json.dumps(yaml.safe_load((ROOT / "policy" / "book.yaml").read_text()), default=str))
+BOOK = PolicyBook.model_validate_json(
+    json.dumps(yaml.safe_load((ROOT / "policy" / "book.yaml").read_text()), default=str)
+)
 MAP = datamap.load(ROOT / "policy" / "stores")
 NOW = datetime(2027, 3, 15, 12, tzinfo=UTC)
 
@@ -37,7 +39,9 @@ def ago(**by: int) -> datetime:
     return datetime(year, month + 1, NOW.day, 12, tzinfo=UTC) - timedelta(**by)
 
 
-def fact(element: str, store_class: str = "business", kind: str | None = None, conditions: tuple[str, ...] = (), **anchors):
+def fact(
+    element: str, store_class: str = "business", kind: str | None = None, conditions: tuple[str, ...] = (), **anchors
+):
     return Facts(element, store_class, kind, anchors, frozenset(conditions))
 
 
@@ -54,14 +58,31 @@ CLAUSES = [
     # what is asked, the record, what is decided, by which row
     ("sweep", call(), "anonymise", "traffic_for_invoicing"),
     ("sweep", call(invoice_paid=None, conditions=("invoice_unpaid",)), "keep", "traffic_for_invoicing.invoice_unpaid"),
-    ("sweep", call(started_at=ago(months=24), invoice_paid=None, conditions=("invoice_unpaid",)), "keep",
-     "traffic_for_invoicing.invoice_unpaid"),
-    ("sweep", call(started_at=ago(months=24, days=1), invoice_paid=None, conditions=("invoice_unpaid",)), "anonymise",
-     "traffic_for_invoicing"),
-    ("sweep", call(started_at=ago(months=25), invoice_paid=None, conditions=("invoice_unpaid", "claim_open")), "keep",
-     "traffic_for_invoicing.claim_open"),
+    (
+        "sweep",
+        call(started_at=ago(months=24), invoice_paid=None, conditions=("invoice_unpaid",)),
+        "keep",
+        "traffic_for_invoicing.invoice_unpaid",
+    ),
+    (
+        "sweep",
+        call(started_at=ago(months=24, days=1), invoice_paid=None, conditions=("invoice_unpaid",)),
+        "anonymise",
+        "traffic_for_invoicing",
+    ),
+    (
+        "sweep",
+        call(started_at=ago(months=25), invoice_paid=None, conditions=("invoice_unpaid", "claim_open")),
+        "keep",
+        "traffic_for_invoicing.claim_open",
+    ),
     ("deletion", call(), "delete", "deletion"),
-    ("deletion", call(invoice_paid=None, conditions=("invoice_unpaid",)), "keep", "traffic_for_invoicing.invoice_unpaid"),
+    (
+        "deletion",
+        call(invoice_paid=None, conditions=("invoice_unpaid",)),
+        "keep",
+        "traffic_for_invoicing.invoice_unpaid",
+    ),
     ("sweep", retained("mobile_call", started_at=ago(months=6)), "keep", "retained_mobile_telephony"),
     ("deletion", retained("mobile_call", started_at=ago(months=6)), "keep", "retained_mobile_telephony"),
     ("sweep", retained("mobile_call", started_at=ago(months=6, days=1)), "delete", "retained_mobile_telephony"),
@@ -71,21 +92,53 @@ CLAUSES = [
     ("sweep", retained("location", "location", started_at=ago(months=2)), "keep", "retained_location"),
     ("sweep", retained("location", "location", started_at=ago(months=2, days=1)), "delete", "retained_location"),
     ("sweep", retained("fixed_call", started_at=ago(days=1)), "delete", "retained_fixed_telephony"),
-    ("sweep", fact("agreement_details", agreement_ended=None, conditions=("agreement_running",)), "keep",
-     "agreement_data.agreement_running"),
+    (
+        "sweep",
+        fact("agreement_details", agreement_ended=None, conditions=("agreement_running",)),
+        "keep",
+        "agreement_data.agreement_running",
+    ),
     ("sweep", fact("agreement_details", agreement_ended=ago(months=12)), "keep", "agreement_data"),
     ("sweep", fact("agreement_details", agreement_ended=ago(months=12, days=1)), "delete", "agreement_data"),
-    ("sweep", fact("agreement_details", agreement_ended=ago(months=13), conditions=("invoice_unpaid",)), "keep",
-     "agreement_data.invoice_unpaid"),
-    ("deletion", fact("agreement_details", agreement_ended=None, conditions=("agreement_running",)), "keep",
-     "agreement_data.agreement_running"),
+    (
+        "sweep",
+        fact("agreement_details", agreement_ended=ago(months=13), conditions=("invoice_unpaid",)),
+        "keep",
+        "agreement_data.invoice_unpaid",
+    ),
+    (
+        "deletion",
+        fact("agreement_details", agreement_ended=None, conditions=("agreement_running",)),
+        "keep",
+        "agreement_data.agreement_running",
+    ),
     ("deletion", fact("agreement_details", agreement_ended=ago(days=1)), "delete", "deletion"),
-    ("sweep", fact("invoice_details", financial_year_ended=datetime(2020, 1, 2, tzinfo=UTC)), "keep", "accounting_records"),
-    ("sweep", fact("invoice_details", financial_year_ended=datetime(2019, 12, 30, tzinfo=UTC)), "delete", "accounting_records"),
-    ("deletion", fact("invoice_details", financial_year_ended=datetime(2020, 1, 2, tzinfo=UTC)), "keep", "accounting_records"),
+    (
+        "sweep",
+        fact("invoice_details", financial_year_ended=datetime(2020, 1, 2, tzinfo=UTC)),
+        "keep",
+        "accounting_records",
+    ),
+    (
+        "sweep",
+        fact("invoice_details", financial_year_ended=datetime(2019, 12, 30, tzinfo=UTC)),
+        "delete",
+        "accounting_records",
+    ),
+    (
+        "deletion",
+        fact("invoice_details", financial_year_ended=datetime(2020, 1, 2, tzinfo=UTC)),
+        "keep",
+        "accounting_records",
+    ),
     ("sweep", fact("helpdesk_chat", closed_at=ago(days=90)), "keep", "helpdesk_conversations"),
     ("sweep", fact("helpdesk_chat", closed_at=ago(days=91)), "anonymise", "helpdesk_conversations"),
-    ("sweep", fact("helpdesk_ticket", closed_at=None, conditions=("case_open",)), "keep", "helpdesk_conversations.case_open"),
+    (
+        "sweep",
+        fact("helpdesk_ticket", closed_at=None, conditions=("case_open",)),
+        "keep",
+        "helpdesk_conversations.case_open",
+    ),
     ("deletion", fact("helpdesk_chat", closed_at=ago(days=1)), "delete", "deletion"),
     ("sweep", fact("helpdesk_recording", started_at=ago(days=30)), "keep", "helpdesk_recordings"),
     ("sweep", fact("helpdesk_recording", started_at=ago(days=31)), "delete", "helpdesk_recordings"),
@@ -105,7 +158,10 @@ def test_each_clause_of_the_book_decides_its_record(asked, record, action, rule)
 def test_what_is_kept_says_until_which_day():
     assert decide(retained("mobile_call", started_at=ago(months=2)), BOOK, NOW).until == date(2027, 7, 15)
     assert decide(call(invoice_paid=None, conditions=("invoice_unpaid",)), BOOK, NOW).until == date(2029, 1, 15)
-    assert decide(fact("agreement_details", agreement_ended=None, conditions=("agreement_running",)), BOOK, NOW).until is None
+    assert (
+        decide(fact("agreement_details", agreement_ended=None, conditions=("agreement_running",)), BOOK, NOW).until
+        is None
+    )
 
 
 def test_a_record_that_no_rule_covers_is_never_let_go():
@@ -117,9 +173,9 @@ def test_one_changed_row_of_the_book_changes_the_decision():
     def longer(row):
         return row.model_copy(update={"keep": type(row.keep).model_validate("31 days")})
 
-    changed = BOOK.model_copy(update={
-        "retention": tuple(longer(row) if row.key == "helpdesk_recordings" else row for row in BOOK.retention)
-    })
+    changed = BOOK.model_copy(
+        update={"retention": tuple(longer(row) if row.key == "helpdesk_recordings" else row for row in BOOK.retention)}
+    )
     day_31 = fact("helpdesk_recording", started_at=ago(days=31))
     assert (decide(day_31, BOOK, NOW).action, decide(day_31, changed, NOW).action) == ("delete", "keep")
 
@@ -138,6 +194,7 @@ def test_a_persons_deletion_keeps_nothing_that_a_sweep_lets_go(record):
 
 
 # --- the same rules as SQL -----------------------------------------------------------------------------------------------
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def store(server: Postgres) -> AsyncIterator[asyncpg.Connection]:
@@ -180,7 +237,9 @@ def some_invoices() -> Invoices:
     return Invoices({id: one() for id in range(1, 40)}, LONG_AGO)
 
 
-async def answered(connection, store_name: str, name: str, terms: Terms, asked: str) -> dict[int, tuple[str, str] | None]:
+async def answered(
+    connection, store_name: str, name: str, terms: Terms, asked: str
+) -> dict[int, tuple[str, str] | None]:
     """What the SQL says of each row: (action, rule)."""
     its, params = MAP.stores[store_name], Params()
     decided = verdicts(its, its.tables[name], terms, asked, params)
@@ -194,13 +253,23 @@ async def answered(connection, store_name: str, name: str, terms: Terms, asked: 
 async def test_the_store_decides_each_call_as_the_pure_rule_does(store, name, asked):
     table, invoices = MAP.stores["calls"].tables[name], some_invoices()
     terms = Terms(BOOK, NOW, invoices)
-    columns = {"call_record": "kind, caller, area, invoice, duration_ms", "retained_call_record": "kind, caller, duration_ms",
-               "location_record": "msisdn, cell"}[name]
+    columns = {
+        "call_record": "kind, caller, area, invoice, duration_ms",
+        "retained_call_record": "kind, caller, duration_ms",
+        "location_record": "msisdn, cell",
+    }[name]
     kinds = ["mobile_call", "sms", "fixed_call", "data"]
     rows = []
     for id in range(CALLS):
-        values = {"kind": RANDOM.choice(kinds), "caller": "46700000000", "area": "01", "msisdn": "46700000000", "cell": "1",
-                  "invoice": RANDOM.choice([None, *range(1, 60)]), "duration_ms": 1}
+        values = {
+            "kind": RANDOM.choice(kinds),
+            "caller": "46700000000",
+            "area": "01",
+            "msisdn": "46700000000",
+            "cell": "1",
+            "invoice": RANDOM.choice([None, *range(1, 60)]),
+            "duration_ms": 1,
+        }
         rows.append((id, TENANT, moment(), *(values[column] for column in columns.split(", "))))
     await store.execute(f"TRUNCATE {name}")
     await store.copy_records_to_table(name, records=rows, columns=["id", "tenant", "started_at", *columns.split(", ")])
@@ -229,28 +298,83 @@ async def test_billing_decides_each_row_as_the_pure_rule_does(store, asked):
 async def _some_customers(store) -> None:
     """Agreements running and ended, some with several, some with none; services used on somebody else's agreement."""
     await store.execute("TRUNCATE customer, agreement, service, invoice, number_period CASCADE")
-    people = [(id, TENANT, f"K{id:07}", "private", "N", "A", "1", "C", f"{id}@x.example", "sv", moment(80)) for id in range(PEOPLE)]
-    await store.copy_records_to_table("customer", records=people, columns=[
-        "id", "tenant", "customer_number", "kind", "name", "address", "postal_code", "city", "email", "language", "created_at"])
-    agreements = [(id, TENANT, RANDOM.randrange(PEOPLE), moment(60), RANDOM.choice([None, moment(), moment()])) for id in range(PEOPLE)]
-    await store.copy_records_to_table("agreement", records=agreements, columns=["id", "tenant", "customer", "started_at", "ended_at"])
-    services = [(id, TENANT, RANDOM.randrange(PEOPLE), RANDOM.randrange(PEOPLE), "mobile", "46700000000", moment(60),
-                 RANDOM.choice([None, moment()])) for id in range(PEOPLE)]
-    await store.copy_records_to_table("service", records=services, columns=[
-        "id", "tenant", "agreement", "user_customer", "product", "msisdn", "valid_from", "valid_to"])
+    people = [
+        (id, TENANT, f"K{id:07}", "private", "N", "A", "1", "C", f"{id}@x.example", "sv", moment(80))
+        for id in range(PEOPLE)
+    ]
+    await store.copy_records_to_table(
+        "customer",
+        records=people,
+        columns=[
+            "id",
+            "tenant",
+            "customer_number",
+            "kind",
+            "name",
+            "address",
+            "postal_code",
+            "city",
+            "email",
+            "language",
+            "created_at",
+        ],
+    )
+    agreements = [
+        (id, TENANT, RANDOM.randrange(PEOPLE), moment(60), RANDOM.choice([None, moment(), moment()]))
+        for id in range(PEOPLE)
+    ]
+    await store.copy_records_to_table(
+        "agreement", records=agreements, columns=["id", "tenant", "customer", "started_at", "ended_at"]
+    )
+    services = [
+        (
+            id,
+            TENANT,
+            RANDOM.randrange(PEOPLE),
+            RANDOM.randrange(PEOPLE),
+            "mobile",
+            "46700000000",
+            moment(60),
+            RANDOM.choice([None, moment()]),
+        )
+        for id in range(PEOPLE)
+    ]
+    await store.copy_records_to_table(
+        "service",
+        records=services,
+        columns=["id", "tenant", "agreement", "user_customer", "product", "msisdn", "valid_from", "valid_to"],
+    )
     invoices = []
     for id in range(PEOPLE * 2):
         paid = RANDOM.choice([None, moment(), moment(), moment(), moment(), moment()])
         claim = RANDOM.choice([None, NOW + timedelta(days=3), NOW - timedelta(days=3)]) if paid is None else None
         words = ("ref", "owner") if claim else (None, None)
-        issued = RANDOM.choice([moment(), datetime(2019, 12, 31, 22, tzinfo=UTC), datetime(2019, 12, 31, 23, 30, tzinfo=UTC)])
+        issued = RANDOM.choice(
+            [moment(), datetime(2019, 12, 31, 22, tzinfo=UTC), datetime(2019, 12, 31, 23, 30, tzinfo=UTC)]
+        )
         invoices.append((id, TENANT, RANDOM.randrange(PEOPLE), f"F{id}", issued, issued, 1, "SEK", paid, *words, claim))
-    await store.copy_records_to_table("invoice", records=invoices, columns=[
-        "id", "tenant", "customer", "number", "issued_at", "due_at", "amount_ore", "currency", "paid_at", "claim_reference",
-        "claim_owner", "claim_until"])
+    await store.copy_records_to_table(
+        "invoice",
+        records=invoices,
+        columns=[
+            "id",
+            "tenant",
+            "customer",
+            "number",
+            "issued_at",
+            "due_at",
+            "amount_ore",
+            "currency",
+            "paid_at",
+            "claim_reference",
+            "claim_owner",
+            "claim_until",
+        ],
+    )
     periods = [(id, TENANT, "46700000000", RANDOM.randrange(PEOPLE), moment(60), None) for id in range(PEOPLE)]
-    await store.copy_records_to_table("number_period", records=periods, columns=[
-        "id", "tenant", "msisdn", "customer", "valid_from", "valid_to"])
+    await store.copy_records_to_table(
+        "number_period", records=periods, columns=["id", "tenant", "msisdn", "customer", "valid_from", "valid_to"]
+    )
 
 
 def test_facts_about_several_invoices_and_ends():

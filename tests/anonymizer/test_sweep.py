@@ -34,7 +34,9 @@ async def test_a_simulation_says_what_a_sweep_then_takes_and_writes_nothing(fres
     for one in simulation.items:
         expected[one.store, one.table, one.rule] += one.count
 
-    hold = house.orders.hold(PEOPLE["saga"].msisdn, ["traffic"], datetime.now(UTC) - timedelta(days=900), datetime.now(UTC))
+    hold = house.orders.hold(
+        PEOPLE["saga"].msisdn, ["traffic"], datetime.now(UTC) - timedelta(days=900), datetime.now(UTC)
+    )
     held = "SELECT count(*) AS n FROM call_record WHERE (caller = $1 OR callee = $1) AND started_at >= $2"
     of_saga = await house.rows("calls", held, PEOPLE["saga"].msisdn, datetime.now(UTC) - timedelta(days=900))
 

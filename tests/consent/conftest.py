@@ -56,7 +56,10 @@ async def served(consent_house: House, tmp_path_factory) -> AsyncIterator[Served
     issuer, clock = Issuer(), tmp_path_factory.mktemp("clock") / "offset"
     async with serve(issuer.app) as issuer_url:
         app = create_app(consent_house.settings(issuer, issuer_url, clock))
-        async with serve(app) as url, httpx2.AsyncClient(trust_env=False, limits=httpx2.Limits(max_connections=100)) as http:
+        async with (
+            serve(app) as url,
+            httpx2.AsyncClient(trust_env=False, limits=httpx2.Limits(max_connections=100)) as http,
+        ):
             while (await http.get(f"{url}/health/ready")).status_code != 200:
                 await asyncio.sleep(0.05)
             yield Served(consent_house, issuer, issuer_url, app, url, http, clock)
@@ -82,7 +85,9 @@ class Company:
     async def notice(self, name: str = "recordings", **other) -> Notice:
         return await self.service.publish_notice(self.tenant, notice(name, **other), key())
 
-    async def give(self, anna: UUID, told: Notice, purpose: str = "communication", at: datetime | None = None) -> Recorded:
+    async def give(
+        self, anna: UUID, told: Notice, purpose: str = "communication", at: datetime | None = None
+    ) -> Recorded:
         wish = GiveConsent(
             purpose=purpose, notice=told.notice, notice_version=told.version, principal=anna, occurred_at=at
         )

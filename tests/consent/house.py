@@ -64,7 +64,9 @@ class House:
         """The operator's first book, as if the registry had sent it."""
         book = read_book(ROOT / "policy" / "book.yaml")
         key = OKPKey.generate_key("Ed25519", private=True)
-        signed = jws.serialize_compact({"alg": ALGORITHM, "typ": POLICY}, canonical_book(book), key, algorithms=[ALGORITHM])
+        signed = jws.serialize_compact(
+            {"alg": ALGORITHM, "typ": POLICY}, canonical_book(book), key, algorithms=[ALGORITHM]
+        )
         admin = await self.postgres.connect(DATABASE)
         long_ago = datetime(2020, 1, 1, tzinfo=UTC)
         await admin.execute(

@@ -168,7 +168,9 @@ async def test_members_nobody_defined_are_accepted_and_the_request_id_comes_back
     asked["subject"] |= {"properties": {"department": "sales"}, "extra": True}
     headers = await company.headers()
     for _ in ("the ordinary route", "the hot path"):
-        answer = await company.post(PATH, json.dumps(asked), **headers, **{"x-request-id": "bfe9eb29-ab87-4ca3-be83-a1d5d8305716"})
+        answer = await company.post(
+            PATH, json.dumps(asked), **headers, **{"x-request-id": "bfe9eb29-ab87-4ca3-be83-a1d5d8305716"}
+        )
         assert answer.status_code == 200 and answer.json()["decision"] is True
         assert answer.headers["x-request-id"] == "bfe9eb29-ab87-4ca3-be83-a1d5d8305716"
         assert answer.headers["content-type"] == "application/json" and answer.headers["cache-control"] == "no-store"

@@ -44,7 +44,9 @@ def stated(person: UUID, matter: Matter, state: State, at: int, notice: int | No
 @st.composite
 def histories(draw):
     kind = st.sampled_from(Kind)
-    said = st.tuples(st.integers(1, 2), kind, st.sampled_from(Regulation), st.sampled_from(["a", "b"]), st.integers(0, 2))
+    said = st.tuples(
+        st.integers(1, 2), kind, st.sampled_from(Regulation), st.sampled_from(["a", "b"]), st.integers(0, 2)
+    )
     history = []
     for person, kind_, regulation, purpose, at in draw(st.lists(said, max_size=12)):
         state = draw(st.sampled_from(STATES[kind_]))

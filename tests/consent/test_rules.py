@@ -103,7 +103,9 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("ground, said, others, operation, allowed, reason", [c[1:] for c in CASES], ids=[c[0] for c in CASES])
+@pytest.mark.parametrize(
+    "ground, said, others, operation, allowed, reason", [c[1:] for c in CASES], ids=[c[0] for c in CASES]
+)
 def test_what_the_law_says(ground, said, others, operation, allowed, reason):
     verdict = decide(ground, said, others, operation=operation, covering=frozenset({1}), now=NOW)
     assert (verdict.allowed, verdict.reason) == (allowed, reason)

@@ -64,7 +64,8 @@ async def test_not_even_the_service_itself_can_change_what_was_published_or_said
 
 
 @pytest.mark.parametrize(
-    "explained, refusal", [({"astrology": ["traffic"]}, UnknownPurpose), ({"development": ["horoscope"]}, UnknownCategory)]
+    "explained, refusal",
+    [({"astrology": ["traffic"]}, UnknownPurpose), ({"development": ["horoscope"]}, UnknownCategory)],
 )
 async def test_a_notice_speaks_the_language_of_the_policy_book(company, explained, refusal):
     with pytest.raises(refusal):
@@ -159,7 +160,9 @@ async def test_another_company_sees_nothing_of_it(served, company, anna):
         await other.service.receipt(other.tenant, given.record)
     with pytest.raises(UnknownNotice):
         await other.give(anna, await company.notice())
-    assert (await other.decision(anna, "communication", "recorded_call", participants=[])).context.reason == "no_consent"
+    assert (
+        await other.decision(anna, "communication", "recorded_call", participants=[])
+    ).context.reason == "no_consent"
 
 
 async def test_consent_is_refused_where_it_could_mean_nothing(company, anna):
@@ -197,7 +200,9 @@ async def test_what_arrives_late_does_not_undo_what_was_said_later(company, anna
     assert not tie.current
     await company.until_known(tie)
     assert (await company.service.standing(company.tenant, anna)).consents[0].state == "withdrawn"
-    assert (await company.decision(anna, "communication", "recorded_call", participants=[])).context.reason == "withdrawn"
+    assert (
+        await company.decision(anna, "communication", "recorded_call", participants=[])
+    ).context.reason == "withdrawn"
 
 
 async def test_the_very_same_statement_is_recorded_once(company, anna):
@@ -227,9 +232,7 @@ async def test_a_key_used_for_something_else_is_refused_and_changes_nothing(comp
     with pytest.raises(KeyReused):
         await company.service.give(company.tenant, wish.model_copy(update={"purpose": "development"}), same)
     with pytest.raises(KeyReused):
-        await company.service.withdraw(
-            company.tenant, WithdrawConsent(purpose="communication", principal=anna), same
-        )
+        await company.service.withdraw(company.tenant, WithdrawConsent(purpose="communication", principal=anna), same)
     assert [each.state for each in (await company.service.records(company.tenant, anna)).items] == ["given"]
 
 

@@ -15,8 +15,9 @@ from services.registry.contract import PolicyBook
 NOBODY = UUID(int=0)
 
 
-async def collect(database: Database, house: House, people: People, tenant: UUID, wish: CollectionRequest,
-                  book: PolicyBook) -> AsyncGenerator[bytes]:
+async def collect(
+    database: Database, house: House, people: People, tenant: UUID, wish: CollectionRequest, book: PolicyBook
+) -> AsyncGenerator[bytes]:
     """Raises before the first byte whatever is wrong; a store that fails later cuts the stream before its last line."""
     connector = house.connector(wish.store)
     person = await people.person(tenant, wish.principal)

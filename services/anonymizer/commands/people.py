@@ -111,7 +111,9 @@ class People:
                 ended = await tx.connection.execute(_CLOSE, principal, one.type.value, index, one.from_, one.to)
                 is_new = ended == "UPDATE 1"
             if is_new and one.type in FINDS:
-                linked = PrincipalLinked(principal=principal, type=one.type, index=index.hex(), from_=one.from_, to=one.to)
+                linked = PrincipalLinked(
+                    principal=principal, type=one.type, index=index.hex(), from_=one.from_, to=one.to
+                )
                 await tx.emit("principal.linked", linked.model_dump(mode="json", by_alias=True), subject=principal)
 
     async def _known(self, tx: Transaction, principal: UUID) -> list[Known]:

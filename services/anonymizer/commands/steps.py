@@ -54,7 +54,9 @@ class Steps:
             return done
         return await self._within_patience(step, wish, lambda: self._work(tenant, step, wish, connector, book))
 
-    async def _work(self, tenant: UUID, step: UUID, wish: StepRequest, connector: Connector, book: PolicyBook) -> StepResult:
+    async def _work(
+        self, tenant: UUID, step: UUID, wish: StepRequest, connector: Connector, book: PolicyBook
+    ) -> StepResult:
         person = await self.people.person(tenant, wish.principal)
         # A verification decides by all open invoices, not only by those that the erasure thought of.
         invoices = None if wish.verb == Verb.verify else await connector.invoices(person)
@@ -91,7 +93,9 @@ class Steps:
             if await tx.connection.fetchval(_DONE, *noted) and (event := _event(result)):
                 await tx.emit(*event, subject=principal)
 
-    async def _within_patience(self, step: UUID, wish: StepRequest, work: Callable[[], Coroutine[Any, Any, StepResult]]) -> StepResult:
+    async def _within_patience(
+        self, step: UUID, wish: StepRequest, work: Callable[[], Coroutine[Any, Any, StepResult]]
+    ) -> StepResult:
         task = self.running.get(step)
         if task is None:
             task = self.running[step] = asyncio.create_task(work())

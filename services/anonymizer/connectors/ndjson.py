@@ -11,8 +11,12 @@ from services.registry.contract import PolicyBook
 
 def table_line(name: str, table: Table, book: PolicyBook) -> bytes:
     columns = [
-        Column(name=column, element=declared.element, category=book.category_of(declared.element).key,
-               label=book.element(declared.element).label)
+        Column(
+            name=column,
+            element=declared.element,
+            category=book.category_of(declared.element).key,
+            label=book.element(declared.element).label,
+        )
         for column, declared in table.shown.items()
     ]
     return _line(TableLine(table=name, columns=columns).model_dump(mode="json"))

@@ -30,8 +30,17 @@ class Verification:
         return sum(finding.count for finding in self.findings)
 
 
-def outcome(store: Store, name: str, decision: Decision, count: int, book: PolicyBook, *, element: str | None = None,
-            action: Action | None = None, until: tuple[Period, datetime] | None = None) -> Outcome:
+def outcome(
+    store: Store,
+    name: str,
+    decision: Decision,
+    count: int,
+    book: PolicyBook,
+    *,
+    element: str | None = None,
+    action: Action | None = None,
+    until: tuple[Period, datetime] | None = None,
+) -> Outcome:
     """`until`: the period and the latest event it counts from."""
     what = element or store.tables[name].element
     return Outcome(

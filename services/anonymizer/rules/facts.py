@@ -59,8 +59,9 @@ class Terms:
     invoices: Invoices
 
 
-def facts_of(table: Table, row: Mapping[str, Any], anchors: Mapping[str, datetime | None], billed: frozenset[str],
-             terms: Terms) -> Facts:
+def facts_of(
+    table: Table, row: Mapping[str, Any], anchors: Mapping[str, datetime | None], billed: frozenset[str], terms: Terms
+) -> Facts:
     """The facts of one row. `anchors`: when its events happened; `billed`: the conditions that invoices beside it fulfil."""
     dated, conditions = dict(anchors), set(billed)
     if table.invoice:

@@ -74,8 +74,14 @@ def mentions(known: Iterable[Known]) -> str:
     return "|".join(written)
 
 
-_TEXTUAL = {IdentifierType.msisdn, IdentifierType.personnummer, IdentifierType.email, IdentifierType.name,
-            IdentifierType.customer, IdentifierType.mac}
+_TEXTUAL = {
+    IdentifierType.msisdn,
+    IdentifierType.personnummer,
+    IdentifierType.email,
+    IdentifierType.name,
+    IdentifierType.customer,
+    IdentifierType.mac,
+}
 
 
 def _written(known: Known) -> str:

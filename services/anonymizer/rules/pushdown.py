@@ -147,5 +147,3 @@ def by_sql(table: Table, by: str) -> str:
         return f"t.{column}"
     link = next(link for link in table.links if link.column == column)
     return f"(SELECT p.{linked} FROM {link.table} p WHERE p.{link.key} = t.{column})"
-
-

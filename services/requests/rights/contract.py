@@ -68,6 +68,7 @@ class State(StrEnum):
 
 # --- what is asked ---------------------------------------------------------------------------------------------------
 
+
 class Evidence(Contract):
     """How somebody at the helpdesk made sure who asks. The note is sealed, and ends with the request."""
 
@@ -140,6 +141,7 @@ class Confirm(Contract):
 
 
 # --- where it stands -------------------------------------------------------------------------------------------------
+
 
 class Step(Reply):
     """One thing done in one store. `problem`: why the last try failed, as the code of its Problem; it is tried again at
@@ -279,6 +281,7 @@ class TicketTaken(Reply):
 
 # --- events (CloudEvents types; `subject` is the principal once known) -----------------------------------------------
 
+
 class RequestMoved(Reply):
     """Every `request.*` event but `step_done`, `answered`: which request, of which kind, where it stands now."""
 
@@ -321,6 +324,7 @@ EVENTS: dict[str, type[Reply]] = {
 
 
 # --- problems --------------------------------------------------------------------------------------------------------
+
 
 class RequestUnknown(Problem):
     """Also what another person's or another tenant's request looks like."""

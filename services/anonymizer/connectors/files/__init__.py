@@ -56,12 +56,19 @@ class Files:
             yield self._shown(row)
         yield end_line({self.name: len(rows)})
 
-    async def disclose(self, known: Known, person: Person, wish: DisclosureRequest, book: PolicyBook) -> AsyncGenerator[bytes]:
-        if self.table.store_class not in wish.copies or not any(covers(one, self.table, book) for one in wish.categories):
+    async def disclose(
+        self, known: Known, person: Person, wish: DisclosureRequest, book: PolicyBook
+    ) -> AsyncGenerator[bytes]:
+        if self.table.store_class not in wish.copies or not any(
+            covers(one, self.table, book) for one in wish.categories
+        ):
             yield end_line({})
             return
-        rows = [row for row in await self._work(lambda: self._disclosed(known, person))
-                if wish.period.from_ <= row[self.table.at] < wish.period.to]
+        rows = [
+            row
+            for row in await self._work(lambda: self._disclosed(known, person))
+            if wish.period.from_ <= row[self.table.at] < wish.period.to
+        ]
         yield table_line(self.name, self.table, book)
         for row in rows:
             yield self._shown(row)
@@ -87,14 +94,22 @@ class Files:
 
     async def erase(self, step: UUID, person: Person, terms: Terms, holds: list[Hold], scope: Scope | None) -> Effect:
         relevant = holding(holds, self.table, terms.book)
-        said = await self._work(lambda: self.journal.once(
-            step, lambda: self._deletion(person, terms, scope), lambda plan: self._carry_out(plan, step, relevant, person)))
+        said = await self._work(
+            lambda: self.journal.once(
+                step,
+                lambda: self._deletion(person, terms, scope),
+                lambda plan: self._carry_out(plan, step, relevant, person),
+            )
+        )
         return Effect(_outcomes(said), await self._work(lambda: self._preserved(step)))
 
     async def sweep(self, sweep: UUID, terms: Terms, holds: list[Hold]) -> AsyncIterator[Piece]:
         step, relevant = uuid5(sweep, self.store.store), holding(holds, self.table, terms.book)
-        said = await self._work(lambda: self.journal.once(
-            step, lambda: self._expiry(terms), lambda plan: self._carry_out(plan, step, relevant, None)))
+        said = await self._work(
+            lambda: self.journal.once(
+                step, lambda: self._expiry(terms), lambda plan: self._carry_out(plan, step, relevant, None)
+            )
+        )
         if said:
             swept = [Swept.model_validate(one, strict=False) for one in said]
             yield Piece(step, swept, await self._work(lambda: self._preserved(step)))
@@ -128,8 +143,11 @@ class Files:
         return self._columns(person, row, ("callee",))
 
     def _columns(self, person: Person, row: Row, parties: tuple[str, ...]) -> list[str]:
-        return [column for column, what in self.table.identifying.items()
-                if what.party in parties and person.is_known_by(what.type, row.get(column), row[self.table.at])]
+        return [
+            column
+            for column, what in self.table.identifying.items()
+            if what.party in parties and person.is_known_by(what.type, row.get(column), row[self.table.at])
+        ]
 
     def _within(self, person: Person, row: Row) -> bool:
         """Where tenants decide about their own data, one tenant's person is nobody in another's."""
@@ -175,8 +193,10 @@ class Files:
             plan.gone.setdefault(str(path.relative_to(self.root)), []).append(mark)
             counts[decision.rule, f"{row[self.table.at]:%Y-%m}"] += 1
         plan.said = [
-            Swept(store=self.store.store, table=self.name, rule=rule, month=month, how="files", count=count)
-            .model_dump(mode="json") for (rule, month), count in sorted(counts.items())
+            Swept(store=self.store.store, table=self.name, rule=rule, month=month, how="files", count=count).model_dump(
+                mode="json"
+            )
+            for (rule, month), count in sorted(counts.items())
         ]
         return plan
 
@@ -187,8 +207,16 @@ class Files:
             decisions[decision.rule] = decision
         category = terms.book.category_of(self.table.element).key
         return [
-            Expected(store=self.store.store, table=self.name, category=category, rule=rule,
-                     legal_ref=decisions[rule].legal_ref, action=decisions[rule].action, month=month, count=count)
+            Expected(
+                store=self.store.store,
+                table=self.name,
+                category=category,
+                rule=rule,
+                legal_ref=decisions[rule].legal_ref,
+                action=decisions[rule].action,
+                month=month,
+                count=count,
+            )
             for (month, rule), count in sorted(counts.items())
         ]
 
@@ -235,7 +263,9 @@ class Files:
                     continue
                 for column in [name for name, value in row.items() if isinstance(value, str) and value in values]:
                     found[column] += not self._explained(person, column, row, terms)
-        return [Finding(table=self.name, column=column, count=count) for column, count in sorted(found.items()) if count]
+        return [
+            Finding(table=self.name, column=column, count=count) for column, count in sorted(found.items()) if count
+        ]
 
     def _explained(self, person: Person, column: str, row: Row, terms: Terms) -> bool:
         """Another tenant's, an agent's work, another person's time with the number, or kept by a rule."""

@@ -30,7 +30,9 @@ class PostgreSQL:
     def collect(self, person: Person, book: PolicyBook) -> AsyncGenerator[bytes]:
         return collect(self.connections, person, book)
 
-    def disclose(self, known: Known, person: Person, wish: DisclosureRequest, book: PolicyBook) -> AsyncGenerator[bytes]:
+    def disclose(
+        self, known: Known, person: Person, wish: DisclosureRequest, book: PolicyBook
+    ) -> AsyncGenerator[bytes]:
         return disclose(self.connections, known, person, wish, book)
 
     async def invoices(self, person: Person) -> set[int]:
@@ -39,10 +41,14 @@ class PostgreSQL:
             if table.invoice:
                 params = Params()
                 whose = [owned(self.store, name, person, params)]
-                whose += [named_in(self.store, name, column, person, params)
-                          for column in other_party_columns(self.store, name, person)]
-                select = f"SELECT DISTINCT t.{table.invoice} FROM {name} t WHERE t.{table.invoice} IS NOT NULL " \
-                         f"AND ({' OR '.join(whose)})"
+                whose += [
+                    named_in(self.store, name, column, person, params)
+                    for column in other_party_columns(self.store, name, person)
+                ]
+                select = (
+                    f"SELECT DISTINCT t.{table.invoice} FROM {name} t WHERE t.{table.invoice} IS NOT NULL "
+                    f"AND ({' OR '.join(whose)})"
+                )
                 async with self.connections.reading() as connection:
                     found |= {row[0] for row in await connection.fetch(select, *params)}
         return found

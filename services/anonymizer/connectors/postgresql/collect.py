@@ -30,11 +30,15 @@ async def collect(connections: Connections, person: Person, book: PolicyBook) ->
         for name, table in store.tables.items():
             params = Params()
             own = owned(store, name, person, params)
-            others = [named_in(store, name, column, person, params) for column in other_party_columns(store, name, person)]
+            others = [
+                named_in(store, name, column, person, params) for column in other_party_columns(store, name, person)
+            ]
             if table.store_class == "retention" or (own == NOBODYS and not others):
                 continue
             yield table_line(name, table, book)
-            select = f"SELECT {_json(table, own)} FROM {name} t WHERE {' OR '.join([own, *others])} ORDER BY t.{table.at}"
+            select = (
+                f"SELECT {_json(table, own)} FROM {name} t WHERE {' OR '.join([own, *others])} ORDER BY t.{table.at}"
+            )
             copied = Copied(connection, select, params)
             async with aclosing(copied.lines()) as lines:
                 async for chunk in lines:
@@ -43,17 +47,23 @@ async def collect(connections: Connections, person: Person, book: PolicyBook) ->
     yield end_line(counts)
 
 
-async def disclose(connections: Connections, known: Known, person: Person, wish: DisclosureRequest,
-                   book: PolicyBook) -> AsyncGenerator[bytes]:
+async def disclose(
+    connections: Connections, known: Known, person: Person, wish: DisclosureRequest, book: PolicyBook
+) -> AsyncGenerator[bytes]:
     """What one approved task asks for: one identifier, its categories, its period; preserved rows included."""
     store, counts = connections.store, {}
     async with connections.reading() as connection:
         for name, table in store.tables.items():
-            if table.store_class not in wish.copies or not any(covers(category, table, book) for category in wish.categories):
+            if table.store_class not in wish.copies or not any(
+                covers(category, table, book) for category in wish.categories
+            ):
                 continue
             yield table_line(name, table, book)
             counts[name] = 0
-            for select, params in (_ordinary(store, name, known, person, wish.period), _preserved(table, name, known, wish.period)):
+            for select, params in (
+                _ordinary(store, name, known, person, wish.period),
+                _preserved(table, name, known, wish.period),
+            ):
                 copied = Copied(connection, select, params)
                 async with aclosing(copied.lines()) as lines:
                     async for chunk in lines:
@@ -66,8 +76,12 @@ def _ordinary(store: Store, name: str, known: Known, person: Person, period: Per
     table, params = store.tables[name], Params()
     whose = [f"t.{column} = {params(known.value, 'text')}" for column in columns_of(table, known.type)]
     whose.append(owned(store, name, person, params))
-    when = "true" if table.lasting else f"t.{table.at} >= {params(period.from_, 'timestamptz')} AND " \
-                                        f"t.{table.at} < {params(period.to, 'timestamptz')}"
+    when = (
+        "true"
+        if table.lasting
+        else f"t.{table.at} >= {params(period.from_, 'timestamptz')} AND "
+        f"t.{table.at} < {params(period.to, 'timestamptz')}"
+    )
     shown = ", ".join(f"t.{column}" for column in table.shown)
     return f"SELECT json_build_array({shown})::text FROM {name} t WHERE ({' OR '.join(whose)}) AND {when}", params
 
@@ -75,8 +89,11 @@ def _ordinary(store: Store, name: str, known: Known, person: Person, period: Per
 def _preserved(table: Table, name: str, known: Known, period: Period) -> tuple[str, Params]:
     """Each row once, though several holds may keep it."""
     params = Params()
-    when = "true" if table.lasting else f"p.arose_at >= {params(period.from_, 'timestamptz')} AND " \
-                                        f"p.arose_at < {params(period.to, 'timestamptz')}"
+    when = (
+        "true"
+        if table.lasting
+        else f"p.arose_at >= {params(period.from_, 'timestamptz')} AND p.arose_at < {params(period.to, 'timestamptz')}"
+    )
     named = f"(p.identifier_type = {params(known.type.value, 'text')} AND p.identifier_value = {params(known.value, 'text')})"
     columns = columns_of(table, known.type)
     if columns:

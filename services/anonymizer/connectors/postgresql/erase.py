@@ -156,7 +156,9 @@ class Erasure:
         table, params = self.store.tables[name], Params()
         decided = verdicts(self.store, table, self.terms, "deletion", params)
         dated = [(n, branch) for n, branch in enumerate(decided.branches) if branch.anchor]
-        day = f"CASE v {' '.join(f'WHEN {n} THEN ({b.anchor})' for n, b in dated)} END" if dated else "NULL::timestamptz"
+        day = (
+            f"CASE v {' '.join(f'WHEN {n} THEN ({b.anchor})' for n, b in dated)} END" if dated else "NULL::timestamptz"
+        )
         rows = await self.connection.fetch(
             f"SELECT v, count(*) AS count, max({day}) AS day FROM "
             f"(SELECT t.*, {decided.sql} AS v FROM {name} t WHERE {whose(params)} OFFSET 0) t GROUP BY v ORDER BY v",
@@ -167,8 +169,17 @@ class Erasure:
             branch = decided.branches[row["v"]] if row["v"] is not None else None
             if branch and branch.decision.action == "keep":
                 until = (branch.period, row["day"]) if row["day"] and branch.period else None
-                outcomes.append(outcome(self.store, name, branch.decision, row["count"], self.terms.book,
-                                        element=table.columns[column].element if column else None, until=until))
+                outcomes.append(
+                    outcome(
+                        self.store,
+                        name,
+                        branch.decision,
+                        row["count"],
+                        self.terms.book,
+                        element=table.columns[column].element if column else None,
+                        until=until,
+                    )
+                )
         return outcomes
 
     async def _reduce(self, name: str, link: Link) -> list[Outcome]:
@@ -185,7 +196,9 @@ class Erasure:
         count = await self.connection.fetchval(f"SELECT count(*) FROM {name} t WHERE {staying(params)}", *params)
         return [
             outcome(self.store, name, kept(rule, None, self.terms.book), count, self.terms.book),
-            self._outcome(name, await self._update(name, lambda params: blanks(table, params), saying_more), Action.redact),
+            self._outcome(
+                name, await self._update(name, lambda params: blanks(table, params), saying_more), Action.redact
+            ),
         ]
 
     async def _delete(self, name: str, where: Where) -> int:
@@ -201,7 +214,9 @@ class Erasure:
 
     async def _preserve(self, name: str, where: Where) -> None:
         if not self.rehearsed:
-            await preserve(self.connection, self.store, name, where, self.step, self.holds, self.person, self.terms.book)
+            await preserve(
+                self.connection, self.store, name, where, self.step, self.holds, self.person, self.terms.book
+            )
 
     def _own(self, name: str, params: Params) -> str:
         return owned(self.store, name, self.person, params)

@@ -16,19 +16,30 @@ from services.anonymizer.rules.pushdown import Params
 from services.registry.contract import PolicyBook
 
 
-async def preserve(connection: asyncpg.Connection, store: Store, name: str, where: Callable[[Params], str], step: UUID,
-                   holds: list[Hold], person: Person | None, book: PolicyBook, source: str | None = None) -> None:
+async def preserve(
+    connection: asyncpg.Connection,
+    store: Store,
+    name: str,
+    where: Callable[[Params], str],
+    step: UUID,
+    holds: list[Hold],
+    person: Person | None,
+    book: PolicyBook,
+    source: str | None = None,
+) -> None:
     """Copy the rows of `where` that one of the holds covers; `source` is one month of the table."""
     table, params = store.tables[name], Params()
     relevant = holding(holds, table, book)
-    arrays = ", ".join([
-        params([hold.hold for hold in relevant], "uuid[]"),
-        params([hold.identifier.type.value for hold in relevant], "text[]"),
-        params([hold.identifier.value for hold in relevant], "text[]"),
-        params([hold.from_ for hold in relevant], "timestamptz[]"),
-        params([hold.to for hold in relevant], "timestamptz[]"),
-        params([hold.names(person) and not columns_of(table, hold.identifier.type) for hold in relevant], "bool[]"),
-    ])
+    arrays = ", ".join(
+        [
+            params([hold.hold for hold in relevant], "uuid[]"),
+            params([hold.identifier.type.value for hold in relevant], "text[]"),
+            params([hold.identifier.value for hold in relevant], "text[]"),
+            params([hold.from_ for hold in relevant], "timestamptz[]"),
+            params([hold.to for hold in relevant], "timestamptz[]"),
+            params([hold.names(person) and not columns_of(table, hold.identifier.type) for hold in relevant], "bool[]"),
+        ]
+    )
     key = ", ".join(f"t.{column}" for column in table.key)
     await connection.execute(
         "INSERT INTO wardline.preserved "
@@ -47,12 +58,17 @@ def _covered(store: Store, table: Table) -> str:
     for link in table.links:
         parents = _named(store.tables[link.table], "p")
         if parents:
-            named.append(f"EXISTS (SELECT FROM {link.table} p WHERE p.{link.key} = t.{link.column} AND ({' OR '.join(parents)}))")
+            named.append(
+                f"EXISTS (SELECT FROM {link.table} p WHERE p.{link.key} = t.{link.column} AND ({' OR '.join(parents)}))"
+            )
     when = "true" if table.lasting else f"t.{table.at} >= h.since AND t.{table.at} < h.until"
     return f"({' OR '.join(named)}) AND {when}"
 
 
 def _named(table: Table, alias: str) -> list[str]:
     by_type = ((type, columns_of(table, type)) for type in IdentifierType)
-    return [f"(h.type = '{type.value}' AND h.value IN ({', '.join(f'{alias}.{column}' for column in columns)}))"
-            for type, columns in by_type if columns]
+    return [
+        f"(h.type = '{type.value}' AND h.value IN ({', '.join(f'{alias}.{column}' for column in columns)}))"
+        for type, columns in by_type
+        if columns
+    ]

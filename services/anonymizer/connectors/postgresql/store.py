@@ -19,9 +19,16 @@ Result = TypeVar("Result")
 _AGAIN = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.UniqueViolationError)
 # A store that is away, restarting, full, closed, or that no longer lets the credential do its work: all the same to whoever asks.
 _AWAY = (
-    OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError, asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError,
-    asyncpg.ObjectNotInPrerequisiteStateError, asyncpg.InsufficientPrivilegeError,
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.ObjectNotInPrerequisiteStateError,
+    asyncpg.InsufficientPrivilegeError,
 )
 _TRIES = 5
 

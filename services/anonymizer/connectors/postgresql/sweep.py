@@ -45,11 +45,18 @@ async def simulate(connections: Connections, terms: Terms) -> list[Expected]:
             for row in rows:
                 decision = decided.branches[row["v"]].decision if row["v"] is not None else None
                 if decision and decision.action != "keep":
-                    expected.append(Expected(
-                        store=store.store, table=name, category=terms.book.category_of(table.element).key,
-                        rule=decision.rule, legal_ref=decision.legal_ref, action=decision.action,
-                        month=row["month"], count=row["count"],
-                    ))
+                    expected.append(
+                        Expected(
+                            store=store.store,
+                            table=name,
+                            category=terms.book.category_of(table.element).key,
+                            rule=decision.rule,
+                            legal_ref=decision.legal_ref,
+                            action=decision.action,
+                            month=row["month"],
+                            count=row["count"],
+                        )
+                    )
     return expected
 
 
@@ -101,12 +108,15 @@ class Part:
         source = self.part or self.name
         rows = await connection.fetch(
             f"SELECT v, count(*) AS count, min(t.{table.at}) AS first FROM "
-            f"(SELECT t.*, {decided.sql} AS v FROM {source} t WHERE NOT {reduced(table, params)} OFFSET 0) t GROUP BY v", *params)
-        going = [row for row in rows
-                 if row["v"] is not None and decided.branches[row["v"]].decision.action != "keep"]
+            f"(SELECT t.*, {decided.sql} AS v FROM {source} t WHERE NOT {reduced(table, params)} OFFSET 0) t GROUP BY v",
+            *params,
+        )
+        going = [row for row in rows if row["v"] is not None and decided.branches[row["v"]].decision.action != "keep"]
         if not going:
             return []
-        await preserve(connection, self.store, self.name, self._going, self.step, self.holds, None, self.terms.book, source)
+        await preserve(
+            connection, self.store, self.name, self._going, self.step, self.holds, None, self.terms.book, source
+        )
         whole = self.part is not None and len(going) == len(rows)
         if whole:
             await connection.execute(f"ALTER TABLE {self.name} DETACH PARTITION {self.part}")
@@ -114,8 +124,14 @@ class Part:
         else:
             await self._delete(connection, source)
         return [
-            Swept(store=self.store.store, table=self.name, rule=decided.branches[row["v"]].decision.rule,
-                  month=_month(row["first"]), how="partition" if whole else "delete", count=row["count"])
+            Swept(
+                store=self.store.store,
+                table=self.name,
+                rule=decided.branches[row["v"]].decision.rule,
+                month=_month(row["first"]),
+                how="partition" if whole else "delete",
+                count=row["count"],
+            )
             for row in going
         ]
 

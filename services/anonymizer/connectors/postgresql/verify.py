@@ -74,7 +74,8 @@ class Search:
                 rows = self.connection.cursor(
                     f"SELECT t.*, p.{self.store.tables[parent].at} AS parent_arose FROM {self.name} t "
                     f"JOIN {parent} p ON p.{key} = t.{column} WHERE p.{name} = $1",
-                    known.value, prefetch=_BATCH,
+                    known.value,
+                    prefetch=_BATCH,
                 )
                 async for row in rows:
                     if known.holds_at(row["parent_arose"]) and not await self._explained(None, row):

@@ -21,7 +21,9 @@ def owned(store: Store, name: str, person: Person, params: Params, alias: str = 
         inner = f"{alias}{len(alias)}"
         theirs = owned(store, link.table, person, params, inner)
         if theirs != NOBODYS:
-            found.append(f"{alias}.{link.column} IN (SELECT {inner}.{link.key} FROM {link.table} {inner} WHERE {theirs})")
+            found.append(
+                f"{alias}.{link.column} IN (SELECT {inner}.{link.key} FROM {link.table} {inner} WHERE {theirs})"
+            )
     if not found:
         return NOBODYS
     return f"(({' OR '.join(found)}) AND {within(store, table, person, params, alias)})"
@@ -57,7 +59,11 @@ def within(store: Store, table: Table, person: Person, params: Params, alias: st
 
 def other_bearers(store: Store, table: Table, names: set[str], params: Params) -> str:
     """Rows that belong to somebody who bears one of these names: it is their own name that stands in their text."""
-    own = [f"lower(t.{column})" for column, identifies in table.identifying.items() if identifies.type == IdentifierType.name]
+    own = [
+        f"lower(t.{column})"
+        for column, identifies in table.identifying.items()
+        if identifies.type == IdentifierType.name
+    ]
     for link in table.links:
         for column, identifies in store.tables[link.table].identifying.items():
             if identifies.type == IdentifierType.name:
@@ -75,8 +81,11 @@ def refers(link: Link) -> str:
 
 def blanks(table: Table, params: Params) -> dict[str, str]:
     """What stands in each column of a row that stays only because another refers to it."""
-    return {column: params(declared.redacted, "text") for column, declared in table.columns.items()
-            if declared.element != TECHNICAL and not declared.stays}
+    return {
+        column: params(declared.redacted, "text")
+        for column, declared in table.columns.items()
+        if declared.element != TECHNICAL and not declared.stays
+    }
 
 
 def reduced(table: Table, params: Params) -> str:

@@ -53,9 +53,7 @@ async def to_prepare(tx: Transaction, office: Office, request: UUID) -> ToPrepar
         return None
     opened = None
     if row.identifiers is not None:
-        opened = await office.sealer.open(
-            tx.connection, tx.tenant, request, "request", "identifiers", row.identifiers
-        )
+        opened = await office.sealer.open(tx.connection, tx.tenant, request, "request", "identifiers", row.identifiers)
     return ToPrepare(row.principal, opened)
 
 

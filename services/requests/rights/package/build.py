@@ -175,4 +175,3 @@ def _first_lines(lines: bytes, wanted: int) -> bytes:
         if stop == len(lines):
             return lines
     return lines[:stop]
-

@@ -45,8 +45,7 @@ def report(language: Language, about: About, stores: list[StorePart]) -> str:
 
 
 def shell(language: Language, header: str) -> tuple[str, str]:
-    """What stands before and after the locked parts. The report's style is allowed too: it is shown inside this page.
-    """
+    """What stands before and after the locked parts. The report's style is allowed too: it is shown inside this page."""
     csp = _policy(["shell.css", "report.css"], ["open.js"])
     whole = _pages.get_template("shell.html").render(
         lang=language, header=header, style=_text("shell.css"), script=_text("open.js"), csp=csp

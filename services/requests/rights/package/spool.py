@@ -114,4 +114,3 @@ def _nonce(place: int, last: bool) -> bytes:
 
 def _lock(key: bytes, salt: bytes, step: UUID) -> AESGCM:
     return AESGCM(HKDF(SHA256(), 32, salt, step.bytes).derive(key))
-

@@ -90,4 +90,3 @@ def _warning(erased: int, kept: int) -> Text:
         sv=f"{erased} poster raderas och kan inte återställas. {kept} poster sparas tills vidare enligt reglerna.",
         en=f"{erased} records will be erased and cannot be restored. {kept} records are kept for now by the rules.",
     )
-
