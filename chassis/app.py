@@ -35,7 +35,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from chassis import auth, clock, schema, telemetry
 from chassis.bodies import BodyReader
 from chassis.client import TokenSource
-from chassis.db import Database
+from chassis.db import REST_AFTER, Database
 from chassis.durable import PASSING, Jobs
 from chassis.errors import (
     PROBLEM_JSON,
@@ -132,6 +132,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             tasks.append(_background("sequencer", sequencer.run()))
         if state.running:
             await stack.enter_async_context(state.running(app))
+        if state.package:
+            state.jobs.every("rest", REST_AFTER, state.database.rest)
         if state.jobs:
             tasks.append(_background("jobs", state.jobs.run(state.database)))
         yield

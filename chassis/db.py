@@ -4,8 +4,8 @@
 answer is sent (FastAPI's default would commit afterwards), and rolls back when anything is raised.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
@@ -23,6 +23,9 @@ from chassis import auth, clock, durable, telemetry
 from chassis.errors import Forbidden
 from chassis.ledger import events
 from chassis.settings import Settings
+
+REST_AFTER = 5.0  # seconds between two looks at what is idle
+_QUIET = 2  # connections at once
 
 
 @dataclass
@@ -87,6 +90,7 @@ class Database:
         self.service = service
         self.settings = settings
         self.on_commit: Callable[[], None] = lambda: None
+        self._open = self._most_open = 0
         self.engine = _engine(settings, service, service, "db", pool_size)
         # The same pool; whoever takes from it here begins and ends transactions himself.
         self._unmanaged = self.engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -97,7 +101,7 @@ class Database:
         """Open a transaction for `tenant`, commit at the end, roll back on any exception. Refuses to open without a tenant."""
         if tenant is None:
             raise Forbidden("This call names no customer organisation.")
-        with telemetry.span("transaction"):
+        with telemetry.span("transaction"), self._counted():
             async with self._unmanaged.connect() as alchemy:
                 tx = Transaction(self.service, tenant, await _raw(alchemy), alchemy)
                 async with _begun(tx):
@@ -109,20 +113,40 @@ class Database:
     @asynccontextmanager
     async def system(self) -> AsyncIterator[asyncpg.Connection]:
         """A transaction of the system role: cross-tenant work on the tables its policies name, raw asyncpg."""
-        async with self.system_engine.begin() as connection:
-            # Any statement makes SQLAlchemy open the transaction that the raw connection then shares.
-            await connection.execute(text("SELECT 1"))
-            yield await _raw(connection)
+        with self._counted():
+            async with self.system_engine.begin() as connection:
+                # Any statement makes SQLAlchemy open the transaction that the raw connection then shares.
+                await connection.execute(text("SELECT 1"))
+                yield await _raw(connection)
 
     def system_pool(self, size: int) -> asyncpg.Pool:
         """A raw pool of the system role (`async with`), for the worker; set up and torn down by its user."""
         return asyncpg.create_pool(
-            **_where(self.settings, self.service, f"{self.service}_system", "db_system"), min_size=1, max_size=size
+            **_where(self.settings, self.service, f"{self.service}_system", "db_system"),
+            min_size=1,
+            max_size=size,
+            max_inactive_connection_lifetime=REST_AFTER,
         )
 
     async def connect_system(self) -> asyncpg.Connection:
         """A connection of the system role outside any pool, for LISTEN, the sequencer and the worker; the caller closes it."""
         return await asyncpg.connect(**_where(self.settings, self.service, f"{self.service}_system", "db_system"))
+
+    async def rest(self) -> None:
+        """Give back what a busy moment opened: each idle connection is a process of the server, with memory of its own."""
+        for engine in (self.engine, self.system_engine):
+            if self._most_open <= _QUIET < engine.pool.checkedin():
+                await engine.dispose()
+        self._most_open = self._open
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self._open += 1
+        self._most_open = max(self._most_open, self._open)
+        try:
+            yield
+        finally:
+            self._open -= 1
 
     async def close(self) -> None:
         await self.engine.dispose()
