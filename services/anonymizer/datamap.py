@@ -40,7 +40,8 @@ class Column(Contract):
 
     text: free text, in which anybody may be mentioned · redacted: what replaces a value that must go from a row that stays ·
     stays: part of what a row must still say while another row that the law keeps refers to it · withheld_by: the flag with
-    which a caller hid the number from the other party.
+    which a caller hid the number from the other party · as_written: numbers or addresses as people spell them, so that they are
+    found by their one spelling rather than by an index.
     """
 
     element: str
@@ -49,11 +50,18 @@ class Column(Contract):
     redacted: str | None = None
     stays: bool = False
     withheld_by: str | None = None
+    as_written: bool = False
 
     @model_validator(mode="before")
     @classmethod
     def _bare(cls, written: Any) -> Any:
         return {"element": written} if isinstance(written, str) else written
+
+    @model_validator(mode="after")
+    def _spellings(self) -> Self:
+        if self.as_written and (not self.identifies or self.identifies.type not in ("msisdn", "email")):
+            raise ValueError("as_written is for columns of numbers or e-mail addresses")
+        return self
 
 
 class Link(Contract):

@@ -17,6 +17,9 @@ FINDS = frozenset(IdentifierType) - {IdentifierType.name, IdentifierType.personn
 ERASED = "[…]"
 """What stands in a text where somebody's data were."""
 
+NOTHING = "(?!)"
+"""A regular expression that matches nothing."""
+
 COUNTRY = "46"
 """The operator's numbering plan: what a number in national form means."""
 
@@ -52,6 +55,10 @@ class Person:
     def names(self) -> set[str]:
         return {known.value for known in self.of(IdentifierType.name)}
 
+    def is_seen_in(self, value: str, at: datetime) -> bool:
+        """However it is spelled; a name alone is nobody's."""
+        return any(known.holds_at(at) and _seen(known, value) for known in self.known)
+
     def is_known_by(self, type: IdentifierType, value: object, at: datetime) -> bool:
         return any(known.value == value and known.holds_at(at) for known in self.of(type))
 
@@ -67,10 +74,10 @@ def normalised(type: IdentifierType, value: str) -> str:
     return identifiers.normalise(type.value, value, COUNTRY)
 
 
-def mentions(known: Iterable[Known]) -> str:
+def mentions(known: Iterable[Known], *, column: bool = False) -> str:
     """One case-insensitive regular expression for every way people write these values; the same in Python and PostgreSQL.
-    Empty when there is nothing to look for."""
-    written = sorted({_written(one) for one in known if one.type in _TEXTUAL}, key=len, reverse=True)
+    Empty when there is nothing to look for. In a column of its own, `anna.maja@` is not taken for the address `maja@`."""
+    written = sorted({_written(one, column) for one in known if one.type in _TEXTUAL}, key=len, reverse=True)
     return "|".join(written)
 
 
@@ -84,11 +91,26 @@ _TEXTUAL = {
 }
 
 
-def _written(known: Known) -> str:
+_BETWEEN = r"[\s()./\u2010-\u2015-]{0,2}"
+"""What people put between the digits of a number."""
+
+
+def _seen(known: Known, value: str) -> bool:
+    if known.type == IdentifierType.name:
+        return False
+    pattern = mentions([known], column=True)
+    return value == known.value or bool(pattern and re.search(pattern, value, re.IGNORECASE))
+
+
+def _written(known: Known, column: bool) -> str:
     if known.type == IdentifierType.msisdn:
         return _number(known.value)
     if known.type == IdentifierType.personnummer and len(known.value) == 12:
         return rf"(?<![0-9])({known.value[:2]})?{known.value[2:8]}[-+ ]?{known.value[8:]}(?![0-9])"
+    if known.type == IdentifierType.mac:
+        return rf"(?<!\w){'[:. -]?'.join(known.value.split(':'))}(?!\w)"
+    if known.type == IdentifierType.email and column:
+        return rf"(?<!\w)(?<!\w[.+-]){re.escape(known.value)}(?![\w-])(?!\.\w)"
     words = r"\s+".join(re.escape(word) for word in known.value.split())
     return rf"(?<!\w){words}(?!\w)"
 
@@ -96,7 +118,7 @@ def _written(known: Known) -> str:
 def _number(digits: str) -> str:
     """+46 70-174 06 05, 0046…, 46…, and 070-174 06 05."""
     national = digits.removeprefix(COUNTRY)
-    spaced = "[ -]?".join(national)
+    spaced = _BETWEEN.join(national)
     if national == digits:
         return rf"(?<![0-9])(\+|00)?{spaced}(?![0-9])"
-    return rf"(?<![0-9])(\+?{COUNTRY}[ -]?(\(0\))?|00{COUNTRY}[ -]?|0)[ -]?{spaced}(?![0-9])"
+    return rf"(?<![0-9])((\+|00)?{COUNTRY}{_BETWEEN}(\(0\))?|0){_BETWEEN}{spaced}(?![0-9])"

@@ -1,6 +1,7 @@
 """The connector to folders of files: recordings with all their versions, logs as JSON lines, a lake of Parquet."""
 
 import asyncio
+import re
 import shutil
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
@@ -27,7 +28,7 @@ from services.anonymizer.contract import (
 from services.anonymizer.datamap import DataMapFault, Store, anchors_in
 from services.anonymizer.rules.facts import Terms, facts_of
 from services.anonymizer.rules.orders import Hold, columns_of, covers, holding, touches
-from services.anonymizer.rules.person import Known, Person
+from services.anonymizer.rules.person import NOTHING, Known, Person, mentions
 from services.anonymizer.rules.retention import Asked, Decision, decide
 from services.anonymizer.settings import Settings
 from services.registry.contract import PolicyBook
@@ -255,14 +256,18 @@ class Files:
     def _search(self, person: Person, terms: Terms, scope: Scope | None) -> list[Finding]:
         """Every value in every record is compared with every value the person is known by; what is found must be explained."""
         found = Counter[str]()
-        values = {known.value for known in person.known if known.type != IdentifierType.name}
+        sure = [known for known in person.known if known.type != IdentifierType.name]
+        values = {known.value for known in sure}
+        spelled = re.compile(mentions(sure, column=True) or NOTHING, re.IGNORECASE)
+        searched = {*self.table.identifying, *self.table.texts}
         for path in pieces(self.root, self.format):
             for _, row in self.format.read(path, self.table):
                 if scope is not None:
                     found[self._scoped()] += row[self._scoped()] == scope.recording and self._own(person, row)
                     continue
-                for column in [name for name, value in row.items() if isinstance(value, str) and value in values]:
-                    found[column] += not self._explained(person, column, row, terms)
+                for column, value in row.items():
+                    if isinstance(value, str) and (value in values or (column in searched and spelled.search(value))):
+                        found[column] += not self._explained(person, column, row, terms)
         return [
             Finding(table=self.name, column=column, count=count) for column, count in sorted(found.items()) if count
         ]
@@ -272,7 +277,7 @@ class Files:
         what, at = self.table.identifying.get(column), row[self.table.at]
         if not self._within(person, row) or (what and what.party == "agent"):
             return True
-        if what and not any(known.value == row[column] and known.holds_at(at) for known in person.known):
+        if what and not person.is_seen_in(row[column], at):
             return True
         return self._decided(row, terms, "deletion").action == "keep"
 

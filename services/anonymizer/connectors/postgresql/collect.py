@@ -12,7 +12,7 @@ import asyncpg
 
 from services.anonymizer.connectors.ndjson import end_line, table_line
 from services.anonymizer.connectors.postgresql.store import Connections
-from services.anonymizer.connectors.postgresql.whose import NOBODYS, named_in, other_party_columns, owned
+from services.anonymizer.connectors.postgresql.whose import NOBODYS, named_in, other_party_columns, owned, spelled
 from services.anonymizer.contract import DisclosureRequest, Period
 from services.anonymizer.datamap import Store, Table
 from services.anonymizer.rules.orders import columns_of, covers
@@ -74,7 +74,10 @@ async def disclose(
 
 def _ordinary(store: Store, name: str, known: Known, person: Person, period: Period) -> tuple[str, Params]:
     table, params = store.tables[name], Params()
-    whose = [f"t.{column} = {params(known.value, 'text')}" for column in columns_of(table, known.type)]
+    whose = [
+        f"{spelled(table, column, f't.{column}')} = {params(known.value, 'text')}"
+        for column in columns_of(table, known.type)
+    ]
     whose.append(owned(store, name, person, params))
     when = (
         "true"
@@ -97,7 +100,8 @@ def _preserved(table: Table, name: str, known: Known, period: Period) -> tuple[s
     named = f"(p.identifier_type = {params(known.type.value, 'text')} AND p.identifier_value = {params(known.value, 'text')})"
     columns = columns_of(table, known.type)
     if columns:
-        named += "".join(f" OR p.row->>'{column}' = {params(known.value, 'text')}" for column in columns)
+        written = [spelled(table, column, f"(p.row->>'{column}')") for column in columns]
+        named += "".join(f" OR {value} = {params(known.value, 'text')}" for value in written)
     shown = ", ".join(f"p.row->'{column}'" for column in table.shown)
     return (
         f"SELECT DISTINCT ON (p.row) json_build_array({shown})::text FROM wardline.preserved p "

@@ -31,15 +31,12 @@ from services.anonymizer.contract import Action, IdentifierType, Outcome
 from services.anonymizer.datamap import Link, Store, Table
 from services.anonymizer.rules.facts import Terms
 from services.anonymizer.rules.orders import Hold
-from services.anonymizer.rules.person import ERASED, Person, mentions
+from services.anonymizer.rules.person import ERASED, NOTHING, Person, mentions
 from services.anonymizer.rules.pushdown import Params, verdicts
 from services.anonymizer.rules.retention import gone, kept
 
 Where = Callable[[Params], str]
 Values = Callable[[Params], dict[str, str]]
-
-NOWHERE = "(?!)"
-"""A regular expression that matches nothing."""
 
 _NO_STEP = UUID(int=0)
 _OUTCOMES = TypeAdapter(list[Outcome])
@@ -137,7 +134,7 @@ class Erasure:
 
         def pattern(params: Params) -> str:
             names = other_bearers(self.store, table, self.person.names(), params)
-            return f"(CASE WHEN {names} THEN {params(certain or NOWHERE, 'text')} ELSE {params(anything, 'text')} END)"
+            return f"(CASE WHEN {names} THEN {params(certain or NOTHING, 'text')} ELSE {params(anything, 'text')} END)"
 
         def speaking(params: Params) -> str:
             looked_for = pattern(params)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
+from services.anonymizer.connectors.postgresql.whose import spelled
 from services.anonymizer.contract import IdentifierType
 from services.anonymizer.datamap import Store, Table
 from services.anonymizer.rules.orders import Hold, columns_of, holding
@@ -68,7 +69,7 @@ def _covered(store: Store, table: Table) -> str:
 def _named(table: Table, alias: str) -> list[str]:
     by_type = ((type, columns_of(table, type)) for type in IdentifierType)
     return [
-        f"(h.type = '{type.value}' AND h.value IN ({', '.join(f'{alias}.{column}' for column in columns)}))"
+        f"(h.type = '{type.value}' AND h.value IN ({', '.join(spelled(table, column, f'{alias}.{column}') for column in columns)}))"
         for type, columns in by_type
         if columns
     ]

@@ -6,7 +6,7 @@ bears the same name), or a rule keeps it. What nobody can explain remains.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,7 @@ from services.anonymizer.connectors.postgresql.store import Connections
 from services.anonymizer.contract import Finding, IdentifierType
 from services.anonymizer.datamap import Store, anchors_in
 from services.anonymizer.rules.facts import Terms, billed_by, facts_of, latest
-from services.anonymizer.rules.person import Person, mentions
+from services.anonymizer.rules.person import NOTHING, Known, Person, mentions
 from services.anonymizer.rules.retention import Facts, decide
 
 Row = Mapping[str, Any]
@@ -46,11 +46,12 @@ class Search:
     async def run(self) -> dict[str, int]:
         """column → rows in which the person is still seen there without a reason."""
         table, unexplained = self.store.tables[self.name], {}
+        spelled = _spelled(known for known in self.person.known if known.type != IdentifierType.name)
         for column, identifies in table.identifying.items():
             if identifies.party == "agent" or identifies.type == IdentifierType.name:
                 continue  # an agent's employer decides; a name alone is nobody's
-            where, values = f"t.{column} = ANY($1::text[])", sorted(self.person.values())
-            unexplained[column] = await self._count(column, where, values)
+            where, values = f"t.{column} = ANY($1::text[]) OR t.{column} ~* $2::text", sorted(self.person.values())
+            unexplained[column] = await self._count(column, where, values, spelled)
         pattern = mentions(self.person.known)
         for column in table.texts if pattern else ():
             unexplained[column] = await self._count(column, f"t.{column} ~* $1::text", pattern)
@@ -58,9 +59,11 @@ class Search:
             unexplained[link.column] = await self._hanging_on(link.column, link.table, link.key)
         return {column: count for column, count in unexplained.items() if count}
 
-    async def _count(self, column: str, where: str, value: Any) -> int:
+    async def _count(self, column: str, where: str, *values: Any) -> int:
         found = 0
-        async for row in self.connection.cursor(f"SELECT t.* FROM {self.name} t WHERE {where}", value, prefetch=_BATCH):
+        async for row in self.connection.cursor(
+            f"SELECT t.* FROM {self.name} t WHERE {where}", *values, prefetch=_BATCH
+        ):
             found += not await self._explained(column, row)
         return found
 
@@ -73,8 +76,9 @@ class Search:
                     continue
                 rows = self.connection.cursor(
                     f"SELECT t.*, p.{self.store.tables[parent].at} AS parent_arose FROM {self.name} t "
-                    f"JOIN {parent} p ON p.{key} = t.{column} WHERE p.{name} = $1",
+                    f"JOIN {parent} p ON p.{key} = t.{column} WHERE p.{name} = $1 OR p.{name} ~* $2::text",
                     known.value,
+                    _spelled([known]),
                     prefetch=_BATCH,
                 )
                 async for row in rows:
@@ -100,7 +104,7 @@ class Search:
         at = row[self.store.tables[self.name].at]
         if self.store.tables[self.name].identifying[column].party == "contact":
             return False  # whose such a row is follows from its links
-        return any(known.value == row[column] and known.holds_at(at) for known in self.person.known)
+        return self.person.is_seen_in(row[column], at)
 
     async def _a_namesake(self, row: Row, column: str) -> bool:
         """The text holds nothing but a name, and the row belongs to somebody who bears it."""
@@ -158,3 +162,8 @@ class Search:
             if await self.connection.fetchval(select, row[link.key]):
                 return True
         return False
+
+
+def _spelled(known: Iterable[Known]) -> str:
+    """However these values are written in a column of their own."""
+    return mentions(known, column=True) or NOTHING

@@ -2,7 +2,7 @@
 
 from services.anonymizer.contract import IdentifierType
 from services.anonymizer.datamap import TECHNICAL, Link, Store, Table
-from services.anonymizer.rules.person import FINDS, Known, Person
+from services.anonymizer.rules.person import COUNTRY, FINDS, Known, Person
 from services.anonymizer.rules.pushdown import Params
 
 NOBODYS = "false"
@@ -44,12 +44,23 @@ def named_in(store: Store, name: str, column: str, person: Person, params: Param
 
 def _is(table: Table, column: str, known: Known, params: Params, alias: str) -> str:
     """One value in one column, while it was theirs."""
-    parts = [f"{alias}.{column} = {params(known.value, 'text')}"]
+    parts = [f"{spelled(table, column, f'{alias}.{column}')} = {params(known.value, 'text')}"]
     if known.from_:
         parts.append(f"{alias}.{table.at} >= {params(known.from_, 'timestamptz')}")
     if known.to:
         parts.append(f"{alias}.{table.at} < {params(known.to, 'timestamptz')}")
     return f"({' AND '.join(parts)})"
+
+
+def spelled(table: Table, column: str, value: str) -> str:
+    """A column's value (SQL) in the one spelling of its type: where people wrote it, worked out; elsewhere as it stands."""
+    declared = table.columns[column]
+    if not declared.as_written or not declared.identifies:
+        return value
+    if declared.identifies.type == IdentifierType.email:
+        return f"lower(btrim(regexp_replace({value}, '^.*<|>.*$', '', 'g'), E' \\t\\r\\n\\u00a0'))"
+    digits = f"regexp_replace(regexp_replace({value}, '\\(0\\)|[^0-9+]', '', 'g'), '^00', '+')"
+    return f"ltrim(regexp_replace({digits}, '^0', '{COUNTRY}'), '+')"
 
 
 def within(store: Store, table: Table, person: Person, params: Params, alias: str = "t") -> str:
