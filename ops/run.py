@@ -213,7 +213,8 @@ def _interruptible() -> Iterator[None]:
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    for polite in (signal.SIGTERM, signal.SIGHUP):
+    # Set for Ctrl-C too: whoever starts us in the background may have had it ignored.
+    for polite in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(polite, interrupt)
     yield
 
