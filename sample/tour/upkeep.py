@@ -40,7 +40,7 @@ def plot(items: list[dict[str, Any]], path: Path) -> None:
     from matplotlib import pyplot
 
     months = sorted({item["month"] for item in items})[-_MONTHS:]
-    figure, axes = pyplot.subplots(figsize=(10, 4.5), layout="constrained")
+    figure, axes = pyplot.subplots(figsize=(11.5, 4.5), layout="constrained")
     below = [0] * len(months)
     for rule in sorted({item["rule"] for item in items}):
         heights = [sum(i["count"] for i in items if i["rule"] == rule and i["month"] == month) for month in months]
@@ -51,7 +51,7 @@ def plot(items: list[dict[str, Any]], path: Path) -> None:
     axes.tick_params(axis="x", rotation=60)
     axes.spines[["top", "right"]].set_visible(False)
     if months:
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
 
