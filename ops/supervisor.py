@@ -73,7 +73,7 @@ class Supervisor:
 
     def launch(self, name: str, process: Process, port: int) -> Child:
         preload()
-        pid = os.fork()
+        pid = fork()
         if pid == 0:
             _become(lambda: self._serve(name, process, port))
         self.children[name] = Child(name, process, port, pid)
@@ -176,6 +176,15 @@ class Supervisor:
         serve(process, HOST, port)
 
 
+def fork() -> int:
+    """os.fork, with polite signals waiting until it is over: what a handler raises inside Python's at-fork callbacks is dropped."""
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    try:
+        return os.fork()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+
 def preload() -> None:
     """Imports what all children share, once, and keeps the collector from touching (and so copying) those pages."""
     if SHARED[0] in sys.modules:
@@ -193,7 +202,7 @@ def in_child(work: Callable[[], None], meanwhile: Callable[[], None] = lambda: N
     """Runs `work` in a fork, so that its threads, loops and memory stay out of the supervisor; raises what it could not do."""
     preload()
     reader, writer = os.pipe()
-    pid = os.fork()
+    pid = fork()
     if pid == 0:
         os.close(reader)
         _become(work, writer)
