@@ -16,7 +16,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -27,6 +28,7 @@ from ops.home import ROOT, CannotRun, Home, explain
 
 HOST = "127.0.0.1"
 PATIENCE = 60  # seconds until a started process must be ready
+POLITE = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LAST_CHANCE = 8  # seconds between the request to end and the kill
 # What most processes have loaded when they are ready, whether they import it themselves or a library does on first use. Typed
 # clients and the contracts they import are plain models; a service's inside stays out, so that its metrics are its own.
@@ -73,10 +75,11 @@ class Supervisor:
 
     def launch(self, name: str, process: Process, port: int) -> Child:
         preload()
-        pid = fork()
-        if pid == 0:
-            _become(lambda: self._serve(name, process, port))
-        self.children[name] = Child(name, process, port, pid)
+        with undivided():
+            pid = os.fork()
+            if pid == 0:
+                _become(lambda: self._serve(name, process, port))
+            self.children[name] = Child(name, process, port, pid)
         return self.children[name]
 
     def wait_until_ready(self, names: Iterable[str]) -> None:
@@ -176,13 +179,15 @@ class Supervisor:
         serve(process, HOST, port)
 
 
-def fork() -> int:
-    """os.fork, with polite signals waiting until it is over: what a handler raises inside Python's at-fork callbacks is dropped."""
-    held = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+@contextmanager
+def undivided() -> Iterator[None]:
+    """A fork and the note of its child belong together: polite signals wait. Besides, Python drops what a handler raises inside its
+    own at-fork callbacks."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, POLITE)
     try:
-        return os.fork()
+        yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, POLITE)
 
 
 def preload() -> None:
@@ -202,12 +207,14 @@ def in_child(work: Callable[[], None], meanwhile: Callable[[], None] = lambda: N
     """Runs `work` in a fork, so that its threads, loops and memory stay out of the supervisor; raises what it could not do."""
     preload()
     reader, writer = os.pipe()
-    pid = fork()
-    if pid == 0:
-        os.close(reader)
-        _become(work, writer)
-    os.close(writer)
+    pid = 0
     try:
+        with undivided():
+            pid = os.fork()
+            if pid == 0:
+                os.close(reader)
+                _become(work, writer)
+        os.close(writer)
         while not select.select([reader], [], [], 0.2)[0]:
             meanwhile()
         with os.fdopen(reader, "rb", closefd=False) as file:
@@ -262,8 +269,9 @@ def _become(work: Callable[[], None], failures: int | None = None) -> None:
     """The life of a forked child; it never returns into the parent's code."""
     status = 1
     try:
-        for known in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for known in POLITE:
             signal.signal(known, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, POLITE)
         os.umask(0o077)
         work()
         status = 0
