@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from sample.actors import Cast, Person
+from sample.cases import PEOPLE
 from sample.seeding import NOTICE
 from sample.tour.narrator import Narrator, TourFailed
 from services.consent import receipts
@@ -36,7 +37,7 @@ def consents(cast: Cast, tell: Narrator) -> None:
         tell.until("decision that follows her consent", lambda: _decided(decider, me)["decision"])
         tell.say(f"✓ she consents, and the decision point says yes (record {given['record']})")
         path = tell.keep("anna-receipt.json", anna.get(f"/v1/receipts/{given['record']}").content)
-        proven = receipts.verify(Receipt.model_validate_json(path.read_bytes()), _keys(cast, anna, "consent"))
+        proven = receipts.verify(Receipt.model_validate_json(path.read_bytes()), _keys(anna, "consent"))
         tell.must(
             proven["record_id"] == given["record"], f"her receipt verifies offline, ledger proof included ({path.name})"
         )
@@ -55,8 +56,8 @@ def asks_for_her_data(cast: Cast, tell: Narrator) -> None:
         tell.say(f"asked on {asked['received_at'][:10]}, due on {asked['due_on']} (one calendar month)")
         _until_state(tell, anna, asked["request"], "answered")
         file = tell.keep("anna-package.html", anna.get(f"/v1/requests/{asked['request']}/package").content)
+        found = anna.get(f"/v1/requests/{asked['request']}/answer").json()["found"]
     archive = unlock(file, PASSPHRASE).archive
-    found = anna_answer = _answer(cast, asked["request"])["found"]
     tell.say(
         f"{file.name} opens in any browser with her passphrase and shows the report: {len(file.read_bytes()):,} bytes"
     )
@@ -66,7 +67,7 @@ def asks_for_her_data(cast: Cast, tell: Narrator) -> None:
         ("store", "records", "of"), [(s["label"]["en"], sum(s["counts"].values()), _tables(s["counts"])) for s in found]
     )
     tell.must(
-        sum(sum(store["counts"].values()) for store in anna_answer) > 0,
+        sum(sum(store["counts"].values()) for store in found) > 0,
         "her data were found in every store that has some",
     )
 
@@ -109,7 +110,7 @@ def asks_for_deletion(cast: Cast, tell: Narrator) -> None:
             "hold" not in json.dumps(answer).lower(), "the answer says nothing about the order that came in between"
         )
         proof = tell.keep("anna-certificate.json", anna.get(f"/v1/requests/{asked}/certificate").content)
-        said = certificate.verify(Certificate.model_validate_json(proof.read_bytes()), _keys(cast, anna, "rights"))
+        said = certificate.verify(Certificate.model_validate_json(proof.read_bytes()), _keys(anna, "rights"))
         tell.must(bool(said), "her certificate verifies offline, with the ledger's proof")
         steps = anna.get(f"/v1/requests/{asked}").json()["steps"]
         verified = [step for step in steps if step["verb"] == "verify"]
@@ -150,11 +151,6 @@ def _until_state(tell: Narrator, who: Person, request: str, state: str) -> dict[
     return tell.until(f"request that is {state}", look, explain=explain)
 
 
-def _answer(cast: Cast, request: str) -> dict[str, Any]:
-    with cast.person("anna") as anna:
-        return anna.get(f"/v1/requests/{request}/answer").json()
-
-
 def _tables(counts: dict[str, int]) -> str:
     return ", ".join(f"{table} {count}" for table, count in counts.items() if count)
 
@@ -164,12 +160,10 @@ def _principal(cast: Cast) -> UUID:
 
 
 def _tenant(cast: Cast) -> UUID:
-    from sample.cases import PEOPLE
-
     return PEOPLE["anna"].tenant.id
 
 
-def _keys(cast: Cast, who: Person, service: str) -> dict[str, Any]:
+def _keys(who: Person, service: str) -> dict[str, Any]:
     return who.get(f"/keys/{service}").json()
 
 
