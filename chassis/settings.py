@@ -26,6 +26,11 @@ class Settings(BaseSettings):
     otlp_endpoint: str | None = None
     listen_host: str = "127.0.0.1"
     listen_port: int = 0
+    smtp_host: str | None = None
+    smtp_port: int = 587
+    smtp_from: str | None = None
+    smtp_starttls: bool = True
+    smtp_user: str | None = None
 
     @model_validator(mode="after")
     def clock_moves_only_in_development(self) -> Self:

@@ -1,0 +1,81 @@
+"""Mail against a real SMTP server on this machine."""
+
+import socket
+from pathlib import Path
+
+import pytest
+from aiosmtpd.controller import Controller
+
+from chassis.mail import Mail, MailAway, MailNotSetUp, MailRefused, letter
+from chassis.settings import Settings
+
+
+class Mailbox:
+    """What a server took; `answer` is what it says to a recipient."""
+
+    def __init__(self) -> None:
+        self.taken: list = []
+        self.answer = "250 OK"
+
+    async def handle_RCPT(self, _server, _session, envelope, address, _options):
+        if self.answer.startswith("250"):
+            envelope.rcpt_tos.append(address)
+        return self.answer
+
+    async def handle_DATA(self, _server, _session, envelope):
+        self.taken.append(envelope)
+        return "250 Taken"
+
+
+@pytest.fixture
+def mailbox():
+    box = Mailbox()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    controller = Controller(box, hostname="127.0.0.1", port=port)
+    controller.start()
+    box.port = port
+    yield box
+    controller.stop()
+
+
+def mail(**smtp) -> Mail:
+    return Mail(Settings(secrets_dir=Path("none"), issuer="i", jwks_url="j", **smtp))
+
+
+def to(mailbox: Mailbox) -> Mail:
+    return mail(smtp_host="127.0.0.1", smtp_port=mailbox.port, smtp_from="privacy@nordtel.example", smtp_starttls=False)
+
+
+async def test_a_letter_arrives_with_its_text_and_the_operators_address(mailbox):
+    await to(mailbox).send(letter("anna@example.com", "Ditt ärende", "Hej Anna, på återseende"))
+    [envelope] = mailbox.taken
+    assert envelope.rcpt_tos == ["anna@example.com"] and envelope.mail_from == "privacy@nordtel.example"
+    assert b"From: privacy@nordtel.example" in envelope.content
+
+
+@pytest.mark.parametrize(("answer", "problem"), [("550 no such user", MailRefused), ("451 later", MailAway)])
+async def test_a_final_refusal_is_told_from_one_that_passes(mailbox, answer, problem):
+    mailbox.answer = answer
+    with pytest.raises(problem):
+        await to(mailbox).send(letter("anna@example.com", "s", "t"))
+
+
+async def test_a_server_that_is_away_is_tried_again_later():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    with pytest.raises(MailAway):
+        await mail(smtp_host="127.0.0.1", smtp_port=port, smtp_from="a@b.example").send(letter("c@d.example", "s", "t"))
+
+
+async def test_without_a_server_sending_is_refused_in_clear_words():
+    with pytest.raises(MailNotSetUp) as refused:
+        await mail().send(letter("anna@example.com", "s", "t"))
+    assert "WARDLINE_SMTP_HOST" in refused.value.title
+
+
+def test_nobody_adds_headers_of_his_own():
+    with pytest.raises(ValueError):
+        letter("anna@example.com\nBcc: eve@example.com", "s", "t")
