@@ -14,6 +14,13 @@ from ops.postgres import Postgres
 from ops.stack import Stack
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Side by side, a folder's tests stay together: what they share (a house, a running stack) is started once."""
+    here = Path(__file__).parent
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(item.path.relative_to(here).parts[0]))
+
+
 @contextmanager
 def house() -> Iterator[Home]:
     """An empty house that the database's user may enter (pytest's own directories are closed to others)."""
