@@ -18,7 +18,7 @@ from services.anonymizer.settings import Settings
 from services.registry.client import PolicyShelf, following_policy
 from services.requests.disclosure.client import DisclosureClient
 
-CLIENTS = frozenset({"rights", "disclosure", "consent", "webhooks", "public", "internal"})
+CLIENTS = frozenset({"rights", "disclosure", "consent", "registry", "webhooks", "public", "internal"})
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from chassis.contract import Contract, Moment
 from chassis.errors import Problem
-from services.registry.contract import Text
+from services.registry.contract import PolicyBook, Text
 
 
 class Command(Contract):
@@ -222,10 +222,12 @@ class StepResult(Reply):
 
 
 class SimulationRequest(Command):
-    """`POST /v1/simulations`: what a sweep at `as_of` (default: now) would take. Nothing is written."""
+    """`POST /v1/simulations`: what a sweep at `as_of` (default: now) would take. Nothing is written. With a `proposed` policy book
+    also what would change for each record if that book were in force then."""
 
     as_of: Moment | None = None
     stores: list[str] | None = None
+    proposed: PolicyBook | None = None
 
 
 class Expected(Reply):
@@ -241,10 +243,33 @@ class Expected(Reply):
     count: int
 
 
+class Fate(Reply):
+    """What a book decides about a record. `rule` is None where it has no rule for such records: then they stay."""
+
+    action: Literal["keep", "delete", "anonymise"]
+    rule: str | None
+
+
+class Change(Reply):
+    """Records of one table that two books decide differently, or under different rules."""
+
+    store: str
+    table: str
+    element: str
+    category: str
+    before: Fate
+    after: Fate
+    count: int
+
+
 class Simulation(Reply):
+    """`items` follow from the book in force; `changes` say what `proposed_version` would make of it."""
+
     as_of: datetime
     policy_version: str
     items: list[Expected]
+    proposed_version: str | None = None
+    changes: list[Change] = []
 
 
 class SweepRequest(Command):
@@ -336,6 +361,14 @@ class PrincipalUnknown(Problem):
     code = "anonymizer.principal_unknown"
     status = 404
     title = "Nobody is known by this principal here"
+
+
+class BookMisfits(Problem):
+    """The proposed book contradicts itself, or leaves out what the data map says the stores hold; see `errors`."""
+
+    code = "anonymizer.book_misfits"
+    status = 409
+    title = "The proposed policy book could not be in force here"
 
 
 class SweepUnknown(Problem):

@@ -1,9 +1,12 @@
 """What is read: the stores, and what a sweep would take."""
 
+from datetime import datetime
+from zoneinfo import ZoneInfoNotFoundError
+
 from chassis import clock
-from services.anonymizer.contract import Simulation, SimulationRequest, Store, Stores
+from services.anonymizer.contract import BookMisfits, Simulation, SimulationRequest, Store, Stores
 from services.anonymizer.house import House
-from services.registry.contract import PolicyBook
+from services.registry.contract import PolicyBook, faults
 
 
 def stores(house: House, book: PolicyBook) -> Stores:
@@ -23,9 +26,30 @@ def stores(house: House, book: PolicyBook) -> Stores:
 
 
 async def simulate(house: House, wish: SimulationRequest, book: PolicyBook) -> Simulation:
-    """Raises StoreUnknown, StoreUnavailable."""
+    """Raises StoreUnknown, StoreUnavailable, BookMisfits."""
     now = wish.as_of or clock.now()
+    proposed = _fitting(house, wish.proposed, now) if wish.proposed else None
     terms = await house.terms(book, now)
     names = list(house.connectors) if wish.stores is None else wish.stores
-    items = [expected for name in names for expected in await house.connector(name).simulate(terms)]
-    return Simulation(as_of=now, policy_version=book.version, items=items)
+    connectors = [house.connector(name) for name in names]
+    items = [expected for connector in connectors for expected in await connector.simulate(terms)]
+    if proposed is None:
+        return Simulation(as_of=now, policy_version=book.version, items=items)
+    then = await house.terms(proposed, now)
+    changes = [change for connector in connectors for change in await connector.compare(terms, then)]
+    return Simulation(
+        as_of=now, policy_version=book.version, items=items, proposed_version=proposed.version, changes=changes
+    )
+
+
+def _fitting(house: House, proposed: PolicyBook, now: datetime) -> PolicyBook:
+    """The proposed book with the rows that would apply then. Raises BookMisfits."""
+    try:
+        book = proposed.on(now.astimezone(proposed.tz).date())
+    except (ZoneInfoNotFoundError, ValueError):
+        raise BookMisfits("The proposed book names no known time zone.") from None
+    wrong = [{"path": fault.where, "problem": fault.what} for fault in faults(proposed)]
+    wrong += [{"path": "data map", "problem": misfit} for misfit in house.map.check(book)]
+    if wrong:
+        raise BookMisfits(f"{len(wrong)} fault(s); see errors.", errors=wrong)
+    return book

@@ -1,15 +1,22 @@
 """Everything whose time is over goes: simulated first, then swept, round whatever is held."""
 
 import asyncio
+import json
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+import yaml
 
 from sample.cases import CASES, PEOPLE, PRIVATE
-from services.anonymizer.contract import SimulationRequest, StoreUnknown, Sweep, SweepRequest, SweepUnknown
+from services.anonymizer.contract import BookMisfits, SimulationRequest, StoreUnknown, Sweep, SweepRequest, SweepUnknown
+from services.registry.contract import PolicyBook, Retention
 from tests.anonymizer.conftest import House
+
+ROOT = Path(__file__).parents[2]
 
 
 async def swept(house: House, sweep: UUID, state: str = "done") -> Sweep:
@@ -84,3 +91,38 @@ async def test_a_store_nobody_has_and_a_sweep_nobody_asked_are_refused(house: Ho
         await house.client.sweep(SweepRequest(stores=["mainframe"]), key=str(uuid4()), tenant=PRIVATE.id)
     with pytest.raises(SweepUnknown):
         await house.client.swept(uuid4(), tenant=PRIVATE.id)
+
+
+async def test_a_proposed_book_is_told_what_it_would_change_before_anybody_signs_it(house: House):
+    book = PolicyBook.model_validate_json(
+        json.dumps(yaml.safe_load((ROOT / "policy" / "book.yaml").read_text()), default=str)
+    )
+    wish = SimulationRequest(stores=["recordings", "helpdesk"], proposed=book)
+    assert (await house.client.simulate(wish, tenant=PRIVATE.id)).changes == []
+
+    shorter = changed(book, "helpdesk_recordings", keep="1 day", valid_from=None)
+    proposed = shorter.model_copy(update={"version": "proposed"})
+    seen = await house.client.simulate(wish.model_copy(update={"proposed": proposed}), tenant=PRIVATE.id)
+    assert (seen.proposed_version, {one.store for one in seen.changes}) == ("proposed", {"recordings"})
+    [change] = seen.changes
+    assert (change.before.action, change.after.action, change.element) == ("keep", "delete", "helpdesk_recording")
+    young = [path for path in (house.stores / "recordings").glob("*/*/*.json") if _age(house, path) in range(2, 31)]
+    assert change.count >= len(young) > 0
+
+    left_out = book.model_copy(
+        update={"retention": tuple(row for row in book.retention if row.key != "helpdesk_recordings")}
+    )
+    with pytest.raises(BookMisfits) as refused:
+        await house.client.simulate(wish.model_copy(update={"proposed": left_out}), tenant=PRIVATE.id)
+    assert any("recording" in one["problem"] for one in refused.value.extra["errors"])
+
+
+def changed(book: PolicyBook, key: str, **fields: Any) -> PolicyBook:
+    """The book with other values in one retention row."""
+    rows = [row.model_dump(mode="json") | fields if row.key == key else row for row in book.retention]
+    read = [row if isinstance(row, Retention) else Retention.model_validate_json(json.dumps(row)) for row in rows]
+    return book.model_copy(update={"retention": tuple(read)})
+
+
+def _age(house: House, recording: Path) -> int:
+    return (house.today - date.fromisoformat(recording.parent.name)).days

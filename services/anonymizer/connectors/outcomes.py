@@ -1,11 +1,11 @@
 """How a connector says what it did: outcomes by table and rule, and what holds kept, which only disclosure is told."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from services.anonymizer.contract import Action, Finding, Outcome, Swept
+from services.anonymizer.contract import Action, Change, Fate, Finding, Outcome, Swept
 from services.anonymizer.datamap import Store
 from services.anonymizer.rules.retention import Decision, last_day
 from services.registry.contract import Period, PolicyBook
@@ -67,6 +67,24 @@ def merged(outcomes: Iterable[Outcome]) -> list[Outcome]:
             one = one.model_copy(update={"count": before.count + one.count, "until": until})
         lines[same] = one
     return [line for line in lines.values() if line.count]
+
+
+def changes(store: Store, name: str, counts: Mapping[tuple[Fate, Fate], int], book: PolicyBook) -> list[Change]:
+    """Those of (before, after) → count in which something changes, the largest first."""
+    element = store.tables[name].element
+    return [
+        Change(
+            store=store.store,
+            table=name,
+            element=element,
+            category=book.category_of(element).key,
+            before=before,
+            after=after,
+            count=count,
+        )
+        for (before, after), count in sorted(counts.items(), key=lambda each: -each[1])
+        if before != after
+    ]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Protocol
 from uuid import UUID
 
 from services.anonymizer.connectors.outcomes import Effect, Piece, Verification
-from services.anonymizer.contract import DisclosureRequest, Expected, Outcome, Scope
+from services.anonymizer.contract import Change, DisclosureRequest, Expected, Outcome, Scope
 from services.anonymizer.datamap import Store
 from services.anonymizer.rules.facts import Terms
 from services.anonymizer.rules.orders import Hold
@@ -40,6 +40,10 @@ class Connector(Protocol):
     async def verify(self, person: Person, terms: Terms, scope: Scope | None) -> Verification: ...
 
     async def simulate(self, terms: Terms) -> list[Expected]: ...
+
+    async def compare(self, terms: Terms, proposed: Terms) -> list[Change]:
+        """The records that a sweep would treat differently under the proposed terms."""
+        ...
 
     def sweep(self, sweep: UUID, terms: Terms, holds: list[Hold]) -> AsyncIterator[Piece]: ...
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from services.anonymizer.contract import Fate
 from services.anonymizer.datamap import AnchorAt, Store, Table, anchors_in, anchors_of
 from services.anonymizer.rules.facts import UNTIL_THEN, Invoices, Terms
-from services.anonymizer.rules.retention import Asked, Decision, binds, gone, kept
+from services.anonymizer.rules.retention import Asked, Decision, binds, fate, gone, kept
 from services.registry.contract import Period, PolicyBook, Retention
 
 
@@ -36,6 +37,10 @@ class Verdicts:
 
     sql: str
     branches: list[Verdict]
+
+    def fate(self, branch: int | None) -> Fate:
+        """What the branch that decided a row makes of it."""
+        return fate(None if branch is None else self.branches[branch].decision)
 
     @property
     def gone(self) -> str:

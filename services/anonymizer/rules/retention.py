@@ -11,6 +11,7 @@ from datetime import date, datetime, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+from services.anonymizer.contract import Fate
 from services.registry.contract import PolicyBook, Retention, StoreClass, Text
 from services.registry.contract.periods import Period
 
@@ -72,6 +73,10 @@ def gone(rule: Retention, book: PolicyBook, asked: Asked) -> Decision:
         right = book.right("deletion")
         return Decision("delete", right.key, right.legal_ref, right.description)
     return Decision("anonymise" if rule.then == "anonymise" else "delete", rule.key, rule.legal_ref, rule.reason)
+
+
+def fate(decision: Decision | None) -> Fate:
+    return Fate(action=decision.action, rule=decision.rule) if decision else Fate(action="keep", rule=None)
 
 
 def kept(rule: Retention, condition: str | None, book: PolicyBook) -> Decision:

@@ -19,6 +19,8 @@ from chassis.contract import Contract
 
 _WRITTEN = re.compile(r"(\d{1,6}) (second|minute|hour|day|month|year)s?( after year end)?")
 _INSTANT = timedelta(microseconds=1)
+# Far beyond any rule, and short enough for a calendar that begins in the year 1.
+_LONGEST = {"day": 182_500, "month": 6_000, "year": 500}
 
 
 class Period(Contract):
@@ -44,6 +46,8 @@ class Period(Contract):
     def _counted(self) -> Self:
         if self.count < 0 or (self.count == 0 and self.unit != "second"):
             raise ValueError("a period that is not 'at once' counts at least one")
+        if self.in_days and self.count > _LONGEST[self.unit]:
+            raise ValueError("a period lasts at most 500 years")
         if self.after_year_end and not self.in_days:
             raise ValueError("only days, months and years start after the year's end")
         return self

@@ -12,11 +12,13 @@ from uuid import UUID, uuid5
 from services.anonymizer.connectors.files.formats import FORMATS, Row, pieces
 from services.anonymizer.connectors.files.journal import Journal, Plan
 from services.anonymizer.connectors.ndjson import end_line, row_line, table_line
-from services.anonymizer.connectors.outcomes import Effect, Piece, Verification, merged, outcome
+from services.anonymizer.connectors.outcomes import Effect, Piece, Verification, changes, merged, outcome
 from services.anonymizer.contract import (
     Action,
+    Change,
     DisclosureRequest,
     Expected,
+    Fate,
     Finding,
     IdentifierType,
     Outcome,
@@ -29,9 +31,9 @@ from services.anonymizer.datamap import DataMapFault, Store, anchors_in
 from services.anonymizer.rules.facts import Terms, facts_of
 from services.anonymizer.rules.orders import Hold, columns_of, covers, holding, touches
 from services.anonymizer.rules.person import NOTHING, Known, Person, mentions
-from services.anonymizer.rules.retention import Asked, Decision, decide
+from services.anonymizer.rules.retention import Asked, Decision, decide, fate
 from services.anonymizer.settings import Settings
-from services.registry.contract import PolicyBook
+from services.registry.contract import NotInBook, PolicyBook
 
 Result = TypeVar("Result")
 
@@ -87,6 +89,10 @@ class Files:
 
     async def simulate(self, terms: Terms) -> list[Expected]:
         return await self._work(lambda: self._expected(terms))
+
+    async def compare(self, terms: Terms, proposed: Terms) -> list[Change]:
+        counts = await self._work(lambda: Counter(self._fates(terms, proposed)))
+        return changes(self.store, self.name, counts, terms.book)
 
     # --- writing ---------------------------------------------------------------------------------------------------------
 
@@ -224,9 +230,22 @@ class Files:
     def _over(self, terms: Terms) -> Iterator[tuple[Path, str, Row, Decision]]:
         for path in pieces(self.root, self.format):
             for mark, row in self.format.read(path, self.table):
-                decision = self._decided(row, terms, "sweep")
-                if decision.action != "keep":
+                decision = self._ruled(row, terms)
+                if decision and decision.action != "keep":
                     yield path, mark, row, decision
+
+    def _fates(self, *terms: Terms) -> Iterator[tuple[Fate, ...]]:
+        """What each of these terms makes of each record."""
+        for path in pieces(self.root, self.format):
+            for _, row in self.format.read(path, self.table):
+                yield tuple(fate(self._ruled(row, each)) for each in terms)
+
+    def _ruled(self, row: Row, terms: Terms) -> Decision | None:
+        """A sweep's decision; None where the book has no rule for such a record, which is then left alone."""
+        try:
+            return self._decided(row, terms, "sweep")
+        except NotInBook:
+            return None
 
     # --- doing -----------------------------------------------------------------------------------------------------------
 

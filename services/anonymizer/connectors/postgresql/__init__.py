@@ -9,10 +9,10 @@ from services.anonymizer.connectors.outcomes import Effect, Piece, Verification
 from services.anonymizer.connectors.postgresql.collect import collect, disclose
 from services.anonymizer.connectors.postgresql.erase import erase, preview
 from services.anonymizer.connectors.postgresql.store import Connections
-from services.anonymizer.connectors.postgresql.sweep import simulate, sweep
+from services.anonymizer.connectors.postgresql.sweep import compare, simulate, sweep
 from services.anonymizer.connectors.postgresql.verify import verify
 from services.anonymizer.connectors.postgresql.whose import named_in, other_party_columns, owned
-from services.anonymizer.contract import DisclosureRequest, Expected, Outcome, Scope, VerbUnsupported
+from services.anonymizer.contract import Change, DisclosureRequest, Expected, Outcome, Scope, VerbUnsupported
 from services.anonymizer.datamap import Store
 from services.anonymizer.rules.facts import Terms
 from services.anonymizer.rules.orders import Hold
@@ -67,6 +67,9 @@ class PostgreSQL:
 
     async def simulate(self, terms: Terms) -> list[Expected]:
         return await simulate(self.connections, terms)
+
+    async def compare(self, terms: Terms, proposed: Terms) -> list[Change]:
+        return await compare(self.connections, terms, proposed)
 
     def sweep(self, sweep_id: UUID, terms: Terms, holds: list[Hold]) -> AsyncIterator[Piece]:
         return sweep(self.connections, sweep_id, terms, holds)

@@ -4,6 +4,7 @@ A month that nothing keeps any row of is dropped whole; others lose their expire
 with its row in the journal, so a sweep that was killed goes on behind the last one.
 """
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,12 +13,12 @@ from uuid import UUID, uuid5
 import asyncpg
 import orjson
 
-from services.anonymizer.connectors.outcomes import Piece
+from services.anonymizer.connectors.outcomes import Piece, changes
 from services.anonymizer.connectors.postgresql import store as transactions
 from services.anonymizer.connectors.postgresql.preserve import preserve
 from services.anonymizer.connectors.postgresql.store import Connections
 from services.anonymizer.connectors.postgresql.whose import blanks, reduced, refers
-from services.anonymizer.contract import Expected, Swept
+from services.anonymizer.contract import Change, Expected, Fate, Swept
 from services.anonymizer.datamap import Store
 from services.anonymizer.rules.facts import Terms
 from services.anonymizer.rules.orders import Hold
@@ -58,6 +59,25 @@ async def simulate(connections: Connections, terms: Terms) -> list[Expected]:
                         )
                     )
     return expected
+
+
+async def compare(connections: Connections, terms: Terms, proposed: Terms) -> list[Change]:
+    """Each row is decided twice in one statement; only what differs comes back."""
+    store, found = connections.store, []
+    async with connections.reading() as connection:
+        for name, table in store.tables.items():
+            params = Params()
+            now, then = (verdicts(store, table, each, "sweep", params) for each in (terms, proposed))
+            rows = await connection.fetch(
+                f"SELECT v, w, count(*) AS count FROM (SELECT {now.sql} AS v, {then.sql} AS w FROM {name} t "
+                f"WHERE NOT {reduced(table, params)} OFFSET 0) t GROUP BY 1, 2",
+                *params,
+            )
+            counts = Counter[tuple[Fate, Fate]]()
+            for row in rows:
+                counts[now.fate(row["v"]), then.fate(row["w"])] += row["count"]
+            found += changes(store, name, counts, terms.book)
+    return found
 
 
 async def sweep(connections: Connections, sweep: UUID, terms: Terms, holds: list[Hold]) -> AsyncIterator[Piece]:
