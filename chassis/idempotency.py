@@ -52,6 +52,11 @@ class Idempotent:
 
 
 async def _once(request: Request, tx: Tx, caller: Annotated[auth.Caller, Depends(auth.current_caller)]) -> Idempotent:
+    return await for_request(request, tx, caller)
+
+
+async def for_request(request: Request, tx: Transaction, caller: auth.Caller) -> Idempotent:
+    """In any open transaction: for a write that belongs to another tenant than the caller's own. Raises KeyMissing, Malformed."""
     key = request.headers.get("idempotency-key", "")
     if not key:
         raise KeyMissing

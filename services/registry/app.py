@@ -8,10 +8,11 @@ from joserfc.jwk import OKPKey
 
 import chassis.app
 from chassis import clock
-from services.registry import commands, queries
 from services.registry.books import read_book
+from services.registry.commands.book import put_in_force
 from services.registry.contract import VersionUnknown
-from services.registry.routes import router
+from services.registry.queries.book import version_in_force
+from services.registry.routes import routers
 from services.registry.settings import Settings
 
 CLIENTS = frozenset({"public", "internal", "consent", "rights", "disclosure", "anonymizer", "webhooks"})
@@ -22,7 +23,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Raises BookRefused, with every fault, when the book in the file may not be put in force."""
     settings = settings or Settings()
     app = chassis.app.create_app(
-        "registry", settings, package=__package__, routers=[router], clients=CLIENTS, running=_running
+        "registry", settings, package=__package__, routers=routers, clients=CLIENTS, running=_running
     )
     app.state.book = read_book(settings.book_file)
     return app
@@ -41,14 +42,14 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
 async def _put_in_force(app: FastAPI) -> None:
     """Once; tried again while the schema is not there yet or the database is away."""
     if not app.state.put_in_force:
-        await commands.put_in_force(app.state.database, app.state.book, app.state.signing_key)
+        await put_in_force(app.state.database, app.state.book, app.state.signing_key)
         app.state.put_in_force = True
 
 
 async def _in_force(app: FastAPI) -> bool:
     now = clock.now()
     try:
-        await queries.version_in_force(app.state.database, now, now)
+        await version_in_force(app.state.database, now, now)
     except VersionUnknown:
         return False
     return app.state.put_in_force

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 from chassis.ledger.canonical import canonical
-from services.registry import rules
 from services.registry.contract import ProcessingRecords, SubProcessors
 from services.registry.contract.replies import BundleFile
+from services.registry.rules.book import digest
 
 MANIFEST, SIGNATURE = "manifest.json", "manifest.jws"
 POLICY_BOOK, POLICY_SIGNATURE = "policy-book.json", "policy-book.jws"
@@ -41,7 +41,7 @@ def zipped(files: dict[str, bytes]) -> bytes:
 def listed(files: dict[str, bytes]) -> list[BundleFile]:
     """The manifest's lines, by path."""
     return [
-        BundleFile(path=path, sha256=rules.digest(content), length=len(content), type=type_of(path))
+        BundleFile(path=path, sha256=digest(content), length=len(content), type=type_of(path))
         for path, content in sorted(files.items())
     ]
 

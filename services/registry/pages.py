@@ -8,8 +8,9 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from services.registry import rules, wording
+from services.registry import wording
 from services.registry.contract import LANGUAGES, Language, PolicyBook, Text
+from services.registry.rules.records import places_of
 
 _FOLDER = Path(__file__).parent / "templates"
 _STYLE = (_FOLDER / "privacy.css").read_text()
@@ -34,7 +35,7 @@ def privacy_page(book: PolicyBook, language: Language) -> str:
         period=lambda told: wording.period(told, language),
         kept=lambda row: wording.kept(row, language),
         at_the_latest=lambda row: wording.at_the_latest(row, language),
-        places=lambda row: [place.in_(language) for place in rules.places_of(book, row)],
+        places=lambda row: [place.in_(language) for place in places_of(book, row)],
         wording=wording,
     )
 

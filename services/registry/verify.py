@@ -22,9 +22,10 @@ from pydantic import ValidationError
 
 from chassis.ledger import checkpoint
 from chassis.ledger.verify import verify_receipt
-from services.registry import bundle, rules
+from services.registry import bundle
 from services.registry.contract import Manifest, PolicyInForce
 from services.registry.contract.signed import BUNDLE, POLICY, NotSigned, opened
+from services.registry.rules.book import digest
 
 
 class CannotCheck(Exception):
@@ -69,7 +70,7 @@ def _files_differ(files: dict[str, bytes], said: bytes, manifest: Manifest) -> I
     for path in sorted(files.keys() - promised.keys() - {bundle.MANIFEST, bundle.SIGNATURE}):
         yield f"{path} was added"
     for path in sorted(promised.keys() & files.keys()):
-        if rules.digest(files[path]) != promised[path].sha256:
+        if digest(files[path]) != promised[path].sha256:
             yield f"{path} is not the file that was signed"
 
 
@@ -79,7 +80,7 @@ def _book_differs(files: dict[str, bytes], manifest: Manifest, keys: KeySet) -> 
     except (NotSigned, UnicodeDecodeError) as refused:
         yield f"{bundle.POLICY_SIGNATURE}: {refused}"
         return
-    if book != files.get(bundle.POLICY_BOOK) or rules.digest(book) != manifest.policy.sha256:
+    if book != files.get(bundle.POLICY_BOOK) or digest(book) != manifest.policy.sha256:
         yield f"{bundle.POLICY_BOOK} is not the book that was signed"
 
 

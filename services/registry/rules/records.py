@@ -1,8 +1,7 @@
-"""Pure decisions over a book: when it begins, what the record of processing says, whose sub-processors are whose."""
+"""What the record of processing says, and whose sub-processors are whose."""
 
 from collections.abc import Collection
-from datetime import UTC, date, datetime, time
-from hashlib import sha256
+from datetime import date, datetime
 
 from services.registry.contract import PolicyBook, ProcessingRecords, Retention, SubProcessors
 from services.registry.contract.policy import Basis, Purpose, SubProcessor, Text, Transfer
@@ -20,15 +19,6 @@ NOT_TOLD = (
     "appropriate safeguards where a transfer says not_stated",
     "last and next review",
 )
-
-
-def begins(book: PolicyBook) -> datetime:
-    """The first instant at which the book is in force."""
-    return datetime.combine(book.valid_from, time.min, book.tz).astimezone(UTC)
-
-
-def digest(content: bytes) -> str:
-    return sha256(content).hexdigest()
 
 
 def processing_records(book: PolicyBook, as_of: datetime) -> ProcessingRecords:

@@ -5,10 +5,10 @@ from joserfc.jwk import OKPKey
 
 from chassis import clock
 from chassis.db import Database
-from services.registry import rules
 from services.registry.books import BookRefused
 from services.registry.contract import HOUSE, PolicyBook, PolicyInForce
 from services.registry.contract.signed import ALGORITHM, POLICY, canonical_book, stored_payload
+from services.registry.rules.book import begins, digest
 
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('policy_version', 0))"
 _SAID = "SELECT jws FROM policy_version WHERE version = $1"
@@ -30,10 +30,10 @@ async def put_in_force(database: Database, book: PolicyBook, key: OKPKey) -> boo
                     f"version {book.version} was put in force with another content; a change needs a new one"
                 )
             return False
-        valid_from = rules.begins(book)
+        valid_from = begins(book)
         signed = signature(body, key, POLICY)
         await tx.connection.execute(_STORE, book.version, valid_from, clock.now(), signed)
-        fact = PolicyInForce(version=book.version, valid_from=valid_from, sha256=rules.digest(body))
+        fact = PolicyInForce(version=book.version, valid_from=valid_from, sha256=digest(body))
         await tx.emit("policy.in_force", fact.model_dump(mode="json"))
         return True
 

@@ -12,9 +12,9 @@ from chassis.errors import Unavailable
 from chassis.ledger import merkle
 from chassis.ledger.contract import Inclusion
 from chassis.ledger.tree import range_roots
-from services.registry import rules
 from services.registry.contract import PolicyBook, PolicyVersion, VersionUnknown
 from services.registry.contract.signed import stored_payload
+from services.registry.rules.book import digest
 
 _VERSIONS = """
 SELECT version, valid_from, known_from, jws FROM policy_version
@@ -69,4 +69,4 @@ def book_of(signed: str) -> PolicyBook:
 
 
 def _version(row: asyncpg.Record) -> PolicyVersion:
-    return PolicyVersion(**row, sha256=rules.digest(stored_payload(row["jws"])))
+    return PolicyVersion(**row, sha256=digest(stored_payload(row["jws"])))

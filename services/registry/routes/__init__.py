@@ -1,0 +1,5 @@
+"""HTTP of the registry, by subject. The page is for everybody; everything else needs a scope."""
+
+from services.registry.routes import book, page, records
+
+routers = [book.router, records.router, page.router]

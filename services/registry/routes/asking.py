@@ -1,0 +1,54 @@
+"""What the registry's routes share: who may ask, about which instant, and in whose transaction the house's own facts change."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import Depends, Query, Request
+from joserfc.jwk import OKPKey
+from pydantic import AwareDatetime, Field
+
+from chassis import auth, clock, idempotency
+from chassis.db import Database, Transaction
+from services.registry.contract import HOUSE
+
+PolicyReader = Annotated[auth.Caller, auth.Requires("policy.read")]
+PolicyWriter = Annotated[auth.Caller, auth.Requires("policy.propose")]
+PolicyApprover = Annotated[auth.Caller, auth.Requires("policy.approve")]
+RegistryReader = Annotated[auth.Caller, auth.Requires("registry.read")]
+Exporter = Annotated[auth.Caller, auth.Requires("registry.export")]
+
+# The calendar's own ends cannot be moved to another zone.
+Instant = Annotated[AwareDatetime, Field(ge=datetime(1900, 1, 1, tzinfo=UTC), le=datetime(2900, 1, 1, tzinfo=UTC))]
+AsOf = Annotated[Instant | None, Query(description="the instant the rules are asked for; now when absent")]
+KnownAt = Annotated[Instant | None, Query(description="as the registry knew it then; now when absent")]
+
+
+async def _house_transaction(request: Request) -> AsyncIterator[Transaction]:
+    async with database(request).transaction(HOUSE) as tx:
+        yield tx
+
+
+HouseTx = Annotated[Transaction, Depends(_house_transaction, scope="function")]
+
+
+async def _house_once(
+    request: Request, tx: HouseTx, caller: Annotated[auth.Caller, Depends(auth.current_caller)]
+) -> idempotency.Idempotent:
+    return await idempotency.for_request(request, tx, caller)
+
+
+HouseOnce = Annotated[idempotency.Idempotent, Depends(_house_once, scope="function")]
+
+
+def instants(as_of: datetime | None, known_at: datetime | None) -> tuple[datetime, datetime]:
+    now = clock.now()
+    return as_of or now, known_at or now
+
+
+def database(request: Request) -> Database:
+    return request.app.state.database
+
+
+def signing_key(request: Request) -> OKPKey:
+    return request.app.state.signing_key

@@ -1,0 +1,22 @@
+"""HTTP of the policy book: the version in force, and every signed version."""
+
+from fastapi import APIRouter, Request
+
+from chassis import clock
+from services.registry.contract import CurrentPolicy, PolicyVersions
+from services.registry.queries import book
+from services.registry.routes.asking import Instant, PolicyReader, database
+
+router = APIRouter(tags=["policy book"])
+
+
+@router.get("/v1/policy/current")
+async def current_policy(request: Request, _: PolicyReader) -> CurrentPolicy:
+    now = clock.now()
+    version = await book.version_in_force(database(request), now, now)
+    return CurrentPolicy(version=version.version, jws=version.jws)
+
+
+@router.get("/v1/policy/versions")
+async def policy_versions(request: Request, _: PolicyReader, known_after: Instant | None = None) -> PolicyVersions:
+    return PolicyVersions(items=await book.versions(database(request), known_after))
