@@ -3,6 +3,7 @@
 Each statement goes one way: lock its matter → rule → record, event and standing in the caller's transaction.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,7 +16,7 @@ from sqlmodel import select
 from chassis import clock
 from chassis.auth import Caller
 from chassis.db import Transaction
-from services.consent import receipts, rules
+from services.consent import queries, receipts, rules
 from services.consent.contract import (
     AlreadyRecorded,
     Duty,
@@ -39,7 +40,7 @@ from services.consent.contract import (
     WithdrawConsent,
 )
 from services.consent.rules import EVERY_PURPOSE, Matter
-from services.consent.tables import NoticeVersion, TenantDuty
+from services.consent.tables import NoticeVersion, StandingCase, TenantDuty
 from services.registry.contract import PolicyBook
 
 # Counting up locks the row, so statements on one matter queue here; a first one is met by the primary key.
@@ -134,16 +135,54 @@ async def set_objection(
 ) -> Recorded:
     rules.may_object(desk.book, purpose, objection)
     matter = Matter(Kind.objection, Regulation.gdpr, purpose)
-    details = {"case": str(objection.case)} if objection.case else {}
-    return await _record(tx, desk, principal, matter, State(objection.state), objection.occurred_at, details)
+    return await _of_a_case(tx, desk, principal, matter, objection)
 
 
 async def set_restriction(tx: Transaction, desk: Desk, principal: UUID, restriction: SetRestriction) -> Recorded:
     rules.may_restrict(restriction)
     matter = Matter(Kind.restriction, Regulation.gdpr, EVERY_PURPOSE)
-    details = {"ground": restriction.ground} if restriction.ground else {}
-    details |= {"case": str(restriction.case)} if restriction.case else {}
-    return await _record(tx, desk, principal, matter, State(restriction.state), restriction.occurred_at, details)
+    return await _of_a_case(tx, desk, principal, matter, restriction, restriction.ground)
+
+
+async def _of_a_case(
+    tx: Transaction,
+    desk: Desk,
+    principal: UUID,
+    matter: Matter,
+    asked: SetObjection | SetRestriction,
+    ground: str | None = None,
+) -> Recorded:
+    """Her requests stand side by side. While another one holds the matter up, ending this one restates what the other holds."""
+    await tx.connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"cases {principal}")
+    held = {row.case: row for row in await _cases(tx, principal, matter)}
+    state, case, at = State(asked.state), asked.case, asked.occurred_at
+    mine = held.pop(case, None) if case else None
+    if mine is not None and (mine.state, mine.ground) == (state.value, ground):
+        return await queries.recorded(tx, mine.record)
+    if case is None:
+        for row in held.values() if not rules.protects(state) else ():
+            await tx.session.delete(row)
+        return await _record(tx, desk, principal, matter, state, at, _about(None, ground))
+    other = next((row for row in held.values() if rules.protects(State(row.state))), None)
+    if other is not None and not rules.protects(state):
+        details = _about(other.case, other.ground) | {"ended_case": str(case), "ended_as": state.value}
+        told = await _record(tx, desk, principal, matter, State(other.state), None, details)
+    else:
+        told = await _record(tx, desk, principal, matter, state, at, _about(case, ground))
+    about = {"tenant": tx.tenant, "principal": principal, "kind": matter.kind, "purpose": matter.purpose}
+    await tx.session.merge(StandingCase(**about, case=case, state=state, ground=ground, record=told.record))
+    return told
+
+
+async def _cases(tx: Transaction, principal: UUID, matter: Matter) -> Sequence[StandingCase]:
+    found = select(StandingCase).where(
+        StandingCase.principal == principal, StandingCase.kind == matter.kind, StandingCase.purpose == matter.purpose
+    )
+    return (await tx.session.execute(found)).scalars().all()
+
+
+def _about(case: UUID | None, ground: str | None) -> dict[str, str]:
+    return ({"case": str(case)} if case else {}) | ({"ground": ground} if ground else {})
 
 
 async def _notice_in_force(tx: Transaction, notice: str, version: int) -> NoticeVersion:
@@ -185,7 +224,10 @@ async def _record(
     said = _statement(tx.tenant, desk, principal, matter, state, claimed, notice, before)
     record = _as_record(tx.tenant, desk, said, notice) | details
     receipt = _receipt(desk, record, said.recorded_at)
-    event = await tx.emit(_EVENTS[matter.kind, state], _as_event(said, receipts.fingerprint(record)), principal)
+    told = _as_event(said, receipts.fingerprint(record)) | ({"case": details["case"]} if "case" in details else {})
+    if state is State.withdrawn and said.current:
+        told |= await _erasing(tx, desk, matter.purpose)
+    event = await tx.emit(_EVENTS[matter.kind, state], told, principal)
     written = await tx.connection.fetchval(
         _RECORD, *key, said.sequence, said.record, said.state.value, said.occurred_at, said.notice, said.notice_version,
         said.valid_until, said.recorded_at, receipt, event.id, said.current,
@@ -237,9 +279,28 @@ def _statement(
     )
 
 
+async def _erasing(tx: Transaction, desk: Desk, purpose: str) -> dict[str, Any]:
+    """What the withdrawal's followers erase because nothing but this consent carried it."""
+    if desk.book.withdrawal(purpose) is None:
+        return {}
+    duty = await tx.connection.fetchval(
+        "SELECT state FROM tenant_duty WHERE tenant = $1 AND purpose = $2", tx.tenant, purpose
+    )
+    erased = rules.erased_on_withdrawal(desk.book, purpose, duty == "recorded")
+    return {"erase_rule": erased[0], "erase_elements": erased[1]} if erased else {}
+
+
 _EVENTS = {
     (Kind.consent, State.given): "consent.given",
+    (Kind.consent, State.renewed): "consent.given",
     (Kind.consent, State.withdrawn): "consent.withdrawn",
+    (Kind.consent, State.requested): "consent.requested",
+    (Kind.consent, State.deferred): "consent.request_deferred",
+    (Kind.consent, State.refused): "consent.refused",
+    (Kind.consent, State.revoked): "consent.revoked",
+    (Kind.consent, State.expired): "consent.expired",
+    (Kind.consent, State.invalidated): "consent.invalidated",
+    (Kind.consent, State.unknown): "consent.unknown",
     (Kind.objection, State.raised): "objection.raised",
     (Kind.objection, State.lifted): "objection.lifted",
     (Kind.objection, State.overruled): "objection.overruled",

@@ -46,11 +46,22 @@ class Kind(StrEnum):
 
 
 class State(StrEnum):
-    """States of a consent are those of ISO/IEC TS 27560 that a person can bring about here; the others are ours."""
+    """A consent's states are those of ISO/IEC TS 27560 (in the DPV's words), and `lifted`, `overruled`… those of the other kinds.
+
+    requested, deferred: asked, not answered yet; never a basis, and never in the way of an answer · revoked: ended by whoever
+    answers for it, invalidated: found never to have counted · unknown: taken over without proof of what was said.
+    """
 
     given = "given"
     renewed = "renewed_given"
     withdrawn = "withdrawn"
+    requested = "requested"
+    deferred = "request_deferred"
+    refused = "refused"
+    revoked = "revoked"
+    expired = "expired"
+    invalidated = "invalidated"
+    unknown = "unknown"
     raised = "raised"
     overruled = "overruled"
     set = "set"
@@ -144,7 +155,8 @@ class WithdrawConsent(Command):
 class SetObjection(Command):
     """`PUT /v1/standing/{principal}/objections/{purpose}`: raised, lifted by her, or overruled by compelling grounds.
 
-    `case`: the request of hers that it answers.
+    `case`: the request of hers that it answers. Cases stand side by side: what one ends, another holds up, and the answer's
+    state says what stands now. The same put again changes nothing. Without a case it ends them all.
     """
 
     state: Literal["raised", "lifted", "overruled"]
@@ -153,7 +165,7 @@ class SetObjection(Command):
 
 
 class SetRestriction(Command):
-    """`PUT /v1/standing/{principal}/restriction`: set on a ground of Art. 18(1)(a) to (d), or lifted."""
+    """`PUT /v1/standing/{principal}/restriction`: set on a ground of Art. 18(1)(a) to (d), or lifted. `case`: see `SetObjection`."""
 
     state: Literal["set", "lifted"]
     ground: Literal["accuracy", "unlawful", "claims", "objection"] | None = None
@@ -304,7 +316,10 @@ class Reason(StrEnum):
     compelling_grounds = "compelling_grounds"
 
     no_consent = "no_consent"
+    refused = "refused"
     withdrawn = "withdrawn"
+    revoked = "revoked"
+    invalidated = "invalidated"
     expired = "expired"
     notice_does_not_cover = "notice_does_not_cover"
     participant_has_not_consented = "participant_has_not_consented"
@@ -356,7 +371,11 @@ class NoticePublished(Reply):
 
 
 class Stated(Reply):
-    """The data of every statement's event; the CloudEvent's `subject` is the principal. `sha256`: of the record in its receipt."""
+    """The data of every statement's event; the CloudEvent's `subject` is the principal. `sha256`: of the record in its receipt.
+
+    case: the request an objection or restriction answers · erase_rule: on `consent.withdrawn`, the policy book's row by which
+    `erase_elements` (what rested on this consent alone, for this tenant) are to be erased now; absent when nothing is.
+    """
 
     record: UUID
     sha256: str
@@ -369,6 +388,9 @@ class Stated(Reply):
     notice: str | None
     notice_version: int | None
     valid_until: datetime | None
+    case: UUID | None = None
+    erase_rule: str | None = None
+    erase_elements: list[str] = []
 
 
 class DutySet(Reply):
@@ -382,6 +404,13 @@ EVENTS: dict[str, type[BaseModel]] = {
     "notice.published": NoticePublished,
     "consent.given": Stated,
     "consent.withdrawn": Stated,
+    "consent.requested": Stated,
+    "consent.request_deferred": Stated,
+    "consent.refused": Stated,
+    "consent.revoked": Stated,
+    "consent.expired": Stated,
+    "consent.invalidated": Stated,
+    "consent.unknown": Stated,
     "objection.raised": Stated,
     "objection.lifted": Stated,
     "objection.overruled": Stated,

@@ -65,6 +65,14 @@ async def records(tx: Transaction, principal: UUID, after: str | None, limit: in
     return Records(items=items, next=str(rows[-1][0].event) if len(rows) == limit else None)
 
 
+async def recorded(tx: Transaction, record: UUID) -> Recorded:
+    """One statement as it was answered, and whether it decides now."""
+    row = await statement(tx, record)
+    counting = select(Standing.statement).where(Standing.principal == row.principal, Standing.statement == record)
+    current = (await tx.session.execute(counting)).scalar() is not None
+    return Recorded(**row.model_dump(), record=row.id, current=current)
+
+
 def _cursor(after: str) -> UUID:
     # Events are UUIDv7, so they sort by when they were recorded.
     try:

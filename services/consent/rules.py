@@ -38,7 +38,20 @@ _MICROSECOND = timedelta(microseconds=1)
 # --- what counts ---------------------------------------------------------------------------------------------------------
 
 # What protects the person outweighs what does not, at the same instant.
-_PROTECTS = frozenset({State.withdrawn, State.raised, State.set})
+_PROTECTS = frozenset(
+    {
+        State.withdrawn,
+        State.refused,
+        State.revoked,
+        State.expired,
+        State.invalidated,
+        State.unknown,
+        State.raised,
+        State.set,
+    }
+)
+# A question is no answer: asking again takes away nothing that was said.
+_QUESTIONS = frozenset({State.requested, State.deferred})
 
 
 class Matter(NamedTuple):
@@ -59,15 +72,16 @@ class Said(NamedTuple):
     notice: int | None = None
 
 
-Rank = tuple[int, bool, bytes]
+Rank = tuple[bool, int, bool, bytes]
 
 
 def rank(occurred_at: int, state: State, record: UUID) -> Rank:
     """Of two statements on one matter the higher rank counts, whichever arrived first.
 
-    What was said later counts; at the same instant what protects the person; the record's own name settles the rest.
+    An answer counts before a question; what was said later; at the same instant what protects the person; the record's own name
+    settles the rest.
     """
-    return occurred_at, state in _PROTECTS, record.bytes
+    return state not in _QUESTIONS, occurred_at, state in _PROTECTS, record.bytes
 
 
 def record_id(
@@ -135,6 +149,22 @@ def may_object(book: PolicyBook, purpose: str, objection: SetObjection) -> None:
 def may_restrict(restriction: SetRestriction) -> None:
     if restriction.state == "set" and restriction.ground is None:
         raise GroundMissing("Say which ground of Art. 18(1) it rests on.")
+
+
+def erased_on_withdrawal(book: PolicyBook, purpose: str, duty: bool) -> tuple[str, list[str]] | None:
+    """The rule by which this withdrawal erases and the elements it does, Art. 17(1)(b); None when nothing goes.
+
+    A tenant's duty to keep an element is another basis for it.
+    """
+    row = book.withdrawal(purpose)
+    context = DUTY if duty else "any"
+    gone = [each for each in row.elements if book.rests_on_consent_alone(purpose, each, context)] if row else []
+    return (row.key, gone) if row and gone else None
+
+
+def protects(state: State) -> bool:
+    """Whether a state stands in the way of processing, rather than opening it."""
+    return state in _PROTECTS
 
 
 def _known_purpose(book: PolicyBook, purpose: str):
@@ -239,12 +269,25 @@ def _balanced(ground: Ground, said: Sequence[Said]) -> Verdict:
     return Verdict(True, Reason(ground.basis))
 
 
+# What each state of a consent that does not stand is called in an answer.
+_NO = {
+    State.requested: Reason.no_consent,
+    State.deferred: Reason.no_consent,
+    State.unknown: Reason.no_consent,
+    State.refused: Reason.refused,
+    State.withdrawn: Reason.withdrawn,
+    State.revoked: Reason.revoked,
+    State.expired: Reason.expired,
+    State.invalidated: Reason.invalidated,
+}
+
+
 def _consent(ground: Ground, said: Sequence[Said], covering: frozenset[int], now: int) -> Verdict:
     """Art. 7. Under whatever regulation she spoke: every consent must stand, and there must be one."""
     consents = [each for each in said if each.matter.kind is Kind.consent]
     for consent in consents:
-        if consent.state is State.withdrawn:
-            return Verdict(False, Reason.withdrawn, consent)
+        if consent.state in _NO:
+            return Verdict(False, _NO[consent.state], consent)
         if consent.valid_until is not None and consent.valid_until <= now:
             return Verdict(False, Reason.expired, consent)
         if consent.notice not in covering:

@@ -72,6 +72,21 @@ class Standing(SQLModel, table=True):
     valid_until: datetime | None = Field(sa_type=_MOMENT)
 
 
+class StandingCase(SQLModel, table=True):
+    """What one request of a person put on a matter: several requests may restrict the same data, each until its own end."""
+
+    __tablename__ = "standing_case"
+
+    tenant: UUID = Field(primary_key=True)
+    principal: UUID = Field(primary_key=True)
+    kind: str = Field(primary_key=True)
+    purpose: str = Field(primary_key=True)
+    case: UUID = Field(primary_key=True)
+    state: str
+    ground: str | None
+    record: UUID
+
+
 class TenantDuty(SQLModel, table=True):
     """A duty to record that an organisation has by law, for a purpose."""
 

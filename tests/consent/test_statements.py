@@ -249,14 +249,14 @@ async def test_statements_at_once_are_counted_without_a_gap(company, anna):
 
 
 async def test_an_objection_holds_at_once_until_it_is_lifted_or_overruled(company, anna):
-    service, tenant, purpose = company.service, company.tenant, "development"
+    service, tenant, purpose, case = company.service, company.tenant, "development", uuid4()
     asked = (anna, purpose, "usage_statistics")
     assert (await company.decision(*asked)).decision
-    raised = await service.set_objection(tenant, anna, purpose, SetObjection(state="raised", case=uuid4()), key())
+    raised = await service.set_objection(tenant, anna, purpose, SetObjection(state="raised", case=case), key())
     refused = await company.decision(*asked)
     assert (refused.decision, refused.context.reason, refused.context.record) == (False, "objected", raised.record)
     assert (await service.standing(tenant, anna)).objections[0].state == "raised"
-    await service.set_objection(tenant, anna, purpose, SetObjection(state="overruled", case=uuid4()), key())
+    await service.set_objection(tenant, anna, purpose, SetObjection(state="overruled", case=case), key())
     assert (await company.decision(*asked)).context.reason == "compelling_grounds"
     await service.set_objection(tenant, anna, purpose, SetObjection(state="lifted"), key())
     assert (await company.decision(*asked)).context.reason == "legitimate_interest"

@@ -29,6 +29,7 @@ def faults(book: PolicyBook) -> list[Fault]:
         *_references(book),
         *_collection(book),
         *_bases(book),
+        *_withdrawals(book),
         *_retention(book),
         *_recipients(book),
         *_limits(book),
@@ -89,6 +90,8 @@ def _references(book: PolicyBook) -> Iterator[Fault]:
         *(("collection", row.key, row.covers, data) for row in book.collection),
         *(("bases", row.identity, [row.purpose], known["purposes"]) for row in book.bases),
         *(("bases", row.identity, [row.covers], data) for row in book.bases),
+        *(("withdrawals", row.key, [row.purpose], known["purposes"]) for row in book.withdrawals),
+        *(("withdrawals", row.key, row.elements, elements) for row in book.withdrawals),
         *(("retention", row.key, row.elements, elements) for row in book.retention),
         *(("retention", row.key, _reasons(row), known["conditions"]) for row in book.retention),
         *(("recipients", row.key, row.covers, data) for row in book.recipients),
@@ -146,6 +149,17 @@ def _bases(book: PolicyBook) -> Iterator[Fault]:
                     code="no_purpose",
                     where=f"categories/{category.key}/{element.key}",
                     what="No purpose has a legal basis for it.",
+                )
+
+
+def _withdrawals(book: PolicyBook) -> Iterator[Fault]:
+    for row in book.withdrawals:
+        for element in sorted(set(row.elements) & _all_data(book)):
+            if not book.rests_on_consent_alone(row.purpose, element):
+                yield Fault(
+                    code="other_basis",
+                    where=f"withdrawals/{row.key}",
+                    what=f"{element} does not rest on that consent alone, so a withdrawal does not erase it.",
                 )
 
 

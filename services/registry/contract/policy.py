@@ -216,6 +216,14 @@ class Basis(Row):
         return f"{self.purpose}/{self.covers}/{self.context}"
 
 
+class Withdrawal(KeyedRow):
+    """What a withdrawal of the consent to `purpose` erases: elements that rest on that consent alone, Art. 17(1)(b)."""
+
+    purpose: Key
+    elements: tuple[Key, ...]
+    legal_ref: Words
+
+
 class Bounds(Contract):
     """What is promised, or what the law says: at least, at most, in whose words."""
 
@@ -416,6 +424,7 @@ class PolicyBook(Contract):
     collection: tuple[Collection, ...]
     purposes: tuple[Purpose, ...]
     bases: tuple[Basis, ...]
+    withdrawals: tuple[Withdrawal, ...] = ()
     conditions: tuple[Condition, ...]
     retention: tuple[Retention, ...]
     recipients: tuple[Recipient, ...]
@@ -479,6 +488,16 @@ class PolicyBook(Contract):
                 if row is not None:
                     return row
         return None
+
+    def withdrawal(self, purpose: str) -> Withdrawal | None:
+        """What a withdrawal of this purpose's consent erases; None: nothing goes before its period ends."""
+        return next((row for row in self.withdrawals if row.purpose == purpose), None)
+
+    def rests_on_consent_alone(self, purpose: str, element: str, context: str = "any") -> bool:
+        """Whether nothing but the consent to `purpose` lets this element be processed."""
+        bases = {row.key: self.basis(row.key, element, context) for row in self.purposes}
+        own = bases.pop(purpose, None)
+        return own is not None and own.basis == "consent" and not any(bases.values())
 
     def retention_for(self, element: str, store_class: StoreClass, kind: str | None = None) -> Retention:
         """The rule for one kind of record; a rule that names the element or the kind comes before one that does not."""
