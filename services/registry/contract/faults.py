@@ -1,7 +1,7 @@
 """Everything that is wrong with a book at once, so that a reviewer sees all of it in one run."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from itertools import combinations
 from typing import get_args
@@ -32,6 +32,7 @@ def faults(book: PolicyBook) -> list[Fault]:
         *_withdrawals(book),
         *_retention(book),
         *_recipients(book),
+        *_chains(book),
         *_limits(book),
     ]
 
@@ -81,6 +82,7 @@ def _references(book: PolicyBook) -> Iterator[Fault]:
             "places",
             "order_categories",
             "subprocessors",
+            "adequacy",
             "retention",
         )
     }
@@ -97,7 +99,11 @@ def _references(book: PolicyBook) -> Iterator[Fault]:
         *(("recipients", row.key, row.covers, data) for row in book.recipients),
         *(("subprocessors", row.key, row.covers, data) for row in book.subprocessors),
         *(("subprocessors", row.key, row.services, known["services"]) for row in book.subprocessors),
-        *(("subprocessors", row.key, row.places, known["places"]) for row in book.subprocessors),
+        *(("subprocessors", row.key, (*row.places, *row.support_from), known["places"]) for row in book.subprocessors),
+        *(("subprocessors", row.key, _given(row.parent), known["subprocessors"]) for row in book.subprocessors),
+        *(("adequacy", row.key, [row.place], known["places"]) for row in book.adequacy),
+        *(("transfers", row.identity, _given(row.decision), known["adequacy"]) for row in book.transfers),
+        *(("transfers", row.identity, row.covers, data) for row in book.transfers),
         *(("transfers", row.identity, [row.subprocessor], known["subprocessors"]) for row in book.transfers),
         *(("transfers", row.identity, [row.place], known["places"]) for row in book.transfers),
         *(("order_categories", row.key, row.elements, elements) for row in book.order_categories),
@@ -109,6 +115,10 @@ def _references(book: PolicyBook) -> Iterator[Fault]:
             yield Fault(
                 code="unknown", where=f"{name}/{identity}", what=f"It names {key}, which the book does not have."
             )
+
+
+def _given(key: str | None) -> list[str]:
+    return [] if key is None else [key]
 
 
 def _reasons(row: Retention) -> list[str]:
@@ -236,6 +246,30 @@ def _recipients(book: PolicyBook) -> Iterator[Fault]:
                     where=f"subprocessors/{row.key}",
                     what=f"It works in {place}, a third country, without a transfer row.",
                 )
+
+
+def _chains(book: PolicyBook) -> Iterator[Fault]:
+    for key in circular({row.key: row.parent for row in book.subprocessors}):
+        yield Fault(
+            code="circular",
+            where=f"subprocessors/{key}",
+            what="Its chain of sub-processors leads back to itself.",
+        )
+
+
+def circular(parents: Mapping[str, str | None]) -> list[str]:
+    """The keys whose chain of parents never ends."""
+    return [key for key in parents if tier(parents, key) is None]
+
+
+def tier(parents: Mapping[str, str | None], key: str) -> int | None:
+    """How far down the chain a sub-processor works: 1 is engaged by the operator itself; None: its chain is a circle."""
+    depth, above = 1, parents.get(key)
+    while above is not None:
+        depth, above = depth + 1, parents.get(above)
+        if depth > len(parents):
+            return None
+    return depth
 
 
 def _limits(book: PolicyBook) -> Iterator[Fault]:

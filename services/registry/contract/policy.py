@@ -77,7 +77,12 @@ LimitKey = Literal[
     "delinking_window",
     "small_cells",
     "key_epoch",
+    "importer_list_check",
 ]
+
+
+SubProcessorStatus = Literal["proposed", "notified", "objection_open", "active", "rejected", "retired"]
+Mechanism = Literal["adequacy", "scc", "bcr", "art_49", "not_stated"]
 
 
 class NotInBook(LookupError):
@@ -288,23 +293,57 @@ class Place(LabelledRow):
 
 
 class SubProcessor(KeyedRow):
-    """`services`: with which of the operator's services a customer's data reach it (empty: with every service)."""
+    """`services`: with which of the operator's services a customer's data reach it (empty: with every service).
+
+    `parent`: whose own processor it is, so that a chain has tiers (none: the operator engages it itself). `places`: where it
+    stores and works, `support_from`: from where its staff may look in. `agreement`: the reference of the Art. 28 agreement.
+    """
 
     legal_name: Words
     purpose: Text
     places: tuple[Key, ...]
+    support_from: tuple[Key, ...] = ()
     services: tuple[Key, ...] = ()
     covers: tuple[Key, ...]
-    status: Literal["proposed", "notified", "objection_open", "active", "rejected", "retired"] = "active"
+    parent: Key | None = None
+    address: Words | None = None
+    contact: Words | None = None
+    agreement: Words | None = None
+    agreed_on: date | None = None
+    certifications: tuple[Words, ...] = ()
+    started_on: date | None = None
+    ends_on: date | None = None
+    status: SubProcessorStatus = "active"
+
+
+class Adequacy(LabelledRow):
+    """A decision that a country's protection is adequate, Art. 45: dated, since such decisions end.
+
+    `listed_importers`: it holds only for importers that certified themselves, which has to be looked up.
+    """
+
+    place: Key
+    decision: Words
+    listed_importers: bool = False
 
 
 class Transfer(Row):
-    """A transfer to a third country and what makes it lawful, Chapter V; `not_stated` until somebody says."""
+    """A transfer to a third country and what makes it lawful, Chapter V; `not_stated` until somebody says.
+
+    `decision`: the key of the adequacy decision it rests on · `module`: of the standard contractual clauses · `listed_on`: the
+    day on which the importer was last looked up where a decision asks for that · `assessment`: of the transfer's impact.
+    """
 
     subprocessor: Key
     place: Key
-    mechanism: Literal["adequacy", "scc", "bcr", "art_49", "not_stated"]
-    decision: Words | None = None
+    mechanism: Mechanism
+    decision: Key | None = None
+    module: Literal["1", "2", "3", "4"] | None = None
+    covers: tuple[Key, ...] = ()
+    listed_on: date | None = None
+    assessment: Words | None = None
+    supplementary: tuple[Words, ...] = ()
+    onward: Text | None = None
     review_at: date | None = None
 
     @property
@@ -399,6 +438,12 @@ class Clause(KeyedRow):
     text: Text
 
 
+class Statement(KeyedRow):
+    """What the operator answers, for all its processing, to a field of the authorities' templates (`rules.completeness`)."""
+
+    text: Text
+
+
 class Finding(KeyedRow):
     """A difference between promise, law and practice, for the operator's lawyers. `rows`: the keys it is about."""
 
@@ -430,6 +475,7 @@ class PolicyBook(Contract):
     recipients: tuple[Recipient, ...]
     places: tuple[Place, ...]
     subprocessors: tuple[SubProcessor, ...]
+    adequacy: tuple[Adequacy, ...] = ()
     transfers: tuple[Transfer, ...]
     rights: tuple[Right, ...]
     order_categories: tuple[OrderCategory, ...]
@@ -437,6 +483,7 @@ class PolicyBook(Contract):
     limits: tuple[Limit, ...]
     measures: tuple[Measure, ...]
     clauses: tuple[Clause, ...]
+    statements: tuple[Statement, ...] = ()
     findings: tuple[Finding, ...]
 
     def on(self, day: date) -> "PolicyBook":
