@@ -34,7 +34,7 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     state.house = House(settings)
     state.sealer = Sealer(settings.secrets_dir / "epochs", settings.secret("index.key"))
     holds = Holds(DisclosureClient(state.http, settings.peers["disclosure"], state.tokens))
-    async with following_policy(app) as policy:
+    async with following_policy(app, tenants=True) as policy:
         state.people = People(state.database, state.sealer, state.house.billing)
         state.steps = Steps(state.database, state.house, state.people, holds)
         state.jobs.on(JOB, Sweeper(state.database, state.house, holds, policy))

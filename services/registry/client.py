@@ -7,10 +7,14 @@ instant, and there from the first moment after a restart. A service that has non
     async with following_policy(app) as shelf:                  # in its `running`
         ...
     book = shelf.current()                                      # or shelf.at(as_of)
+
+Who executes retention follows what each tenant set for itself too: `tenant_periods_table(op)`, `following_policy(app,
+tenants=True)`, and then `book.keep_for(rule, tenant)`.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from bisect import bisect_right
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -26,14 +30,27 @@ from chassis.client import ServiceClient
 from chassis.db import Database
 from chassis.durable import PASSING
 from chassis.errors import Unavailable
-from services.registry.contract import CurrentPolicy, NotInBook, PolicyBook, PolicyVersion, PolicyVersions
-from services.registry.contract.signed import POLICY, NotSigned, opened, stored_payload
+from services.registry.contract import (
+    CurrentPolicy,
+    NotInBook,
+    PolicyBook,
+    PolicyVersion,
+    PolicyVersions,
+    SignedTenantPeriods,
+    TenantPeriodDocuments,
+    TenantPeriods,
+)
+from services.registry.contract.signed import POLICY, TENANT_PERIODS, NotSigned, opened, stored_payload
 
 _ASK_EVERY = 2.0
 _STORED = sa.text("SELECT version, valid_from, known_from, jws FROM policy_version ORDER BY known_from")
 _STORE = sa.text(
     "INSERT INTO policy_version (version, valid_from, known_from, jws) "
     "VALUES (:version, :valid_from, :known_from, :jws) ON CONFLICT DO NOTHING"
+)
+_STORED_PERIODS = sa.text("SELECT jws FROM tenant_periods ORDER BY known_from, tenant")
+_STORE_PERIODS = sa.text(
+    "INSERT INTO tenant_periods (tenant, known_from, jws) VALUES (:tenant, :known_from, :jws) ON CONFLICT DO NOTHING"
 )
 
 
@@ -50,6 +67,18 @@ def policy_table(op: Operations) -> None:
     op.execute(f'GRANT SELECT ON policy_version TO "{schema.service_of(op)}_system"')
 
 
+def tenant_periods_table(op: Operations) -> None:
+    """The table of what tenants set, as signed documents. Nobody changes or deletes a row."""
+    op.create_table(
+        "tenant_periods",
+        sa.Column("tenant", sa.Uuid, primary_key=True),
+        sa.Column("known_from", sa.DateTime(timezone=True), primary_key=True),
+        sa.Column("jws", sa.Text, nullable=False),
+    )
+    schema.shared_table(op, "tenant_periods", grants="SELECT, INSERT")
+    op.execute(f'GRANT SELECT ON tenant_periods TO "{schema.service_of(op)}_system"')
+
+
 class RegistryClient(ServiceClient):
     audience = "registry"
 
@@ -60,6 +89,11 @@ class RegistryClient(ServiceClient):
         """Every signed version that the registry learned after an instant, oldest first."""
         query = {"known_after": known_after.isoformat()} if known_after else None
         return (await self.ask(PolicyVersions, "GET", "/v1/policy/versions", query=query)).items
+
+    async def tenant_periods(self, known_after: datetime | None = None) -> list[SignedTenantPeriods]:
+        """Every signed document of what tenants set that the registry learned after an instant, oldest first."""
+        query = {"known_after": known_after.isoformat()} if known_after else None
+        return (await self.ask(TenantPeriodDocuments, "GET", "/v1/policy/tenant-periods", query=query)).items
 
     async def keys(self) -> KeySet:
         """The registry's public signature keys, retired ones included."""
@@ -77,12 +111,16 @@ class Held:
 
 
 class PolicyShelf:
-    """Every version of the book that this service has seen, in memory and in its table."""
+    """Every version of the book that this service has seen, in memory and in its table.
 
-    def __init__(self, database: Database, client: RegistryClient) -> None:
-        self.database, self.client = database, client
+    tenants: whether the documents by which tenants set their own periods are followed too, and stand in each book given out.
+    """
+
+    def __init__(self, database: Database, client: RegistryClient, tenants: bool = False) -> None:
+        self.database, self.client, self.tenants = database, client, tenants
         self._held: list[Held] = []
-        self._narrowed: dict[tuple[str, date], PolicyBook] = {}
+        self._periods: list[TenantPeriods] = []
+        self._narrowed: dict[tuple[str, date, int], PolicyBook] = {}
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -110,9 +148,10 @@ class PolicyShelf:
         """
         found = chosen(self._held, instant)
         day = instant.astimezone(found.book.tz).date()
-        narrowed = self._narrowed.get(key := (found.version, day))
+        known = bisect_right(self._periods, instant, key=lambda document: document.known_from)
+        narrowed = self._narrowed.get(key := (found.version, day, known))
         if narrowed is None:
-            narrowed = self._narrowed[key] = found.book.on(day)
+            narrowed = self._narrowed[key] = with_periods(found.book, self._periods[:known]).on(day)
         return narrowed
 
     def version(self, version: str) -> PolicyBook:
@@ -127,6 +166,8 @@ class PolicyShelf:
             loaded = loaded or await self._tried(self._load)
             if loaded:
                 await self._tried(self._fetch)
+                if self.tenants:
+                    await self._tried(self._fetch_periods)
             await asyncio.sleep(_ASK_EVERY if self._held else _ASK_EVERY / 10)
 
     async def _tried(self, step: Callable[[], Awaitable[None]]) -> bool:
@@ -141,8 +182,10 @@ class PolicyShelf:
         """What the table holds was verified before it was stored, so a start needs no registry."""
         async with self.database.engine.connect() as connection:
             rows = (await connection.execute(_STORED)).all()
+            periods = (await connection.execute(_STORED_PERIODS)).scalars().all() if self.tenants else []
         for version, valid_from, known_from, signed in rows:
             self._hold(version, valid_from, known_from, PolicyBook.model_validate_json(stored_payload(signed)))
+        self._periods = [TenantPeriods.model_validate_json(stored_payload(signed)) for signed in periods]
 
     async def _fetch(self) -> None:
         fresh = await self.client.policy_versions(max((held.known_from for held in self._held), default=None))
@@ -155,6 +198,20 @@ class PolicyShelf:
                 await connection.execute(_STORE, row.model_dump(include={"version", "valid_from", "known_from", "jws"}))
         for row, book in zip(fresh, books, strict=True):
             self._hold(row.version, row.valid_from, row.known_from, book)
+
+    async def _fetch_periods(self) -> None:
+        """The same for what tenants set. A document that came late, or twice, takes its place in the order of knowing."""
+        fresh = await self.client.tenant_periods(self._periods[-1].known_from if self._periods else None)
+        if not fresh:
+            return
+        keys = await self.client.keys()
+        told = [TenantPeriods.model_validate_json(opened(row.jws, keys, TENANT_PERIODS)) for row in fresh]
+        async with self.database.engine.begin() as connection:
+            for row in fresh:
+                await connection.execute(_STORE_PERIODS, row.model_dump())
+        known = {(one.tenant, one.known_from) for one in self._periods}
+        told = [one for one in told if (one.tenant, one.known_from) not in known]
+        self._periods = sorted([*self._periods, *told], key=lambda one: one.known_from)
 
     def _hold(self, version: str, valid_from: datetime, known_from: datetime, book: PolicyBook) -> None:
         if all(held.version != version for held in self._held):
@@ -172,11 +229,17 @@ def chosen(held: list[Held], instant: datetime) -> Held:
     raise Unavailable("No policy book is in force here yet.")
 
 
+def with_periods(book: PolicyBook, told: Iterable[TenantPeriods]) -> PolicyBook:
+    """The book and what tenants set; of each tenant the last document counts, and it says everything."""
+    last = {document.tenant: document.periods for document in told}
+    return book.model_copy(update={"tenant_periods": tuple(row for periods in last.values() for row in periods)})
+
+
 @asynccontextmanager
-async def following_policy(app: FastAPI) -> AsyncIterator[PolicyShelf]:
+async def following_policy(app: FastAPI, tenants: bool = False) -> AsyncIterator[PolicyShelf]:
     """For a service's `running`: a started shelf at `app.state.policy`, and a readiness check named `policy`."""
-    peer = app.state.settings.peers["registry"]
-    shelf = app.state.policy = PolicyShelf(app.state.database, RegistryClient(app.state.http, peer, app.state.tokens))
+    client = RegistryClient(app.state.http, app.state.settings.peers["registry"], app.state.tokens)
+    shelf = app.state.policy = PolicyShelf(app.state.database, client, tenants)
 
     async def in_force() -> bool:
         return shelf.ready

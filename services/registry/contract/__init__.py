@@ -17,6 +17,7 @@ from services.registry.contract.policy import (
     Retention,
     Right,
     StoreClass,
+    TenantPeriod,
     Text,
     TrafficKind,
 )
@@ -27,7 +28,11 @@ from services.registry.contract.replies import (
     PolicyVersion,
     PolicyVersions,
     ProcessingRecords,
+    SignedTenantPeriods,
     SubProcessors,
+    TenantPeriodDocuments,
+    TenantPeriods,
+    TenantPeriodsSet,
 )
 
 __all__ = [
@@ -50,8 +55,13 @@ __all__ = [
     "ProcessingRecords",
     "Retention",
     "Right",
+    "SignedTenantPeriods",
     "StoreClass",
     "SubProcessors",
+    "TenantPeriod",
+    "TenantPeriodDocuments",
+    "TenantPeriods",
+    "TenantPeriodsSet",
     "Text",
     "TrafficKind",
     "VersionUnknown",
@@ -61,7 +71,10 @@ __all__ = [
 # Facts that belong to no customer organisation, such as a policy in force, are the house's own.
 HOUSE = UUID(int=0)
 
-EVENTS: dict[str, type[Contract]] = {"policy.in_force": PolicyInForce}
+EVENTS: dict[str, type[Contract]] = {
+    "policy.in_force": PolicyInForce,
+    "policy.tenant_periods": TenantPeriodsSet,
+}
 
 
 class VersionUnknown(Problem):

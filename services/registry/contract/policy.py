@@ -9,6 +9,7 @@ Look-ups of something the book does not have answer None or raise `NotInBook`; n
 from datetime import date
 from functools import cached_property
 from typing import Annotated, Literal, Self, TypeVar
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from pydantic import StringConstraints, model_validator
@@ -452,6 +453,22 @@ class Finding(KeyedRow):
     rows: tuple[Key, ...] = ()
 
 
+class TenantPeriod(Row):
+    """What a tenant set for its own data, within the bounds of a rule that lets it (`customer_defined`).
+
+    `valid_from` and `valid_to` are days of the book's zone. No book states such rows: each tenant's are a signed document of
+    their own, and whoever follows them finds them beside the rows of the book in force.
+    """
+
+    tenant: UUID
+    rule: Key
+    keep: Period
+
+    @property
+    def identity(self) -> str:
+        return f"{self.tenant}/{self.rule}"
+
+
 NamedRow = TypeVar("NamedRow", bound=KeyedRow)
 
 
@@ -485,6 +502,7 @@ class PolicyBook(Contract):
     clauses: tuple[Clause, ...]
     statements: tuple[Statement, ...] = ()
     findings: tuple[Finding, ...]
+    tenant_periods: tuple[TenantPeriod, ...] = ()
 
     def on(self, day: date) -> "PolicyBook":
         """The same book with the rows that apply on a day of its zone."""
@@ -552,6 +570,11 @@ class PolicyBook(Contract):
         if not rows:
             raise NotInBook(f"no retention rule for {element} in a {store_class} store, kind {kind}")
         return max(rows, key=lambda row: (bool(row.elements), bool(row.kinds)))
+
+    def keep_for(self, rule: Retention, tenant: UUID) -> Period:
+        """How long a rule keeps this tenant's data: what the tenant set, else what the row says."""
+        own = (row.keep for row in self.tenant_periods if row.rule == rule.key and row.tenant == tenant)
+        return next(own, rule.keep) if rule.customer_defined else rule.keep
 
     def retention_rule(self, key: str) -> Retention:
         return _named(self.retention, key)

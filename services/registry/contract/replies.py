@@ -2,11 +2,12 @@
 
 from datetime import date, datetime
 from typing import Literal
+from uuid import UUID
 
 from chassis.contract import Contract
 from chassis.ledger.contract import Inclusion
 from services.registry.contract.periods import Period
-from services.registry.contract.policy import Controller, Finding, LegalBasis, Measure, Text, Transfer
+from services.registry.contract.policy import Controller, Finding, LegalBasis, Measure, TenantPeriod, Text, Transfer
 
 
 class CurrentPolicy(Contract):
@@ -33,11 +34,47 @@ class PolicyVersions(Contract):
 
 
 class PolicyInForce(Contract):
-    """`policy.in_force`: a new version was signed; followers fetch it."""
+    """`policy.in_force`: a new version was signed; followers fetch it.
+
+    `how`: the first book is put in force by operations, from the reviewed file; each later one is a proposal by one person that
+    another one approved (accounts, not names).
+    """
 
     version: str
     valid_from: datetime
     sha256: str
+    how: Literal["bootstrap", "approved"] = "bootstrap"
+    proposal: UUID | None = None
+    author: str | None = None
+    approver: str | None = None
+
+
+class TenantPeriods(Contract):
+    """What one tenant set, all of it: the payload of a signed document. The newest one known counts."""
+
+    tenant: UUID
+    known_from: datetime
+    periods: list[TenantPeriod]
+
+
+class SignedTenantPeriods(Contract):
+    tenant: UUID
+    known_from: datetime
+    jws: str
+
+
+class TenantPeriodDocuments(Contract):
+    """`GET /v1/policy/tenant-periods?known_after=`: signed documents in the order in which the registry learned them."""
+
+    items: list[SignedTenantPeriods]
+
+
+class TenantPeriodsSet(Contract):
+    """`policy.tenant_periods`: a tenant set its own anonymisation times; followers fetch the document."""
+
+    by: str
+    sha256: str
+    periods: list[TenantPeriod]
 
 
 class Erasure(Contract):

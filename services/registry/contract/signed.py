@@ -14,6 +14,7 @@ from chassis.ledger.canonical import canonical
 ALGORITHM = "Ed25519"
 POLICY = "wardline-policy+jws"
 BUNDLE = "wardline-bundle+jws"
+TENANT_PERIODS = "wardline-tenant-periods+jws"
 
 
 class NotSigned(ValueError):
@@ -32,8 +33,8 @@ def opened(signed: str, keys: KeySet, typ: str) -> bytes:
 
 
 def canonical_book(book: Any) -> bytes:
-    """The bytes of a policy book that are hashed and signed."""
-    return canonical(book.model_dump(mode="json"))
+    """The bytes of a policy book that are hashed and signed: its own rows, without any tenant's."""
+    return canonical(book.model_dump(mode="json", exclude={"tenant_periods"}))
 
 
 def stored_payload(signed: str) -> bytes:

@@ -12,7 +12,7 @@ from chassis.errors import Unavailable
 from chassis.ledger import merkle
 from chassis.ledger.contract import Inclusion
 from chassis.ledger.tree import range_roots
-from services.registry.contract import PolicyBook, PolicyVersion, VersionUnknown
+from services.registry.contract import PolicyBook, PolicyVersion, SignedTenantPeriods, VersionUnknown
 from services.registry.contract.signed import stored_payload
 from services.registry.rules.book import digest
 
@@ -22,6 +22,9 @@ WHERE $1::timestamptz IS NULL OR known_from > $1 ORDER BY known_from"""
 _IN_FORCE = """
 SELECT version, valid_from, known_from, jws FROM policy_version
 WHERE valid_from <= $1 AND known_from <= $2 ORDER BY valid_from DESC, known_from DESC LIMIT 1"""
+_TENANT_PERIODS = """
+SELECT tenant, known_from, jws FROM tenant_periods
+WHERE $1::timestamptz IS NULL OR known_from > $1 ORDER BY known_from"""
 # The event of one version, and the oldest signed head that covers it: the same proof for as long as the ledger lives.
 _PROVEN = """
 SELECT l.position, l.event_id, l.leaf, e.body, c.size, c.note
@@ -34,6 +37,12 @@ async def versions(database: Database, known_after: datetime | None = None) -> l
     """Every signed version, in the order in which the registry learned them."""
     async with database.system() as connection:
         return [_version(row) for row in await connection.fetch(_VERSIONS, known_after)]
+
+
+async def tenant_periods(database: Database, known_after: datetime | None = None) -> list[SignedTenantPeriods]:
+    """Every signed document by which a tenant set its own times, in the order in which the registry learned them."""
+    async with database.system() as connection:
+        return [SignedTenantPeriods(**row) for row in await connection.fetch(_TENANT_PERIODS, known_after)]
 
 
 async def version_in_force(database: Database, as_of: datetime, known_at: datetime) -> PolicyVersion:

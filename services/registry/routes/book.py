@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 
 from chassis import clock
-from services.registry.contract import CurrentPolicy, PolicyVersions
+from services.registry.contract import CurrentPolicy, PolicyVersions, TenantPeriodDocuments
 from services.registry.queries import book
 from services.registry.routes.asking import Instant, PolicyReader, database
 
@@ -20,3 +20,11 @@ async def current_policy(request: Request, _: PolicyReader) -> CurrentPolicy:
 @router.get("/v1/policy/versions")
 async def policy_versions(request: Request, _: PolicyReader, known_after: Instant | None = None) -> PolicyVersions:
     return PolicyVersions(items=await book.versions(database(request), known_after))
+
+
+@router.get("/v1/policy/tenant-periods")
+async def tenant_periods(
+    request: Request, _: PolicyReader, known_after: Instant | None = None
+) -> TenantPeriodDocuments:
+    """For the services that execute retention; no edge shows what one customer set to another."""
+    return TenantPeriodDocuments(items=await book.tenant_periods(database(request), known_after))
