@@ -15,7 +15,7 @@ from chassis.settings import Settings
 from services.consent.decisions import DecisionPoint, HotPath
 from services.consent.leases import Barrier, Replica
 from services.consent.memory import Memory
-from services.consent.routes import router
+from services.consent.routes import consents
 from services.registry.client import PolicyShelf, following_policy
 
 CLIENTS = {"public", "internal", "rights", "webhooks"}
@@ -23,7 +23,12 @@ CLIENTS = {"public", "internal", "rights", "webhooks"}
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     app = chassis_app.create_app(
-        "consent", settings or Settings(), package=__package__, routers=[router], clients=CLIENTS, running=running
+        "consent",
+        settings or Settings(),
+        package=__package__,
+        routers=[consents.router],
+        clients=CLIENTS,
+        running=running,
     )
     app.add_middleware(HotPath)
     return app

@@ -1,47 +1,32 @@
-"""Everything that changes data: a notice published, a statement recorded, a duty noted.
+"""What people say of their consent, and how every statement gets on record.
 
-Each statement goes one way: lock its matter → rule → record, event and standing in the caller's transaction.
+Lock its matter → rule → record, event and standing, in the caller's transaction.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import asyncpg
-from joserfc.jwk import OKPKey
-from sqlmodel import select
 
 from chassis import clock
-from chassis.auth import Caller
 from chassis.db import Transaction
-from services.consent import queries, receipts, rules
+from services.consent import receipts, rules
+from services.consent.commands import notices
+from services.consent.commands.desk import Desk
 from services.consent.contract import (
     AlreadyRecorded,
-    Duty,
-    DutySet,
     GiveConsent,
     Kind,
     LanguageMissing,
-    Notice,
-    NoticeNotInForce,
-    NoticePublished,
     NoticePurpose,
-    PublishNotice,
     Recorded,
-    Regulation,
-    SetDuty,
-    SetObjection,
-    SetRestriction,
     State,
     Stated,
-    UnknownNotice,
     WithdrawConsent,
 )
-from services.consent.rules import EVERY_PURPOSE, Matter
-from services.consent.tables import NoticeVersion, StandingCase, TenantDuty
-from services.registry.contract import PolicyBook
+from services.consent.rules import Matter
+from services.consent.tables import NoticeVersion
 
 # Counting up locks the row, so statements on one matter queue here; a first one is met by the primary key.
 _LOCK = """
@@ -60,57 +45,8 @@ WITH written AS (
 SELECT EXISTS (SELECT FROM written)"""
 
 
-@dataclass(frozen=True)
-class Desk:
-    """With what a command works: the book in force, the key that signs receipts and in whose name, and for whom it acts."""
-
-    book: PolicyBook
-    key: OKPKey
-    publisher: str
-    caller: Caller
-
-
-# --- notices -------------------------------------------------------------------------------------------------------------
-
-
-async def publish_notice(tx: Transaction, desk: Desk, notice: PublishNotice) -> Notice:
-    for each in notice.purposes:
-        rules.must_be_in_book(desk.book, each.purpose, each.categories)
-    await tx.connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"notice {notice.notice}")
-    before = await _newest_version(tx, notice.notice)
-    now = clock.now()
-    published = notice.model_dump(mode="json") | {"version": (before or 0) + 1}
-    row = NoticeVersion(
-        tenant=tx.tenant,
-        notice=notice.notice,
-        version=(before or 0) + 1,
-        channel=notice.channel,
-        texts=published["texts"],
-        controller=notice.controller,
-        purposes=published["purposes"],
-        withdrawal_url=notice.withdrawal_url,
-        valid_from=notice.valid_from or now,
-        valid_to=notice.valid_to,
-        sha256=receipts.fingerprint(published),
-        published_at=now,
-        published_by=desk.caller.subject,
-    )
-    tx.session.add(row)
-    told = NoticePublished(**row.model_dump(include=set(NoticePublished.model_fields)))
-    await tx.emit("notice.published", told.model_dump(mode="json"))
-    return Notice(**row.model_dump(), supersedes=before)
-
-
-async def _newest_version(tx: Transaction, notice: str) -> int | None:
-    newest = select(NoticeVersion.version).where(NoticeVersion.notice == notice).order_by(NoticeVersion.version.desc())
-    return (await tx.session.execute(newest.limit(1))).scalar()
-
-
-# --- what people say -----------------------------------------------------------------------------------------------------
-
-
 async def give_consent(tx: Transaction, desk: Desk, principal: UUID, wish: GiveConsent) -> Recorded:
-    notice = await _notice_in_force(tx, wish.notice, wish.notice_version)
+    notice = await notices.in_force(tx, wish.notice, wish.notice_version)
     if wish.language not in notice.texts:
         raise LanguageMissing("Ask in a language in which the notice was published.")
     explained = [each for each in map(NoticePurpose.model_validate, notice.purposes) if each.purpose == wish.purpose]
@@ -119,7 +55,7 @@ async def give_consent(tx: Transaction, desk: Desk, principal: UUID, wish: GiveC
     )
     matter = Matter(Kind.consent, wish.regulation, wish.purpose)
     details = {"language": wish.language, "collection_method": wish.method, "type": wish.expression}
-    return await _record(tx, desk, principal, matter, State.given, wish.occurred_at, details, notice)
+    return await record(tx, desk, principal, matter, State.given, wish.occurred_at, details, notice)
 
 
 async def withdraw_consent(tx: Transaction, desk: Desk, principal: UUID, wish: WithdrawConsent) -> Recorded:
@@ -127,89 +63,10 @@ async def withdraw_consent(tx: Transaction, desk: Desk, principal: UUID, wish: W
     rules.must_be_in_book(desk.book, wish.purpose, [])
     matter = Matter(Kind.consent, wish.regulation, wish.purpose)
     details = {"collection_method": wish.method}
-    return await _record(tx, desk, principal, matter, State.withdrawn, wish.occurred_at, details)
+    return await record(tx, desk, principal, matter, State.withdrawn, wish.occurred_at, details)
 
 
-async def set_objection(
-    tx: Transaction, desk: Desk, principal: UUID, purpose: str, objection: SetObjection
-) -> Recorded:
-    rules.may_object(desk.book, purpose, objection)
-    matter = Matter(Kind.objection, Regulation.gdpr, purpose)
-    return await _of_a_case(tx, desk, principal, matter, objection)
-
-
-async def set_restriction(tx: Transaction, desk: Desk, principal: UUID, restriction: SetRestriction) -> Recorded:
-    rules.may_restrict(restriction)
-    matter = Matter(Kind.restriction, Regulation.gdpr, EVERY_PURPOSE)
-    return await _of_a_case(tx, desk, principal, matter, restriction, restriction.ground)
-
-
-async def _of_a_case(
-    tx: Transaction,
-    desk: Desk,
-    principal: UUID,
-    matter: Matter,
-    asked: SetObjection | SetRestriction,
-    ground: str | None = None,
-) -> Recorded:
-    """Her requests stand side by side. While another one holds the matter up, ending this one restates what the other holds."""
-    await tx.connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"cases {principal}")
-    held = {row.case: row for row in await _cases(tx, principal, matter)}
-    state, case, at = State(asked.state), asked.case, asked.occurred_at
-    mine = held.pop(case, None) if case else None
-    if mine is not None and (mine.state, mine.ground) == (state.value, ground):
-        return await queries.recorded(tx, mine.record)
-    if case is None:
-        for row in held.values() if not rules.protects(state) else ():
-            await tx.session.delete(row)
-        return await _record(tx, desk, principal, matter, state, at, _about(None, ground))
-    other = next((row for row in held.values() if rules.protects(State(row.state))), None)
-    if other is not None and not rules.protects(state):
-        details = _about(other.case, other.ground) | {"ended_case": str(case), "ended_as": state.value}
-        told = await _record(tx, desk, principal, matter, State(other.state), None, details)
-    else:
-        told = await _record(tx, desk, principal, matter, state, at, _about(case, ground))
-    about = {"tenant": tx.tenant, "principal": principal, "kind": matter.kind, "purpose": matter.purpose}
-    await tx.session.merge(StandingCase(**about, case=case, state=state, ground=ground, record=told.record))
-    return told
-
-
-async def _cases(tx: Transaction, principal: UUID, matter: Matter) -> Sequence[StandingCase]:
-    found = select(StandingCase).where(
-        StandingCase.principal == principal, StandingCase.kind == matter.kind, StandingCase.purpose == matter.purpose
-    )
-    return (await tx.session.execute(found)).scalars().all()
-
-
-def _about(case: UUID | None, ground: str | None) -> dict[str, str]:
-    return ({"case": str(case)} if case else {}) | ({"ground": ground} if ground else {})
-
-
-async def _notice_in_force(tx: Transaction, notice: str, version: int) -> NoticeVersion:
-    row = _published.get((tx.tenant, notice, version)) or await _remember_notice(tx, notice, version)
-    now = clock.now()
-    if now < row.valid_from or (row.valid_to is not None and row.valid_to <= now):
-        raise NoticeNotInForce("Ask with the version that is in force now.")
-    return row
-
-
-# What is published never changes, so it is read once. Only committed versions come here: the one just published is not.
-_published: dict[tuple[UUID, str, int], NoticeVersion] = {}
-_REMEMBERED = 10_000
-
-
-async def _remember_notice(tx: Transaction, notice: str, version: int) -> NoticeVersion:
-    row = await tx.session.get(NoticeVersion, (tx.tenant, notice, version))
-    if row is None:
-        raise UnknownNotice("Consent refers to one published version of a notice.")
-    tx.session.expunge(row)
-    if len(_published) >= _REMEMBERED:
-        _published.clear()
-    _published[tx.tenant, notice, version] = row
-    return row
-
-
-async def _record(
+async def record(
     tx: Transaction,
     desk: Desk,
     principal: UUID,
@@ -353,17 +210,3 @@ def _receipt(desk: Desk, record: dict[str, Any], created: datetime) -> str:
     return receipts.sign(
         record, desk.key, publisher=desk.publisher, created=created, merge_delay_ms=delay // timedelta(milliseconds=1)
     )
-
-
-# --- duties --------------------------------------------------------------------------------------------------------------
-
-
-async def set_duty(tx: Transaction, desk: Desk, purpose: str, duty: SetDuty) -> Duty:
-    rules.must_be_in_book(desk.book, purpose, [])
-    told = DutySet(purpose=purpose, legal_ref=duty.legal_ref)
-    event = await tx.emit(f"duty.{duty.state}", told.model_dump(mode="json"))
-    row = TenantDuty(
-        tenant=tx.tenant, purpose=purpose, state=duty.state, legal_ref=duty.legal_ref, since=clock.now(), event=event.id
-    )
-    await tx.session.merge(row)
-    return Duty(**row.model_dump())

@@ -12,8 +12,9 @@ from chassis.bodies import Body
 from chassis.db import Transaction, Tx
 from chassis.errors import Forbidden, NotFound
 from chassis.idempotency import Once
-from services.consent import commands, decisions, queries
-from services.consent.commands import Desk
+from services.consent import decisions, queries
+from services.consent.commands import duties, notices, standing, statements
+from services.consent.commands.desk import Desk
 from services.consent.contract import (
     Configuration,
     Decision,
@@ -50,7 +51,7 @@ Limit = Annotated[int, Query(ge=1, le=500)]
 
 @router.post("/v1/notices", status_code=201, response_model=Notice)
 async def publish_notice(caller: NoticePublisher, notice: Body[PublishNotice], request: Request, tx: Tx, once: Once):
-    return await once(commands.publish_notice, tx, _desk(request, caller), notice)
+    return await once(notices.publish, tx, _desk(request, caller), notice)
 
 
 @router.get("/v1/notices", response_model=Notices)
@@ -68,14 +69,14 @@ async def read_notice(caller: ConsentReader, notice: Key, version: Version, tx: 
 
 @router.post("/v1/consents", status_code=201, response_model=Recorded)
 async def give_consent(caller: ConsentWriter, wish: Body[GiveConsent], request: Request, tx: Tx, once: Once):
-    return await once(commands.give_consent, tx, _desk(request, caller), caller.own(wish.principal), wish)
+    return await once(statements.give_consent, tx, _desk(request, caller), caller.own(wish.principal), wish)
 
 
 @router.post("/v1/withdrawals", status_code=201, response_model=Recorded)
 async def withdraw_consent(caller: ConsentWriter, wish: Body[WithdrawConsent], request: Request, tx: Tx, once: Once):
     """Answers when no decision point can say yes any more; 503 `consent.not_yet_everywhere` if that takes too long."""
     principal = caller.own(wish.principal)
-    reply = await once(commands.withdraw_consent, tx, _desk(request, caller), principal, wish)
+    reply = await once(statements.withdraw_consent, tx, _desk(request, caller), principal, wish)
     return _effective_everywhere(request, tx, reply)
 
 
@@ -115,7 +116,7 @@ async def set_objection(
     if objection.state == "overruled":
         _not_by_herself(caller)
     desk, principal = _desk(request, caller), caller.own(principal)
-    reply = await once(commands.set_objection, tx, desk, principal, purpose, objection)
+    reply = await once(standing.set_objection, tx, desk, principal, purpose, objection)
     return _effective_everywhere(request, tx, reply)
 
 
@@ -130,14 +131,14 @@ async def set_restriction(
 ):
     """Answers when every decision point knows it, like a withdrawal."""
     desk, principal = _desk(request, caller), caller.own(principal)
-    reply = await once(commands.set_restriction, tx, desk, principal, restriction)
+    reply = await once(standing.set_restriction, tx, desk, principal, restriction)
     return _effective_everywhere(request, tx, reply)
 
 
 @router.put("/v1/duties/{purpose}", response_model=Duty)
 async def set_duty(caller: NoticePublisher, purpose: Key, duty: Body[SetDuty], request: Request, tx: Tx, once: Once):
     """Answers when every decision point knows it, like a withdrawal."""
-    reply = await once(commands.set_duty, tx, _desk(request, caller), purpose, duty)
+    reply = await once(duties.set_duty, tx, _desk(request, caller), purpose, duty)
     return _effective_everywhere(request, tx, reply)
 
 

@@ -1,0 +1,69 @@
+"""Objections (Art. 21) and restrictions (Art. 18), each held up by the requests that put it there."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlmodel import select
+
+from chassis.db import Transaction
+from services.consent import queries, rules
+from services.consent.commands import statements
+from services.consent.commands.desk import Desk
+from services.consent.contract import Kind, Recorded, Regulation, SetObjection, SetRestriction, State
+from services.consent.rules import EVERY_PURPOSE, Matter
+from services.consent.tables import StandingCase
+
+
+async def set_objection(
+    tx: Transaction, desk: Desk, principal: UUID, purpose: str, objection: SetObjection
+) -> Recorded:
+    rules.may_object(desk.book, purpose, objection)
+    matter = Matter(Kind.objection, Regulation.gdpr, purpose)
+    return await _of_a_case(tx, desk, principal, matter, objection)
+
+
+async def set_restriction(tx: Transaction, desk: Desk, principal: UUID, restriction: SetRestriction) -> Recorded:
+    rules.may_restrict(restriction)
+    matter = Matter(Kind.restriction, Regulation.gdpr, EVERY_PURPOSE)
+    return await _of_a_case(tx, desk, principal, matter, restriction, restriction.ground)
+
+
+async def _of_a_case(
+    tx: Transaction,
+    desk: Desk,
+    principal: UUID,
+    matter: Matter,
+    asked: SetObjection | SetRestriction,
+    ground: str | None = None,
+) -> Recorded:
+    """Her requests stand side by side. While another one holds the matter up, ending this one restates what the other holds."""
+    await tx.connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"cases {principal}")
+    held = {row.case: row for row in await _cases(tx, principal, matter)}
+    state, case, at = State(asked.state), asked.case, asked.occurred_at
+    mine = held.pop(case, None) if case else None
+    if mine is not None and (mine.state, mine.ground) == (state.value, ground):
+        return await queries.recorded(tx, mine.record)
+    if case is None:
+        for row in held.values() if not rules.protects(state) else ():
+            await tx.session.delete(row)
+        return await statements.record(tx, desk, principal, matter, state, at, _about(None, ground))
+    other = next((row for row in held.values() if rules.protects(State(row.state))), None)
+    if other is not None and not rules.protects(state):
+        details = _about(other.case, other.ground) | {"ended_case": str(case), "ended_as": state.value}
+        told = await statements.record(tx, desk, principal, matter, State(other.state), None, details)
+    else:
+        told = await statements.record(tx, desk, principal, matter, state, at, _about(case, ground))
+    about = {"tenant": tx.tenant, "principal": principal, "kind": matter.kind, "purpose": matter.purpose}
+    await tx.session.merge(StandingCase(**about, case=case, state=state, ground=ground, record=told.record))
+    return told
+
+
+async def _cases(tx: Transaction, principal: UUID, matter: Matter) -> Sequence[StandingCase]:
+    found = select(StandingCase).where(
+        StandingCase.principal == principal, StandingCase.kind == matter.kind, StandingCase.purpose == matter.purpose
+    )
+    return (await tx.session.execute(found)).scalars().all()
+
+
+def _about(case: UUID | None, ground: str | None) -> dict[str, str]:
+    return ({"case": str(case)} if case else {}) | ({"ground": ground} if ground else {})
