@@ -148,6 +148,9 @@ INTERNAL = (
     staff("GET /v1/policy/current", "registry", "policy.read"),
     staff("GET /v1/policy/versions", "registry", "policy.read"),
     staff("GET /v1/exports", "registry", "registry.export", rate="bulk"),
+    # Work by hand: what waits in mailboxes and archives, and what was done there.
+    internal("GET /v1/steps/waiting", "anonymizer", "data.attest", kinds=STAFF),
+    internal("POST /v1/steps/{step}/attestation", "anonymizer", "data.attest", kinds=STAFF),
     # Retention over whole stores.
     internal("GET /v1/stores", "anonymizer", "data.read", kinds=STAFF),
     internal("POST /v1/simulations", "anonymizer", "data.sweep", kinds=STAFF),

@@ -6,9 +6,12 @@ from uuid import UUID
 
 from chassis.client import ServiceClient
 from services.anonymizer.contract import (
+    Attest,
     CollectionRequest,
     DisclosureRequest,
     FindPrincipal,
+    Forget,
+    Forgotten,
     Principal,
     Release,
     Simulation,
@@ -40,6 +43,11 @@ class AnonymizerClient(ServiceClient):
         )
         return found.principal
 
+    async def forget(self, principal: UUID, request: UUID, *, tenant: UUID | None = None) -> Forgotten:
+        """After the last step of the last request: every identifier and the person's key go. Raises StillAtWork."""
+        path = f"/v1/principals/{principal}/forgotten"
+        return await self.ask(Forgotten, "PUT", path, body=Forget(request=request), tenant=tenant)
+
     async def stores(self, *, tenant: UUID | None = None) -> Stores:
         return await self.ask(Stores, "GET", "/v1/stores", tenant=tenant)
 
@@ -50,9 +58,14 @@ class AnonymizerClient(ServiceClient):
         return self.stream("POST", "/v1/collections", body=wish, tenant=tenant)
 
     async def step(self, step: UUID, wish: StepRequest, *, tenant: UUID | None = None) -> StepResult:
-        """Call again while `running`. Raises PrincipalUnknown, StoreUnknown, StepConflict, VerbUnsupported, StoreUnavailable and
+        """Call again while `running`, and now and then while `waiting`. Raises PrincipalUnknown, StoreUnknown, StepConflict, VerbUnsupported, StoreUnavailable and
         HoldsUnreadable; after the last two, and after a crash, call again: nothing is done twice."""
         return await self.ask(StepResult, "PUT", f"/v1/steps/{step}", body=wish, tenant=tenant, timeout=_STEP_SECONDS)
+
+    async def attest(self, step: UUID, wish: Attest, *, key: str, tenant: UUID | None = None) -> StepResult:
+        """What a person did by hand. Raises StepUnknown and NotWaiting."""
+        path = f"/v1/steps/{step}/attestation"
+        return await self.ask(StepResult, "POST", path, body=wish, tenant=tenant, idempotency_key=key)
 
     async def simulate(self, wish: SimulationRequest, *, tenant: UUID | None = None) -> Simulation:
         return await self.ask(Simulation, "POST", "/v1/simulations", body=wish, tenant=tenant, timeout=60)

@@ -6,10 +6,10 @@ order of the last `TableLine`'s columns. Without the `EndLine` nothing was colle
 
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from chassis.contract import Contract, Moment
 from chassis.errors import Problem
@@ -67,24 +67,49 @@ class Principal(Reply):
     principal: UUID | None
 
 
+class Forget(Command):
+    """`PUT /v1/principals/{principal}/forgotten`: the request whose last step has ended. Idempotent.
+
+    Every identifier is deleted and the person's key shredded: afterwards nobody is known by this principal, and whoever asks with
+    the same identifiers is somebody new. Refused while a step of theirs is not done.
+    """
+
+    request: UUID
+
+
+class Forgotten(Reply):
+    principal: UUID
+    forgotten_at: datetime
+
+
 # --- where -------------------------------------------------------------------------------------------------------------
 
 
 class Verb(StrEnum):
+    """`preview` is the dry run of `erase`. What a store can do is in its `verbs`; anything else is refused as VerbUnsupported."""
+
     preview = "preview"
     erase = "erase"
     verify = "verify"
+    correct = "correct"
+    freeze = "freeze"
+    unfreeze = "unfreeze"
+
+
+StoreKind = Literal["postgresql", "mysql", "folder", "parquet", "jsonlines", "objects", "zendesk", "manual"]
+StoreVerb = Literal["collect", "preview", "erase", "verify", "correct", "freeze", "unfreeze", "sweep", "discover"]
 
 
 class Store(Reply):
-    """One of the operator's stores. `controller` says who decides about its data: the operator or the tenant."""
+    """One of the operator's stores. `controller` says who decides about its data: the operator or the tenant. In a `manual` one
+    every step waits for a person to do it and to attest it."""
 
     store: str
     label: Text
-    kind: Literal["postgresql", "folder", "parquet", "jsonlines"]
+    kind: StoreKind
     controller: Literal["operator", "tenant"]
     categories: list[str]
-    verbs: list[Literal["collect", "preview", "erase", "verify", "sweep"]]
+    verbs: list[StoreVerb]
 
 
 class Stores(Reply):
@@ -95,11 +120,16 @@ class Stores(Reply):
 
 
 class CollectionRequest(Command):
-    """`POST /v1/collections`: everything the ordinary view of one store holds about a person."""
+    """`POST /v1/collections`: everything the ordinary view of one store holds about a person.
+
+    portable: only what they gave or caused and is processed on consent or contract, by the policy book (Art. 20), of the rows that
+    are theirs: not those in which they only stand as the other party.
+    """
 
     step: UUID
     store: str
     principal: UUID
+    portable: bool = False
 
 
 class Column(Reply):
@@ -159,29 +189,53 @@ class Scope(Command):
     recording: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$")]
 
 
+class Correction(Command):
+    """What is wrong, in which data element, and what is right. Only the person's own rows that say exactly `old` are changed."""
+
+    element: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{1,60}$")]
+    old: Value
+    new: Value
+
+
 class StepRequest(Command):
-    """`PUT /v1/steps/{step}`: idempotent by step; call again while `running`, after a timeout and after a crash."""
+    """`PUT /v1/steps/{step}`: idempotent by step; call again while `running`, after a timeout and after a crash.
+
+    changes: for `correct`, and only there; nothing of them is kept here but a keyed digest.
+    """
 
     verb: Verb
     store: str
     principal: UUID
     scope: Scope | None = None
+    changes: list[Correction] = Field(default=[], max_length=50)
+
+    @model_validator(mode="after")
+    def _changes_correct(self) -> Self:
+        if bool(self.changes) != (self.verb == Verb.correct):
+            raise ValueError("changes go with the verb correct, and with no other")
+        return self
 
 
 class StepState(StrEnum):
-    """`incomplete` is a verification that still found something: the erasure must run again before anything is answered."""
+    """`incomplete` is a verification that still found something: the erasure must run again before anything is answered.
+    `waiting`: for a person's hand or a vendor's date (`waiting`); ask again later, nothing else moves it."""
 
     running = "running"
     done = "done"
     incomplete = "incomplete"
+    waiting = "waiting"
 
 
 class Action(StrEnum):
-    """`redact`: the row is somebody else's; the person's own values in it are replaced."""
+    """`redact`: the row is somebody else's; the person's own values in it are replaced. `correct`: it now says what is right.
+    `freeze`: it is kept as it is and restricted (Art. 18), `unfreeze`: no longer."""
 
     erase = "erase"
     redact = "redact"
     keep = "keep"
+    correct = "correct"
+    freeze = "freeze"
+    unfreeze = "unfreeze"
 
 
 class Outcome(Reply):
@@ -206,6 +260,24 @@ class Finding(Reply):
     count: int
 
 
+class Waiting(Reply):
+    """What a step waits for: `owner` does what `instructions` say, no later than `due`, and attests it. `pending_until`: it was
+    asked for, and a vendor says it will be carried out by then."""
+
+    owner: str
+    due: date
+    instructions: Text
+    pending_until: date | None = None
+
+
+class Attested(Reply):
+    """Done by hand: who says so, when, and the digest of the scan that shows it. Certificates say *attested*."""
+
+    by: str
+    at: datetime
+    evidence_sha256: str
+
+
 class StepResult(Reply):
     """`remaining` is None until a verification counted; `done` with `remaining > 0` does not exist."""
 
@@ -216,6 +288,34 @@ class StepResult(Reply):
     outcomes: list[Outcome] = []
     remaining: int | None = None
     findings: list[Finding] = []
+    waiting: Waiting | None = None
+    attested: Attested | None = None
+
+
+class Attest(Command):
+    """`POST /v1/steps/{step}/attestation`: what a person found and did in a manual source.
+
+    count: records found and dealt with · evidence_sha256 and evidence_at: digest of the scanned result, and where it is filed
+    (a reference, never the scan) · pending_until: the vendor will have done it by then; the step waits on and is attested again.
+    """
+
+    count: int = Field(ge=0, le=1_000_000)
+    evidence_sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    evidence_at: Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9 ./:_-]+$")]
+    pending_until: date | None = None
+
+
+class WaitingStep(Reply):
+    step: UUID
+    verb: Verb
+    store: str
+    waiting: Waiting
+
+
+class WaitingSteps(Reply):
+    """`GET /v1/steps/waiting`: what waits for somebody's hand, the most urgent first."""
+
+    items: list[WaitingStep]
 
 
 # --- retention over whole stores -----------------------------------------------------------------------------------------
@@ -310,6 +410,13 @@ class PrincipalLinked(Reply):
     to: datetime | None = None
 
 
+class PrincipalForgotten(Reply):
+    """`principal.forgotten`: nobody is known by this principal any more; whoever keeps indexes of theirs deletes them."""
+
+    principal: UUID
+    request: UUID
+
+
 class DataCollected(Reply):
     """`data.collected`: one store was read for a person's access request."""
 
@@ -332,6 +439,32 @@ class ErasureVerified(Reply):
     store: str
 
 
+class DataCorrected(Reply):
+    """`data.corrected`: rows of one store now say what is right; how many, never what."""
+
+    step: UUID
+    store: str
+    outcomes: list[Outcome]
+
+
+class DataFrozen(Reply):
+    """`data.frozen` and `data.unfrozen`: rows of one store are restricted, or no longer."""
+
+    step: UUID
+    store: str
+    outcomes: list[Outcome]
+
+
+class StepAttested(Reply):
+    """`step.attested`: a person did by hand what a step asked for, and says so."""
+
+    step: UUID
+    store: str
+    by: str
+    evidence_sha256: str
+    pending_until: date | None = None
+
+
 class SweepDone(Reply):
     """`sweep.done`: counts per store, table and rule."""
 
@@ -341,9 +474,14 @@ class SweepDone(Reply):
 
 EVENTS: dict[str, type[Reply]] = {
     "principal.linked": PrincipalLinked,
+    "principal.forgotten": PrincipalForgotten,
     "data.collected": DataCollected,
     "erasure.done": ErasureDone,
     "erasure.verified": ErasureVerified,
+    "data.corrected": DataCorrected,
+    "data.frozen": DataFrozen,
+    "data.unfrozen": DataFrozen,
+    "step.attested": StepAttested,
     "sweep.done": SweepDone,
 }
 
@@ -369,6 +507,26 @@ class BookMisfits(Problem):
     code = "anonymizer.book_misfits"
     status = 409
     title = "The proposed policy book could not be in force here"
+
+
+class StepUnknown(Problem):
+    code = "anonymizer.step_unknown"
+    status = 404
+    title = "No such step"
+
+
+class NotWaiting(Problem):
+    code = "anonymizer.not_waiting"
+    status = 409
+    title = "This step does not wait for anybody"
+
+
+class StillAtWork(Problem):
+    """A person is forgotten after the last step for them, never before."""
+
+    code = "anonymizer.still_at_work"
+    status = 409
+    title = "A step for this person is not done yet"
 
 
 class SweepUnknown(Problem):

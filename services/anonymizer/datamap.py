@@ -13,7 +13,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from chassis.contract import Contract
-from services.anonymizer.contract import IdentifierType
+from services.anonymizer.contract import IdentifierType, StoreKind
 from services.registry.contract import NotInBook, PolicyBook, Retention, StoreClass, Text, TrafficKind
 
 TECHNICAL = "technical"
@@ -198,21 +198,32 @@ class Location(Contract):
     folder: str | None = None
 
 
+class Manual(Contract):
+    """A mailbox, a cellar of paper, a vendor without an API: `owner` does by hand what `instructions` say, and attests it."""
+
+    owner: str
+    instructions: Text
+    elements: list[str] = Field(min_length=1)
+
+
 class Store(Contract):
     """One store of the operator. `people` and `numbers`: this is the billing store, and there it says who is who and whose a
     number was. Its credentials are `SECRETS_DIR/stores/<store>.<wardline|verifier>.password`."""
 
     store: str
     label: Text
-    kind: Literal["postgresql", "folder", "parquet", "jsonlines"]
+    kind: StoreKind
     controller: Literal["operator", "tenant"]
-    location: Location
-    tables: dict[str, Table]
+    location: Location = Location()
+    tables: dict[str, Table] = {}
+    manual: Manual | None = None
     numbers: Numbers | None = None
     people: str | None = None
 
     @model_validator(mode="after")
     def _closed(self) -> Self:
+        if (self.kind == "manual") != (self.manual is not None) or bool(self.tables) == bool(self.manual):
+            raise ValueError("a manual source has an owner and instructions, every other store has tables")
         for name, table in self.tables.items():
             for missing in _named_columns(table) - table.columns.keys():
                 raise ValueError(f"{name}: the column {missing} is used but not declared")
@@ -237,6 +248,11 @@ class Store(Contract):
             for name in free:
                 del left[name]
         return placed
+
+    @property
+    def elements(self) -> list[str]:
+        """What the rows, or the papers, are kept or let go as."""
+        return self.manual.elements if self.manual else [table.element for table in self.tables.values()]
 
     @property
     def invoices(self) -> tuple[str, Invoice]:
@@ -286,7 +302,11 @@ def _named_columns(table: Table) -> set[str]:
 
 
 def _misfits(store: Store, book: PolicyBook) -> list[str]:
-    faults = []
+    faults = [
+        f"{store.store}: the policy book has no element {element}"
+        for element in store.elements
+        if not _known(book, element)
+    ]
     for name, table in store.tables.items():
         for column, declared in table.columns.items():
             if declared.element != TECHNICAL and not _known(book, declared.element):

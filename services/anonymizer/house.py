@@ -7,8 +7,8 @@ from services.anonymizer import datamap
 from services.anonymizer.connectors.files import Files
 from services.anonymizer.connectors.postgresql import PostgreSQL
 from services.anonymizer.connectors.protocol import Connector
-from services.anonymizer.contract import IdentifierType, StoreUnknown
-from services.anonymizer.datamap import DataMap, Numbers
+from services.anonymizer.contract import IdentifierType, StoreUnknown, VerbUnsupported
+from services.anonymizer.datamap import DataMap, Numbers, Store
 from services.anonymizer.rules.facts import Invoices, OpenInvoice, Terms
 from services.anonymizer.rules.person import Known, normalised
 from services.anonymizer.settings import Settings
@@ -23,16 +23,25 @@ class House:
         self.map: DataMap = datamap.load(settings.data_map)
         self.connectors: dict[str, Connector] = {}
         for name, store in self.map.stores.items():
-            self.connectors[name] = (PostgreSQL if store.kind == "postgresql" else Files)(store, settings)
+            if not store.manual:
+                self.connectors[name] = (PostgreSQL if store.kind == "postgresql" else Files)(store, settings)
         billing = self.connectors[self.map.billing.store]
         if not isinstance(billing, PostgreSQL):
             raise datamap.DataMapFault(f"{billing.store.store}: customers, numbers and invoices are read by SQL")
         self.billing = Billing(billing)
 
     def connector(self, store: str) -> Connector:
-        if store not in self.connectors:
-            raise StoreUnknown
-        return self.connectors[store]
+        """Raises StoreUnknown, and VerbUnsupported for a manual source, which only people can reach."""
+        if store in self.connectors:
+            return self.connectors[store]
+        if store in self.map.stores:
+            raise VerbUnsupported("Only a person can do this, by a step.")
+        raise StoreUnknown
+
+    def manual(self, store: str) -> Store | None:
+        """The store, where its work is done by hand."""
+        found = self.map.stores.get(store)
+        return found if found and found.manual else None
 
     async def terms(self, book: PolicyBook, now: datetime, invoices: set[int] | None = None) -> Terms:
         """What decisions are made by. `invoices`: only these matter (one person's); None: all that are open."""

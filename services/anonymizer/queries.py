@@ -17,8 +17,10 @@ def stores(house: House, book: PolicyBook) -> Stores:
                 label=store.label,
                 kind=store.kind,
                 controller=store.controller,
-                categories=sorted({book.category_of(table.element).key for table in store.tables.values()}),
-                verbs=["collect", "preview", "erase", "verify", "sweep"],
+                categories=sorted({book.category_of(element).key for element in store.elements}),
+                verbs=["erase", "verify", "correct", "freeze", "unfreeze"]
+                if store.manual
+                else sorted(house.connectors[store.store].verbs),
             )
             for store in house.map.stores.values()
         ]

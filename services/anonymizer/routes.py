@@ -16,11 +16,14 @@ from chassis.db import Tx
 from chassis.errors import Forbidden
 from chassis.idempotency import Once
 from services.anonymizer import queries
-from services.anonymizer.commands import collections, sweeps
+from services.anonymizer.commands import byhand, collections, sweeps
 from services.anonymizer.contract import (
+    Attest,
     CollectionRequest,
     DisclosureRequest,
     FindPrincipal,
+    Forget,
+    Forgotten,
     Principal,
     Release,
     Simulation,
@@ -30,6 +33,7 @@ from services.anonymizer.contract import (
     Stores,
     Sweep,
     SweepRequest,
+    WaitingSteps,
 )
 from services.registry.client import CurrentBook
 
@@ -38,6 +42,7 @@ router = APIRouter()
 Resolver = Annotated[Caller, Requires("data.resolve")]
 Worker = Annotated[Caller, Requires("data.work")]
 Discloser = Annotated[Caller, Requires("data.disclose")]
+Attester = Annotated[Caller, Requires("data.work", "data.attest")]
 Sweeping = Annotated[Caller, Requires("data.sweep")]
 Reader = Annotated[Caller, Requires("data.read", "data.work", "data.sweep", "data.disclose")]
 Simulator = Annotated[Caller, Requires("data.read", "data.sweep")]
@@ -52,6 +57,12 @@ async def principal(caller: Resolver, wish: Body[FindPrincipal], request: Reques
 @router.post("/v1/principals/lookup", response_model=Principal)
 async def lookup(caller: Resolver, wish: Body[FindPrincipal], request: Request):
     return Principal(principal=await request.app.state.people.lookup(_tenant(caller), wish))
+
+
+@router.put("/v1/principals/{principal}/forgotten", response_model=Forgotten)
+async def forget(caller: Worker, principal: UUID, wish: Body[Forget], request: Request):
+    """After the last step for a person: nobody is known by this principal any more. Repeating it says when that was."""
+    return await request.app.state.people.forget(_tenant(caller), principal, wish)
 
 
 @router.get("/v1/stores", response_model=Stores)
@@ -69,6 +80,17 @@ async def collect(caller: Worker, wish: Body[CollectionRequest], request: Reques
 async def step(caller: Worker, step: UUID, wish: Body[StepRequest], request: Request, book: CurrentBook):
     """Idempotent by the step's id: call again while it is `running`, and after any failure."""
     return await request.app.state.steps.take(_tenant(caller), step, wish, book)
+
+
+@router.get("/v1/steps/waiting", response_model=WaitingSteps)
+async def waiting_steps(caller: Attester, tx: Tx):
+    return await byhand.waiting(tx)
+
+
+@router.post("/v1/steps/{step}/attestation", response_model=StepResult)
+async def attest(caller: Attester, step: UUID, wish: Body[Attest], tx: Tx, once: Once):
+    """What a person did by hand, with where the scanned result is filed. Nothing else completes such a step."""
+    return await once(byhand.attest, tx, caller.subject, step, wish)
 
 
 @router.post("/v1/simulations", response_model=Simulation)

@@ -6,6 +6,7 @@ played by `Orders`, which a test may tell to hold something, or to be silent.
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -45,6 +46,16 @@ from tests.conftest import house as a_house
 from tests.serving import Issuer, serve
 
 SCOPES = "data.resolve data.work data.read data.sweep data.disclose events.read"
+MAILBOX = """
+store: mailbox
+label: {sv: Postlåda, en: Mailbox}
+kind: manual
+controller: operator
+manual:
+  owner: privacy@nordtel.example
+  instructions: {sv: Sök efter personens adresser och radera., en: Search for the person's addresses and delete.}
+  elements: [helpdesk_email]
+"""
 DATABASES = {"billing": "sample_billing", "calls": "sample_calls", "helpdesk": "sample_helpdesk"}
 
 
@@ -213,8 +224,10 @@ async def _running(stack: AsyncExitStack, server: Postgres, cluster: migrate.Clu
     registry = await stack.enter_async_context(
         serve(registry_app(RegistrySettings(secrets_dir=cluster.secrets / "registry", **told)))
     )
+    shutil.copytree("policy/stores", data_map := server.home.path / "map")
+    (data_map / "mailbox.yaml").write_text(MAILBOX)
     peers = {"identity": identity, "registry": registry, "disclosure": disclosure}
-    settings = Settings(secrets_dir=cluster.secrets / "anonymizer", peers=peers, **told)
+    settings = Settings(secrets_dir=cluster.secrets / "anonymizer", peers=peers, data_map=data_map, **told)
     url = await stack.enter_async_context(serve(create_app(settings)))
     async with asyncio.timeout(20):
         while (await http.get(url + "/health/ready")).status_code != 200:

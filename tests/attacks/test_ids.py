@@ -83,6 +83,9 @@ CASES = {
     "internal GET /staff/v1/requests/{request_id}/answer": case("tenant"),
     "internal GET /staff/v1/requests/{request_id}/certificate": case("tenant"),
     "internal GET /staff/v1/standing/{principal}": case(as_unknown=("new tenant",)),
+    "internal POST /v1/steps/{step}/attestation": case(
+        "tenant", body={"count": 0, "evidence_sha256": "0" * 64, "evidence_at": "archive 1"}
+    ),
     "internal GET /v1/sweeps/{sweep}": case("tenant"),
     "internal POST /staff/v1/endpoints/{endpoint}/disable": case("tenant", body={}),
     "internal POST /staff/v1/deliveries/{delivery}/replay": case("tenant", body={}),

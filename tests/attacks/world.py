@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Self
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from ops.catalogue import SERVICES, Process
 from sample.actors import Actor
@@ -44,6 +44,7 @@ class World:
             "authority": nordtel.person("intake").get("/v1/authorities").json()["items"][0]["id"],
             "order": order,
             "package": package,
+            "step": await _step(nordtel, asked),
             "sweep": nordtel.person("operations").post("/v1/sweeps", {"stores": []}).json()["sweep"],
         }
         return cls(nordtel, ids, wish, {service.name: await _event(nordtel, service) for service in SERVICES})
@@ -81,6 +82,17 @@ async def _disclosed(nordtel: Nordtel) -> tuple[dict[str, Any], str, str]:
     collector.post(f"/v1/orders/{order['order']}/collection")
     packages = until("sealed package", lambda: collector.get(f"/v1/orders/{order['order']}/packages").json()["items"])
     return wish, order["order"], packages[0]["package"]
+
+
+async def _step(nordtel: Nordtel, request: str) -> str:
+    """A step of the anonymizer that was done for Hugo's request."""
+    connection = await nordtel.stack.postgres.connect("wardline")
+    try:
+        return str(
+            await connection.fetchval("SELECT id FROM rights.request_step WHERE request = $1::uuid", UUID(request))
+        )
+    finally:
+        await connection.close()
 
 
 async def _event(nordtel: Nordtel, service: Process) -> str:

@@ -24,7 +24,7 @@ async def collect(
     async with database.transaction(tenant) as tx:
         read = DataCollected(step=wish.step, store=wish.store)
         await tx.emit("data.collected", read.model_dump(mode="json"), subject=wish.principal)
-    return await _begun(connector.collect(person, book))
+    return await _begun(connector.collect(person, book, wish.portable))
 
 
 async def disclose(house: House, tenant: UUID, wish: DisclosureRequest, book: PolicyBook) -> AsyncGenerator[bytes]:

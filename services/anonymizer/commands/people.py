@@ -5,6 +5,7 @@ was theirs, so that a number's next owner is somebody else. Billing is asked bef
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from chassis import clock
@@ -13,10 +14,14 @@ from chassis.ids import new_id
 from chassis.sealing import Sealer, SubjectKey
 from services.anonymizer.contract import (
     FindPrincipal,
+    Forget,
+    Forgotten,
     IdentifiersConflict,
     IdentifierType,
+    PrincipalForgotten,
     PrincipalLinked,
     PrincipalUnknown,
+    StillAtWork,
 )
 from services.anonymizer.house import Billing
 from services.anonymizer.rules.person import FINDS, Known, Person, normalised
@@ -36,6 +41,13 @@ _CLOSE = """
 UPDATE principal_identifier SET valid_to = $5
 WHERE principal = $1 AND type = $2 AND index = $3 AND valid_from IS NOT DISTINCT FROM $4 AND valid_to IS DISTINCT FROM $5"""
 _EXISTS = "SELECT EXISTS (SELECT FROM principal WHERE id = $1)"
+# Linking and forgetting exclude each other: what is linked after the key was shredded would make a new one.
+_STAYS = "SELECT true FROM principal WHERE id = $1 FOR SHARE"
+_FORGOTTEN = "SELECT at FROM forgotten WHERE principal = $1"
+_AT_WORK = """
+SELECT EXISTS (SELECT FROM step WHERE principal = $1 AND state IN ('running', 'waiting') AND asked->>'verb' = 'erase')"""
+_NOTE_FORGOTTEN = "INSERT INTO forgotten (tenant, principal, request, at) VALUES ($1, $2, $3, $4)"
+_FORGET = "DELETE FROM principal WHERE id = $1"
 _ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
 
 
@@ -50,6 +62,13 @@ class People:
     async def principal(self, tenant: UUID, wish: FindPrincipal) -> UUID:
         """The person of these identifiers, minted if nobody is known by them. Raises IdentifiersConflict."""
         known = await self._completed(tenant, _read(wish))
+        try:
+            return await self._found_or_minted(tenant, known)
+        except PrincipalUnknown:
+            # Forgotten between being found and being linked: whoever asks now is somebody new.
+            return await self._found_or_minted(tenant, known)
+
+    async def _found_or_minted(self, tenant: UUID, known: list[Known]) -> UUID:
         async with self.database.transaction(tenant) as tx:
             # Two who ask for the same person at once would mint two: they wait for each other at the smallest common index.
             for index in sorted({self._index(tenant, one).hex() for one in known if one.type in FINDS}):
@@ -74,6 +93,27 @@ class People:
                 await self._link(tx, principal, complete)
                 known = await self._known(tx, principal)
         return Person(principal, tenant, tuple(known))
+
+    async def forget(self, tenant: UUID, principal: UUID, wish: Forget) -> Forgotten:
+        """Every identifier goes and the key is shredded, in one transaction. Raises PrincipalUnknown and StillAtWork."""
+        async with self.database.transaction(tenant) as tx:
+            await tx.connection.execute(_ONE_AT_A_TIME, str(principal))
+            at = await tx.connection.fetchval(_FORGOTTEN, principal)
+            if at is None:
+                at = await self._forget(tx, principal, wish.request)
+        return Forgotten(principal=principal, forgotten_at=at)
+
+    async def _forget(self, tx: Transaction, principal: UUID, request: UUID) -> datetime:
+        if await tx.connection.fetchval(_AT_WORK, principal):
+            raise StillAtWork
+        if await tx.connection.execute(_FORGET, principal) == "DELETE 0":
+            raise PrincipalUnknown
+        await self.sealer.shred(tx.connection, tx.tenant, principal)
+        at = clock.now()
+        await tx.connection.execute(_NOTE_FORGOTTEN, tx.tenant, principal, request, at)
+        told = PrincipalForgotten(principal=principal, request=request)
+        await tx.emit("principal.forgotten", told.model_dump(mode="json"), subject=principal)
+        return at
 
     async def _completed(self, tenant: UUID, known: list[Known]) -> list[Known]:
         """These values and all that billing knows of the customer behind them. Raises IdentifiersConflict for two people."""
@@ -101,6 +141,9 @@ class People:
         return principal
 
     async def _link(self, tx: Transaction, principal: UUID, known: list[Known]) -> None:
+        """Raises PrincipalUnknown for somebody who was forgotten meanwhile."""
+        if not await tx.connection.fetchval(_STAYS, principal):
+            raise PrincipalUnknown
         key = await self.sealer.key_for_sealing(tx.connection, tx.tenant, principal)
         for one in dict.fromkeys(known):
             index = self._index(tx.tenant, one)

@@ -14,6 +14,7 @@ import orjson
 
 from chassis import clock
 from chassis.db import Database
+from services.anonymizer.commands import byhand
 from services.anonymizer.commands.people import People
 from services.anonymizer.connectors.protocol import Connector
 from services.anonymizer.contract import (
@@ -24,6 +25,7 @@ from services.anonymizer.contract import (
     StepResult,
     StepState,
     Verb,
+    VerbUnsupported,
 )
 from services.anonymizer.holds import Holds
 from services.anonymizer.house import House
@@ -31,6 +33,8 @@ from services.registry.contract import PolicyBook
 
 PATIENCE = 8.0  # seconds a caller is kept waiting before it is told to ask again
 
+# What was asked before steps could correct anything.
+_NO_CHANGES = {"changes": None}
 _NOTED = "SELECT asked, result FROM step WHERE id = $1"
 _NOTE = """
 INSERT INTO step (tenant, id, asked, principal, state, begun_at) VALUES ($1, $2, $3, $4, 'running', $5)
@@ -48,10 +52,18 @@ class Steps:
 
     async def take(self, tenant: UUID, step: UUID, wish: StepRequest, book: PolicyBook) -> StepResult:
         """Works for some seconds, then answers `running` and goes on. Raises what contract.StepRequest says."""
-        connector = self.house.connector(wish.store)
+        source = self.house.manual(wish.store)
+        if source and (wish.scope or wish.verb == Verb.preview):
+            raise VerbUnsupported("What a person does by hand has no dry run and no part.")
+        if not source and wish.verb not in self.house.connector(wish.store).verbs:
+            raise VerbUnsupported
         done = await self._note(tenant, step, wish)
         if done:
             return done
+        if source:
+            async with self.database.transaction(tenant) as tx:
+                return await byhand.take(tx, source, step, wish, book)
+        connector = self.house.connector(wish.store)
         return await self._within_patience(step, wish, lambda: self._work(tenant, step, wish, connector, book))
 
     async def _work(
@@ -77,14 +89,22 @@ class Steps:
 
     async def _note(self, tenant: UUID, step: UUID, wish: StepRequest) -> StepResult | None:
         """Writes down what is asked; the result when it is done already. Raises StepConflict."""
-        asked = wish.model_dump_json()
+        asked = self._asked(tenant, wish)
         async with self.database.transaction(tenant) as tx:
             await tx.connection.execute(_NOTE, tenant, step, asked, wish.principal, clock.now())
             row = await tx.connection.fetchrow(_NOTED, step)
-        if row["asked"] != orjson.loads(asked):
+        if _NO_CHANGES | row["asked"] != orjson.loads(asked):
             raise StepConflict
         result = StepResult.model_validate(row["result"], strict=False) if row["result"] else None
         return result if result and result.state == StepState.done else None
+
+    def _asked(self, tenant: UUID, wish: StepRequest) -> str:
+        """What is asked, as it is written down: of a correction only a keyed digest, since it says what people are called."""
+        digest = None
+        if wish.changes:
+            said = orjson.dumps([change.model_dump(mode="json") for change in wish.changes]).decode()
+            digest = self.people.sealer.blind_index(tenant, "correction", said).hex()
+        return orjson.dumps(wish.model_dump(mode="json") | {"changes": digest}).decode()
 
     async def _conclude(self, tenant: UUID, principal: UUID, result: StepResult) -> None:
         """The result and its event, once."""

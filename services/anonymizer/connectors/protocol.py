@@ -5,7 +5,7 @@ from typing import Protocol
 from uuid import UUID
 
 from services.anonymizer.connectors.outcomes import Effect, Piece, Verification
-from services.anonymizer.contract import Change, DisclosureRequest, Expected, Outcome, Scope
+from services.anonymizer.contract import Change, DisclosureRequest, Expected, Outcome, Scope, StoreVerb
 from services.anonymizer.datamap import Store
 from services.anonymizer.rules.facts import Terms
 from services.anonymizer.rules.orders import Hold
@@ -20,8 +20,9 @@ class Connector(Protocol):
     """
 
     store: Store
+    verbs: frozenset[StoreVerb]
 
-    def collect(self, person: Person, book: PolicyBook) -> AsyncGenerator[bytes]: ...
+    def collect(self, person: Person, book: PolicyBook, portable: bool) -> AsyncGenerator[bytes]: ...
 
     def disclose(
         self, known: Known, person: Person, wish: DisclosureRequest, book: PolicyBook

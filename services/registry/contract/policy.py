@@ -79,6 +79,7 @@ LimitKey = Literal[
     "small_cells",
     "key_epoch",
     "importer_list_check",
+    "manual_step",
 ]
 
 

@@ -11,7 +11,7 @@ from uuid import UUID, uuid5
 
 from services.anonymizer.connectors.files.formats import FORMATS, Row, pieces
 from services.anonymizer.connectors.files.journal import Journal, Plan
-from services.anonymizer.connectors.ndjson import end_line, row_line, table_line
+from services.anonymizer.connectors.ndjson import end_line, row_line, shown, table_line
 from services.anonymizer.connectors.outcomes import Effect, Piece, Verification, changes, merged, outcome
 from services.anonymizer.contract import (
     Action,
@@ -24,6 +24,7 @@ from services.anonymizer.contract import (
     Outcome,
     Scope,
     StoreUnavailable,
+    StoreVerb,
     Swept,
     VerbUnsupported,
 )
@@ -41,6 +42,8 @@ Result = TypeVar("Result")
 class Files:
     """A store that is one folder with one kind of record."""
 
+    verbs: frozenset[StoreVerb] = frozenset({"collect", "preview", "erase", "verify", "sweep"})
+
     def __init__(self, store: Store, settings: Settings) -> None:
         if len(store.tables) != 1 or not store.location.folder:
             raise DataMapFault(f"{store.store}: a store of files is one folder with one kind of record")
@@ -52,11 +55,14 @@ class Files:
 
     # --- reading ---------------------------------------------------------------------------------------------------------
 
-    async def collect(self, person: Person, book: PolicyBook) -> AsyncGenerator[bytes]:
-        rows = await self._work(lambda: [row for _, _, row in self._named(person)])
-        yield table_line(self.name, self.table, book)
+    async def collect(self, person: Person, book: PolicyBook, portable: bool) -> AsyncGenerator[bytes]:
+        columns = shown(self.table, book, portable)
+        rows = await self._work(
+            lambda: [row for _, _, row in self._named(person) if columns and (not portable or self._own(person, row))]
+        )
+        yield table_line(self.name, self.table, book, portable)
         for row in rows:
-            yield self._shown(row)
+            yield row_line([row.get(column) for column in columns])
         yield end_line({self.name: len(rows)})
 
     async def disclose(

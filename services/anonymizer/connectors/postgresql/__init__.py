@@ -12,7 +12,7 @@ from services.anonymizer.connectors.postgresql.store import Connections
 from services.anonymizer.connectors.postgresql.sweep import compare, simulate, sweep
 from services.anonymizer.connectors.postgresql.verify import verify
 from services.anonymizer.connectors.postgresql.whose import named_in, other_party_columns, owned
-from services.anonymizer.contract import Change, DisclosureRequest, Expected, Outcome, Scope, VerbUnsupported
+from services.anonymizer.contract import Change, DisclosureRequest, Expected, Outcome, Scope, StoreVerb, VerbUnsupported
 from services.anonymizer.datamap import Store
 from services.anonymizer.rules.facts import Terms
 from services.anonymizer.rules.orders import Hold
@@ -23,12 +23,14 @@ from services.registry.contract import PolicyBook
 
 
 class PostgreSQL:
+    verbs: frozenset[StoreVerb] = frozenset({"collect", "preview", "erase", "verify", "sweep"})
+
     def __init__(self, store: Store, settings: Settings) -> None:
         self.store = store
         self.connections = Connections(store, settings)
 
-    def collect(self, person: Person, book: PolicyBook) -> AsyncGenerator[bytes]:
-        return collect(self.connections, person, book)
+    def collect(self, person: Person, book: PolicyBook, portable: bool) -> AsyncGenerator[bytes]:
+        return collect(self.connections, person, book, portable)
 
     def disclose(
         self, known: Known, person: Person, wish: DisclosureRequest, book: PolicyBook

@@ -10,11 +10,11 @@ from contextlib import aclosing, suppress
 
 import asyncpg
 
-from services.anonymizer.connectors.ndjson import end_line, table_line
+from services.anonymizer.connectors.ndjson import end_line, shown, table_line
 from services.anonymizer.connectors.postgresql.store import Connections
 from services.anonymizer.connectors.postgresql.whose import NOBODYS, named_in, other_party_columns, owned, spelled
 from services.anonymizer.contract import DisclosureRequest, Period
-from services.anonymizer.datamap import Store, Table
+from services.anonymizer.datamap import Column, Store, Table
 from services.anonymizer.rules.orders import columns_of, covers
 from services.anonymizer.rules.person import Known, Person
 from services.anonymizer.rules.pushdown import Params
@@ -23,7 +23,7 @@ from services.registry.contract import PolicyBook
 _AHEAD = 8  # chunks of some 64 kB that may wait for a slow reader
 
 
-async def collect(connections: Connections, person: Person, book: PolicyBook) -> AsyncGenerator[bytes]:
+async def collect(connections: Connections, person: Person, book: PolicyBook, portable: bool) -> AsyncGenerator[bytes]:
     """The ordinary view: the copy that the law keeps for authorities alone is not in it."""
     store, counts = connections.store, {}
     async with connections.reading() as connection:
@@ -31,13 +31,16 @@ async def collect(connections: Connections, person: Person, book: PolicyBook) ->
             params = Params()
             own = owned(store, name, person, params)
             others = [
-                named_in(store, name, column, person, params) for column in other_party_columns(store, name, person)
+                named_in(store, name, column, person, params)
+                for column in other_party_columns(store, name, person)
+                if not portable
             ]
-            if table.store_class == "retention" or (own == NOBODYS and not others):
+            columns = shown(table, book, portable)
+            if table.store_class == "retention" or not columns or (own == NOBODYS and not others):
                 continue
-            yield table_line(name, table, book)
+            yield table_line(name, table, book, portable)
             select = (
-                f"SELECT {_json(table, own)} FROM {name} t WHERE {' OR '.join([own, *others])} ORDER BY t.{table.at}"
+                f"SELECT {_json(columns, own)} FROM {name} t WHERE {' OR '.join([own, *others])} ORDER BY t.{table.at}"
             )
             copied = Copied(connection, select, params)
             async with aclosing(copied.lines()) as lines:
@@ -85,8 +88,8 @@ def _ordinary(store: Store, name: str, known: Known, person: Person, period: Per
         else f"t.{table.at} >= {params(period.from_, 'timestamptz')} AND "
         f"t.{table.at} < {params(period.to, 'timestamptz')}"
     )
-    shown = ", ".join(f"t.{column}" for column in table.shown)
-    return f"SELECT json_build_array({shown})::text FROM {name} t WHERE ({' OR '.join(whose)}) AND {when}", params
+    columns = ", ".join(f"t.{column}" for column in table.shown)
+    return f"SELECT json_build_array({columns})::text FROM {name} t WHERE ({' OR '.join(whose)}) AND {when}", params
 
 
 def _preserved(table: Table, name: str, known: Known, period: Period) -> tuple[str, Params]:
@@ -102,21 +105,21 @@ def _preserved(table: Table, name: str, known: Known, period: Period) -> tuple[s
     if columns:
         written = [spelled(table, column, f"(p.row->>'{column}')") for column in columns]
         named += "".join(f" OR {value} = {params(known.value, 'text')}" for value in written)
-    shown = ", ".join(f"p.row->'{column}'" for column in table.shown)
+    shown_of_it = ", ".join(f"p.row->'{column}'" for column in table.shown)
     return (
-        f"SELECT DISTINCT ON (p.row) json_build_array({shown})::text FROM wardline.preserved p "
+        f"SELECT DISTINCT ON (p.row) json_build_array({shown_of_it})::text FROM wardline.preserved p "
         f"WHERE p.store_table = {params(name, 'text')} AND ({named}) AND {when}",
         params,
     )
 
 
-def _json(table: Table, own: str) -> str:
+def _json(columns: dict[str, Column], own: str) -> str:
     """A row as a JSON array; a number that the caller hid is not shown to the other party."""
-    shown = []
-    for column, declared in table.shown.items():
+    values = []
+    for column, declared in columns.items():
         hidden = f"CASE WHEN t.{declared.withheld_by} AND NOT {own} THEN NULL ELSE t.{column} END"
-        shown.append(hidden if declared.withheld_by else f"t.{column}")
-    return f"json_build_array({', '.join(shown)})::text"
+        values.append(hidden if declared.withheld_by else f"t.{column}")
+    return f"json_build_array({', '.join(values)})::text"
 
 
 class Copied:
