@@ -4,7 +4,7 @@
 answer is sent (FastAPI's default would commit afterwards), and rolls back when anything is raised.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -70,6 +70,18 @@ class Transaction:
             tenant=self.tenant,
             subject=subject,
             data=data,
+            time=clock.now(),
+            traceparent=telemetry.traceparent(),
+        )
+
+    async def emit_many(self, facts: Sequence[tuple[str, UUID | None, dict[str, Any]]]) -> None:
+        """Append many facts at once, each (type, subject, data)."""
+        await self.flush()
+        await events.append_many(
+            self.connection,
+            facts,
+            source=f"/wardline/{self.service}",
+            tenant=self.tenant,
             time=clock.now(),
             traceparent=telemetry.traceparent(),
         )

@@ -1,5 +1,6 @@
 """Writing a fact: one INSERT on the connection of the transaction that makes it true, or no fact at all."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -65,9 +66,49 @@ async def append(
     Raises ValueError or TypeError when `data` is not exact JSON. Without an open transaction it refuses: the event would be
     committed by itself, whatever becomes of the deed it tells of.
     """
+    _must_be_in_transaction(connection)
+    id, dataschema = new_id(), f"urn:wardline:event:{type}/v1"
+    said = _said(id, source, type, tenant, subject, data, time, traceparent)
+    insert = _insert(source.rpartition("/")[2])
+    seq = await connection.fetchval(insert + " RETURNING seq", id, type, tenant, subject, time, canonical(said))
+    return Event(id, seq, type, source, time, tenant, subject, dataschema, traceparent, data)
+
+
+async def append_many(
+    connection: asyncpg.Connection,
+    facts: Sequence[tuple[str, UUID | None, dict[str, Any]]],
+    *,
+    source: str,
+    tenant: UUID,
+    time: datetime,
+    traceparent: str | None,
+) -> None:
+    """Append many events, each (type, subject, data), in their order and in two messages: for sweeps over thousands of rows."""
+    _must_be_in_transaction(connection)
+    rows = []
+    for type, subject, data in facts:
+        id = new_id()
+        body = canonical(_said(id, source, type, tenant, subject, data, time, traceparent))
+        rows.append((id, type, tenant, subject, time, body))
+    await connection.executemany(_insert(source.rpartition("/")[2]), rows)
+
+
+def _must_be_in_transaction(connection: asyncpg.Connection) -> None:
     if not connection.is_in_transaction():
         raise RuntimeError("an event is written in the transaction of its deed, and none is open")
-    id, dataschema = new_id(), f"urn:wardline:event:{type}/v1"
+
+
+def _said(
+    id: UUID,
+    source: str,
+    type: str,
+    tenant: UUID,
+    subject: UUID | None,
+    data: dict[str, Any],
+    time: datetime,
+    traceparent: str | None,
+) -> dict[str, Any]:
+    """The CloudEvent."""
     said = {
         "specversion": "1.0",
         "id": str(id),
@@ -75,17 +116,14 @@ async def append(
         "source": source,
         "time": _instant(time),
         "tenant": str(tenant),
-        "dataschema": dataschema,
+        "dataschema": f"urn:wardline:event:{type}/v1",
         "data": data,
     }
     if subject is not None:
         said["subject"] = str(subject)
     if traceparent is not None:
         said["traceparent"] = traceparent
-    body = canonical(said)
-    insert = _insert(source.rpartition("/")[2])
-    seq = await connection.fetchval(insert, id, type, tenant, subject, time, body)
-    return Event(id, seq, type, source, time, tenant, subject, dataschema, traceparent, data)
+    return said
 
 
 def _instant(time: datetime) -> str:
@@ -95,7 +133,4 @@ def _instant(time: datetime) -> str:
 
 @cache
 def _insert(schema: str) -> str:
-    return (
-        f'INSERT INTO "{schema}".event (id, type, tenant, subject, time, body) '
-        "VALUES ($1, $2, $3, $4, $5, $6) RETURNING seq"
-    )
+    return f'INSERT INTO "{schema}".event (id, type, tenant, subject, time, body) VALUES ($1, $2, $3, $4, $5, $6)'

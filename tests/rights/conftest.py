@@ -1,10 +1,10 @@
 """Rights on real PostgreSQL over HTTP, with a real registry in front of it and a small operator behind it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -71,6 +71,29 @@ class House:
         """Business time moves on; it never goes back."""
         self.offset += timedelta(**by)
         clock.set_offset(self.settings.clock_file, self.offset)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.offset
+
+    async def until_day(self, day: date) -> None:
+        """Business time goes on to noon of a day; it never goes back."""
+        noon = datetime.combine(day, time(12), UTC)
+        if noon > self.now():
+            self.later(seconds=(noon - self.now()).total_seconds())
+
+    async def seen(self, look: Callable[[], Awaitable[Any]], wanted: Callable[[Any], bool], seconds: float = 15) -> Any:
+        """What one sees once it is as wanted."""
+        async with asyncio.timeout(seconds):
+            while not wanted(found := await look()):
+                await asyncio.sleep(0.05)
+        return found
+
+    async def events(self, request: UUID) -> list[str]:
+        """The types of what the ledger holds of a request, in order."""
+        query = (
+            "SELECT type FROM rights.event WHERE convert_from(body, 'UTF8')::json->'data'->>'request' = $1 ORDER BY seq"
+        )
+        return [row["type"] for row in await self.rows(query, str(request))]
 
     async def until(
         self, client: RightsClient, request: UUID, wanted: Callable[[contract.Request], bool], seconds: float = 15

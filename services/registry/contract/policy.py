@@ -63,6 +63,9 @@ LimitKey = Literal[
     "package_link_expiry",
     "package_downloads",
     "package_kept",
+    "asked_without_delay",
+    "clock_reminder",
+    "clock_escalation",
     "one_time_code_expiry",
     "one_time_code_tries",
     "breach_telecom",
@@ -496,6 +499,7 @@ class PolicyBook(Contract):
     adequacy: tuple[Adequacy, ...] = ()
     transfers: tuple[Transfer, ...]
     rights: tuple[Right, ...]
+    extensions: tuple[Ground, ...] = ()
     order_categories: tuple[OrderCategory, ...]
     instruments: tuple[Instrument, ...]
     limits: tuple[Limit, ...]

@@ -4,15 +4,21 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from uuid import UUID
 
+from pydantic import BaseModel
+
 from chassis.client import ServiceClient
 from services.requests.rights.contract import (
     Answer,
+    Ask,
     Certificate,
     Confirm,
+    Extend,
+    Letters,
     OpenRequest,
     PostTicket,
     Preview,
     ProveIdentity,
+    Replied,
     Request,
     Requests,
     SetPassphrase,
@@ -50,6 +56,18 @@ class RightsClient(ServiceClient):
     ) -> Request:
         return await self._do(request, "passphrase", key, tenant, wish)
 
+    async def question(self, request: UUID, wish: Ask, *, key: str, tenant: UUID | None = None) -> Request:
+        return await self._do(request, "questions", key, tenant, wish)
+
+    async def reply(self, request: UUID, wish: Replied, *, key: str, tenant: UUID | None = None) -> Request:
+        return await self._do(request, "replies", key, tenant, wish)
+
+    async def extend(self, request: UUID, wish: Extend, *, key: str, tenant: UUID | None = None) -> Request:
+        return await self._do(request, "extension", key, tenant, wish)
+
+    async def letters(self, request: UUID, *, tenant: UUID | None = None) -> Letters:
+        return await self.ask(Letters, "GET", f"/v1/requests/{request}/letters", tenant=tenant)
+
     async def preview(self, request: UUID, *, tenant: UUID | None = None) -> Preview:
         return await self.ask(Preview, "GET", f"/v1/requests/{request}/preview", tenant=tenant)
 
@@ -77,7 +95,7 @@ class RightsClient(ServiceClient):
         verb: str,
         key: str,
         tenant: UUID | None,
-        body: ProveIdentity | SetPassphrase | Confirm | None,
+        body: BaseModel | None,
     ) -> Request:
         path = f"/v1/requests/{request}/{verb}"
         return await self.ask(Request, "POST", path, body=body, idempotency_key=key, tenant=tenant)

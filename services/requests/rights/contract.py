@@ -20,6 +20,7 @@ from services.registry.contract import Text
 __all__ = ["Action", "Identifier", "Scope", "StepState", "Text", "Verb"]
 
 Language = Literal["sv", "en"]
+Party = Literal["operator", "tenant"]
 Note = Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
 Passphrase = Annotated[str, StringConstraints(min_length=10, max_length=200)]
 
@@ -140,7 +141,70 @@ class Confirm(Contract):
     preview: str
 
 
+class Ask(Contract):
+    """`POST /v1/requests/{id}/questions`: we cannot go on before the person says who she is, or what she means. The clock
+    stands still until then if she is asked without delay."""
+
+    about: Literal["identity", "clarification"]
+    text: Text = Field(repr=False)
+
+
+class Replied(Contract):
+    """`POST /v1/requests/{id}/replies`: what the person answers, in her own words."""
+
+    text: Note = Field(repr=False)
+
+
+class Extend(Contract):
+    """`POST /v1/requests/{id}/extension`: by the policy book's period, for one of its reasons, inside the first period."""
+
+    reason: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+    text: Text = Field(repr=False)
+
+
 # --- where it stands -------------------------------------------------------------------------------------------------
+
+
+class Paused(Reply):
+    """The clock stood still between these days, if we asked without delay (`counts`)."""
+
+    about: Literal["identity", "clarification"]
+    asked_on: date
+    answered_on: date | None
+    counts: bool
+
+
+class Clock(Reply):
+    """One period that runs. `party`: who owes the answer. `due_on` moves when a pause ends and when it is extended."""
+
+    clock: Literal["answer", "investigation"]
+    party: Party
+    received_on: date
+    due_on: date
+    running: bool
+    pauses: list[Paused] = []
+    extended: bool = False
+    extension_reason: str | None = None
+    ended_at: datetime | None = None
+
+
+class Letter(Reply):
+    """One piece of correspondence, either way. `problem`: why it could not be sent yet."""
+
+    letter: UUID
+    direction: Literal["in", "out"]
+    template: str
+    language: Language
+    made_at: datetime
+    subject: str
+    body: str
+    state: Literal["kept", "queued", "sent", "failed"]
+    problem: str | None = None
+    sent_at: datetime | None = None
+
+
+class Letters(Reply):
+    items: list[Letter]
 
 
 class Step(Reply):
@@ -192,6 +256,7 @@ class Request(Reply):
     closed_at: datetime | None = None
     package: Package | None = None
     steps: list[Step] = []
+    clocks: list[Clock] = []
 
 
 class Requests(Reply):
@@ -301,6 +366,15 @@ class RequestStepDone(Reply):
     verb: str
 
 
+class ClockTold(Reply):
+    """`request.reminder`, `request.escalation`, `request.overdue`: an answer is due soon, very soon, or was due."""
+
+    request: UUID
+    clock: str
+    party: Party
+    due_on: date
+
+
 class RequestAnswered(RequestMoved):
     """`request.answered`: `certificate_sha256` ties the signed certificate to the ledger."""
 
@@ -320,6 +394,12 @@ EVENTS: dict[str, type[Reply]] = {
     "request.answered": RequestAnswered,
     "request.closed": RequestMoved,
     "request.deferred_erased": RequestStepDone,
+    "request.paused": RequestMoved,
+    "request.resumed": RequestMoved,
+    "request.extended": RequestMoved,
+    "request.reminder": ClockTold,
+    "request.escalation": ClockTold,
+    "request.overdue": ClockTold,
 }
 
 
@@ -352,6 +432,18 @@ class NotNow(Problem):
     code = "rights.not_now"
     status = 409
     title = "This cannot be done where the request stands now"
+
+
+class CannotExtend(Problem):
+    code = "rights.cannot_extend"
+    status = 409
+    title = "This period cannot be extended (any more)"
+
+
+class ReasonUnknown(Problem):
+    code = "rights.reason_unknown"
+    status = 409
+    title = "The policy book has no such reason"
 
 
 class PreviewOutdated(Problem):

@@ -18,7 +18,7 @@ from services.anonymizer.contract import (
     StepState,
     Verb,
 )
-from services.requests.rights.commands import answering, doing
+from services.requests.rights.commands import answering, clocks, doing
 from services.requests.rights.commands.doing import Claim
 from services.requests.rights.office import Office
 from services.requests.rights.package import spool
@@ -100,6 +100,7 @@ class Work:
             over = await connection.fetch(_OVER, now)
             expired = await connection.fetch(_EXPIRED, now)
             due = await connection.fetch(_DUE, now)
+            notices = await connection.fetch(clocks.DUE, now)
         for request, tenant in over:
             async with self.database.transaction(tenant) as tx:
                 await doing.execute(tx, self.office, request)
@@ -109,6 +110,9 @@ class Work:
         for step, tenant in due:
             async with self.database.transaction(tenant) as tx:
                 await doing.resume_deferred(tx, step)
+        for tenant, those in clocks.by_tenant(notices).items():
+            async with self.database.transaction(tenant) as tx:
+                await clocks.tell(tx, self.office, those)
 
     async def _found(self, tenant: UUID, identifiers: bytes | None) -> UUID:
         """Somebody unknown gets a principal too, and the same answer as anybody else: that nothing is there."""

@@ -10,11 +10,15 @@ from chassis.auth import Caller
 from chassis.db import Database, Transaction
 from chassis.ledger import queries as ledger
 from chassis.ledger.contract import NotInLedger
+from chassis.sealing import SubjectKey
 from services.anonymizer.contract import Action, Outcome, Scope
 from services.registry.contract import Text
 from services.requests.rights.contract import (
     Answer,
     Certificate,
+    Clock,
+    Letter,
+    Letters,
     NotAnswered,
     NotNow,
     Package,
@@ -26,9 +30,10 @@ from services.requests.rights.contract import (
     State,
     Step,
 )
+from services.requests.rights.office import Office
 from services.requests.rights.rules import answers
 from services.requests.rights.rules.answers import Told
-from services.requests.rights.tables import RequestRow, StepRow
+from services.requests.rights.tables import ClockRow, LetterRow, RequestRow, StepRow
 
 HANDLING = "rights.handle"
 
@@ -55,6 +60,11 @@ async def steps_of(tx: Transaction, request: UUID) -> Sequence[StepRow]:
     return (await tx.session.scalars(wanted)).all()
 
 
+async def clocks_of(tx: Transaction, request: UUID) -> Sequence[ClockRow]:
+    wanted = select(ClockRow).where(ClockRow.request == request).order_by(col(ClockRow.id))
+    return (await tx.session.scalars(wanted)).all()
+
+
 async def read_request(tx: Transaction, caller: Caller, request: UUID) -> Request:
     return await view(tx, await find(tx, caller, request))
 
@@ -71,11 +81,16 @@ async def list_requests(
     if after is not None:
         wanted = wanted.where(RequestRow.id < after)
     rows = (await tx.session.scalars(wanted)).all()
-    wanted_steps = select(StepRow).where(col(StepRow.request).in_([row.id for row in rows])).order_by(col(StepRow.id))
+    named = [row.id for row in rows]
+    wanted_steps = select(StepRow).where(col(StepRow.request).in_(named)).order_by(col(StepRow.id))
     steps: dict[UUID, list[StepRow]] = defaultdict(list)
     for step in (await tx.session.scalars(wanted_steps)).all():
         steps[step.request].append(step)
-    items = [_request(row, steps[row.id]) for row in rows]
+    clocks: dict[UUID, list[ClockRow]] = defaultdict(list)
+    wanted_clocks = select(ClockRow).where(col(ClockRow.request).in_(named))
+    for clock in (await tx.session.scalars(wanted_clocks.order_by(col(ClockRow.id)))).all():
+        clocks[clock.request].append(clock)
+    items = [_request(row, steps[row.id], clocks[row.id]) for row in rows]
     return Requests(items=items, next=str(rows[-1].id) if len(rows) == limit else None)
 
 
@@ -114,6 +129,35 @@ async def read_certificate(database: Database, caller: Caller, request: UUID) ->
     return Certificate(jws=row.certificate, inclusion=inclusion)
 
 
+async def read_letters(tx: Transaction, office: Office, caller: Caller, request: UUID) -> Letters:
+    """The correspondence of a request, oldest first; nothing once it is over and our copies are gone. It is between the
+    person and staff: a system that brought the ticket reads none of it."""
+    row = await find(tx, caller, request)
+    if caller.principal is None and HANDLING not in caller.scopes:
+        raise RequestUnknown
+    wanted = select(LetterRow).where(LetterRow.request == row.id, col(LetterRow.body).is_not(None))
+    rows = (await tx.session.scalars(wanted.order_by(col(LetterRow.id)))).all()
+    if not rows:
+        return Letters(items=[])
+    key = await office.sealer.key(tx.connection, tx.tenant, row.id)
+    return Letters(items=[_letter(each, key) for each in rows])
+
+
+def _letter(row: LetterRow, key: SubjectKey) -> Letter:
+    return Letter(
+        letter=row.id,
+        direction=row.direction,
+        template=row.template,
+        language=row.language,
+        made_at=row.made_at,
+        subject=key.open("letter", "subject", row.subject).decode(),
+        body=key.open("letter", "body", row.body).decode(),
+        state=row.state,
+        problem=row.problem,
+        sent_at=row.sent_at,
+    )
+
+
 def told(step: StepRow) -> Told:
     return Told(step.store, label(step), outcomes(step))
 
@@ -140,10 +184,10 @@ def label(step: StepRow) -> Text:
 
 async def view(tx: Transaction, row: RequestRow) -> Request:
     await tx.session.flush()
-    return _request(row, await steps_of(tx, row.id))
+    return _request(row, await steps_of(tx, row.id), await clocks_of(tx, row.id))
 
 
-def _request(row: RequestRow, steps: Iterable[StepRow]) -> Request:
+def _request(row: RequestRow, steps: Iterable[StepRow], clocks: Iterable[ClockRow]) -> Request:
     return Request(
         request=row.id,
         kind=row.kind,
@@ -161,6 +205,21 @@ def _request(row: RequestRow, steps: Iterable[StepRow]) -> Request:
         closed_at=row.closed_at,
         package=_package(row),
         steps=[_step(step) for step in steps],
+        clocks=[_clock(each) for each in clocks],
+    )
+
+
+def _clock(row: ClockRow) -> Clock:
+    return Clock(
+        clock=row.clock,
+        party=row.party,
+        received_on=row.received_on,
+        due_on=row.due_on,
+        running=row.ended_at is None and not any(p["counts"] and p["answered_on"] is None for p in row.pauses),
+        pauses=row.pauses,
+        extended=row.extension is not None,
+        extension_reason=row.extension_reason,
+        ended_at=row.ended_at,
     )
 
 

@@ -12,8 +12,17 @@ from chassis.bodies import Body
 from chassis.db import Tx
 from chassis.idempotency import Once
 from services.requests.rights import contract, queries
-from services.requests.rights.commands import asking
-from services.requests.rights.contract import Confirm, OpenRequest, PostTicket, ProveIdentity, SetPassphrase
+from services.requests.rights.commands import asking, clocks
+from services.requests.rights.contract import (
+    Ask,
+    Confirm,
+    Extend,
+    OpenRequest,
+    PostTicket,
+    ProveIdentity,
+    Replied,
+    SetPassphrase,
+)
 from services.requests.rights.office import TheOffice
 
 router = APIRouter(prefix="/v1", tags=["rights"])
@@ -61,6 +70,26 @@ async def set_passphrase(
     caller: Asker, request_id: UUID, wish: Body[SetPassphrase], tx: Tx, office: TheOffice, once: Once
 ):
     return await once(asking.set_passphrase, tx, office, caller, request_id, wish)
+
+
+@router.post("/requests/{request_id}/questions", response_model=contract.Request)
+async def ask_person(caller: Handler, request_id: UUID, wish: Body[Ask], tx: Tx, office: TheOffice, once: Once):
+    return await once(clocks.ask, tx, office, caller, request_id, wish)
+
+
+@router.post("/requests/{request_id}/replies", response_model=contract.Request)
+async def reply(caller: Asker, request_id: UUID, wish: Body[Replied], tx: Tx, office: TheOffice, once: Once):
+    return await once(clocks.take_reply, tx, office, caller, request_id, wish)
+
+
+@router.post("/requests/{request_id}/extension", response_model=contract.Request)
+async def extend(caller: Handler, request_id: UUID, wish: Body[Extend], tx: Tx, office: TheOffice, once: Once):
+    return await once(clocks.extend, tx, office, caller, request_id, wish)
+
+
+@router.get("/requests/{request_id}/letters", response_model=contract.Letters)
+async def read_letters(caller: Asker, request_id: UUID, tx: Tx, office: TheOffice):
+    return await queries.read_letters(tx, office, caller, request_id)
 
 
 @router.get("/requests/{request_id}/preview", response_model=contract.Preview)

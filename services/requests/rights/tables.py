@@ -79,3 +79,52 @@ class StepRow(SQLModel, table=True):
     due_on: date | None = None
     done_at: datetime | None = _instant(default=None)
     result: dict[str, Any] | None = Field(default=None, sa_type=JSONB(none_as_null=True))
+
+
+class ClockRow(SQLModel, table=True):
+    """One period that runs for a request: until its answer, or until an investigation has a result.
+
+    received_on: the day it is counted from · pauses: {about, asked_on, answered_on, counts} · told: the last notice given
+    · next_at: when the next one is due; None while the clock stands still, and after the last.
+    """
+
+    __tablename__ = "request_clock"
+
+    id: UUID = Field(primary_key=True)
+    tenant: UUID
+    request: UUID
+    clock: str
+    party: str
+    received_on: date
+    period: str
+    extension: str | None = None
+    extension_reason: str | None = None
+    pauses: list[dict[str, Any]] = Field(default_factory=list, sa_type=JSONB)
+    due_on: date
+    told: str | None = None
+    next_at: datetime | None = _instant(default=None)
+    ended_at: datetime | None = _instant(default=None)
+
+
+class LetterRow(SQLModel, table=True):
+    """One piece of correspondence; `subject`, `body` and `recipient` are sealed and end with the request.
+
+    template: which of our letters it is, or `own` for somebody's own words · state: `kept` is shown in the portal only.
+    """
+
+    __tablename__ = "letter"
+
+    id: UUID = Field(primary_key=True)
+    tenant: UUID
+    request: UUID
+    direction: str
+    template: str
+    language: str
+    made_at: datetime = _instant()
+    subject: bytes | None = None
+    body: bytes | None = None
+    recipient: bytes | None = None
+    state: str = "kept"
+    tries: int = 0
+    problem: str | None = None
+    sent_at: datetime | None = _instant(default=None)

@@ -9,6 +9,7 @@ from chassis import clock
 from chassis.db import Transaction
 from services.registry.contract import Text
 from services.requests.rights import certificate, queries
+from services.requests.rights.commands import clocks
 from services.requests.rights.contract import Answer, AnswerLine, Found, Kind, State
 from services.requests.rights.moves import emit_moved, moved
 from services.requests.rights.office import Office
@@ -16,6 +17,8 @@ from services.requests.rights.package.build import Built, Contents, Source
 from services.requests.rights.rules import answers
 from services.requests.rights.rules.about import about
 from services.requests.rights.tables import RequestRow, StepRow
+
+_NO_LETTERS = "UPDATE letter SET subject = NULL, body = NULL, recipient = NULL WHERE request = $1"
 
 
 async def answer_deletion(tx: Transaction, office: Office, row: RequestRow, steps: Sequence[StepRow]) -> None:
@@ -67,6 +70,7 @@ async def close_expired(tx: Transaction, office: Office, request: UUID) -> None:
 
 async def close(tx: Transaction, office: Office, row: RequestRow) -> None:
     row.state, row.closed_at = State.closed, clock.now()
+    await clocks.end(tx, row)
     await forget(tx, office, row)
     await emit_moved(tx, "request.closed", row)
 
@@ -77,6 +81,7 @@ async def forget(tx: Transaction, office: Office, row: RequestRow) -> None:
     remove(office.folder(row.id))
     row.said = row.identifiers = row.evidence = row.passphrase = row.spool_key = None
     await tx.session.flush()
+    await tx.connection.execute(_NO_LETTERS, row.id)
     await office.sealer.shred(tx.connection, tx.tenant, row.id)
 
 
@@ -102,6 +107,7 @@ async def _answer(
     """Answer, signed certificate and the ledger's event that holds the certificate's digest: one transaction."""
     book = office.book
     row.state, row.answered_at = State.answered, clock.now()
+    await clocks.end(tx, row, clocks.ANSWER)
     answer = Answer(
         request=row.id,
         kind=row.kind,

@@ -12,7 +12,7 @@ from chassis.errors import Forbidden
 from chassis.ids import new_id
 from services.anonymizer.contract import FindPrincipal, Identifier
 from services.requests.rights import queries
-from services.requests.rights.commands import answering, doing
+from services.requests.rights.commands import answering, clocks, doing
 from services.requests.rights.contract import (
     Channel,
     Confirm,
@@ -48,7 +48,7 @@ async def open_request(tx: Transaction, office: Office, caller: Caller, wish: Op
     if wish.evidence:
         row.evidence_method = wish.evidence.method
     await _seal(tx, office, row, wish.text, wish.passphrase, wish.identifiers, wish.evidence)
-    return await _received(tx, row, proven=True)
+    return await _received(tx, office, row, proven=True)
 
 
 async def take_ticket(tx: Transaction, office: Office, ticket: PostTicket) -> TicketTaken:
@@ -61,7 +61,7 @@ async def take_ticket(tx: Transaction, office: Office, ticket: PostTicket) -> Ti
         if ticket.evidence:
             row.evidence_method = ticket.evidence.method
         await _seal(tx, office, row, ticket.text, None, ticket.identifiers, ticket.evidence)
-        await _received(tx, row, proven=ticket.evidence is not None)
+        await _received(tx, office, row, proven=ticket.evidence is not None)
         known = row
     return TicketTaken(ticket=ticket.ticket, request=known.id)
 
@@ -74,6 +74,8 @@ async def prove_identity(
     must_stand_in(State(row.state), {State.received, State.clarification})
     row.evidence_method = proof.evidence.method
     await _seal(tx, office, row, None, None, proof.identifiers, proof.evidence)
+    await clocks.resume(tx, office, row, "identity")
+    await clocks.resume(tx, office, row, "clarification")
     row.state = State.received
     await tx.enqueue("rights.prepare", row.id)
     return await queries.view(tx, row)
@@ -113,6 +115,7 @@ async def withdraw(tx: Transaction, office: Office, caller: Caller, request: UUI
     row = await queries.find(tx, caller, request, lock=True)
     must_stand_in(State(row.state), WITHDRAWABLE)
     row.state, row.closed_at = State.withdrawn, clock.now()
+    await clocks.end(tx, row)
     await answering.forget(tx, office, row)
     await emit_moved(tx, "request.withdrawn", row)
     return await queries.view(tx, row)
@@ -162,8 +165,10 @@ def _new_row(
     )
 
 
-async def _received(tx: Transaction, row: RequestRow, proven: bool) -> Request:
+async def _received(tx: Transaction, office: Office, row: RequestRow, proven: bool) -> Request:
     tx.session.add(row)
+    await tx.flush()
+    await clocks.start(tx, office, row, office.book.right(row.kind).due)
     await emit_moved(tx, "request.received", row)
     if row.principal is not None:
         await doing.identified(tx, row, row.principal)

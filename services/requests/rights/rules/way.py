@@ -20,6 +20,11 @@ WITHDRAWABLE = frozenset(
         State.awaiting_passphrase,
     }
 )
+# Who asks is asked about until it is known; what is meant, until something is done.
+ASKABLE = {
+    "identity": frozenset({State.received, State.clarification}),
+    "clarification": frozenset({State.received, State.clarification, State.identified, State.previewed}),
+}
 ENDED = frozenset({State.closed, State.withdrawn})
 ANSWERED = frozenset({State.answered, State.closed})
 

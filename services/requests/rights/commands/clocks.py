@@ -1,0 +1,216 @@
+"""The clocks of a request: started with it, paused by a question asked in time, extended with a reason, ended by its answer."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlmodel import select
+
+from chassis import clock
+from chassis.auth import Caller
+from chassis.db import Transaction
+from chassis.ids import new_id
+from services.registry.contract import Period, PolicyBook
+from services.requests.rights import queries
+from services.requests.rights.commands import letters
+from services.requests.rights.contract import (
+    Ask,
+    CannotExtend,
+    ClockTold,
+    Extend,
+    NotNow,
+    ReasonUnknown,
+    Replied,
+    Request,
+    State,
+)
+from services.requests.rights.moves import emit_moved
+from services.requests.rights.office import Office
+from services.requests.rights.rules import clock as counting
+from services.requests.rights.rules.clock import NoticeKind, Pause, Term
+from services.requests.rights.rules.way import ASKABLE, must_stand_in
+from services.requests.rights.tables import ClockRow, RequestRow
+
+ANSWER, INVESTIGATION = "answer", "investigation"
+
+# Whatever a notice is due for: only rows that are due are read, by their index, and each tenant's are written at once.
+DUE = """
+SELECT c.id, c.tenant FROM request_clock c WHERE c.ended_at IS NULL AND c.next_at <= $1 ORDER BY c.tenant LIMIT 20000"""
+_LOCKED = """
+SELECT c.id, c.request, c.clock, c.party, c.due_on, c.told, c.next_at, r.principal
+FROM request_clock c JOIN request r ON r.id = c.request
+WHERE c.id = ANY($1) AND c.ended_at IS NULL AND c.next_at <= $2 FOR UPDATE OF c SKIP LOCKED"""
+_TOLD = """
+UPDATE request_clock c SET told = u.told, next_at = u.next_at
+FROM unnest($1::uuid[], $2::text[], $3::timestamptz[]) u(id, told, next_at) WHERE c.id = u.id"""
+
+
+async def start(
+    tx: Transaction,
+    office: Office,
+    row: RequestRow,
+    period: Period,
+    which: str = ANSWER,
+    since: datetime | None = None,
+) -> ClockRow:
+    """`since`: from when it is counted, where that is not the request's receipt."""
+    book = office.book
+    received_on = counting.day_of(since or row.received_at, book.tz)
+    due = counting.due_after(Term(received_on, period), (), office.holidays)
+    started = ClockRow(
+        id=new_id(),
+        tenant=tx.tenant,
+        request=row.id,
+        clock=which,
+        party="operator",
+        received_on=received_on,
+        period=str(period),
+        due_on=due,
+    )
+    _wind(started, book)
+    tx.session.add(started)
+    return started
+
+
+async def end(tx: Transaction, row: RequestRow, which: str | None = None) -> None:
+    """One clock, or all of them, at the moment their answer is given."""
+    for each in await queries.clocks_of(tx, row.id):
+        if each.ended_at is None and which in (None, each.clock):
+            each.ended_at, each.next_at = clock.now(), None
+
+
+async def ask(tx: Transaction, office: Office, caller: Caller, request: UUID, wish: Ask) -> Request:
+    """The person is asked; whether that stops the clock is counted from the day of receipt."""
+    row = await queries.find(tx, caller, request, lock=True)
+    must_stand_in(State(row.state), ASKABLE[wish.about])
+    running = await _clock(tx, row, ANSWER)
+    if any(pause["answered_on"] is None for pause in running.pauses):
+        raise NotNow("The person was asked already and has not answered yet.", state=row.state)
+    book, today = office.book, counting.day_of(clock.now(), office.book.tz)
+    within = book.period("asked_without_delay")
+    counts = counting.was_asked_in_time(running.received_on, today, within, office.holidays)
+    pause = {"about": wish.about, "asked_on": today.isoformat(), "answered_on": None, "counts": counts}
+    running.pauses = [*running.pauses, pause]
+    if counts:
+        running.next_at = None
+    await letters.write(tx, office, row, f"question_{wish.about}", text=wish.text.in_(row.language))
+    await emit_moved(tx, "request.paused", row)
+    return await queries.view(tx, row)
+
+
+async def take_reply(tx: Transaction, office: Office, caller: Caller, request: UUID, wish: Replied) -> Request:
+    """The person answered: her words are kept with the others, and a question for clarification is over."""
+    row = await queries.find(tx, caller, request, lock=True)
+    if row.closed_at is not None:
+        raise NotNow("The request is over.", state=row.state)
+    await letters.take(tx, office, row, wish.text)
+    await resume(tx, office, row, "clarification")
+    return await queries.view(tx, row)
+
+
+async def resume(tx: Transaction, office: Office, row: RequestRow, about: str) -> None:
+    """What was asked about is known now: the clock goes on, later by the days it stood still."""
+    running = await _clock(tx, row, ANSWER)
+    asked = [pause for pause in running.pauses if pause["about"] == about and pause["answered_on"] is None]
+    if not asked:
+        return
+    today = counting.day_of(clock.now(), office.book.tz).isoformat()
+    running.pauses = [pause | {"answered_on": today} if pause in asked else pause for pause in running.pauses]
+    _recount(running, row, office)
+    await emit_moved(tx, "request.resumed", row)
+
+
+async def extend(tx: Transaction, office: Office, caller: Caller, request: UUID, wish: Extend) -> Request:
+    """Art. 12(3): once, by the book's period, with one of its reasons, said to the person inside the first period."""
+    row = await queries.find(tx, caller, request, lock=True)
+    running = await _clock(tx, row, ANSWER)
+    book, today = office.book, counting.day_of(clock.now(), office.book.tz)
+    reasons = {reason.key: reason for reason in book.extensions}
+    if wish.reason not in reasons:
+        raise ReasonUnknown(reasons=sorted(reasons))
+    period = book.right(row.kind).extension
+    if running.ended_at or period is None or not counting.may_extend(term_of(running), today, office.holidays):
+        raise CannotExtend
+    running.extension, running.extension_reason, running.told = str(period), wish.reason, None
+    _recount(running, row, office)
+    reason = reasons[wish.reason].label.in_(row.language)
+    await letters.write(tx, office, row, "extension", reason=reason, text=wish.text.in_(row.language))
+    await emit_moved(tx, "request.extended", row)
+    return await queries.view(tx, row)
+
+
+async def tell(tx: Transaction, office: Office, clocks: Sequence[UUID]) -> int:
+    """Reminders, escalations and overdue answers of one tenant, all in a few statements; how many were told."""
+    now, book = clock.now(), office.book
+    due = await tx.connection.fetch(_LOCKED, clocks, now)
+    facts: list[tuple[str, UUID | None, dict[str, Any]]] = []
+    after: list[tuple[UUID, str, datetime | None]] = []
+    plans: dict[date, list[tuple[NoticeKind, datetime]]] = {}
+    for each in due:
+        if each["due_on"] not in plans:
+            plans[each["due_on"]] = counting.notices(each["due_on"], book, book.tz)
+        told, following = _latest_due(plans[each["due_on"]], each["told"], now)
+        said = ClockTold(request=each["request"], clock=each["clock"], party=each["party"], due_on=each["due_on"])
+        facts.append((f"request.{told}", each["principal"], said.model_dump(mode="json")))
+        after.append((each["id"], told, following))
+    await tx.connection.execute(_TOLD, *map(list, zip(*after, strict=True)) if after else ([], [], []))
+    await tx.emit_many(facts)
+    return len(due)
+
+
+def by_tenant(due: Sequence[Any]) -> dict[UUID, list[UUID]]:
+    found: dict[UUID, list[UUID]] = defaultdict(list)
+    for id, tenant in due:
+        found[tenant].append(id)
+    return found
+
+
+def term_of(row: ClockRow) -> Term:
+    extension = Period.model_validate(row.extension) if row.extension else None
+    return Term(row.received_on, Period.model_validate(row.period), extension)
+
+
+def pauses_of(row: ClockRow) -> list[Pause]:
+    return [
+        Pause(
+            about=pause["about"],
+            asked_on=date.fromisoformat(pause["asked_on"]),
+            answered_on=date.fromisoformat(pause["answered_on"]) if pause["answered_on"] else None,
+            counts=pause["counts"],
+        )
+        for pause in row.pauses
+    ]
+
+
+def _latest_due(
+    plan: Sequence[tuple[NoticeKind, datetime]], told: str | None, now: datetime
+) -> tuple[NoticeKind, datetime | None]:
+    """Of several notices whose time has come (after an outage, or for a letter typed in late) only the last is given."""
+    kinds = [kind for kind, _ in plan]
+    left = plan[kinds.index(told) + 1 if told else 0 :]
+    come = [kind for kind, at in left if at <= now]
+    following = next((at for _, at in left if at > now), None)
+    return come[-1], following
+
+
+def _wind(row: ClockRow, book: PolicyBook) -> None:
+    following = counting.next_notice(row.due_on, row.told, book, book.tz)
+    row.next_at = following[1] if following else None
+
+
+def _recount(running: ClockRow, row: RequestRow, office: Office) -> None:
+    pauses = pauses_of(running)
+    running.due_on = counting.due_after(term_of(running), pauses, office.holidays)
+    running.told = None if running.due_on != row.due_on else running.told
+    row.due_on = running.due_on
+    if counting.is_paused(pauses):
+        running.next_at = None
+    else:
+        _wind(running, office.book)
+
+
+async def _clock(tx: Transaction, row: RequestRow, which: str) -> ClockRow:
+    wanted = select(ClockRow).where(ClockRow.request == row.id, ClockRow.clock == which).with_for_update()
+    return (await tx.session.scalars(wanted)).one()
