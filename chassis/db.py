@@ -4,7 +4,7 @@
 answer is sent (FastAPI's default would commit afterwards), and rolls back when anything is raised.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -26,6 +26,7 @@ from chassis.settings import Settings
 
 REST_AFTER = 5.0  # seconds between two looks at what is idle
 _QUIET = 2  # connections at once
+_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(name, 0)) FROM unnest($1::text[]) name"
 
 
 @dataclass
@@ -60,31 +61,41 @@ class Transaction:
     def _has_session(self) -> bool:
         return "session" in vars(self)
 
-    async def emit(self, type: str, data: dict[str, Any], subject: UUID | None = None) -> events.Event:
+    async def emit(self, type: str, data: dict[str, Any], subject: UUID | None = None) -> events.Composed:
         """Append a fact to the service's ledger; `data` holds ids and sealed values only. `subject` is a principal."""
+        fact = self.compose(type, data, subject)
+        await self.append(fact)
+        return fact
+
+    async def append(self, *facts: events.Composed) -> None:
+        """Append facts in their order, by one statement."""
         await self.flush()
-        return await events.append(
-            self.connection,
+        await events.append(self.connection, self.service, *facts)
+
+    def compose(
+        self, type: str, data: dict[str, Any], subject: UUID | None = None, traceparent: str | None = None
+    ) -> events.Composed:
+        """A fact that is still to be appended. traceparent: of the call that caused it, where that is not this one."""
+        return events.compose(
             source=f"/wardline/{self.service}",
             type=type,
             tenant=self.tenant,
             subject=subject,
             data=data,
             time=clock.now(),
-            traceparent=telemetry.traceparent(),
+            traceparent=traceparent or telemetry.traceparent(),
         )
 
-    async def emit_many(self, facts: Sequence[tuple[str, UUID | None, dict[str, Any]]]) -> None:
+    async def emit_many(self, facts: Iterable[tuple[str, UUID | None, dict[str, Any]]]) -> None:
         """Append many facts at once, each (type, subject, data)."""
-        await self.flush()
-        await events.append_many(
-            self.connection,
-            facts,
-            source=f"/wardline/{self.service}",
-            tenant=self.tenant,
-            time=clock.now(),
-            traceparent=telemetry.traceparent(),
-        )
+        await self.append(*(self.compose(type, data, subject) for type, subject, data in facts))
+
+    async def lock(self, *names: str) -> None:
+        """Wait until nobody else's transaction holds any of these names, then hold them until the end of this one.
+
+        One order for everybody, so that two who want the same names never wait for each other.
+        """
+        await self.connection.execute(_LOCK, sorted(set(names)))
 
     async def enqueue(self, job: str, id: UUID, after: timedelta | None = None) -> None:
         """Have `job` done for the row `id`, by any worker, if and only if this transaction commits."""

@@ -5,11 +5,11 @@ Two simultaneous sends meet at the primary key: the second waits for the first's
 
 import hmac
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 import sqlalchemy as sa
 from alembic.operations import Operations
 from fastapi import Depends, Request
@@ -27,36 +27,47 @@ _STORED = "SELECT body_hash, reply, status FROM idempotency WHERE tenant = $1 AN
 _STORE = "UPDATE idempotency SET reply = $4, status = $5 WHERE tenant = $1 AND client = $2 AND key = $3"
 
 
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A write as its caller sent it: under which key, what it said (as a keyed hash), and the status of its first answer."""
+
+    client: str
+    key: str
+    body_hash: bytes
+    status: int
+
+    @property
+    def name(self) -> tuple[str, str]:
+        return self.client, self.key
+
+    def reply(self, body: bytes) -> Response:
+        return Response(body, self.status, media_type="application/json")
+
+    def reply_again(self, body_hash: bytes, body: bytes, status: int) -> Response:
+        """What was answered before. Raises KeyReused when the key came before with another body."""
+        if body_hash != self.body_hash:
+            raise KeyReused
+        return Response(body, status, {"Idempotent-Replayed": "true"}, media_type="application/json")
+
+
 class Idempotent:
     """`return await once(commands.give_consent, tx, caller, wish)`: does it, or answers what was answered before."""
 
-    def __init__(self, tx: Transaction, client: str, key: str, body_hash: bytes, status: int) -> None:
-        self.tx, self.row, self.body_hash, self.status = tx, (tx.tenant, client, key), body_hash, status
+    def __init__(self, tx: Transaction, sent: Write) -> None:
+        self.tx, self.sent, self.row = tx, sent, (tx.tenant, sent.client, sent.key)
 
     async def __call__(self, command: Callable[..., Awaitable[BaseModel]], *args: Any) -> Response:
         """Raises KeyReused when the key came before with another body."""
-        if not await self.tx.connection.fetchval(_CLAIM, *self.row, self.body_hash):
-            return await self._reply_again()
+        if not await self.tx.connection.fetchval(_CLAIM, *self.row, self.sent.body_hash):
+            return self.sent.reply_again(*await self.tx.connection.fetchrow(_STORED, *self.row))
         outcome = await command(*args)
-        reply = orjson.dumps(outcome.model_dump(mode="json"))
+        reply = outcome.model_dump_json().encode()
         await self.tx.flush()
-        await self.tx.connection.execute(_STORE, *self.row, reply, self.status)
-        return Response(reply, self.status, media_type="application/json")
-
-    async def _reply_again(self) -> Response:
-        stored = await self.tx.connection.fetchrow(_STORED, *self.row)
-        if stored["body_hash"] != self.body_hash:
-            raise KeyReused
-        headers = {"Idempotent-Replayed": "true"}
-        return Response(stored["reply"], stored["status"], headers, media_type="application/json")
+        await self.tx.connection.execute(_STORE, *self.row, reply, self.sent.status)
+        return self.sent.reply(reply)
 
 
-async def _once(request: Request, tx: Tx, caller: Annotated[auth.Caller, Depends(auth.current_caller)]) -> Idempotent:
-    return await for_request(request, tx, caller)
-
-
-async def for_request(request: Request, tx: Transaction, caller: auth.Caller) -> Idempotent:
-    """In any open transaction: for a write that belongs to another tenant than the caller's own. Raises KeyMissing, Malformed."""
+async def _read(request: Request, caller: Annotated[auth.Caller, Depends(auth.current_caller)]) -> Write:
     key = request.headers.get("idempotency-key", "")
     if not key:
         raise KeyMissing
@@ -65,7 +76,14 @@ async def for_request(request: Request, tx: Transaction, caller: auth.Caller) ->
     said = f"{request.method} {request.url.path}\n{caller.subject}\n".encode() + await request.body()
     status = request.scope["route"].status_code or 200
     index_key = _index_key(request.app.state.settings.secrets_dir)
-    return Idempotent(tx, caller.original_client, key, hmac.digest(index_key, said, "sha256"), status)
+    return Write(caller.original_client, key, hmac.digest(index_key, said, "sha256"), status)
+
+
+Sent = Annotated[Write, Depends(_read)]
+
+
+async def _once(tx: Tx, sent: Sent) -> Idempotent:
+    return Idempotent(tx, sent)
 
 
 @cache

@@ -1,6 +1,5 @@
-"""Writing a fact: one INSERT on the connection of the transaction that makes it true, or no fact at all."""
+"""Writing facts: one INSERT on the connection of the transaction that makes them true, or no fact at all."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -50,8 +49,19 @@ class Event:
         )
 
 
-async def append(
-    connection: asyncpg.Connection,
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """A fact that is ready to be written: its row of the table `event`, but for what the database adds."""
+
+    id: UUID
+    type: str
+    tenant: UUID
+    subject: UUID | None
+    time: datetime
+    body: bytes
+
+
+def compose(
     *,
     source: str,
     type: str,
@@ -60,55 +70,9 @@ async def append(
     data: dict[str, Any],
     time: datetime,
     traceparent: str | None,
-) -> Event:
-    """Append one event in the caller's open transaction; `source` ends in the service's name, which is its schema's.
-
-    Raises ValueError or TypeError when `data` is not exact JSON. Without an open transaction it refuses: the event would be
-    committed by itself, whatever becomes of the deed it tells of.
-    """
-    _must_be_in_transaction(connection)
-    id, dataschema = new_id(), f"urn:wardline:event:{type}/v1"
-    said = _said(id, source, type, tenant, subject, data, time, traceparent)
-    insert = _insert(source.rpartition("/")[2])
-    seq = await connection.fetchval(insert + " RETURNING seq", id, type, tenant, subject, time, canonical(said))
-    return Event(id, seq, type, source, time, tenant, subject, dataschema, traceparent, data)
-
-
-async def append_many(
-    connection: asyncpg.Connection,
-    facts: Sequence[tuple[str, UUID | None, dict[str, Any]]],
-    *,
-    source: str,
-    tenant: UUID,
-    time: datetime,
-    traceparent: str | None,
-) -> None:
-    """Append many events, each (type, subject, data), in their order and in two messages: for sweeps over thousands of rows."""
-    _must_be_in_transaction(connection)
-    rows = []
-    for type, subject, data in facts:
-        id = new_id()
-        body = canonical(_said(id, source, type, tenant, subject, data, time, traceparent))
-        rows.append((id, type, tenant, subject, time, body))
-    await connection.executemany(_insert(source.rpartition("/")[2]), rows)
-
-
-def _must_be_in_transaction(connection: asyncpg.Connection) -> None:
-    if not connection.is_in_transaction():
-        raise RuntimeError("an event is written in the transaction of its deed, and none is open")
-
-
-def _said(
-    id: UUID,
-    source: str,
-    type: str,
-    tenant: UUID,
-    subject: UUID | None,
-    data: dict[str, Any],
-    time: datetime,
-    traceparent: str | None,
-) -> dict[str, Any]:
-    """The CloudEvent."""
+) -> Composed:
+    """`source` ends in the service's name. Raises ValueError or TypeError when `data` is not exact JSON."""
+    id = new_id()
     said = {
         "specversion": "1.0",
         "id": str(id),
@@ -123,7 +87,20 @@ def _said(
         said["subject"] = str(subject)
     if traceparent is not None:
         said["traceparent"] = traceparent
-    return said
+    return Composed(id, type, tenant, subject, time, canonical(said))
+
+
+async def append(connection: asyncpg.Connection, service: str, *composed: Composed) -> None:
+    """Append events, in their order, in the caller's open transaction.
+
+    Without one it refuses: the event would be committed by itself, whatever becomes of the deed it tells of.
+    """
+    if not connection.is_in_transaction():
+        raise RuntimeError("an event is written in the transaction of its deed, and none is open")
+    if not composed:
+        return
+    rows = ((each.id, each.type, each.tenant, each.subject, each.time, each.body) for each in composed)
+    await connection.execute(_insert(service), *zip(*rows, strict=True))
 
 
 def _instant(time: datetime) -> str:
@@ -133,4 +110,7 @@ def _instant(time: datetime) -> str:
 
 @cache
 def _insert(schema: str) -> str:
-    return f'INSERT INTO "{schema}".event (id, type, tenant, subject, time, body) VALUES ($1, $2, $3, $4, $5, $6)'
+    return (
+        f'INSERT INTO "{schema}".event (id, type, tenant, subject, time, body) '
+        "SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::timestamptz[], $6::bytea[])"
+    )

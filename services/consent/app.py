@@ -12,6 +12,8 @@ from chassis import app as chassis_app
 from chassis.durable import PASSING
 from chassis.errors import Unavailable
 from chassis.settings import Settings
+from chassis.together import Together
+from services.consent.commands.statements import record_together
 from services.consent.decisions import DecisionPoint, HotPath
 from services.consent.leases import Barrier, Replica
 from services.consent.memory import Memory
@@ -39,6 +41,7 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
     state = app.state
     state.receipt_key = OKPKey.import_key(state.settings.jwk("signing"))
     memory = Memory()
+    state.together = Together(state.database, record_together)
     async with following_policy(app) as shelf, state.database.system_pool(4) as pool:
         replica = Replica(state.database, memory, lambda: state.decisions.use(_book(shelf)))
         state.decisions = DecisionPoint(memory, replica.may_answer)

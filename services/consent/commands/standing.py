@@ -7,7 +7,7 @@ from sqlmodel import select
 
 from chassis.db import Transaction
 from services.consent import queries, rules
-from services.consent.commands import statements
+from services.consent.commands import recording
 from services.consent.commands.desk import Desk
 from services.consent.contract import Kind, Recorded, Regulation, SetObjection, SetRestriction, State
 from services.consent.rules import EVERY_PURPOSE, Matter
@@ -46,13 +46,13 @@ async def _of_a_case(
     if case is None:
         for row in held.values() if not rules.protects(state) else ():
             await tx.session.delete(row)
-        return await statements.record(tx, desk, principal, matter, state, at, _about(None, ground))
+        return await recording.record(tx, desk, principal, matter, state, at, _about(None, ground))
     other = next((row for row in held.values() if rules.protects(State(row.state))), None)
     if other is not None and not rules.protects(state):
         details = _about(other.case, other.ground) | {"ended_case": str(case), "ended_as": state.value}
-        told = await statements.record(tx, desk, principal, matter, State(other.state), None, details)
+        told = await recording.record(tx, desk, principal, matter, State(other.state), None, details)
     else:
-        told = await statements.record(tx, desk, principal, matter, state, at, _about(case, ground))
+        told = await recording.record(tx, desk, principal, matter, state, at, _about(case, ground))
     about = {"tenant": tx.tenant, "principal": principal, "kind": matter.kind, "purpose": matter.purpose}
     await tx.session.merge(StandingCase(**about, case=case, state=state, ground=ground, record=told.record))
     return told

@@ -7,11 +7,12 @@ import orjson
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
+from chassis import telemetry
 from chassis.auth import Anyone, Caller, Requires
 from chassis.bodies import Body
 from chassis.db import Transaction, Tx
 from chassis.errors import Forbidden, NotFound
-from chassis.idempotency import Once
+from chassis.idempotency import Once, Sent
 from services.consent import decisions, queries
 from services.consent.commands import duties, notices, standing, statements
 from services.consent.commands.desk import Desk
@@ -68,16 +69,22 @@ async def read_notice(caller: ConsentReader, notice: Key, version: Version, tx: 
 
 
 @router.post("/v1/consents", status_code=201, response_model=Recorded)
-async def give_consent(caller: ConsentWriter, wish: Body[GiveConsent], request: Request, tx: Tx, once: Once):
-    return await once(statements.give_consent, tx, _desk(request, caller), caller.own(wish.principal), wish)
+async def give_consent(caller: ConsentWriter, wish: Body[GiveConsent], request: Request, sent: Sent):
+    return await _recorded(request, caller, sent, wish)
 
 
 @router.post("/v1/withdrawals", status_code=201, response_model=Recorded)
-async def withdraw_consent(caller: ConsentWriter, wish: Body[WithdrawConsent], request: Request, tx: Tx, once: Once):
+async def withdraw_consent(caller: ConsentWriter, wish: Body[WithdrawConsent], request: Request, sent: Sent):
     """Answers when no decision point can say yes any more; 503 `consent.not_yet_everywhere` if that takes too long."""
-    principal = caller.own(wish.principal)
-    reply = await once(statements.withdraw_consent, tx, _desk(request, caller), principal, wish)
-    return _effective_everywhere(request, tx, reply)
+    reply = await _recorded(request, caller, sent, wish)
+    # Also for an old answer said again: the first may have been cut off while it waited.
+    await request.app.state.barrier.passed(_event(reply))
+    return reply
+
+
+async def _recorded(request: Request, caller: Caller, sent: Sent, wish: GiveConsent | WithdrawConsent) -> Response:
+    said = statements.Said(_desk(request, caller), caller.own(wish.principal), wish, telemetry.traceparent())
+    return await request.app.state.together(caller.tenant, sent, said)
 
 
 @router.get("/v1/consents", response_model=Records)
@@ -179,6 +186,9 @@ def _not_by_herself(caller: Caller) -> None:
 
 def _effective_everywhere(request: Request, tx: Transaction, reply: Response) -> Response:
     """Before the answer goes out, also when it is an old answer said again: the first may have been cut off while waiting."""
-    event = UUID(orjson.loads(reply.body)["event"])
-    tx.after_commit(lambda: request.app.state.barrier.passed(event))
+    tx.after_commit(lambda: request.app.state.barrier.passed(_event(reply)))
     return reply
+
+
+def _event(reply: Response) -> UUID:
+    return UUID(orjson.loads(reply.body)["event"])

@@ -28,9 +28,8 @@ async def stream(house):
     return await asyncio.to_thread(house, schema.create)
 
 
-async def write(house, connection, type="thing.done", tenant=TENANT, **data) -> events.Event:
-    return await events.append(
-        connection,
+async def write(house, connection, type="thing.done", tenant=TENANT, **data) -> events.Composed:
+    fact = events.compose(
         source=f"/wardline/{house.service}",
         type=type,
         tenant=tenant,
@@ -39,6 +38,8 @@ async def write(house, connection, type="thing.done", tenant=TENANT, **data) -> 
         time=datetime.now(UTC),
         traceparent=None,
     )
+    await events.append(connection, house.service, fact)
+    return fact
 
 
 async def write_many(house, count: int) -> None:

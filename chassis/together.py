@@ -1,0 +1,136 @@
+"""Writes of one kind that come at the same moment share one transaction: each waits for one commit, and the database makes fewer.
+
+    together = Together(database, record)
+    reply = await together(caller.tenant, sent, wish)        # in a route; `sent: Sent` is the write's Idempotency-Key
+
+While one group is being written the next one gathers, so a lone write waits for nobody and a crowd shares the work. Every
+member has its own outcome: what the rules refuse leaves nothing, and its neighbours stand.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+from uuid import UUID
+from weakref import WeakValueDictionary
+
+import asyncpg
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from chassis.db import Database, Transaction
+from chassis.errors import Forbidden, Problem
+from chassis.idempotency import Write
+
+MOST = 200
+
+_STORED = """
+SELECT client, key, body_hash, reply, status FROM idempotency
+WHERE tenant = $1 AND (client, key) IN (SELECT * FROM unnest($2::text[], $3::text[]))"""
+_STORE = """
+INSERT INTO idempotency (tenant, client, key, body_hash, reply, status)
+SELECT $1, * FROM unnest($2::text[], $3::text[], $4::bytea[], $5::bytea[], $6::int[])"""
+
+# What one member can do to the others; they are then written one by one.
+_ONES_FAULT = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+)
+
+Item = TypeVar("Item")
+Record = Callable[[Transaction, Sequence[Item]], Awaitable[Sequence[BaseModel | Problem]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A reply. first: who sent what it answers, where that is a member of this very group."""
+
+    body_hash: bytes
+    body: bytes
+    status: int
+    first: Write | None = None
+
+    def to(self, sent: Write) -> Response:
+        return sent.reply(self.body) if self.first is sent else sent.reply_again(self.body_hash, self.body, self.status)
+
+
+Members = Sequence[tuple[Write, Item]]
+Outcomes = dict[tuple[str, str], _Told | Problem]
+
+
+@dataclass
+class _Group(Generic[Item]):
+    members: list[tuple[Write, Item]] = field(default_factory=list)
+    written: "asyncio.Task[Outcomes] | None" = None
+
+
+class Together(Generic[Item]):
+    """record: writes all items in one transaction and gives the outcome of each, a Problem for one that it refused untouched."""
+
+    def __init__(self, database: Database, record: Record[Item]) -> None:
+        self._database, self._record = database, record
+        self._gathering: dict[UUID, _Group[Item]] = {}
+        self._turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
+
+    async def __call__(self, tenant: UUID | None, sent: Write, item: Item) -> Response:
+        """Does it, or answers what was answered before. Raises the Problem of this item alone, or KeyReused."""
+        if tenant is None:
+            raise Forbidden("This call names no customer organisation.")
+        group = self._gathering.get(tenant)
+        if group is None or len(group.members) >= MOST:
+            group = self._gathering[tenant] = _Group()
+            group.written = asyncio.create_task(self._write_in_turn(tenant, group), name="together")
+        group.members.append((sent, item))
+        try:
+            # A caller that hangs up takes nobody else's write with it.
+            outcomes = await asyncio.shield(group.written)
+        except _ONES_FAULT:
+            if len(group.members) == 1:
+                raise
+            outcomes = await self._write(tenant, [(sent, item)])
+        outcome = outcomes[sent.name]
+        if isinstance(outcome, Problem):
+            raise outcome
+        return outcome.to(sent)
+
+    async def _write_in_turn(self, tenant: UUID, group: _Group[Item]) -> Outcomes:
+        turn = self._turns.setdefault(tenant, asyncio.Lock())
+        async with turn:
+            if self._gathering.get(tenant) is group:
+                del self._gathering[tenant]
+            return await self._write(tenant, group.members)
+
+    async def _write(self, tenant: UUID, members: Members[Item]) -> Outcomes:
+        async with self._database.transaction(tenant) as tx:
+            outcomes = await _told_before(tx, members)
+            fresh: dict[tuple[str, str], tuple[Write, Item]] = {}
+            for sent, item in members:
+                if sent.name not in outcomes:
+                    fresh.setdefault(sent.name, (sent, item))
+            if fresh:
+                recorded = await self._record(tx, [item for _, item in fresh.values()])
+                outcomes |= await _stored(tx, [sent for sent, _ in fresh.values()], recorded)
+        return outcomes
+
+
+async def _told_before(tx: Transaction, members: Members[Item]) -> Outcomes:
+    await tx.lock(*(f"key {tx.tenant} {sent.client} {sent.key}" for sent, _ in members))
+    names = zip(*(sent.name for sent, _ in members), strict=True)
+    found = await tx.connection.fetch(_STORED, tx.tenant, *names)
+    return {(client, key): _Told(*told) for client, key, *told in found}
+
+
+async def _stored(tx: Transaction, sent: Sequence[Write], recorded: Sequence[BaseModel | Problem]) -> Outcomes:
+    outcomes: Outcomes = {}
+    for each, outcome in zip(sent, recorded, strict=True):
+        if not isinstance(outcome, Problem):
+            outcome = _Told(each.body_hash, outcome.model_dump_json().encode(), each.status, each)
+        outcomes[each.name] = outcome
+    rows = [
+        (*name, told.body_hash, told.body, told.status) for name, told in outcomes.items() if isinstance(told, _Told)
+    ]
+    if rows:
+        await tx.connection.execute(_STORE, tx.tenant, *zip(*rows, strict=True))
+    return outcomes

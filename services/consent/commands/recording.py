@@ -1,0 +1,286 @@
+"""How every statement gets on record, one or hundreds in a transaction.
+
+Lock their matters → read what counted → rule, each in its turn → write statements, standing and events. A statement that a rule
+refuses leaves nothing, and its neighbours stand.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from chassis import clock
+from chassis.db import Transaction
+from chassis.errors import Problem
+from chassis.ledger.events import Composed
+from services.consent import receipts, rules
+from services.consent.commands.desk import Desk
+from services.consent.contract import AlreadyRecorded, Kind, Recorded, State, Stated
+from services.consent.rules import Matter
+from services.consent.tables import NoticeVersion
+
+_COUNTED = """
+SELECT principal, kind, regulation, purpose, sequence, statement, state, occurred_at, notice, notice_version, valid_until
+FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[]) said(principal, kind, regulation, purpose)
+JOIN standing USING (principal, kind, regulation, purpose) WHERE tenant = $1"""
+_THERE = """
+SELECT id FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])
+    said(principal, kind, regulation, purpose, occurred_at)
+JOIN statement USING (principal, kind, regulation, purpose, occurred_at) WHERE tenant = $1"""
+_STATEMENTS = """
+INSERT INTO statement (tenant, principal, kind, regulation, purpose, sequence, id, state, occurred_at, notice, notice_version,
+                       valid_until, recorded_at, receipt, event)
+SELECT $1, * FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::int[], $7::uuid[], $8::text[], $9::timestamptz[],
+                         $10::text[], $11::int[], $12::timestamptz[], $13::timestamptz[], $14::text[], $15::uuid[])"""
+_STANDING = """
+INSERT INTO standing (tenant, principal, kind, regulation, purpose, sequence, statement, state, occurred_at, notice,
+                      notice_version, valid_until)
+SELECT $1, * FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::int[], $7::uuid[], $8::text[], $9::timestamptz[],
+                         $10::text[], $11::int[], $12::timestamptz[])
+ON CONFLICT (tenant, principal, kind, regulation, purpose) DO UPDATE SET sequence = excluded.sequence,
+    statement = excluded.statement, state = excluded.state, occurred_at = excluded.occurred_at, notice = excluded.notice,
+    notice_version = excluded.notice_version, valid_until = excluded.valid_until"""
+_DUTIES = "SELECT purpose FROM tenant_duty WHERE tenant = $1 AND purpose = ANY ($2) AND state = 'recorded'"
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What is to be recorded, checked against everything but what she said before.
+
+    claimed: when it was said, if that was before now · details: what the receipt's record says besides · traceparent: of the call.
+    """
+
+    desk: Desk
+    principal: UUID
+    matter: Matter
+    state: State
+    claimed: datetime | None
+    details: Mapping[str, str]
+    notice: NoticeVersion | None = None
+    traceparent: str | None = None
+
+    @property
+    def about(self) -> tuple[UUID, str, str, str]:
+        return self.principal, self.matter.kind.value, self.matter.regulation.value, self.matter.purpose
+
+
+class Counted(NamedTuple):
+    """Her standing on one matter: how many statements there are, and the one that counts."""
+
+    sequence: int
+    statement: UUID
+    state: State
+    occurred_at: datetime
+    notice: str | None
+    notice_version: int | None
+    valid_until: datetime | None
+
+
+async def record(
+    tx: Transaction,
+    desk: Desk,
+    principal: UUID,
+    matter: Matter,
+    state: State,
+    claimed: datetime | None,
+    details: Mapping[str, str],
+    notice: NoticeVersion | None = None,
+) -> Recorded:
+    (outcome,) = await record_all(tx, [Spoken(desk, principal, matter, state, claimed, details, notice)])
+    if isinstance(outcome, Problem):
+        raise outcome
+    return outcome
+
+
+async def record_all(tx: Transaction, spoken: Sequence[Spoken]) -> list[Recorded | Problem]:
+    """The outcome of each, in their order; at most some hundreds at once, for each takes a lock."""
+    if not spoken:
+        return []
+    await tx.lock(*("/".join(map(str, (tx.tenant, *each.about))) for each in spoken))
+    counted, there, duties = await _known(tx, spoken)
+    outcomes: list[Recorded | Problem] = []
+    facts: list[Composed] = []
+    changed: dict[tuple, Counted] = {}
+    for each in spoken:
+        before = counted.get(each.about)
+        try:
+            said = _statement(tx.tenant, each, before)
+            if said.record in there:
+                raise AlreadyRecorded("The same was said for the same instant before; nothing was recorded twice.")
+        except Problem as refused:
+            outcomes.append(refused)
+            continue
+        there.add(said.record)
+        counted[each.about] = changed[each.about] = _counts(said, before)
+        entered = _as_record(tx.tenant, each, said)
+        fact = tx.compose(
+            _EVENTS[each.matter.kind, each.state],
+            _as_event(each, said, receipts.fingerprint(entered), duties),
+            each.principal,
+            each.traceparent,
+        )
+        facts.append(fact)
+        receipt = _receipt(each.desk, entered, said.recorded_at)
+        outcomes.append(said.model_copy(update={"receipt": receipt, "event": fact.id}))
+    if facts:
+        await tx.append(*facts)
+        await tx.connection.execute(_STATEMENTS, tx.tenant, *_columns(map(_row, _recorded(outcomes))))
+        await tx.connection.execute(_STANDING, tx.tenant, *_columns((*key, *row) for key, row in changed.items()))
+    return outcomes
+
+
+async def _known(tx: Transaction, spoken: Sequence[Spoken]) -> tuple[dict[tuple, Counted], set[UUID], frozenset[str]]:
+    """Under the locks: what counts on each matter, which records bear the instants that are claimed, which duties stand."""
+    connection = tx.connection
+    rows = await connection.fetch(_COUNTED, tx.tenant, *_columns({each.about for each in spoken}))
+    counted = {
+        tuple(row)[:4]: Counted(row["sequence"], row["statement"], State(row["state"]), *tuple(row)[7:]) for row in rows
+    }
+    claims = [(*each.about, each.claimed) for each in spoken if each.claimed is not None]
+    there = {row["id"] for row in await connection.fetch(_THERE, tx.tenant, *_columns(claims))} if claims else set()
+    ended = [each.matter.purpose for each in spoken if _may_erase(each)]
+    duties = await connection.fetch(_DUTIES, tx.tenant, ended) if ended else ()
+    return counted, there, frozenset(row["purpose"] for row in duties)
+
+
+def _statement(tenant: UUID, spoken: Spoken, before: Counted | None) -> Recorded:
+    """The statement as it will stand, its receipt and event still to be written. `before`: what counted until now."""
+    now, notice, state = clock.now(), spoken.notice, spoken.state
+    counted = None if before is None else rules.microseconds(before.occurred_at)
+    if state is State.given and before is not None and before.state in (State.given, State.renewed):
+        state = State.renewed
+    said_at = rules.when_said(spoken.claimed, now, counted)
+    named = (notice.notice, notice.version) if notice else None
+    record = rules.record_id(tenant, spoken.principal, spoken.matter, state, named, said_at)
+    current = before is None or (
+        rules.rank(said_at, state, record) > rules.rank(counted, before.state, before.statement)
+    )
+    occurred_at = rules.instant(said_at)
+    book = spoken.desk.book
+    lasts = book.period("consent_validity").after(occurred_at, book.tz) if notice else None
+    return Recorded(
+        record=record,
+        principal=spoken.principal,
+        kind=spoken.matter.kind,
+        regulation=spoken.matter.regulation,
+        purpose=spoken.matter.purpose,
+        state=state,
+        sequence=1 if before is None else before.sequence + 1,
+        current=current,
+        notice=notice.notice if notice else None,
+        notice_version=notice.version if notice else None,
+        occurred_at=occurred_at,
+        recorded_at=now,
+        valid_until=lasts,
+        receipt="",
+        event=record,
+    )
+
+
+def _counts(said: Recorded, before: Counted | None) -> Counted:
+    if before is not None and not said.current:
+        return before._replace(sequence=said.sequence)
+    return Counted(
+        said.sequence, said.record, said.state, said.occurred_at, said.notice, said.notice_version, said.valid_until
+    )
+
+
+def _recorded(outcomes: Sequence[Recorded | Problem]) -> list[Recorded]:
+    return [each for each in outcomes if isinstance(each, Recorded)]
+
+
+def _row(said: Recorded) -> tuple:
+    return (
+        said.principal, said.kind.value, said.regulation.value, said.purpose, said.sequence, said.record, said.state.value,
+        said.occurred_at, said.notice, said.notice_version, said.valid_until, said.recorded_at, said.receipt, said.event,
+    )  # fmt: skip
+
+
+def _columns(rows: Iterable[tuple]) -> list[tuple]:
+    return list(zip(*rows, strict=True))
+
+
+def _may_erase(spoken: Spoken) -> bool:
+    return spoken.state is State.withdrawn and spoken.desk.book.withdrawal(spoken.matter.purpose) is not None
+
+
+def _erasing(spoken: Spoken, duties: frozenset[str]) -> dict[str, Any]:
+    """What the withdrawal's followers erase because nothing but this consent carried it."""
+    if not _may_erase(spoken):
+        return {}
+    erased = rules.erased_on_withdrawal(spoken.desk.book, spoken.matter.purpose, spoken.matter.purpose in duties)
+    return {"erase_rule": erased[0], "erase_elements": erased[1]} if erased else {}
+
+
+_EVENTS = {
+    (Kind.consent, State.given): "consent.given",
+    (Kind.consent, State.renewed): "consent.given",
+    (Kind.consent, State.withdrawn): "consent.withdrawn",
+    (Kind.consent, State.requested): "consent.requested",
+    (Kind.consent, State.deferred): "consent.request_deferred",
+    (Kind.consent, State.refused): "consent.refused",
+    (Kind.consent, State.revoked): "consent.revoked",
+    (Kind.consent, State.expired): "consent.expired",
+    (Kind.consent, State.invalidated): "consent.invalidated",
+    (Kind.consent, State.unknown): "consent.unknown",
+    (Kind.objection, State.raised): "objection.raised",
+    (Kind.objection, State.lifted): "objection.lifted",
+    (Kind.objection, State.overruled): "objection.overruled",
+    (Kind.restriction, State.set): "restriction.set",
+    (Kind.restriction, State.lifted): "restriction.lifted",
+}
+
+
+def _as_event(spoken: Spoken, said: Recorded, fingerprint: str, duties: frozenset[str]) -> dict[str, Any]:
+    """A `Stated`, taken from the statement without being validated once more."""
+    told = said.model_dump(mode="json", include=_STATED) | {"sha256": fingerprint}
+    if "case" in spoken.details:
+        told["case"] = spoken.details["case"]
+    return told | _erasing(spoken, duties) if said.current else told
+
+
+_STATED = set(Stated.model_fields) - {"sha256"}
+
+
+def _as_record(tenant: UUID, spoken: Spoken, said: Recorded) -> dict[str, Any]:
+    """The record of ISO/IEC TS 27560 that the receipt embeds: everything spelled out, for readers without our database."""
+    desk, notice = spoken.desk, spoken.notice
+    record = {
+        "schema_version": receipts.SCHEMA_VERSION,
+        "record_id": str(said.record),
+        "principal_id": str(said.principal),
+        "tenant": str(tenant),
+        "policy_version": desk.book.version,
+        "jurisdiction": "SE",
+        "kind": said.kind.value,
+        "regulation": said.regulation.value,
+        "purpose": said.purpose,
+        "state": said.state.value,
+        "sequence": said.sequence,
+        "event_time": said.occurred_at.isoformat(),
+        "recorded_at": said.recorded_at.isoformat(),
+        "valid_until": said.valid_until.isoformat() if said.valid_until else None,
+        "actor": {"client": desk.caller.original_client, "kind": desk.caller.kind},
+    }
+    if notice is None:
+        return record | spoken.details
+    explained = [each["categories"] for each in notice.purposes if each["purpose"] == said.purpose]
+    return (
+        record
+        | spoken.details
+        | {
+            "basis": "consent",
+            "pii": sorted({category for categories in explained for category in categories}),
+            "controllers": [notice.controller],
+            "withdrawal_method": notice.withdrawal_url,
+            "notice": {"id": notice.notice, "version": notice.version, "sha256": notice.sha256},
+        }
+    )
+
+
+def _receipt(desk: Desk, record: dict[str, Any], created: datetime) -> str:
+    delay = desk.book.period("consent_merge_delay").elapsed
+    return receipts.sign(
+        record, desk.key, publisher=desk.publisher, created=created, merge_delay_ms=delay // timedelta(milliseconds=1)
+    )
