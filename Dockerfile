@@ -12,6 +12,8 @@ RUN pip install --no-cache-dir --disable-pip-version-check --require-hashes -r r
 
 FROM ${BASE}
 ENV PATH=/opt/wardline/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 WARDLINE_HOME=/var/lib/wardline
+# Freed memory goes back to the system at once (see the same in ./dev).
+ENV MALLOC_ARENA_MAX=1 MALLOC_TRIM_THRESHOLD_=131072 MALLOC_MMAP_THRESHOLD_=131072
 WORKDIR /wardline
 COPY --from=packages /opt/wardline /opt/wardline
 COPY . .

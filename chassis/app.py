@@ -34,7 +34,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis import auth, clock, schema, telemetry
 from chassis.bodies import BodyReader
-from chassis.client import TokenSource
+from chassis.client import TokenSource, trust
 from chassis.db import REST_AFTER, Database
 from chassis.durable import PASSING, Jobs
 from chassis.errors import (
@@ -111,7 +111,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     clock.use_file(settings.clock_file)
     async with AsyncExitStack() as stack:
         state.http = await stack.enter_async_context(
-            httpx2.AsyncClient(trust_env=False, limits=httpx2.Limits(max_connections=200, max_keepalive_connections=50))
+            httpx2.AsyncClient(
+                trust_env=False, verify=trust(), limits=httpx2.Limits(max_connections=200, max_keepalive_connections=50)
+            )
         )
         state.tokens = TokenSource(
             state.http,

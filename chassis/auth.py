@@ -20,6 +20,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from chassis import telemetry
+from chassis.client import trust
 from chassis.errors import Forbidden, NotFound, Problem, Unauthenticated, Unavailable
 
 _CLOCK_SKEW = 10
@@ -66,7 +67,7 @@ class Verifier:
         self._keys: KeySet | None = None
         self._asked_keys = float("-inf")
         self._checked: OrderedDict[bytes, Caller] = OrderedDict()
-        self._http = httpx2.AsyncClient(timeout=5, trust_env=False)
+        self._http = httpx2.AsyncClient(timeout=5, trust_env=False, verify=trust())
 
     async def caller(self, token: str) -> Caller:
         """The caller a token speaks for. Raises Unauthenticated, Forbidden (client not listed) or Unavailable (no keys to check with)."""

@@ -2,9 +2,11 @@
 
 import asyncio
 import random
+import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -22,6 +24,12 @@ Model = TypeVar("Model", bound=BaseModel)
 _RENEW_BEFORE = 30
 _SAFE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 _TRIES = 3
+
+
+@cache
+def trust() -> ssl.SSLContext:
+    """Whose certificates this process believes: made once, since each is 4 MB, and shared with the children of a fork."""
+    return httpx2.create_ssl_context(trust_env=False)
 
 
 class TokenSource:

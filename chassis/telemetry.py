@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 from opentelemetry import propagate, trace
-from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client import Counter, Histogram
 
@@ -44,7 +44,9 @@ def configure(service: str, otlp_endpoint: str | None) -> None:
 def _trace_as(service: str, otlp_endpoint: str | None) -> None:
     if isinstance(trace.get_tracer_provider(), TracerProvider):
         return
-    provider = TracerProvider(resource=Resource.create({"service.name": f"wardline-{service}"}))
+    provider = TracerProvider(
+        resource=OTELResourceDetector().detect().merge(Resource({"service.name": f"wardline-{service}"}))
+    )
     if otlp_endpoint:
         # Imported here: the exporter costs 10 MB and most single machines have no collector.
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter

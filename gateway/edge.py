@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chassis import app as chassis_app
 from chassis import auth, telemetry
+from chassis.client import trust
 from chassis.errors import KeyMissing, Malformed, Problem, Unavailable
 from chassis.settings import Settings
 from gateway import docs
@@ -76,7 +77,10 @@ class Edge:
         state.ready_when["revocations"] = self._hears
         # The transport and not a client: a client would keep one caller's cookies and send them with another's requests.
         async with httpx2.AsyncHTTPTransport(
-            limits=httpx2.Limits(max_connections=500, max_keepalive_connections=100), trust_env=False, retries=1
+            verify=trust(),
+            limits=httpx2.Limits(max_connections=500, max_keepalive_connections=100),
+            trust_env=False,
+            retries=1,
         ) as self.transport:
             yield
 

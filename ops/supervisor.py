@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 from ops.catalogue import BY_NAME, CALLED_BY_ALL, EDGES, PROCESSES, SERVICES, Process, calls
@@ -30,11 +29,12 @@ HOST = "127.0.0.1"
 PATIENCE = 60  # seconds until a started process must be ready
 POLITE = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LAST_CHANCE = 8  # seconds between the request to end and the kill
-# What most processes have loaded when they are ready, whether they import it themselves or a library does on first use. Typed
-# clients and the contracts they import are plain models; a service's inside stays out, so that its metrics are its own.
+# What most processes have loaded when they are ready, whether they import it themselves or a library does on first use. The apps
+# are loaded too, each in all: modules made before the fork lie on pages that nobody writes to, and are shared.
 SHARED = """
     chassis.app ops.migrate ops.serving sqlmodel jinja2 yaml orjson pydantic.v1 httpcore2 h11 holidays
     uvicorn.protocols.http.httptools_impl uvicorn.loops.uvloop uvicorn.lifespan.on anyio._backends._asyncio
+    cryptography.hazmat.backends.openssl.backend encodings.idna
 """.split()
 
 
@@ -194,11 +194,12 @@ def preload() -> None:
     """Imports what all children share, once, and keeps the collector from touching (and so copying) those pages."""
     if SHARED[0] in sys.modules:
         return
-    clients = [f"{service.package}.client" for service in SERVICES]
-    for name in (*SHARED, *filter(find_spec, clients)):
+    apps = [edge.package for edge in EDGES] + [f"{service.package}.app" for service in SERVICES]
+    for name in (*SHARED, *apps):
         import_module(name)
     if threading.active_count() > 1:
         raise CannotRun("A library started a thread while it was imported; forking would not be safe.")
+    import_module("chassis.client").trust()
     gc.collect()
     gc.freeze()
 

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from joserfc.jwk import OKPKey
 
 from chassis import app as chassis_app
-from chassis.client import ServiceClient
+from chassis.client import ServiceClient, trust
 from chassis.ledger.follow import Follower
 from chassis.sealing import Sealer
 from services.webhooks import commands
@@ -36,7 +36,7 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
     state.sealer = Sealer(state.settings.secrets_dir / "epochs", state.settings.secret("index.key"))
     key = OKPKey.import_key(state.settings.jwk("signing")).private_key
     async with httpx2.AsyncClient(
-        trust_env=False, follow_redirects=False, limits=httpx2.Limits(max_connections=50)
+        trust_env=False, verify=trust(), follow_redirects=False, limits=httpx2.Limits(max_connections=50)
     ) as http:
         sender = Sender(state.database, state.sealer, key, http, state.settings.loopback)
         state.jobs.on(commands.DELIVER, sender.deliver)
