@@ -6,6 +6,7 @@ It fails closed: without an answer nothing is erased. What a hold keeps changes 
 from uuid import UUID
 
 from chassis.errors import Problem
+from services.anonymizer.connectors.guard import COMMIT_WITHIN
 from services.anonymizer.contract import HoldsUnreadable, IdentifierType
 from services.anonymizer.rules.orders import Hold
 from services.anonymizer.rules.person import Known, normalised
@@ -17,13 +18,18 @@ class Holds:
     def __init__(self, client: DisclosureClient) -> None:
         self.client = client
 
-    async def all(self) -> list[Hold]:
-        """Everything that is held: a person's deletion also touches rows of those they spoke with. Raises HoldsUnreadable."""
+    async def held(self, step: UUID | None = None) -> list[Hold]:
+        """Everything that is held: a person's deletion also touches rows of those they spoke with. Raises HoldsUnreadable.
+
+        With `step` the answer is a lease: this step is committed within `guard.COMMIT_WITHIN`, or not by this answer.
+        """
         try:
-            held = await self.client.held(None)
+            found = await self.client.held(None, step=step)
+            if step and (found.lease_seconds or 0) < 2 * COMMIT_WITHIN:
+                raise HoldsUnreadable
             return [
                 Hold(one.hold, _known(named.type, named.value), tuple(one.categories), one.period.from_, one.period.to)
-                for one in held
+                for one in found.holds
                 for named in one.identifiers
             ]
         except (Problem, ValueError):

@@ -7,7 +7,7 @@ played by `Orders`, which a test may tell to hold something, or to be silent.
 import asyncio
 import json
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -42,6 +42,7 @@ from services.anonymizer.contract import (
 from services.anonymizer.settings import Settings
 from services.registry.app import create_app as registry_app
 from services.registry.settings import Settings as RegistrySettings
+from services.requests.disclosure.leases import SECONDS as LEASE
 from tests.conftest import house as a_house
 from tests.serving import Issuer, serve
 
@@ -67,6 +68,8 @@ class Orders:
     settlements: list[dict[str, Any]] = field(default_factory=list)
     silent: bool = False
     slowness: float = 0
+    asked: list[str | None] = field(default_factory=list)
+    before_commit: Callable[[], Awaitable[None]] | None = None
 
     def hold(
         self, identifier: str, categories: list[str], since: datetime, until: datetime, type: str = "msisdn"
@@ -85,8 +88,17 @@ class Orders:
         app = FastAPI()
 
         @app.post("/v1/holds/query")
-        async def query() -> Response:
-            return Response(status_code=503) if self.silent else JSONResponse({"holds": self.holds})
+        async def query(request: Request) -> Response:
+            step = (await request.json())["step"]
+            self.asked.append(step)
+            if step and self.before_commit:
+                await self.before_commit()
+            lease = LEASE if step else None
+            return (
+                Response(status_code=503)
+                if self.silent
+                else JSONResponse({"holds": self.holds, "lease_seconds": lease})
+            )
 
         @app.post("/v1/holds/settlements")
         async def settle(request: Request) -> Response:

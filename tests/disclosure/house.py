@@ -170,13 +170,17 @@ class Desk:
         claims = {"sub": self.client, "client_id": self.client, "kind": "client", "scope": "order.submit order.read"}
         return await self.call(method, path, body, **(claims | more))
 
-    async def asks(self, identifiers: list[dict[str, str]] | None, **claims: Any) -> httpx2.Response:
-        """The anonymizer's question, in no tenant's name."""
+    async def asks(
+        self, identifiers: list[dict[str, str]] | None, *, step: UUID | None = None, **claims: Any
+    ) -> httpx2.Response:
+        """The anonymizer's question, in no tenant's name; with `step`, for a lease."""
         usual = {"sub": "anonymizer", "client_id": "anonymizer", "kind": "client", "act": None, "scope": "holds.ask"}
         told = {name: value for name, value in (usual | {"tenant": None} | claims).items()}
         if told["act"] is None:
             told["act"] = {"sub": told["client_id"]}
-        return await self.call("POST", "/v1/holds/query", {"identifiers": identifiers}, **told)
+        return await self.call(
+            "POST", "/v1/holds/query", {"identifiers": identifiers, "step": str(step) if step else None}, **told
+        )
 
     async def settles(self, step: UUID, store: str, preserved: list[dict[str, Any]]) -> httpx2.Response:
         body = {"step": str(step), "store": store, "preserved": preserved}

@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 
 from chassis import clock
+from services.requests.disclosure import leases
 from tests.disclosure.house import Desk, a_preservation, an_order
 
 NUMBERS = iter(range(46701700000, 46701799999))
@@ -61,6 +62,36 @@ async def test_nobody_else_is_held_and_no_disclosure_holds(desk: Desk) -> None:
     other = somebody()
     await desk.approved(**other)
     assert await held(desk, other) == []
+
+
+async def test_an_order_is_acknowledged_only_when_no_erasure_can_commit_by_an_older_answer(desk: Desk) -> None:
+    step, wish = uuid4(), a_preservation(**somebody())
+    lent = (await desk.asks(None, step=step)).json()
+    assert lent["lease_seconds"] > 5
+    placing = asyncio.create_task(desk.placed(**wish))
+    await asyncio.sleep(0.4)
+    assert not placing.done(), "acknowledged while an erasure that knows nothing of it may still commit"
+    assert (await held(desk, wish)) != [], "the next answer names it already"
+    await desk.settles(step, "calls", [])
+    await asyncio.wait_for(placing, 2)
+
+
+async def test_a_lease_that_was_lent_after_the_hold_keeps_no_order_waiting(desk: Desk) -> None:
+    first = a_preservation(**somebody())
+    step = uuid4()
+    await desk.asks(None, step=step)
+    placing = asyncio.create_task(desk.placed(**first))
+    while not await held(desk, first):
+        await asyncio.sleep(0.01)
+    await desk.asks(None, step=step)
+    await asyncio.wait_for(placing, 2)
+    await desk.settles(step, "calls", [])
+
+
+async def test_an_erasure_that_never_settles_delays_an_order_by_its_lease_only(desk: Desk, monkeypatch) -> None:
+    monkeypatch.setattr(leases, "SECONDS", 0.5)
+    await desk.asks(None, step=uuid4())
+    await asyncio.wait_for(desk.placed(**a_preservation(**somebody())), 3)
 
 
 async def test_a_sweep_asks_for_everything_that_is_held(desk: Desk) -> None:

@@ -77,7 +77,7 @@ class Steps:
             case Verb.preview:
                 result = _done(step, wish, outcomes=await connector.preview(person, terms, wish.scope))
             case Verb.erase:
-                effect = await connector.erase(step, person, terms, await self.holds.all(), wish.scope)
+                effect = await connector.erase(step, person, terms, self.holds, wish.scope)
                 await self.holds.settle(step, wish.store, effect.preserved)
                 result = _done(step, wish, outcomes=effect.outcomes)
             case Verb.verify:

@@ -67,11 +67,11 @@ class Sweeper:
         await self._conclude(job)
 
     async def _store(self, job: Job, store: str) -> None:
-        """Holds are asked for each store anew: one may have come while another store was swept."""
         terms = await self.house.terms(self.policy.current(), clock.now())
-        holds = await self.holds.all()
+        # Unreadable holds pause a sweep before it touches anything.
+        await self.holds.held()
         await self._set(job, "running")
-        async for piece in self.house.connector(store).sweep(job.id, terms, holds):
+        async for piece in self.house.connector(store).sweep(job.id, terms, self.holds):
             await self.holds.settle(piece.step, store, piece.preserved)
             await self._note(job, piece)
 

@@ -4,11 +4,11 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Protocol
 from uuid import UUID
 
+from services.anonymizer.connectors.guard import Guard
 from services.anonymizer.connectors.outcomes import Effect, Piece, Verification
 from services.anonymizer.contract import Change, DisclosureRequest, Expected, Outcome, Scope, StoreVerb
 from services.anonymizer.datamap import Store
 from services.anonymizer.rules.facts import Terms
-from services.anonymizer.rules.orders import Hold
 from services.anonymizer.rules.person import Known, Person
 from services.registry.contract import PolicyBook
 
@@ -34,9 +34,7 @@ class Connector(Protocol):
 
     async def preview(self, person: Person, terms: Terms, scope: Scope | None) -> list[Outcome]: ...
 
-    async def erase(
-        self, step: UUID, person: Person, terms: Terms, holds: list[Hold], scope: Scope | None
-    ) -> Effect: ...
+    async def erase(self, step: UUID, person: Person, terms: Terms, guard: Guard, scope: Scope | None) -> Effect: ...
 
     async def verify(self, person: Person, terms: Terms, scope: Scope | None) -> Verification: ...
 
@@ -46,7 +44,7 @@ class Connector(Protocol):
         """The records that a sweep would treat differently under the proposed terms."""
         ...
 
-    def sweep(self, sweep: UUID, terms: Terms, holds: list[Hold]) -> AsyncIterator[Piece]: ...
+    def sweep(self, sweep: UUID, terms: Terms, guard: Guard) -> AsyncIterator[Piece]: ...
 
     async def release(self, hold: UUID) -> int:
         """Finish the erasure that the hold deferred; how many preserved rows went."""

@@ -29,7 +29,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 async def running(app: FastAPI) -> AsyncIterator[None]:
     state, settings = app.state, app.state.settings
     async with following_policy(app) as policy:
-        state.desk = Desk.open(settings, policy)
+        state.desk = Desk.open(settings, policy, state.database)
         anonymizer = AnonymizerClient(state.http, settings.peers["anonymizer"], state.tokens)
         Work(state.database, state.desk, anonymizer).register(state.jobs)
         yield

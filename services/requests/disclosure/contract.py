@@ -364,9 +364,14 @@ class Named(Command):
 
 
 class AskHolds(Command):
-    """`POST /v1/holds/query`. `identifiers` None: everything that is held (a sweep)."""
+    """`POST /v1/holds/query`. `identifiers` None: everything that is held (a sweep).
+
+    step: the asker is about to commit this step's effect by the answer. It does so within half of the `lease_seconds` it is told,
+    or not at all; the settlement of the step ends the lease.
+    """
 
     identifiers: list[Named] | None = Field(default=None, max_length=1000)
+    step: UUID | None = None
 
 
 class Held(Reply):
@@ -382,7 +387,10 @@ class Held(Reply):
 
 
 class Holds(Reply):
+    """`lease_seconds`: no order whose hold this answer does not name is acknowledged before these are over or the step settled."""
+
     holds: list[Held]
+    lease_seconds: float | None = None
 
 
 class Preserved(Command):

@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import Depends, Request
 from joserfc.jwk import OKPKey
 
+from chassis.db import Database
 from chassis.sealing import Sealer
 from chassis.settings import Settings
 from services.registry.client import PolicyShelf
@@ -18,10 +19,12 @@ class Desk:
     sealer: Sealer
     policy: PolicyShelf
     signing: OKPKey
+    database: Database
 
     @classmethod
-    def open(cls, settings: Settings, policy: PolicyShelf) -> Self:
+    def open(cls, settings: Settings, policy: PolicyShelf, database: Database) -> Self:
         return cls(
+            database=database,
             sealer=Sealer(settings.secrets_dir / "epochs", settings.secret("index.key")),
             policy=policy,
             signing=OKPKey.import_key(settings.jwk("signing")),

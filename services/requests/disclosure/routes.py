@@ -11,7 +11,7 @@ from chassis.bodies import Body
 from chassis.db import Tx
 from chassis.errors import Forbidden
 from chassis.idempotency import Once
-from services.requests.disclosure import queries
+from services.requests.disclosure import leases, queries
 from services.requests.disclosure.commands import authorities, collections, deliveries, holds, orders, reviews
 from services.requests.disclosure.contract import (
     AcknowledgePackage,
@@ -35,6 +35,7 @@ from services.requests.disclosure.contract import (
 )
 from services.requests.disclosure.custody import note
 from services.requests.disclosure.desk import EVERYBODY, TheDesk
+from services.requests.disclosure.leases import AfterBarrier
 
 router = APIRouter()
 
@@ -77,7 +78,7 @@ async def list_authorities(caller: Reader, tx: Tx):
 
 
 @router.post("/v1/orders", status_code=201, response_model=Order)
-async def place_order(caller: Submitter, wish: Body[PlaceOrder], desk: TheDesk, tx: Tx, once: Once):
+async def place_order(caller: Submitter, wish: Body[PlaceOrder], desk: TheDesk, tx: Tx, once: Once, told: AfterBarrier):
     """A refused order is answered, too: status Rejected, and every fault in `errors`."""
     return await once(orders.place_order, tx, desk, caller, wish)
 
@@ -97,12 +98,16 @@ async def read_order(caller: Reader, order: UUID, desk: TheDesk, tx: Tx):
 
 
 @router.put("/v1/orders/{order}", response_model=Order)
-async def change_order(caller: Submitter, order: UUID, wish: Body[ChangeOrder], desk: TheDesk, tx: Tx, once: Once):
+async def change_order(
+    caller: Submitter, order: UUID, wish: Body[ChangeOrder], desk: TheDesk, tx: Tx, once: Once, told: AfterBarrier
+):
     return await once(orders.change_order, tx, desk, caller, order, wish)
 
 
 @router.post("/v1/orders/{order}/reviews", status_code=201, response_model=Order)
-async def review_order(caller: Approver, order: UUID, wish: Body[ReviewOrder], desk: TheDesk, tx: Tx, once: Once):
+async def review_order(
+    caller: Approver, order: UUID, wish: Body[ReviewOrder], desk: TheDesk, tx: Tx, once: Once, told: AfterBarrier
+):
     return await once(reviews.review_order, tx, desk, caller, order, wish)
 
 
@@ -157,8 +162,10 @@ async def ask_holds(caller: HoldsAsker, question: Body[AskHolds], request: Reque
     """Answered across tenants; a question without a tenant is noted as the house's own."""
     _only_the_anonymizer(caller)
     database = request.app.state.database
+    lease = await leases.lend(database, caller.tenant, question.step) if question.step else None
     async with database.system() as system, database.transaction(caller.tenant or EVERYBODY) as tx:
-        return await holds.held(tx, system, desk, caller, question)
+        found = await holds.held(tx, system, desk, caller, question)
+    return found.model_copy(update={"lease_seconds": lease})
 
 
 @router.post("/v1/holds/settlements", response_model=Settled)
@@ -166,7 +173,9 @@ async def settle_holds(caller: HoldsAsker, wish: Body[SettleHolds], request: Req
     _only_the_anonymizer(caller)
     database = request.app.state.database
     async with database.system() as system, database.transaction(caller.tenant or EVERYBODY) as tx:
-        return await holds.settle(tx, system, caller, wish)
+        settled = await holds.settle(tx, system, caller, wish)
+        await leases.end(tx, wish.step)
+        return settled
 
 
 def _only_the_anonymizer(caller: Caller) -> None:

@@ -11,6 +11,7 @@ from uuid import UUID, uuid5
 
 from services.anonymizer.connectors.files.formats import FORMATS, Row, pieces
 from services.anonymizer.connectors.files.journal import Journal, Plan
+from services.anonymizer.connectors.guard import Guard, Lease
 from services.anonymizer.connectors.ndjson import end_line, row_line, shown, table_line
 from services.anonymizer.connectors.outcomes import Effect, Piece, Verification, changes, merged, outcome
 from services.anonymizer.contract import (
@@ -105,22 +106,23 @@ class Files:
     async def preview(self, person: Person, terms: Terms, scope: Scope | None) -> list[Outcome]:
         return _outcomes((await self._work(lambda: self._deletion(person, terms, scope))).said)
 
-    async def erase(self, step: UUID, person: Person, terms: Terms, holds: list[Hold], scope: Scope | None) -> Effect:
-        relevant = holding(holds, self.table, terms.book)
+    async def erase(self, step: UUID, person: Person, terms: Terms, guard: Guard, scope: Scope | None) -> Effect:
+        lease = Lease(guard, step)
         said = await self._work(
             lambda: self.journal.once(
                 step,
                 lambda: self._deletion(person, terms, scope),
-                lambda plan: self._carry_out(plan, step, relevant, person),
+                lambda plan: self._carry_out(plan, lease, terms.book, person),
             )
         )
         return Effect(_outcomes(said), await self._work(lambda: self._preserved(step)))
 
-    async def sweep(self, sweep: UUID, terms: Terms, holds: list[Hold]) -> AsyncIterator[Piece]:
-        step, relevant = uuid5(sweep, self.store.store), holding(holds, self.table, terms.book)
+    async def sweep(self, sweep: UUID, terms: Terms, guard: Guard) -> AsyncIterator[Piece]:
+        step = uuid5(sweep, self.store.store)
+        lease = Lease(guard, step)
         said = await self._work(
             lambda: self.journal.once(
-                step, lambda: self._expiry(terms), lambda plan: self._carry_out(plan, step, relevant, None)
+                step, lambda: self._expiry(terms), lambda plan: self._carry_out(plan, lease, terms.book, None)
             )
         )
         if said:
@@ -255,19 +257,27 @@ class Files:
 
     # --- doing -----------------------------------------------------------------------------------------------------------
 
-    def _carry_out(self, plan: Plan, step: UUID, holds: list[Hold], person: Person | None) -> None:
-        """Piece by piece: first what an order holds is copied aside, then the piece is rewritten. Which records are held is asked
-        of the records themselves, since a hold may have come between a killed run and this one."""
+    def _carry_out(self, plan: Plan, lease: Lease, book: PolicyBook, person: Person | None) -> None:
+        """Piece by piece; what an order holds is copied aside just before the old content of a piece goes."""
         for piece in plan.pieces():
             path, gone = self.root / piece, set(plan.gone.get(piece, ()))
             blank = {column: set(marks) for column, marks in plan.blank.get(piece, {}).items()}
             leaving = gone.union(*blank.values())
             rows = [(mark, row) for mark, row in self.format.read(path, self.table) if mark in leaving]
-            for hold in holds:
-                held = {mark for mark, row in rows if touches(hold, self.table, row, person)}
-                if held:
-                    self.format.copy(path, self.table, held, self.journal.place("preserved", str(hold.hold), str(step)))
-            self.format.rewrite(path, self.table, gone, blank)
+
+            def leave(path: Path = path, rows: list[tuple[str, Row]] = rows) -> None:
+                lease.during(lambda holds: self._preserve(path, rows, holding(holds, self.table, book), lease, person))
+
+            self.format.rewrite(path, self.table, gone, blank, leave)
+
+    def _preserve(
+        self, path: Path, rows: list[tuple[str, Row]], holds: list[Hold], lease: Lease, person: Person | None
+    ) -> None:
+        for hold in holds:
+            held = {mark for mark, row in rows if touches(hold, self.table, row, person)}
+            if held:
+                folder = self.journal.place("preserved", str(hold.hold), str(lease.step))
+                self.format.copy(path, self.table, held, folder)
 
     def _preserved(self, step: UUID) -> dict[UUID, int]:
         holds = self.journal.place("preserved")

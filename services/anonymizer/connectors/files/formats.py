@@ -22,6 +22,7 @@ OWN = ".wardline"
 
 Row = dict[str, Any]
 Marks = set[str]
+Leave = Callable[[], None]
 
 
 class Format(Protocol):
@@ -31,8 +32,9 @@ class Format(Protocol):
         """Its records under their marks; with `values`, at least those that name one of them. None when the file is gone."""
         ...
 
-    def rewrite(self, path: Path, table: Table, gone: Marks, blank: dict[str, Marks]) -> None:
-        """Take records away, and empty a column in others. A file left with none goes; one that is gone already stays gone."""
+    def rewrite(self, path: Path, table: Table, gone: Marks, blank: dict[str, Marks], leave: Leave) -> None:
+        """Take records away, and empty a column in others. A file left with none goes; one that is gone already stays gone.
+        `leave` is called when the new content lies on the disk, just before the old one goes."""
         ...
 
     def copy(self, path: Path, table: Table, marks: Marks, target: Path) -> None:
@@ -56,8 +58,9 @@ class Recordings:
             return []
         return [(path.stem, _typed(orjson.loads(raw), table))]
 
-    def rewrite(self, path: Path, table: Table, gone: Marks, blank: dict[str, Marks]) -> None:
+    def rewrite(self, path: Path, table: Table, gone: Marks, blank: dict[str, Marks], leave: Leave) -> None:
         if path.stem in gone:
+            leave()
             # The sidecar last: as long as it is there, a removal that was killed is found again.
             path.with_suffix(".wav").unlink(missing_ok=True)
             path.unlink(missing_ok=True)
@@ -85,14 +88,15 @@ class JsonLines:
             if wanted is None or _may_name(line, wanted)
         ]
 
-    def rewrite(self, path: Path, table: Table, gone: Marks, blank: dict[str, Marks]) -> None:
+    def rewrite(self, path: Path, table: Table, gone: Marks, blank: dict[str, Marks], leave: Leave) -> None:
         lines = self._lines(path)
         kept = [line for line in lines if _mark(line) not in gone]
         if len(kept) == len(lines):
             return
         if kept:
-            replace(path, lambda fresh: fresh.write_bytes(b"\n".join([*kept, b""])))
+            replace(path, lambda fresh: fresh.write_bytes(b"\n".join([*kept, b""])), leave)
         else:
+            leave()
             path.unlink()
 
     def copy(self, path: Path, table: Table, marks: Marks, target: Path) -> None:
@@ -124,7 +128,7 @@ class Parquet:
             frame = frame.filter(pl.any_horizontal([pl.col(name).is_in(sorted(values)) for name in table.identifying]))
         return [(row.pop(_MARK), row) for row in frame.collect().to_dicts()]
 
-    def rewrite(self, path: Path, table: Table, gone: Marks, blank: dict[str, Marks]) -> None:
+    def rewrite(self, path: Path, table: Table, gone: Marks, blank: dict[str, Marks], leave: Leave) -> None:
         if not path.exists():
             return
         pl = self.polars
@@ -134,10 +138,11 @@ class Parquet:
             kept = kept.with_columns(pl.when(empty).then(None).otherwise(pl.col(column)).alias(column))
         rows = kept.drop(_MARK).collect()
         if rows.is_empty():
+            leave()
             path.unlink()
             _remove_if_empty(path.parent)
         else:
-            replace(path, lambda fresh: rows.write_parquet(fresh))
+            replace(path, lambda fresh: rows.write_parquet(fresh), leave)
 
     def copy(self, path: Path, table: Table, marks: Marks, target: Path) -> None:
         kept = target / "-".join(path.parts[-3:])
@@ -155,12 +160,18 @@ _MARK = "wardline_mark"
 FORMATS: dict[str, type[Format]] = {"folder": Recordings, "jsonlines": JsonLines, "parquet": Parquet}
 
 
-def replace(path: Path, write: Callable[[Path], object]) -> None:
+def replace(path: Path, write: Callable[[Path], object], leave: Leave = lambda: None) -> None:
     """The new content, whole or not at all, and on the disk before anybody is told."""
     fresh = path.with_name(f".{path.name}.new")
-    write(fresh)
-    with fresh.open("rb") as file:
-        os.fsync(file.fileno())
+    try:
+        write(fresh)
+        with fresh.open("rb") as file:
+            os.fsync(file.fileno())
+    except OSError:
+        # A full disk: the half-written copy goes, the old content was never touched.
+        fresh.unlink(missing_ok=True)
+        raise
+    leave()
     fresh.replace(path)
     sync(path.parent)
 

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import asyncpg
 
+from services.anonymizer.connectors.guard import Guard
 from services.anonymizer.connectors.outcomes import Effect, Piece, Verification
 from services.anonymizer.connectors.postgresql.collect import collect, disclose
 from services.anonymizer.connectors.postgresql.erase import erase, preview
@@ -15,7 +16,6 @@ from services.anonymizer.connectors.postgresql.whose import named_in, other_part
 from services.anonymizer.contract import Change, DisclosureRequest, Expected, Outcome, Scope, StoreVerb, VerbUnsupported
 from services.anonymizer.datamap import Store
 from services.anonymizer.rules.facts import Terms
-from services.anonymizer.rules.orders import Hold
 from services.anonymizer.rules.person import Known, Person
 from services.anonymizer.rules.pushdown import Params
 from services.anonymizer.settings import Settings
@@ -59,9 +59,9 @@ class PostgreSQL:
         _whole(scope)
         return await preview(self.connections, person, terms)
 
-    async def erase(self, step: UUID, person: Person, terms: Terms, holds: list[Hold], scope: Scope | None) -> Effect:
+    async def erase(self, step: UUID, person: Person, terms: Terms, guard: Guard, scope: Scope | None) -> Effect:
         _whole(scope)
-        return await erase(self.connections, step, person, terms, holds)
+        return await erase(self.connections, step, person, terms, guard)
 
     async def verify(self, person: Person, terms: Terms, scope: Scope | None) -> Verification:
         _whole(scope)
@@ -73,8 +73,8 @@ class PostgreSQL:
     async def compare(self, terms: Terms, proposed: Terms) -> list[Change]:
         return await compare(self.connections, terms, proposed)
 
-    def sweep(self, sweep_id: UUID, terms: Terms, holds: list[Hold]) -> AsyncIterator[Piece]:
-        return sweep(self.connections, sweep_id, terms, holds)
+    def sweep(self, sweep_id: UUID, terms: Terms, guard: Guard) -> AsyncIterator[Piece]:
+        return sweep(self.connections, sweep_id, terms, guard)
 
     async def release(self, hold: UUID) -> int:
         async def work(connection: asyncpg.Connection) -> int:

@@ -12,6 +12,7 @@ import asyncpg
 import orjson
 from pydantic import TypeAdapter
 
+from services.anonymizer.connectors.guard import Guard
 from services.anonymizer.connectors.outcomes import Effect, merged, outcome
 from services.anonymizer.connectors.postgresql import store as transactions
 from services.anonymizer.connectors.postgresql.preserve import preserve
@@ -43,10 +44,10 @@ _OUTCOMES = TypeAdapter(list[Outcome])
 _PRESERVED = "SELECT hold, count(*) FROM wardline.preserved WHERE step = $1 GROUP BY hold"
 
 
-async def erase(connections: Connections, step: UUID, person: Person, terms: Terms, holds: list[Hold]) -> Effect:
+async def erase(connections: Connections, step: UUID, person: Person, terms: Terms, guard: Guard) -> Effect:
     """Does it once: asked again, answers what was done. Raises StoreUnavailable, and then nothing was done."""
 
-    async def work(connection: asyncpg.Connection) -> Effect:
+    async def work(connection: asyncpg.Connection, holds: list[Hold]) -> Effect:
         done = await transactions.finished(connection, step)
         if done is None:
             await transactions.begin(connection, step, terms.now)
@@ -56,7 +57,7 @@ async def erase(connections: Connections, step: UUID, person: Person, terms: Ter
             outcomes = _OUTCOMES.validate_python(orjson.loads(done), strict=False)
         return Effect(outcomes, {row["hold"]: row["count"] for row in await connection.fetch(_PRESERVED, step)})
 
-    return await connections.write(work)
+    return await connections.write_guarded(step, guard, work)
 
 
 async def preview(connections: Connections, person: Person, terms: Terms) -> list[Outcome]:

@@ -8,8 +8,10 @@ from uuid import UUID
 
 import asyncpg
 
+from services.anonymizer.connectors.guard import COMMIT_WITHIN, Guard, HoldsCame, still
 from services.anonymizer.contract import StoreUnavailable
 from services.anonymizer.datamap import Store
+from services.anonymizer.rules.orders import Hold
 from services.anonymizer.settings import Settings
 
 Role = Literal["wardline", "verifier"]
@@ -29,8 +31,11 @@ _AWAY = (
     asyncpg.InvalidCatalogNameError,
     asyncpg.ObjectNotInPrerequisiteStateError,
     asyncpg.InsufficientPrivilegeError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
 )
 _TRIES = 5
+# The last thing before the question about holds: who froze after its answer finds the transaction gone.
+_NOT_IDLE = f"SET LOCAL idle_in_transaction_session_timeout = '{COMMIT_WITHIN}s'"
 
 _FINISHED = "SELECT result FROM wardline.journal WHERE step = $1"
 _BEGIN = "INSERT INTO wardline.journal (step, result, at) VALUES ($1, '{}', $2)"
@@ -63,6 +68,24 @@ class Connections:
                 if last:
                     raise StoreUnavailable(f"{self.store.store} is changing too fast; try again.") from None
         raise AssertionError("unreachable: the last try returns or raises")
+
+    async def write_guarded(
+        self, step: UUID, guard: Guard, work: Callable[[asyncpg.Connection, list[Hold]], Awaitable[Result]]
+    ) -> Result:
+        """`write`, round whatever is held at the commit. Raises HoldsUnreadable, and then nothing was done."""
+        holds = await guard.held()
+
+        async def guarded(connection: asyncpg.Connection) -> Result:
+            result = await work(connection, holds)
+            await connection.execute(_NOT_IDLE)
+            await still(guard, step, holds)
+            return result
+
+        while True:
+            try:
+                return await self.write(guarded)
+            except HoldsCame as came:
+                holds = came.holds
 
     async def rehearse(self, work: Callable[[asyncpg.Connection], Awaitable[Result]]) -> Result:
         """What `work` would do: it is done, counted and rolled back, so that a preview can't differ from the deed."""

@@ -13,6 +13,7 @@ from uuid import UUID, uuid5
 import asyncpg
 import orjson
 
+from services.anonymizer.connectors.guard import Guard
 from services.anonymizer.connectors.outcomes import Piece, changes
 from services.anonymizer.connectors.postgresql import store as transactions
 from services.anonymizer.connectors.postgresql.preserve import preserve
@@ -80,13 +81,13 @@ async def compare(connections: Connections, terms: Terms, proposed: Terms) -> li
     return found
 
 
-async def sweep(connections: Connections, sweep: UUID, terms: Terms, holds: list[Hold]) -> AsyncIterator[Piece]:
+async def sweep(connections: Connections, sweep: UUID, terms: Terms, guard: Guard) -> AsyncIterator[Piece]:
     """Every piece that something went in, those of an earlier run of the same sweep included."""
     store = connections.store
     for name in store.order:
         for part in await _parts(connections, name):
-            piece = Part(store, name, part, uuid5(sweep, f"{store.store}/{name}/{part or ''}"), terms, holds)
-            done = await connections.write(piece.run)
+            piece = Part(store, name, part, uuid5(sweep, f"{store.store}/{name}/{part or ''}"), terms)
+            done = await connections.write_guarded(piece.step, guard, piece.run)
             if done.swept:
                 yield done
 
@@ -108,13 +109,12 @@ class Part:
     part: str | None
     step: UUID
     terms: Terms
-    holds: list[Hold]
 
-    async def run(self, connection: asyncpg.Connection) -> Piece:
+    async def run(self, connection: asyncpg.Connection, holds: list[Hold]) -> Piece:
         done = await transactions.finished(connection, self.step)
         if done is None:
             await transactions.begin(connection, self.step, self.terms.now)
-            swept = await self._let_go(connection)
+            swept = await self._let_go(connection, holds)
             kept = orjson.dumps([one.model_dump(mode="json") for one in swept]).decode()
             await transactions.finish(connection, self.step, kept)
         else:
@@ -122,7 +122,7 @@ class Part:
         preserved = {row["hold"]: row["count"] for row in await connection.fetch(_PRESERVED, self.step)}
         return Piece(self.step, swept, preserved)
 
-    async def _let_go(self, connection: asyncpg.Connection) -> list[Swept]:
+    async def _let_go(self, connection: asyncpg.Connection, holds: list[Hold]) -> list[Swept]:
         table, params = self.store.tables[self.name], Params()
         decided = verdicts(self.store, table, self.terms, "sweep", params)
         source = self.part or self.name
@@ -134,9 +134,7 @@ class Part:
         going = [row for row in rows if row["v"] is not None and decided.branches[row["v"]].decision.action != "keep"]
         if not going:
             return []
-        await preserve(
-            connection, self.store, self.name, self._going, self.step, self.holds, None, self.terms.book, source
-        )
+        await preserve(connection, self.store, self.name, self._going, self.step, holds, None, self.terms.book, source)
         whole = self.part is not None and len(going) == len(rows)
         if whole:
             await connection.execute(f"ALTER TABLE {self.name} DETACH PARTITION {self.part}")
