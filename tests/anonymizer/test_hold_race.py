@@ -52,14 +52,14 @@ async def test_a_hold_that_comes_between_the_effect_and_its_commit_is_kept(house
 
 
 async def test_without_the_second_answer_nothing_is_committed(house: House):
-    tilda, lars = (await somebody(house, 12))[0], await house.principal("lars")
+    tilda, lovisa = (await somebody(house, 12))[0], await somebody_who_logs_in(house)
 
     async def falls_silent() -> None:
         house.orders.silent = True
 
     house.orders.before_commit = falls_silent
     try:
-        for store, person in (("calls", tilda), ("authlog", lars)):
+        for store, person in (("calls", tilda), ("authlog", lovisa)):
             house.orders.silent = False
             with pytest.raises(HoldsUnreadable):
                 await house.step(Verb.erase, store, person)
