@@ -30,6 +30,15 @@ async def somebody(house: House, number: int) -> tuple[UUID, str, str]:
     return principal, msisdn, email
 
 
+async def somebody_who_logs_in(house: House) -> UUID:
+    logged = b"".join(path.read_bytes() for path in (house.stores / "authlog").glob("*.jsonl")).decode()
+    for number in range(20, 60):
+        principal, _, email = await somebody(house, number)
+        if email in logged:
+            return principal
+    raise AssertionError("nobody of the crowd ever logged in")
+
+
 @pytest.mark.parametrize(
     ("store", "category"), [("calls", "traffic"), ("lake", "traffic"), ("authlog", "authentication_log")]
 )
