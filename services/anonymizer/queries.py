@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfoNotFoundError
 from chassis import clock
 from services.anonymizer.contract import BookMisfits, Simulation, SimulationRequest, Store, Stores
 from services.anonymizer.house import House
-from services.registry.contract import PolicyBook, faults
+from services.registry.contract import PolicyBook, TenantPeriod, faults
 
 
 def stores(house: House, book: PolicyBook) -> Stores:
@@ -30,7 +30,7 @@ def stores(house: House, book: PolicyBook) -> Stores:
 async def simulate(house: House, wish: SimulationRequest, book: PolicyBook) -> Simulation:
     """Raises StoreUnknown, StoreUnavailable, BookMisfits."""
     now = wish.as_of or clock.now()
-    proposed = _fitting(house, wish.proposed, now) if wish.proposed else None
+    proposed = _fitting(house, wish.proposed, book.tenant_periods, now) if wish.proposed else None
     terms = await house.terms(book, now)
     names = list(house.connectors) if wish.stores is None else wish.stores
     connectors = [house.connector(name) for name in names]
@@ -44,10 +44,11 @@ async def simulate(house: House, wish: SimulationRequest, book: PolicyBook) -> S
     )
 
 
-def _fitting(house: House, proposed: PolicyBook, now: datetime) -> PolicyBook:
-    """The proposed book with the rows that would apply then. Raises BookMisfits."""
+def _fitting(house: House, proposed: PolicyBook, tenants: tuple[TenantPeriod, ...], now: datetime) -> PolicyBook:
+    """The proposed book with the rows that would apply then, and with what tenants have set. Raises BookMisfits."""
     try:
-        book = proposed.on(now.astimezone(proposed.tz).date())
+        own = proposed.model_copy(update={"tenant_periods": tenants})
+        book = own.on(now.astimezone(proposed.tz).date())
     except (ZoneInfoNotFoundError, ValueError):
         raise BookMisfits("The proposed book names no known time zone.") from None
     wrong = [{"path": fault.where, "problem": fault.what} for fault in faults(proposed)]

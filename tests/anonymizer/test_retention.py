@@ -243,7 +243,7 @@ async def answered(
     """What the SQL says of each row: (action, rule)."""
     its, params = MAP.stores[store_name], Params()
     decided = verdicts(its, its.tables[name], terms, asked, params)
-    rows = await connection.fetch(f"SELECT t.id, {decided.sql} AS v FROM {name} t", *params)
+    rows = await connection.fetch(f"SELECT t.id, {decided.number} AS v FROM {name} t", *params)
     branches = [(branch.decision.action, branch.decision.rule) for branch in decided.branches]
     return {row["id"]: None if row["v"] is None else branches[row["v"]] for row in rows}
 

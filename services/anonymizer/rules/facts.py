@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from services.anonymizer.datamap import Table
 from services.anonymizer.rules.retention import Facts
@@ -71,7 +72,8 @@ def facts_of(
         conditions |= billed_by([(row[table.claim.paid_at], row[table.claim.claim_until])], terms.now)
     conditions |= {condition for anchor, condition in UNTIL_THEN.items() if anchor in dated and dated[anchor] is None}
     kind = row[table.kind_column] if table.kind_column else table.kind
-    return Facts(table.element, table.store_class, kind, dated, frozenset(conditions))
+    tenant = UUID(str(row[table.tenant]))
+    return Facts(table.element, table.store_class, kind, dated, frozenset(conditions), tenant)
 
 
 def billed_by(invoices: Iterable[tuple[datetime | None, datetime | None]], now: datetime) -> frozenset[str]:

@@ -2,13 +2,14 @@
 
 Two questions share it. A *sweep* asks whether the time is over. A *person's deletion* asks whether anything obliges us to keep
 the record although its time is not over: then only the law's own periods, a running agreement, an open invoice or a claim count.
-The stores are asked the same by `pushdown`, which turns the very same rows into predicates.
+The stores are asked the same by `branches`, which turns the very same rows into predicates.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Literal
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from services.anonymizer.contract import Fate
@@ -24,7 +25,7 @@ class Facts:
     """What is known of one record.
 
     anchors: when each event happened that a period may count from; None: it has not happened yet ·
-    conditions: the book's conditions that hold for it (`invoice_unpaid`, `claim_open`, …).
+    tenant: whose data they are, where tenants set periods of their own · conditions: the book's conditions that hold for it (`invoice_unpaid`, `claim_open`, …).
     """
 
     element: str
@@ -32,6 +33,7 @@ class Facts:
     kind: str | None
     anchors: Mapping[str, datetime | None]
     conditions: frozenset[str] = frozenset()
+    tenant: UUID | None = None
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,9 @@ def decide(facts: Facts, book: PolicyBook, now: datetime, asked: Asked = "sweep"
     anchor = facts.anchors[rule.anchor]
     if anchor is None:
         return Decision("keep", rule.key, rule.legal_ref, rule.reason, _latest_day(rule, facts, book.tz))
-    if binds(rule, asked) and now < rule.keep.after(anchor, book.tz):
-        return Decision("keep", rule.key, rule.legal_ref, rule.reason, last_day(rule.keep, anchor, book.tz))
+    keep = book.keep_for(rule, facts.tenant) if facts.tenant else rule.keep
+    if binds(rule, asked) and now < keep.after(anchor, book.tz):
+        return Decision("keep", rule.key, rule.legal_ref, rule.reason, last_day(keep, anchor, book.tz))
     return gone(rule, book, asked)
 
 

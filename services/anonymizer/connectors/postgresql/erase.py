@@ -33,7 +33,7 @@ from services.anonymizer.datamap import Link, Store, Table
 from services.anonymizer.rules.facts import Terms
 from services.anonymizer.rules.orders import Hold
 from services.anonymizer.rules.person import ERASED, NOTHING, Person, mentions
-from services.anonymizer.rules.pushdown import Params, verdicts
+from services.anonymizer.rules.pushdown import Params, going, verdicts
 from services.anonymizer.rules.retention import gone, kept
 
 Where = Callable[[Params], str]
@@ -159,7 +159,7 @@ class Erasure:
         )
         rows = await self.connection.fetch(
             f"SELECT v, count(*) AS count, max({day}) AS day FROM "
-            f"(SELECT t.*, {decided.sql} AS v FROM {name} t WHERE {whose(params)} OFFSET 0) t GROUP BY v ORDER BY v",
+            f"(SELECT t.*, {decided.number} AS v FROM {name} t WHERE {whose(params)} OFFSET 0) t GROUP BY v ORDER BY v",
             *params,
         )
         outcomes = []
@@ -220,7 +220,7 @@ class Erasure:
         return owned(self.store, name, self.person, params)
 
     def _gone(self, name: str, params: Params) -> str:
-        return verdicts(self.store, self.store.tables[name], self.terms, "deletion", params).gone
+        return going(verdicts(self.store, self.store.tables[name], self.terms, "deletion", params))
 
     def _blank(self, name: str, column: str, params: Params) -> str:
         return params(self.store.tables[name].columns[column].redacted, "text")

@@ -23,7 +23,7 @@ from services.anonymizer.contract import Change, Expected, Fate, Swept
 from services.anonymizer.datamap import Store
 from services.anonymizer.rules.facts import Terms
 from services.anonymizer.rules.orders import Hold
-from services.anonymizer.rules.pushdown import Params, verdicts
+from services.anonymizer.rules.pushdown import Params, going, verdicts
 
 _MONTHS = """
 SELECT c.relname AS name, pg_get_expr(c.relpartbound, c.oid) AS bound FROM pg_inherits i
@@ -40,7 +40,7 @@ async def simulate(connections: Connections, terms: Terms) -> list[Expected]:
             decided = verdicts(store, table, terms, "sweep", params)
             rows = await connection.fetch(
                 f"SELECT v, to_char(date_trunc('month', t.{table.at}, {params(terms.book.zone, 'text')}), 'YYYY-MM') AS month, "
-                f"count(*) AS count FROM (SELECT t.*, {decided.sql} AS v FROM {name} t WHERE NOT {reduced(table, params)} OFFSET 0) t "
+                f"count(*) AS count FROM (SELECT t.*, {decided.number} AS v FROM {name} t WHERE NOT {reduced(table, params)} OFFSET 0) t "
                 "GROUP BY 1, 2 ORDER BY 2, 1",
                 *params,
             )
@@ -70,7 +70,7 @@ async def compare(connections: Connections, terms: Terms, proposed: Terms) -> li
             params = Params()
             now, then = (verdicts(store, table, each, "sweep", params) for each in (terms, proposed))
             rows = await connection.fetch(
-                f"SELECT v, w, count(*) AS count FROM (SELECT {now.sql} AS v, {then.sql} AS w FROM {name} t "
+                f"SELECT v, w, count(*) AS count FROM (SELECT {now.number} AS v, {then.number} AS w FROM {name} t "
                 f"WHERE NOT {reduced(table, params)} OFFSET 0) t GROUP BY 1, 2",
                 *params,
             )
@@ -128,7 +128,7 @@ class Part:
         source = self.part or self.name
         rows = await connection.fetch(
             f"SELECT v, count(*) AS count, min(t.{table.at}) AS first FROM "
-            f"(SELECT t.*, {decided.sql} AS v FROM {source} t WHERE NOT {reduced(table, params)} OFFSET 0) t GROUP BY v",
+            f"(SELECT t.*, {decided.number} AS v FROM {source} t WHERE NOT {reduced(table, params)} OFFSET 0) t GROUP BY v",
             *params,
         )
         going = [row for row in rows if row["v"] is not None and decided.branches[row["v"]].decision.action != "keep"]
@@ -165,8 +165,8 @@ class Part:
 
     def _going(self, params: Params) -> str:
         table = self.store.tables[self.name]
-        gone = verdicts(self.store, table, self.terms, "sweep", params).gone
-        return f"{gone} AND NOT {reduced(table, params)}"
+        expired = going(verdicts(self.store, table, self.terms, "sweep", params))
+        return f"{expired} AND NOT {reduced(table, params)}"
 
 
 def _month(at: datetime) -> str:
