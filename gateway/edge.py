@@ -35,6 +35,7 @@ _INWARDS = frozenset(
         b"if-none-match",
         b"prefer",
         b"range",
+        b"sec-gpc",
     }
 )
 # Only the issuer's own pages use cookies; `origin` is how it knows its own form.

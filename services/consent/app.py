@@ -9,12 +9,15 @@ from fastapi import FastAPI
 from joserfc.jwk import OKPKey
 
 from chassis import app as chassis_app
+from chassis.auth import Caller
 from chassis.durable import PASSING
 from chassis.errors import Unavailable
 from chassis.settings import Settings
 from chassis.together import Together
+from services.consent.commands.desk import Desk
 from services.consent.commands.statements import record_together
 from services.consent.decisions import DecisionPoint, HotPath
+from services.consent.jobs import TICK, Clockwork
 from services.consent.leases import Barrier, Replica
 from services.consent.memory import Memory
 from services.consent.routes import consents
@@ -51,6 +54,9 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
             return replica.may_answer()
 
         state.ready_when["decisions"] = fresh
+        state.own_desk = lambda: _own_desk(app)
+        clockwork = Clockwork(state.database, state.own_desk)
+        state.jobs.every("consent.clock", TICK, clockwork.tick)
         holding = asyncio.create_task(replica.run(), name="lease")
         state.tasks.append(holding)
         try:
@@ -61,6 +67,13 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
             # A lease nobody gave back runs out by itself.
             with contextlib.suppress(*PASSING):
                 await replica.give_up()
+
+
+def _own_desk(app: FastAPI) -> Desk:
+    """For what happens by itself: nobody calls, so the service acts in its own name."""
+    state = app.state
+    itself = Caller("consent", "consent", "consent", "client", None, frozenset(), frozenset(), None, 0)
+    return Desk(state.policy.current(), state.receipt_key, state.settings.issuer, itself)
 
 
 def _book(shelf: PolicyShelf):

@@ -1,20 +1,27 @@
 """The consent service as other services call it."""
 
+from datetime import datetime
 from uuid import UUID
 
 from chassis.client import ServiceClient
 from services.consent.contract import (
+    AskConsent,
+    Consequence,
     Decision,
     Duty,
+    EndConsent,
     Evaluation,
     GiveConsent,
+    Guardian,
     Notice,
     Notices,
     PublishNotice,
     Receipt,
     Recorded,
     Records,
+    RefuseConsent,
     SetDuty,
+    SetGuardian,
     SetObjection,
     SetRestriction,
     Standing,
@@ -44,6 +51,22 @@ class ConsentClient(ServiceClient):
         """Returns once no decision point can say yes; NotYetEverywhere after some seconds, then repeat with the same key."""
         return await self.ask(Recorded, "POST", "/v1/withdrawals", tenant=tenant, body=wish, idempotency_key=key)
 
+    async def refuse(self, tenant: UUID, wish: RefuseConsent, key: str) -> Recorded:
+        return await self.ask(Recorded, "POST", "/v1/refusals", tenant=tenant, body=wish, idempotency_key=key)
+
+    async def ask_for_consent(self, tenant: UUID, wish: AskConsent, key: str) -> Recorded:
+        return await self.ask(Recorded, "POST", "/v1/asks", tenant=tenant, body=wish, idempotency_key=key)
+
+    async def end(self, tenant: UUID, wish: EndConsent, key: str) -> Recorded:
+        return await self.ask(Recorded, "POST", "/v1/invalidations", tenant=tenant, body=wish, idempotency_key=key)
+
+    async def set_guardian(self, tenant: UUID, child: UUID, wish: SetGuardian, key: str) -> Guardian:
+        return await self.ask(Guardian, "PUT", f"/v1/guardians/{child}", tenant=tenant, body=wish, idempotency_key=key)
+
+    async def consequence(self, tenant: UUID, principal: UUID, purpose: str) -> Consequence:
+        query = {"principal": str(principal)}
+        return await self.ask(Consequence, "GET", f"/v1/consequences/{purpose}", tenant=tenant, query=query)
+
     async def records(self, tenant: UUID, principal: UUID, after: str | None = None) -> Records:
         query = {"principal": str(principal)} | ({"after": after} if after else {})
         return await self.ask(Records, "GET", "/v1/consents", tenant=tenant, query=query)
@@ -51,8 +74,10 @@ class ConsentClient(ServiceClient):
     async def receipt(self, tenant: UUID, record: UUID) -> Receipt:
         return await self.ask(Receipt, "GET", f"/v1/receipts/{record}", tenant=tenant)
 
-    async def standing(self, tenant: UUID, principal: UUID) -> Standing:
-        return await self.ask(Standing, "GET", f"/v1/standing/{principal}", tenant=tenant)
+    async def standing(self, tenant: UUID, principal: UUID, as_of: datetime | None = None) -> Standing:
+        """`as_of`: as it was known at that instant."""
+        query = {"as_of": as_of.isoformat()} if as_of else None
+        return await self.ask(Standing, "GET", f"/v1/standing/{principal}", tenant=tenant, query=query)
 
     async def set_objection(
         self, tenant: UUID, principal: UUID, purpose: str, objection: SetObjection, key: str

@@ -5,7 +5,7 @@ restriction (Art. 18). Statements are only ever added; the *standing* is what th
 the same instant the withdrawal does, in whatever order statements arrive.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -87,8 +87,19 @@ class NoticePurpose(Command):
     categories: Annotated[list[Key], Field(min_length=1, max_length=100)]
 
 
+class Party(Command):
+    """Who answers for the processing: its register number, postal address and where people turn."""
+
+    id: Line
+    address: Line
+    contact: Line
+
+
 class PublishNotice(Command):
-    """`POST /v1/notices`: the next version of the notice `notice`. A published version never changes."""
+    """`POST /v1/notices`: the next version of the notice `notice`. A published version never changes.
+
+    party: the controller's particulars; the operator's own stand in the policy book.
+    """
 
     notice: Key
     channel: Literal["web", "app", "ivr", "agent_script"]
@@ -96,12 +107,14 @@ class PublishNotice(Command):
     controller: Line
     purposes: Annotated[list[NoticePurpose], Field(min_length=1, max_length=50)]
     withdrawal_url: Line
+    party: Party | None = None
     valid_from: Moment | None = None
     valid_to: Moment | None = None
 
 
 class Notice(Reply):
-    """One version of a notice. `sha256`: of the RFC 8785 canonical JSON of what was published, version included."""
+    """One version of a notice. `sha256`: of the RFC 8785 canonical JSON of what was published, version included; `content_sha256`: of
+    the words in each language alone. It is in force from `valid_from` until `valid_to` or until a later version is."""
 
     notice: str
     version: int
@@ -110,10 +123,12 @@ class Notice(Reply):
     controller: str
     purposes: list[NoticePurpose]
     withdrawal_url: str
+    party: Party | None = None
     valid_from: datetime
     valid_to: datetime | None
     supersedes: int | None
     sha256: str
+    content_sha256: dict[str, str]
     published_at: datetime
     published_by: str
 
@@ -125,10 +140,16 @@ class Notices(Reply):
 # --- what people say ---------------------------------------------------------------------------------------------------
 
 
-class GiveConsent(Command):
-    """`POST /v1/consents`. A person speaks for herself and leaves `principal` out.
+Method = Literal["web_form", "app", "keypress", "spoken", "agent", "paper"]
+# An address in the operator's own archive (a recording, a scanned form); never somebody's number or name.
+EvidenceRef = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:/-]{1,200}$")]
 
-    `occurred_at`: when she said it, if that was before now (a call, a paper form).
+
+class GiveConsent(Command):
+    """`POST /v1/consents`. A person speaks for herself and leaves `principal` out; a guardian names the child.
+
+    expression: `parental` is a guardian's word for a child below the policy book's age · service: of the policy book ·
+    occurred_at: when she said it, if that was before now (a call, a paper form); the notice version must have been in force then.
     """
 
     purpose: Key
@@ -137,8 +158,24 @@ class GiveConsent(Command):
     principal: UUID | None = None
     regulation: Regulation = Regulation.gdpr
     language: Language = "sv"
-    method: Literal["web_form", "app", "keypress", "spoken", "agent", "paper"] = "web_form"
-    expression: Literal["expressed", "explicit"] = "expressed"
+    method: Method = "web_form"
+    expression: Literal["expressed", "explicit", "parental"] = "expressed"
+    service: Key | None = None
+    evidence_ref: EvidenceRef | None = None
+    occurred_at: Moment | None = None
+
+
+class RefuseConsent(Command):
+    """`POST /v1/refusals`: she was asked and said no, or with `later` that she will say it another time."""
+
+    purpose: Key
+    notice: Key
+    notice_version: Annotated[int, Field(ge=1, le=1_000_000)]
+    principal: UUID | None = None
+    regulation: Regulation = Regulation.gdpr
+    language: Language = "sv"
+    method: Method = "web_form"
+    later: bool = False
     occurred_at: Moment | None = None
 
 
@@ -148,8 +185,70 @@ class WithdrawConsent(Command):
     purpose: Key
     principal: UUID | None = None
     regulation: Regulation = Regulation.gdpr
-    method: Literal["web_form", "app", "keypress", "spoken", "agent", "paper"] = "web_form"
+    method: Method = "web_form"
     occurred_at: Moment | None = None
+
+
+class AskConsent(Command):
+    """`POST /v1/asks`: she is about to be asked. Refused while a no of hers is younger than the book's `consent_re_ask_after`."""
+
+    purpose: Key
+    notice: Key
+    notice_version: Annotated[int, Field(ge=1, le=1_000_000)]
+    principal: UUID
+    regulation: Regulation = Regulation.gdpr
+    language: Language = "sv"
+    method: Method = "web_form"
+
+
+class EndConsent(Command):
+    """`POST /v1/invalidations`: ended by whoever answers for it (`revoked`), or found never to have counted (`invalidated`)."""
+
+    purpose: Key
+    principal: UUID
+    state: Literal["revoked", "invalidated"]
+    legal_ref: Line
+    regulation: Regulation = Regulation.gdpr
+
+
+class SetGuardian(Command):
+    """`PUT /v1/guardians/{principal}`: who speaks for this child until she has the policy book's age; forgotten on that day."""
+
+    guardian: UUID
+    born: date
+    evidence_ref: EvidenceRef
+
+
+class Guardian(Reply):
+    principal: UUID
+    guardian: UUID
+    of_age_on: date
+    event: UUID
+
+
+class Consequence(Reply):
+    """`GET /v1/consequences/{purpose}?principal=`: what withdrawing means, to be shown before.
+
+    without: of the service, in the policy book's words · notice: in the words she read, where she consented · erased: what is
+    erased at once because it rests on this consent alone.
+    """
+
+    purpose: str
+    label: dict[str, str]
+    without: dict[str, str] | None
+    notice: dict[str, str] | None
+    standing: State | None
+    erased: list[str]
+
+
+class NoWords(Command):
+    """An empty object: the header says it all."""
+
+
+class Signalled(Reply):
+    """`POST /v1/signals` with `Sec-GPC: 1`: the objections that a browser's signal stands for now."""
+
+    objections: list["Recorded"]
 
 
 class SetObjection(Command):
@@ -245,7 +344,10 @@ class StandingRestriction(Reply):
 
 
 class Standing(Reply):
-    """`GET /v1/standing/{principal}`: what her statements add up to. Nobody's standing is empty, not missing."""
+    """`GET /v1/standing/{principal}?as_of=`: what her statements add up to, now or as it was known at an instant.
+
+    Nobody's standing is empty, not missing.
+    """
 
     principal: UUID
     consents: list[StandingConsent]
@@ -393,6 +495,12 @@ class Stated(Reply):
     erase_elements: list[str] = []
 
 
+class GuardianSet(Reply):
+    """`guardian.set`, `guardian.ended`: of the child that is the event's subject."""
+
+    guardian: UUID
+
+
 class DutySet(Reply):
     """`duty.recorded`, `duty.ended`: of a tenant, not of a person."""
 
@@ -416,6 +524,8 @@ EVENTS: dict[str, type[BaseModel]] = {
     "objection.overruled": Stated,
     "restriction.set": Stated,
     "restriction.lifted": Stated,
+    "guardian.set": GuardianSet,
+    "guardian.ended": GuardianSet,
     "duty.recorded": DutySet,
     "duty.ended": DutySet,
 }
@@ -458,6 +568,32 @@ class InTheFuture(Problem):
     """A statement dated ahead would outlive a withdrawal made after it."""
 
     code, status, title = "consent.in_the_future", 422, "Nothing can have been said in the future"
+
+
+class ParentalNeeded(Conflict):
+    code, title = "consent.parental_needed", "A guardian speaks for a child of this age"
+
+
+class NotAGuardian(Conflict):
+    code, title = "consent.not_a_guardian", "Nobody is known to speak for this person"
+
+
+class AskedTooSoon(Conflict):
+    """`not_before`: the day from which she may be asked again."""
+
+    code, title = "consent.asked_too_soon", "She said no, and may not be asked again yet"
+
+
+class AlreadyGiven(Conflict):
+    code, title = "consent.already_given", "A consent under this version of the notice stands"
+
+
+class NoConsentToEnd(Conflict):
+    code, title = "consent.none_to_end", "There is no consent that stands"
+
+
+class NoSignal(Problem):
+    code, status, title = "consent.no_signal", 422, "The request bears no Sec-GPC: 1"
 
 
 class AlreadyRecorded(Conflict):

@@ -1,5 +1,6 @@
 """Reads: notices in force, what a person said, what it adds up to, and the proof of it."""
 
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.dialects.postgresql import distinct_on
@@ -10,7 +11,9 @@ from chassis.db import Database, Transaction
 from chassis.errors import Malformed, NotFound
 from chassis.ledger import queries as ledger
 from chassis.ledger.contract import NotInLedger
+from services.consent import receipts, rules
 from services.consent.contract import (
+    Consequence,
     Kind,
     Notice,
     Notices,
@@ -21,10 +24,12 @@ from services.consent.contract import (
     StandingConsent,
     StandingObjection,
     StandingRestriction,
+    State,
     UnknownNotice,
 )
 from services.consent.contract import Standing as StandingTold
-from services.consent.tables import NoticeVersion, Standing, Statement
+from services.consent.tables import Guardianship, NoticeVersion, Standing, Statement, TenantDuty
+from services.registry.contract import PolicyBook
 
 
 async def notices_in_force(tx: Transaction) -> Notices:
@@ -36,18 +41,19 @@ async def notices_in_force(tx: Transaction) -> Notices:
         .order_by(NoticeVersion.notice, NoticeVersion.version.desc())
         .ext(distinct_on(NoticeVersion.notice))
     )
-    return Notices(items=[_notice(row) for row in (await tx.session.execute(found)).scalars()])
+    return Notices(items=[as_notice(row) for row in (await tx.session.execute(found)).scalars()])
 
 
 async def notice(tx: Transaction, name: str, version: int) -> Notice:
     row = await tx.session.get(NoticeVersion, (tx.tenant, name, version))
     if row is None:
         raise UnknownNotice
-    return _notice(row)
+    return as_notice(row)
 
 
-def _notice(row: NoticeVersion) -> Notice:
-    return Notice(**row.model_dump(), supersedes=row.version - 1 or None)
+def as_notice(row: NoticeVersion) -> Notice:
+    words = {language: receipts.fingerprint(text) for language, text in row.texts.items()}
+    return Notice(**row.model_dump(), supersedes=row.version - 1 or None, content_sha256=words)
 
 
 async def records(tx: Transaction, principal: UUID, after: str | None, limit: int) -> Records:
@@ -81,16 +87,60 @@ def _cursor(after: str) -> UUID:
         raise Malformed("`after` is not a cursor of this listing.") from None
 
 
-async def standing(tx: Transaction, principal: UUID) -> StandingTold:
-    found = select(Standing).where(Standing.principal == principal, Standing.statement.is_not(None))
-    rows = (await tx.session.execute(found.order_by(Standing.purpose, Standing.regulation))).scalars().all()
-    told = [(row.kind, row.model_dump() | {"since": row.occurred_at, "record": row.statement}) for row in rows]
+async def standing(tx: Transaction, principal: UUID, as_of: datetime | None = None) -> StandingTold:
+    if as_of is None:
+        found = select(Standing).where(Standing.principal == principal, Standing.statement.is_not(None))
+        found = found.order_by(Standing.purpose, Standing.regulation)
+        rows = (await tx.session.execute(found)).scalars().all()
+        told = [(row.kind, row.model_dump() | {"since": row.occurred_at, "record": row.statement}) for row in rows]
+    else:
+        counted = await _counted(tx, principal, as_of)
+        told = [(row.kind, row.model_dump() | {"since": row.occurred_at, "record": row.id}) for row in counted]
     restrictions = [StandingRestriction(**row) for kind, row in told if kind == Kind.restriction]
     return StandingTold(
         principal=principal,
         consents=[StandingConsent(**row) for kind, row in told if kind == Kind.consent],
         objections=[StandingObjection(**row) for kind, row in told if kind == Kind.objection],
         restriction=restrictions[0] if restrictions else None,
+    )
+
+
+async def _counted(tx: Transaction, principal: UUID, as_of: datetime) -> list[Statement]:
+    """The statement of each matter that counted then, among those recorded by then: what came late was not known yet."""
+    found = select(Statement).where(Statement.principal == principal, Statement.recorded_at <= as_of)
+    best: dict[tuple[str, str, str], tuple[rules.Rank, Statement]] = {}
+    for row in (await tx.session.execute(found)).scalars():
+        matter = (row.purpose, row.regulation, row.kind)
+        ranked = (rules.rank(rules.microseconds(row.occurred_at), State(row.state), row.id), row)
+        if matter not in best or best[matter][0] < ranked[0]:
+            best[matter] = ranked
+    return [best[matter][1] for matter in sorted(best)]
+
+
+async def guardian(tx: Transaction, child: UUID) -> Guardianship | None:
+    return await tx.session.get(Guardianship, (tx.tenant, child))
+
+
+async def consequence(tx: Transaction, book: PolicyBook, principal: UUID, purpose: str) -> Consequence:
+    """What she is shown before she withdraws."""
+    rules.must_be_in_book(book, purpose, [])
+    row = book.purpose(purpose)
+    found = select(Standing).where(
+        Standing.principal == principal, Standing.kind == Kind.consent, Standing.purpose == purpose
+    )
+    stands = (await tx.session.execute(found.order_by(Standing.occurred_at.desc().nulls_last()))).scalars().first()
+    read = None
+    if stands is not None and stands.notice is not None:
+        read = await tx.session.get(NoticeVersion, (tx.tenant, stands.notice, stands.notice_version))
+    duty = await tx.session.get(TenantDuty, (tx.tenant, purpose))
+    erased = rules.erased_on_withdrawal(book, purpose, duty is not None and duty.state == "recorded")
+    return Consequence(
+        purpose=purpose,
+        label={"sv": row.label.sv, "en": row.label.en},
+        without={"sv": row.without.sv, "en": row.without.en} if row.without else None,
+        notice={language: words["consequence"] for language, words in read.texts.items()} if read else None,
+        standing=State(stands.state) if stands is not None and stands.state else None,
+        erased=erased[1] if erased else [],
     )
 
 

@@ -4,19 +4,22 @@ Instants are integers here, microseconds since 1970 in UTC: a decision point hol
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from hashlib import sha256
 from typing import Literal, NamedTuple
 from uuid import UUID
 
 from services.consent.contract import (
+    AskedTooSoon,
     GroundMissing,
     InTheFuture,
     Kind,
     NoRightToObject,
+    NotAGuardian,
     NotByConsent,
     NoticeDoesNotCover,
     ObjectionIsAbsolute,
+    ParentalNeeded,
     Reason,
     Regulation,
     SetObjection,
@@ -25,7 +28,7 @@ from services.consent.contract import (
     UnknownCategory,
     UnknownPurpose,
 )
-from services.registry.contract import NotInBook, PolicyBook
+from services.registry.contract import NotInBook, Period, PolicyBook
 
 # A restriction concerns all of a person's data: it is kept under this name instead of a purpose's.
 EVERY_PURPOSE = "any"
@@ -129,6 +132,29 @@ def must_rest_on_consent(book: PolicyBook, purpose: str, covered: Sequence[str])
     bases = [book.basis(purpose, element) for category in covered for element in _elements(book, category)]
     if not any(basis and basis.basis == "consent" for basis in bases):
         raise NotByConsent("The policy book rests it on another basis, which consent can neither add to nor replace.")
+
+
+def of_age_on(book: PolicyBook, born: date) -> date:
+    """The first day on which a person consents for herself, Art. 8(1)."""
+    return Period(count=book.number("consent_min_age"), unit="year").last_day(born)
+
+
+def must_speak_for_herself(book: PolicyBook, born: date | None, said_at: datetime, parental: bool) -> None:
+    """Below the book's age a guardian speaks, and only then. `born`: None for whom no guardian is known."""
+    child = born is not None and said_at.astimezone(book.tz).date() < of_age_on(book, born)
+    if child and not parental:
+        raise ParentalNeeded("She is below the age of consent of the policy book.")
+    if parental and not child:
+        raise NotAGuardian("Parental consent is taken for a child whose guardian is recorded, until she is of age.")
+
+
+def may_ask(book: PolicyBook, state: State | None, said_at: datetime | None, now: datetime) -> None:
+    """A no is respected for a while: she is not asked until it is over."""
+    if state not in (State.refused, State.withdrawn) or said_at is None:
+        return
+    again = book.period("consent_re_ask_after").after(said_at, book.tz)
+    if now < again:
+        raise AskedTooSoon("Her answer stands.", not_before=again.astimezone(book.tz).date().isoformat())
 
 
 def must_be_in_book(book: PolicyBook, purpose: str, categories: Sequence[str]) -> None:

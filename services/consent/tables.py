@@ -1,6 +1,6 @@
 """Rows: what was published, what was said, what it adds up to, and how far each decision point has read."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +24,7 @@ class NoticeVersion(SQLModel, table=True):
     controller: str
     purposes: list[dict[str, Any]] = Field(sa_type=JSONB)
     withdrawal_url: str
+    party: dict[str, Any] | None = Field(default=None, sa_type=JSONB)
     valid_from: datetime = Field(sa_type=_MOMENT)
     valid_to: datetime | None = Field(sa_type=_MOMENT)
     sha256: str
@@ -85,6 +86,18 @@ class StandingCase(SQLModel, table=True):
     state: str
     ground: str | None
     record: UUID
+
+
+class Guardianship(SQLModel, table=True):
+    """Who speaks for a child; the row goes when she is of age."""
+
+    __tablename__ = "guardianship"
+
+    tenant: UUID = Field(primary_key=True)
+    principal: UUID = Field(primary_key=True)
+    guardian: UUID
+    born: date
+    evidence_ref: str
 
 
 class TenantDuty(SQLModel, table=True):

@@ -35,6 +35,7 @@ def case(
     return Case(strangers, body if callable(body) or body is None else lambda _: body, as_unknown)
 
 
+GUARDIAN = {"guardian": str(uuid4()), "born": "2020-05-04", "evidence_ref": "crm/1"}
 EVIDENCE = {"identifiers": [{"type": "email", "value": "nobody@epost.example"}], "evidence": {"method": "call_back"}}
 CASES = {
     "public GET /v1/notices/{notice}/versions/{version}": case("tenant"),
@@ -93,6 +94,11 @@ CASES = {
     # A duty to record is always the caller's own organisation's, of one of the book's purposes: nobody else's can be named.
     "public PUT /v1/duties/{purpose}": case(),
     "internal PUT /staff/v1/duties/{purpose}": case(),
+    # A purpose is the book's; whose consequences they are stands in the query, which the next test tries.
+    "public GET /v1/consequences/{purpose}": case(),
+    "internal GET /staff/v1/consequences/{purpose}": case(),
+    # A guardian is recorded within the caller's own organisation, where nobody else's person is known.
+    "internal PUT /staff/v1/guardians/{principal}": case(as_unknown=("new tenant",), body=GUARDIAN),
     **{
         f"{edge} GET {prefix}/ledger/{service}/inclusion/{{event_id}}": case("tenant")
         for service in LEDGERS_IN_PUBLIC
@@ -134,6 +140,8 @@ def test_a_person_cannot_speak_or_ask_for_another_in_body_or_query(world: World,
     for name, how in {
         "public POST /v1/consents": {"json": consent},
         "public POST /v1/withdrawals": {"json": {"purpose": "communication", "principal": hugo}},
+        "public POST /v1/refusals": {"json": consent},
+        "public GET /v1/consequences/{purpose}": {"params": {"principal": hugo}},
         "public POST /v1/requests": {"json": {"kind": "deletion", "principal": hugo}},
         "public GET /v1/consents": {"params": {"principal": hugo}},
         "public GET /v1/requests": {"params": {"principal": hugo}},

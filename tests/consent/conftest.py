@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 from fastapi import FastAPI
 
+from chassis import clock
 from chassis.ids import new_id
 from ops.postgres import Postgres
 from services.consent.app import create_app
@@ -138,7 +139,7 @@ def notice(name: str = "recordings", purposes: dict[str, list[str]] | None = Non
         controller="Operatören AB",
         purposes=[NoticePurpose(purpose=purpose, categories=each) for purpose, each in explained.items()],
         withdrawal_url="https://operator.example/consents",
-        **other,
+        **({"valid_from": clock.now() - timedelta(days=800)} | other),
     )
 
 

@@ -6,9 +6,11 @@ refuses leaves nothing, and its neighbours stand.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
+
+import asyncpg
 
 from chassis import clock
 from chassis.db import Transaction
@@ -17,13 +19,15 @@ from chassis.ledger.events import Composed
 from services.consent import receipts, rules
 from services.consent.commands.desk import Desk
 from services.consent.contract import AlreadyRecorded, Kind, Recorded, State, Stated
+from services.consent.records import as_record
 from services.consent.rules import Matter
 from services.consent.tables import NoticeVersion
 
 _COUNTED = """
-SELECT principal, kind, regulation, purpose, sequence, statement, state, occurred_at, notice, notice_version, valid_until
+SELECT principal, kind, regulation, purpose, sequence, statement, state, occurred_at, notice, notice_version, valid_until, born
 FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[]) said(principal, kind, regulation, purpose)
-JOIN standing USING (principal, kind, regulation, purpose) WHERE tenant = $1"""
+LEFT JOIN (SELECT * FROM standing WHERE tenant = $1) s USING (principal, kind, regulation, purpose)
+LEFT JOIN (SELECT principal, born FROM guardianship WHERE tenant = $1) g USING (principal)"""
 _THERE = """
 SELECT id FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])
     said(principal, kind, regulation, purpose, occurred_at)
@@ -48,7 +52,8 @@ _DUTIES = "SELECT purpose FROM tenant_duty WHERE tenant = $1 AND purpose = ANY (
 class Spoken:
     """What is to be recorded, checked against everything but what she said before.
 
-    claimed: when it was said, if that was before now · details: what the receipt's record says besides · traceparent: of the call.
+    claimed: when it was said, if that was before now · details: what the receipt's record says besides · traceparent: of the call ·
+    until: when a consent lapses, where that is not what the policy book says.
     """
 
     desk: Desk
@@ -56,9 +61,10 @@ class Spoken:
     matter: Matter
     state: State
     claimed: datetime | None
-    details: Mapping[str, str]
+    details: Mapping[str, Any]
     notice: NoticeVersion | None = None
     traceparent: str | None = None
+    until: datetime | None = None
 
     @property
     def about(self) -> tuple[UUID, str, str, str]:
@@ -84,21 +90,31 @@ async def record(
     matter: Matter,
     state: State,
     claimed: datetime | None,
-    details: Mapping[str, str],
+    details: Mapping[str, Any],
     notice: NoticeVersion | None = None,
+    until: datetime | None = None,
 ) -> Recorded:
-    (outcome,) = await record_all(tx, [Spoken(desk, principal, matter, state, claimed, details, notice)])
+    spoken = Spoken(desk, principal, matter, state, claimed, details, notice, until=until)
+    (outcome,) = await record_all(tx, [spoken])
     if isinstance(outcome, Problem):
         raise outcome
     return outcome
+
+
+async def stands(tx: Transaction, principal: UUID, matter: Matter) -> "Counted | None":
+    """What counts on a matter now, and until this transaction ends."""
+    about = (principal, matter.kind.value, matter.regulation.value, matter.purpose)
+    await tx.lock(_name(tx.tenant, about))
+    (row,) = await tx.connection.fetch(_COUNTED, tx.tenant, *_columns([about]))
+    return _counted(row)
 
 
 async def record_all(tx: Transaction, spoken: Sequence[Spoken]) -> list[Recorded | Problem]:
     """The outcome of each, in their order; at most some hundreds at once, for each takes a lock."""
     if not spoken:
         return []
-    await tx.lock(*("/".join(map(str, (tx.tenant, *each.about))) for each in spoken))
-    counted, there, duties = await _known(tx, spoken)
+    await tx.lock(*(_name(tx.tenant, each.about) for each in spoken))
+    counted, children, there, duties = await _known(tx, spoken)
     outcomes: list[Recorded | Problem] = []
     facts: list[Composed] = []
     changed: dict[tuple, Counted] = {}
@@ -106,6 +122,7 @@ async def record_all(tx: Transaction, spoken: Sequence[Spoken]) -> list[Recorded
         before = counted.get(each.about)
         try:
             said = _statement(tx.tenant, each, before)
+            _must_speak_for_herself(each, said, children)
             if said.record in there:
                 raise AlreadyRecorded("The same was said for the same instant before; nothing was recorded twice.")
         except Problem as refused:
@@ -113,7 +130,7 @@ async def record_all(tx: Transaction, spoken: Sequence[Spoken]) -> list[Recorded
             continue
         there.add(said.record)
         counted[each.about] = changed[each.about] = _counts(said, before)
-        entered = _as_record(tx.tenant, each, said)
+        entered = as_record(tx.tenant, each.desk.book, each.desk.caller, said, each.notice, each.details)
         fact = tx.compose(
             _EVENTS[each.matter.kind, each.state],
             _as_event(each, said, receipts.fingerprint(entered), duties),
@@ -130,18 +147,36 @@ async def record_all(tx: Transaction, spoken: Sequence[Spoken]) -> list[Recorded
     return outcomes
 
 
-async def _known(tx: Transaction, spoken: Sequence[Spoken]) -> tuple[dict[tuple, Counted], set[UUID], frozenset[str]]:
-    """Under the locks: what counts on each matter, which records bear the instants that are claimed, which duties stand."""
+async def _known(
+    tx: Transaction, spoken: Sequence[Spoken]
+) -> tuple[dict[tuple, Counted], dict[UUID, date], set[UUID], frozenset[str]]:
+    """Under the locks: what counts on each matter, who is a child and born when, which records bear the instants that are claimed,
+    which duties stand."""
     connection = tx.connection
     rows = await connection.fetch(_COUNTED, tx.tenant, *_columns({each.about for each in spoken}))
-    counted = {
-        tuple(row)[:4]: Counted(row["sequence"], row["statement"], State(row["state"]), *tuple(row)[7:]) for row in rows
-    }
+    counted = {tuple(row)[:4]: found for row in rows if (found := _counted(row)) is not None}
+    children = {row["principal"]: row["born"] for row in rows if row["born"] is not None}
     claims = [(*each.about, each.claimed) for each in spoken if each.claimed is not None]
     there = {row["id"] for row in await connection.fetch(_THERE, tx.tenant, *_columns(claims))} if claims else set()
     ended = [each.matter.purpose for each in spoken if _may_erase(each)]
     duties = await connection.fetch(_DUTIES, tx.tenant, ended) if ended else ()
-    return counted, there, frozenset(row["purpose"] for row in duties)
+    return counted, children, there, frozenset(row["purpose"] for row in duties)
+
+
+def _counted(row: asyncpg.Record) -> Counted | None:
+    if row["sequence"] is None:
+        return None
+    return Counted(row["sequence"], row["statement"], State(row["state"]), *tuple(row)[7:11])
+
+
+def _name(tenant: UUID, about: tuple) -> str:
+    return "/".join(map(str, (tenant, *about)))
+
+
+def _must_speak_for_herself(spoken: Spoken, said: Recorded, children: Mapping[UUID, date]) -> None:
+    if spoken.state is State.given:
+        born, parental = children.get(spoken.principal), spoken.details.get("type") == "parental"
+        rules.must_speak_for_herself(spoken.desk.book, born, said.occurred_at, parental)
 
 
 def _statement(tenant: UUID, spoken: Spoken, before: Counted | None) -> Recorded:
@@ -158,7 +193,9 @@ def _statement(tenant: UUID, spoken: Spoken, before: Counted | None) -> Recorded
     )
     occurred_at = rules.instant(said_at)
     book = spoken.desk.book
-    lasts = book.period("consent_validity").after(occurred_at, book.tz) if notice else None
+    lasts = spoken.until
+    if lasts is None and state in (State.given, State.renewed):
+        lasts = book.period("consent_validity").after(occurred_at, book.tz)
     return Recorded(
         record=record,
         principal=spoken.principal,
@@ -241,42 +278,6 @@ def _as_event(spoken: Spoken, said: Recorded, fingerprint: str, duties: frozense
 
 
 _STATED = set(Stated.model_fields) - {"sha256"}
-
-
-def _as_record(tenant: UUID, spoken: Spoken, said: Recorded) -> dict[str, Any]:
-    """The record of ISO/IEC TS 27560 that the receipt embeds: everything spelled out, for readers without our database."""
-    desk, notice = spoken.desk, spoken.notice
-    record = {
-        "schema_version": receipts.SCHEMA_VERSION,
-        "record_id": str(said.record),
-        "principal_id": str(said.principal),
-        "tenant": str(tenant),
-        "policy_version": desk.book.version,
-        "jurisdiction": "SE",
-        "kind": said.kind.value,
-        "regulation": said.regulation.value,
-        "purpose": said.purpose,
-        "state": said.state.value,
-        "sequence": said.sequence,
-        "event_time": said.occurred_at.isoformat(),
-        "recorded_at": said.recorded_at.isoformat(),
-        "valid_until": said.valid_until.isoformat() if said.valid_until else None,
-        "actor": {"client": desk.caller.original_client, "kind": desk.caller.kind},
-    }
-    if notice is None:
-        return record | spoken.details
-    explained = [each["categories"] for each in notice.purposes if each["purpose"] == said.purpose]
-    return (
-        record
-        | spoken.details
-        | {
-            "basis": "consent",
-            "pii": sorted({category for categories in explained for category in categories}),
-            "controllers": [notice.controller],
-            "withdrawal_method": notice.withdrawal_url,
-            "notice": {"id": notice.notice, "version": notice.version, "sha256": notice.sha256},
-        }
-    )
 
 
 def _receipt(desk: Desk, record: dict[str, Any], created: datetime) -> str:

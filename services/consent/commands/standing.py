@@ -15,11 +15,16 @@ from services.consent.tables import StandingCase
 
 
 async def set_objection(
-    tx: Transaction, desk: Desk, principal: UUID, purpose: str, objection: SetObjection
+    tx: Transaction,
+    desk: Desk,
+    principal: UUID,
+    purpose: str,
+    objection: SetObjection,
+    how: dict[str, str] | None = None,
 ) -> Recorded:
     rules.may_object(desk.book, purpose, objection)
     matter = Matter(Kind.objection, Regulation.gdpr, purpose)
-    return await _of_a_case(tx, desk, principal, matter, objection)
+    return await _of_a_case(tx, desk, principal, matter, objection, how=how)
 
 
 async def set_restriction(tx: Transaction, desk: Desk, principal: UUID, restriction: SetRestriction) -> Recorded:
@@ -35,6 +40,7 @@ async def _of_a_case(
     matter: Matter,
     asked: SetObjection | SetRestriction,
     ground: str | None = None,
+    how: dict[str, str] | None = None,
 ) -> Recorded:
     """Her requests stand side by side. While another one holds the matter up, ending this one restates what the other holds."""
     await tx.connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"cases {principal}")
@@ -46,7 +52,7 @@ async def _of_a_case(
     if case is None:
         for row in held.values() if not rules.protects(state) else ():
             await tx.session.delete(row)
-        return await recording.record(tx, desk, principal, matter, state, at, _about(None, ground))
+        return await recording.record(tx, desk, principal, matter, state, at, _about(None, ground) | (how or {}))
     other = next((row for row in held.values() if rules.protects(State(row.state))), None)
     if other is not None and not rules.protects(state):
         details = _about(other.case, other.ground) | {"ended_case": str(case), "ended_as": state.value}

@@ -2,24 +2,33 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
+from chassis import clock
 from chassis.db import Transaction
-from chassis.errors import Problem
-from services.consent import rules
+from chassis.errors import NotFound, Problem
+from services.consent import queries, rules
 from services.consent.commands import notices
 from services.consent.commands.desk import Desk
-from services.consent.commands.recording import Spoken, record_all
+from services.consent.commands.recording import Spoken, record, record_all, stands
 from services.consent.contract import (
+    AlreadyGiven,
+    AskConsent,
+    EndConsent,
     GiveConsent,
     Kind,
     LanguageMissing,
+    NoConsentToEnd,
     NoticePurpose,
+    ParentalNeeded,
     Recorded,
+    RefuseConsent,
     State,
     WithdrawConsent,
 )
 from services.consent.rules import Matter
+from services.consent.tables import NoticeVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +37,7 @@ class Said:
 
     desk: Desk
     principal: UUID
-    wish: GiveConsent | WithdrawConsent
+    wish: GiveConsent | RefuseConsent | WithdrawConsent
     traceparent: str | None
 
 
@@ -40,30 +49,103 @@ async def record_together(tx: Transaction, said: Sequence[Said]) -> list[Recorde
 
 async def _spoken(tx: Transaction, said: Said) -> Spoken | Problem:
     try:
-        if isinstance(said.wish, GiveConsent):
-            return await _given(tx, said, said.wish)
-        return _withdrawn(said, said.wish)
+        await _may_speak(tx, said)
+        if isinstance(said.wish, WithdrawConsent):
+            return _withdrawn(said, said.wish)
+        if isinstance(said.wish, RefuseConsent):
+            return await _refused(tx, said, said.wish)
+        return await _given(tx, said, said.wish)
     except Problem as refused:
         return refused
 
 
+async def _may_speak(tx: Transaction, said: Said) -> None:
+    """A person speaks for herself, and for the child whose guardian she is; whom others are looks as if they did not exist."""
+    speaker = said.desk.caller.principal
+    if speaker not in (None, said.principal):
+        row = await queries.guardian(tx, said.principal)
+        if row is None or row.guardian != speaker:
+            raise NotFound
+
+
 async def _given(tx: Transaction, said: Said, wish: GiveConsent) -> Spoken:
-    notice = await notices.in_force(tx, wish.notice, wish.notice_version)
-    if wish.language not in notice.texts:
-        raise LanguageMissing("Ask in a language in which the notice was published.")
-    explained = [each for each in map(NoticePurpose.model_validate, notice.purposes) if each.purpose == wish.purpose]
-    covered = [category for each in explained for category in each.categories]
-    rules.must_rest_on_consent(said.desk.book, wish.purpose, covered)
-    matter = Matter(Kind.consent, wish.regulation, wish.purpose)
-    details = {"language": wish.language, "collection_method": wish.method, "type": wish.expression}
-    return Spoken(said.desk, said.principal, matter, State.given, wish.occurred_at, details, notice, said.traceparent)
+    notice = await _explaining(tx, said.desk, wish, wish.occurred_at)
+    speaker = said.desk.caller.principal
+    if wish.expression == "parental" and speaker == said.principal:
+        raise ParentalNeeded("A guardian speaks with a login of her own.")
+    more = {"service": wish.service, "evidence_ref": wish.evidence_ref}
+    if speaker not in (None, said.principal):
+        more["guardian"] = str(speaker)
+    details = _how(wish) | {"type": wish.expression} | {name: value for name, value in more.items() if value}
+    return _spoken_of(said, State.given, details, notice)
+
+
+async def _refused(tx: Transaction, said: Said, wish: RefuseConsent) -> Spoken:
+    notice = await _explaining(tx, said.desk, wish, wish.occurred_at)
+    return _spoken_of(said, State.deferred if wish.later else State.refused, _how(wish), notice)
 
 
 def _withdrawn(said: Said, wish: WithdrawConsent) -> Spoken:
     """Always recorded, whether anything was given or not: what she said holds against whatever arrives late."""
     rules.must_be_in_book(said.desk.book, wish.purpose, [])
+    return _spoken_of(said, State.withdrawn, {"collection_method": wish.method}, None)
+
+
+def _spoken_of(said: Said, state: State, details: dict[str, str], notice: NoticeVersion | None) -> Spoken:
+    matter = Matter(Kind.consent, said.wish.regulation, said.wish.purpose)
+    return Spoken(said.desk, said.principal, matter, state, said.wish.occurred_at, details, notice, said.traceparent)
+
+
+def _how(wish: GiveConsent | RefuseConsent | AskConsent) -> dict[str, str]:
+    return {"language": wish.language, "collection_method": wish.method, "type": "expressed"}
+
+
+async def _explaining(
+    tx: Transaction, desk: Desk, wish: GiveConsent | RefuseConsent | AskConsent, at: datetime | None
+) -> NoticeVersion:
+    """The notice she read, in force when she spoke, in her language, and about a purpose that rests on consent."""
+    notice = await notices.in_force(tx, wish.notice, wish.notice_version, at)
+    if wish.language not in notice.texts:
+        raise LanguageMissing("Ask in a language in which the notice was published.")
+    explained = [each for each in map(NoticePurpose.model_validate, notice.purposes) if each.purpose == wish.purpose]
+    covered = [category for each in explained for category in each.categories]
+    rules.must_rest_on_consent(desk.book, wish.purpose, covered)
+    return notice
+
+
+# --- what others do about it ---------------------------------------------------------------------------------------------
+
+
+async def ask_consent(tx: Transaction, desk: Desk, wish: AskConsent) -> Recorded:
+    notice = await _explaining(tx, desk, wish, None)
     matter = Matter(Kind.consent, wish.regulation, wish.purpose)
-    details = {"collection_method": wish.method}
-    return Spoken(
-        said.desk, said.principal, matter, State.withdrawn, wish.occurred_at, details, traceparent=said.traceparent
+    before = await stands(tx, wish.principal, matter)
+    if before is not None:
+        rules.may_ask(desk.book, before.state, before.occurred_at, clock.now())
+        if before.state in _STAND and (before.notice, before.notice_version) == (wish.notice, wish.notice_version):
+            raise AlreadyGiven("There is nothing to ask.")
+    return await record(tx, desk, wish.principal, matter, State.requested, None, _how(wish), notice)
+
+
+async def end_consent(tx: Transaction, desk: Desk, wish: EndConsent) -> Recorded:
+    rules.must_be_in_book(desk.book, wish.purpose, [])
+    matter = Matter(Kind.consent, wish.regulation, wish.purpose)
+    before = await stands(tx, wish.principal, matter)
+    if before is None or before.state not in _STAND:
+        raise NoConsentToEnd("Nothing stands that could be ended.")
+    return await record(tx, desk, wish.principal, matter, State(wish.state), None, {"legal_ref": wish.legal_ref})
+
+
+async def expire(tx: Transaction, desk: Desk, principal: UUID, matter: Matter) -> Recorded | None:
+    """The consent's own end. It is dated like the consent it ends, so that one given meanwhile and recorded late still counts."""
+    before = await stands(tx, principal, matter)
+    if before is None or before.state not in _STAND or not before.valid_until or before.valid_until > clock.now():
+        return None
+    notice = await notices.published(tx, before.notice, before.notice_version) if before.notice else None
+    details = {"expired_at": before.valid_until.isoformat()}
+    return await record(
+        tx, desk, principal, matter, State.expired, before.occurred_at, details, notice, before.valid_until
     )
+
+
+_STAND = frozenset({State.given, State.renewed})

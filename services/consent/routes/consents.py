@@ -3,48 +3,50 @@
 from typing import Annotated
 from uuid import UUID
 
-import orjson
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from chassis import telemetry
 from chassis.auth import Anyone, Caller, Requires
 from chassis.bodies import Body
-from chassis.db import Transaction, Tx
-from chassis.errors import Forbidden, NotFound
+from chassis.db import Tx
+from chassis.errors import Forbidden
 from chassis.idempotency import Once, Sent
 from services.consent import decisions, queries
-from services.consent.commands import duties, notices, standing, statements
-from services.consent.commands.desk import Desk
+from services.consent.commands import duties, notices, people, standing, statements
 from services.consent.contract import (
+    AskConsent,
     Configuration,
+    Consequence,
     Decision,
     Duty,
+    EndConsent,
     Evaluation,
     GiveConsent,
+    Guardian,
+    NoSignal,
     Notice,
     Notices,
+    NoWords,
     PublishNotice,
     Receipt,
     Recorded,
     Records,
+    RefuseConsent,
     SetDuty,
+    SetGuardian,
     SetObjection,
     SetRestriction,
+    Signalled,
     Standing,
     WithdrawConsent,
 )
+from services.consent.routes import terms
+from services.consent.routes.terms import AsOf, ConsentReader, ConsentWriter, Key, Limit, NoticePublisher, Version
 
 router = APIRouter()
 
-ConsentReader = Annotated[Caller, Requires("consent.read")]
-ConsentWriter = Annotated[Caller, Requires("consent.write")]
-NoticePublisher = Annotated[Caller, Requires("notice.publish")]
 DecisionAsker = Annotated[Caller, Requires(decisions.SCOPE)]
-
-Key = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-Version = Annotated[int, Path(ge=1, le=1_000_000)]
-Limit = Annotated[int, Query(ge=1, le=500)]
 
 
 # --- notices -------------------------------------------------------------------------------------------------------------
@@ -52,7 +54,7 @@ Limit = Annotated[int, Query(ge=1, le=500)]
 
 @router.post("/v1/notices", status_code=201, response_model=Notice)
 async def publish_notice(caller: NoticePublisher, notice: Body[PublishNotice], request: Request, tx: Tx, once: Once):
-    return await once(notices.publish, tx, _desk(request, caller), notice)
+    return await once(notices.publish, tx, terms.desk(request, caller), notice)
 
 
 @router.get("/v1/notices", response_model=Notices)
@@ -76,15 +78,65 @@ async def give_consent(caller: ConsentWriter, wish: Body[GiveConsent], request: 
 @router.post("/v1/withdrawals", status_code=201, response_model=Recorded)
 async def withdraw_consent(caller: ConsentWriter, wish: Body[WithdrawConsent], request: Request, sent: Sent):
     """Answers when no decision point can say yes any more; 503 `consent.not_yet_everywhere` if that takes too long."""
-    reply = await _recorded(request, caller, sent, wish)
+    return await _told_everywhere(request, await _recorded(request, caller, sent, wish))
+
+
+@router.post("/v1/refusals", status_code=201, response_model=Recorded)
+async def refuse_consent(caller: ConsentWriter, wish: Body[RefuseConsent], request: Request, sent: Sent):
+    """Answers when no decision point can say yes any more, like a withdrawal."""
+    return await _told_everywhere(request, await _recorded(request, caller, sent, wish))
+
+
+async def _recorded(
+    request: Request, caller: Caller, sent: Sent, wish: GiveConsent | RefuseConsent | WithdrawConsent
+) -> Response:
+    principal = wish.principal or caller.own(None)
+    said = statements.Said(terms.desk(request, caller), principal, wish, telemetry.traceparent())
+    return await request.app.state.together(caller.tenant, sent, said)
+
+
+async def _told_everywhere(request: Request, reply: Response) -> Response:
     # Also for an old answer said again: the first may have been cut off while it waited.
-    await request.app.state.barrier.passed(_event(reply))
+    for event in terms.events_of(reply):
+        await request.app.state.barrier.passed(event)
     return reply
 
 
-async def _recorded(request: Request, caller: Caller, sent: Sent, wish: GiveConsent | WithdrawConsent) -> Response:
-    said = statements.Said(_desk(request, caller), caller.own(wish.principal), wish, telemetry.traceparent())
-    return await request.app.state.together(caller.tenant, sent, said)
+@router.post("/v1/asks", status_code=201, response_model=Recorded)
+async def ask_consent(caller: ConsentWriter, wish: Body[AskConsent], request: Request, tx: Tx, once: Once):
+    terms.not_a_person(caller)
+    return await once(statements.ask_consent, tx, terms.desk(request, caller), wish)
+
+
+@router.post("/v1/invalidations", status_code=201, response_model=Recorded)
+async def end_consent(caller: NoticePublisher, wish: Body[EndConsent], request: Request, tx: Tx, once: Once):
+    """Answers when no decision point can say yes any more, like a withdrawal."""
+    reply = await once(statements.end_consent, tx, terms.desk(request, caller), wish)
+    return terms.effective_everywhere(request, tx, reply)
+
+
+@router.post("/v1/signals", response_model=Signalled)
+async def signal(caller: ConsentWriter, _body: Body[NoWords], request: Request, tx: Tx, once: Once):
+    """`Sec-GPC: 1` of her browser, as an objection to what the policy book maps it to; effective everywhere when answered."""
+    if request.headers.get("sec-gpc") != "1":
+        raise NoSignal("Send the browser's header along.")
+    reply = await once(people.signalled, tx, terms.desk(request, caller), caller.own(None))
+    return terms.effective_everywhere(request, tx, reply)
+
+
+@router.put("/v1/guardians/{principal}", response_model=Guardian)
+async def set_guardian(
+    caller: ConsentWriter, principal: UUID, wish: Body[SetGuardian], request: Request, tx: Tx, once: Once
+):
+    terms.not_a_person(caller)
+    return await once(people.set_guardian, tx, terms.desk(request, caller), principal, wish)
+
+
+@router.get("/v1/consequences/{purpose}", response_model=Consequence)
+async def consequence(caller: ConsentReader, purpose: Key, request: Request, tx: Tx, principal: UUID | None = None):
+    """What she is shown before she withdraws."""
+    principal = await terms.speaks_for(tx, caller, principal)
+    return await queries.consequence(tx, request.app.state.policy.current(), principal, purpose)
 
 
 @router.get("/v1/consents", response_model=Records)
@@ -105,8 +157,8 @@ async def read_receipt(caller: ConsentReader, record: UUID, request: Request):
 
 
 @router.get("/v1/standing/{principal}", response_model=Standing)
-async def read_standing(caller: ConsentReader, principal: UUID, tx: Tx):
-    return await queries.standing(tx, caller.own(principal))
+async def read_standing(caller: ConsentReader, principal: UUID, tx: Tx, as_of: AsOf = None):
+    return await queries.standing(tx, await terms.speaks_for(tx, caller, principal), as_of)
 
 
 @router.put("/v1/standing/{principal}/objections/{purpose}", response_model=Recorded)
@@ -121,10 +173,10 @@ async def set_objection(
 ):
     """Answers when every decision point knows it, like a withdrawal."""
     if objection.state == "overruled":
-        _not_by_herself(caller)
-    desk, principal = _desk(request, caller), caller.own(principal)
+        terms.not_by_herself(caller)
+    desk, principal = terms.desk(request, caller), caller.own(principal)
     reply = await once(standing.set_objection, tx, desk, principal, purpose, objection)
-    return _effective_everywhere(request, tx, reply)
+    return terms.effective_everywhere(request, tx, reply)
 
 
 @router.put("/v1/standing/{principal}/restriction", response_model=Recorded)
@@ -137,16 +189,16 @@ async def set_restriction(
     once: Once,
 ):
     """Answers when every decision point knows it, like a withdrawal."""
-    desk, principal = _desk(request, caller), caller.own(principal)
+    desk, principal = terms.desk(request, caller), caller.own(principal)
     reply = await once(standing.set_restriction, tx, desk, principal, restriction)
-    return _effective_everywhere(request, tx, reply)
+    return terms.effective_everywhere(request, tx, reply)
 
 
 @router.put("/v1/duties/{purpose}", response_model=Duty)
 async def set_duty(caller: NoticePublisher, purpose: Key, duty: Body[SetDuty], request: Request, tx: Tx, once: Once):
     """Answers when every decision point knows it, like a withdrawal."""
-    reply = await once(duties.set_duty, tx, _desk(request, caller), purpose, duty)
-    return _effective_everywhere(request, tx, reply)
+    reply = await once(duties.set_duty, tx, terms.desk(request, caller), purpose, duty)
+    return terms.effective_everywhere(request, tx, reply)
 
 
 # --- decisions -----------------------------------------------------------------------------------------------------------
@@ -172,23 +224,3 @@ async def evaluate(caller: DecisionAsker, request: Request):
 async def configuration(_: Anyone, request: Request):
     base = request.app.state.settings.issuer.rstrip("/")
     return Configuration(policy_decision_point=base, access_evaluation_endpoint=base + decisions.PATH)
-
-
-def _desk(request: Request, caller: Caller) -> Desk:
-    state = request.app.state
-    return Desk(state.policy.current(), state.receipt_key, state.settings.issuer, caller)
-
-
-def _not_by_herself(caller: Caller) -> None:
-    if caller.principal is not None:
-        raise NotFound
-
-
-def _effective_everywhere(request: Request, tx: Transaction, reply: Response) -> Response:
-    """Before the answer goes out, also when it is an old answer said again: the first may have been cut off while waiting."""
-    tx.after_commit(lambda: request.app.state.barrier.passed(_event(reply)))
-    return reply
-
-
-def _event(reply: Response) -> UUID:
-    return UUID(orjson.loads(reply.body)["event"])

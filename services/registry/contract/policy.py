@@ -136,7 +136,7 @@ class LabelledRow(KeyedRow):
 
 
 class Controller(Row):
-    """Who answers for the processing, Art. 30(1)(a)."""
+    """Who answers for the processing, Art. 30(1)(a). `jurisdiction`: the country under whose law it does."""
 
     name: Words
     organisation_number: Words
@@ -145,6 +145,7 @@ class Controller(Row):
     telephone: Words
     website: Words
     data_protection_officer: Words
+    jurisdiction: Words
     representative: Words | None = None
     joint_controllers: tuple[Words, ...] = ()
 

@@ -1,0 +1,56 @@
+"""What comes by itself: a consent lapses, a child comes of age. Each is recorded in a transaction of its tenant, once."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from chassis import clock
+from chassis.db import Database
+from services.consent import rules
+from services.consent.commands import people, statements
+from services.consent.commands.desk import Desk
+from services.consent.contract import Kind, Regulation
+from services.consent.rules import Matter
+
+TICK = 30.0
+_AT_ONCE = 500
+_LAPSED = """
+SELECT tenant, principal, regulation, purpose FROM standing
+WHERE kind = 'consent' AND state IN ('given', 'renewed_given') AND valid_until <= $1 ORDER BY valid_until LIMIT $2"""
+_CHILDREN = "SELECT tenant, principal, born FROM guardianship WHERE born <= $1"
+
+
+@dataclass(frozen=True)
+class Clockwork:
+    """desk: who signs and by which book; asked anew each time, since the book changes."""
+
+    database: Database
+    desk: Callable[[], Desk]
+
+    async def tick(self) -> None:
+        while await self._lapse() == _AT_ONCE:
+            pass
+        await self._come_of_age()
+
+    async def _lapse(self) -> int:
+        """A decision point says no from the very instant on; this is what subscribers and the record are told."""
+        async with self.database.system() as connection:
+            lapsed = await connection.fetch(_LAPSED, clock.now(), _AT_ONCE)
+        for tenant, principal, regulation, purpose in lapsed:
+            async with self.database.transaction(tenant) as tx:
+                matter = Matter(Kind.consent, Regulation(regulation), purpose)
+                await statements.expire(tx, self.desk(), principal, matter)
+        return len(lapsed)
+
+    async def _come_of_age(self) -> None:
+        book = self.desk().book
+        today = clock.now().astimezone(book.tz).date()
+        async with self.database.system() as connection:
+            children: list[tuple[UUID, UUID]] = [
+                (tenant, child)
+                for tenant, child, born in await connection.fetch(_CHILDREN, today)
+                if rules.of_age_on(book, born) <= today
+            ]
+        for tenant, child in children:
+            async with self.database.transaction(tenant) as tx:
+                await people.forget_guardian(tx, child)

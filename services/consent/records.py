@@ -1,0 +1,171 @@
+"""The record of a statement as ISO/IEC TS 27560 has it, spelled out for a reader who has neither our database nor our book.
+
+`FIELDS` says where each field that the standard asks for stands in ours; a test holds every consent's record against it.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from chassis.auth import Caller
+from services.consent import receipts
+from services.consent.contract import Kind, Recorded
+from services.consent.tables import NoticeVersion
+from services.registry.contract import NotInBook, PolicyBook
+
+FIELDS = {
+    "schema version": "schema_version",
+    "record identifier": "record_id",
+    "PII principal identifier": "principal_id",
+    "privacy notice": "notice",
+    "language": "language",
+    "purpose": "purpose",
+    "lawful basis": "basis",
+    "PII": "pii",
+    "PII controllers": "controllers",
+    "collection method": "collection_method",
+    "storage locations": "storage_locations",
+    "retention": "retention",
+    "jurisdiction": "jurisdiction",
+    "recipients": "recipients",
+    "withdrawal method": "withdrawal_method",
+    "privacy rights": "rights",
+    "parties": "parties",
+    "event time": "event_time",
+    "validity": "valid_until",
+    "actor": "actor",
+    "type": "type",
+    "state": "state",
+}
+
+
+def as_record(
+    tenant: UUID,
+    book: PolicyBook,
+    caller: Caller,
+    said: Recorded,
+    notice: NoticeVersion | None,
+    details: dict[str, Any],
+) -> dict[str, Any]:
+    record = {
+        "schema_version": receipts.SCHEMA_VERSION,
+        "record_id": str(said.record),
+        "principal_id": str(said.principal),
+        "tenant": str(tenant),
+        "policy_version": book.version,
+        "jurisdiction": book.controller.jurisdiction,
+        "kind": said.kind.value,
+        "regulation": said.regulation.value,
+        "purpose": said.purpose,
+        "state": said.state.value,
+        "sequence": said.sequence,
+        "event_time": said.occurred_at.isoformat(),
+        "recorded_at": said.recorded_at.isoformat(),
+        "valid_until": said.valid_until.isoformat() if said.valid_until else None,
+        "actor": {"client": caller.original_client, "kind": caller.kind},
+    }
+    if said.kind is Kind.consent and notice is not None:
+        record |= _explained(book, notice, said.purpose, details.get("language"))
+    return record | details
+
+
+# What a notice explains of a purpose is the same for everybody who reads it in one language under one book.
+_told: dict[tuple[str, UUID, str, int, str, str | None], dict[str, Any]] = {}
+_REMEMBERED = 1_000
+
+
+def _explained(book: PolicyBook, notice: NoticeVersion, purpose: str, language: str | None) -> dict[str, Any]:
+    key = (book.version, notice.tenant, notice.notice, notice.version, purpose, language)
+    told = _told.get(key)
+    if told is None:
+        if len(_told) >= _REMEMBERED:
+            _told.clear()
+        told = _told[key] = _tell(book, notice, purpose, language)
+    return told
+
+
+def _tell(book: PolicyBook, notice: NoticeVersion, purpose: str, language: str | None) -> dict[str, Any]:
+    spoken = "en" if language == "en" else "sv"
+    why = book.purpose(purpose)
+    covered = sorted({each for row in notice.purposes if row["purpose"] == purpose for each in row["categories"]})
+    elements = {element for each in covered for element in _elements(book, each)}
+    controller = _controller(book, notice)
+    words = notice.texts.get(spoken) or next(iter(notice.texts.values()))
+    return {
+        "basis": "consent",
+        "legal_ref": sorted({row.legal_ref for row in book.bases if row.purpose == purpose and row.basis == "consent"}),
+        "purpose_label": why.label.in_(spoken),
+        "purpose_iri": why.dpv,
+        "pii": [_pii(book, each, why.necessity == "optional", spoken) for each in covered],
+        "controllers": [controller],
+        "parties": [controller],
+        "storage_locations": _places(book, elements),
+        "retention": _retention(book, elements),
+        "recipients": [
+            row.label.in_(spoken)
+            for row in book.recipients
+            if any(elements & {*_elements(book, c)} for c in row.covers)
+        ],
+        "rights": [row.key for row in book.rights],
+        "withdrawal_method": notice.withdrawal_url,
+        "consequence": words["consequence"],
+        "notice": {
+            "id": notice.notice,
+            "version": notice.version,
+            "sha256": notice.sha256,
+            "channel": notice.channel,
+        },
+    }
+
+
+def _elements(book: PolicyBook, covered: str) -> tuple[str, ...]:
+    try:
+        return book.elements_of(covered)
+    except NotInBook:
+        return ()  # of an earlier book that the present one no longer has
+
+
+def _controller(book: PolicyBook, notice: NoticeVersion) -> dict[str, Any]:
+    """As the notice names it; the operator itself as the book does."""
+    own = book.controller
+    stated = notice.party
+    if stated is None and notice.controller == own.name:
+        stated = {"id": own.organisation_number, "address": own.address, "contact": own.data_protection_officer}
+    told = stated or {"id": None, "address": None, "contact": None}
+    return told | {"name": notice.controller, "type": "controller", "role": "controller"}
+
+
+def _pii(book: PolicyBook, covered: str, optional: bool, language: str) -> dict[str, Any]:
+    elements = _elements(book, covered)
+    category = book.category_of(elements[0]) if elements else None
+    row = next((each for each in book.categories if each.key == covered), None) or (
+        book.element(covered) if elements else None
+    )
+    return {
+        "type": covered,
+        "label": row.label.in_(language) if row else covered,
+        "iri": row.dpv if row else None,
+        "optional": optional,
+        "special": bool(category and category.special),
+    }
+
+
+def _places(book: PolicyBook, elements: set[str]) -> list[str]:
+    """The operator's own country, and where its sub-processors work that get such data."""
+    abroad = {
+        place
+        for row in book.subprocessors
+        if row.status == "active" and any(elements & {*_elements(book, covered)} for covered in row.covers)
+        for place in row.places
+    }
+    return sorted({book.controller.jurisdiction.lower(), *abroad})
+
+
+def _retention(book: PolicyBook, elements: set[str]) -> list[dict[str, str]]:
+    rules = {}
+    for element in sorted(elements):
+        try:
+            row = book.retention_for(element, "business")
+        except NotInBook:
+            continue
+        rules[row.key] = {"rule": row.key, "keep": str(row.keep), "from": row.anchor}
+    return list(rules.values())

@@ -1,0 +1,205 @@
+"""Around a consent: the whole record, refusing and asking again, a child's guardian, a browser's signal, lapsing, looking back."""
+
+from datetime import timedelta
+
+import pytest
+
+from chassis import clock
+from chassis.errors import Forbidden, NotFound
+from chassis.ids import new_id
+from services.consent import receipts, records
+from services.consent.contract import (
+    AlreadyGiven,
+    AskConsent,
+    AskedTooSoon,
+    EndConsent,
+    GiveConsent,
+    NoConsentToEnd,
+    NotAGuardian,
+    NoticeNotInForce,
+    ParentalNeeded,
+    Party,
+    RefuseConsent,
+    SetDuty,
+    SetGuardian,
+    SetObjection,
+    WithdrawConsent,
+)
+from services.consent.jobs import Clockwork
+from tests.consent.conftest import key
+from tests.consent.test_cases import feed
+
+LAWYERS = Party(id="559999-0002", address="Provgatan 1, Stockholm", contact="dpo@operator.example")
+
+
+def given(told, anna, **other):
+    wish = {"purpose": "communication", "notice": told.notice, "notice_version": told.version, "principal": anna}
+    return GiveConsent(**(wish | other))
+
+
+async def test_a_record_says_all_that_the_standard_asks_for(company, anna):
+    told = await company.notice(party=LAWYERS)
+    wish = given(told, anna, service="helpdesk", evidence_ref="archive/2026/17", expression="explicit")
+    got = await company.service.give(company.tenant, wish, key())
+    jwks = (await company.served.http.get(f"{company.served.url}/keys")).json()
+    record = receipts.opened(got.receipt, jwks)["record"]
+    missing = {name for name, ours in records.FIELDS.items() if record.get(ours) in (None, "", [], {})}
+    assert missing == set()
+    assert record["controllers"] == [
+        {"name": "Operatören AB", "type": "controller", "role": "controller"} | LAWYERS.model_dump()
+    ]
+    assert record["pii"][1] == {
+        "type": "recorded_call",
+        "label": "Inspelade samtal",
+        "iri": None,
+        "optional": True,
+        "special": False,
+    }
+    assert record["notice"]["sha256"] == told.sha256 and record["language"] == "sv"
+    assert record["evidence_ref"] == "archive/2026/17" and record["type"] == "explicit"
+    assert record["storage_locations"] == ["ca", "de", "europe", "se", "us"]
+    assert {"rule": "helpdesk_recordings", "keep": "30 days", "from": "started_at"} in record["retention"]
+
+
+async def test_consent_refers_to_the_words_in_force_when_it_was_given(company, anna):
+    first = await company.notice(valid_from=clock.now() - timedelta(days=10))
+    await company.notice(valid_from=clock.now() - timedelta(days=5))
+    with pytest.raises(NoticeNotInForce):
+        await company.service.give(company.tenant, given(first, anna), key())
+    on_paper = given(first, anna, occurred_at=clock.now() - timedelta(days=7), method="paper")
+    assert (await company.service.give(company.tenant, on_paper, key())).state == "given"
+    with pytest.raises(NoticeNotInForce):
+        too_early = given(first, new_id(), occurred_at=clock.now() - timedelta(days=11), method="paper")
+        await company.service.give(company.tenant, too_early, key())
+
+
+async def test_somebody_who_said_no_is_not_asked_again_until_the_book_lets_us(company, anna):
+    told = await company.notice()
+    asking = AskConsent(purpose="communication", notice=told.notice, notice_version=told.version, principal=anna)
+    asked = await company.service.ask_for_consent(company.tenant, asking, key())
+    assert asked.state == "requested"
+    assert (await company.decision(anna, "communication", "recorded_call")).context.reason == "no_consent"
+    no = RefuseConsent(**asking.model_dump(exclude={"principal"}), principal=anna)
+    later = await company.service.refuse(company.tenant, no.model_copy(update={"later": True}), key())
+    assert later.state == "request_deferred"
+    await company.service.ask_for_consent(company.tenant, asking, key())
+    long_ago = clock.now() - timedelta(days=200)
+    await company.service.refuse(company.tenant, no.model_copy(update={"occurred_at": long_ago}), key())
+    assert (await company.decision(anna, "communication", "recorded_call")).context.reason == "refused"
+    await company.service.ask_for_consent(company.tenant, asking, key())
+    # To ask takes nothing away: her no stands until she says otherwise.
+    assert (await company.decision(anna, "communication", "recorded_call")).context.reason == "refused"
+    await company.service.refuse(company.tenant, no, key())
+    with pytest.raises(AskedTooSoon) as refused:
+        await company.service.ask_for_consent(company.tenant, asking, key())
+    assert refused.value.extra["not_before"] > clock.now().date().isoformat()
+    await company.give(anna, told)
+    with pytest.raises(AlreadyGiven):
+        await company.service.ask_for_consent(company.tenant, asking, key())
+    with pytest.raises(Forbidden):
+        await company.herself(anna).ask_for_consent(company.tenant, asking, key())
+
+
+async def test_for_a_child_her_guardian_speaks_until_she_is_of_age(company):
+    told, maja, erik = await company.notice(), new_id(), new_id()
+    today = clock.now().date()
+    born = today.replace(year=today.year - 12, day=1)
+    who = SetGuardian(guardian=erik, born=born, evidence_ref="crm/17")
+    assert (await company.service.set_guardian(company.tenant, maja, who, key())).of_age_on.year == born.year + 13
+    wish = given(told, None)
+    with pytest.raises(ParentalNeeded):
+        await company.herself(maja).give(company.tenant, wish, key())
+    parental = given(told, maja, expression="parental")
+    with pytest.raises(ParentalNeeded):
+        await company.herself(maja).give(company.tenant, parental, key())
+    with pytest.raises(NotFound):
+        await company.herself(new_id()).give(company.tenant, parental, key())
+    got = await company.herself(erik).give(company.tenant, parental, key())
+    jwks = (await company.served.http.get(f"{company.served.url}/keys")).json()
+    record = receipts.opened(got.receipt, jwks)["record"]
+    assert (record["principal_id"], record["guardian"], record["type"]) == (str(maja), str(erik), "parental")
+    # She can always end it herself.
+    withdrawal = WithdrawConsent(purpose="communication")
+    assert (await company.herself(maja).withdraw(company.tenant, withdrawal, key())).state == "withdrawn"
+    for grown in (
+        who.model_copy(update={"born": born.replace(year=born.year - 1)}),
+        who.model_copy(update={"guardian": maja}),
+    ):
+        with pytest.raises(NotAGuardian):
+            await company.service.set_guardian(company.tenant, maja, grown, key())
+    with pytest.raises(NotAGuardian):
+        await company.service.give(company.tenant, given(told, erik, expression="parental"), key())
+
+
+async def test_a_browser_s_signal_objects_to_what_the_book_maps_it_to_and_yields_to_her_own_word(company, anna):
+    async def signal(**header):
+        headers = await company.headers(kind="customer", sub=str(anna)) | header
+        return await company.served.http.post(company.served.url + "/v1/signals", json={}, headers=headers)
+
+    assert (await signal()).status_code == 422
+    raised = (await signal(**{"sec-gpc": "1"})).json()["objections"]
+    assert [(each["purpose"], each["state"]) for each in raised] == [("development", "raised")]
+    assert (await company.decision(anna, "development", "usage_statistics")).context.reason == "objected"
+    assert (await signal(**{"sec-gpc": "1"})).json()["objections"] == raised
+    await company.service.set_objection(company.tenant, anna, "development", SetObjection(state="lifted"), key())
+    assert (await signal(**{"sec-gpc": "1"})).json()["objections"] == []
+    assert (await company.decision(anna, "development", "usage_statistics")).decision
+
+
+async def test_a_consent_that_lapsed_is_told_to_subscribers_and_one_given_meanwhile_still_counts(company, anna):
+    told, bert = await company.notice(), new_id()
+    two_years = timedelta(days=731)
+    for person in (anna, bert):
+        await company.give(person, told, at=clock.now() - two_years)
+    state = company.served.app.state
+    clockwork = Clockwork(state.database, state.own_desk)
+    await clockwork.tick()
+    stands = (await company.service.standing(company.tenant, anna)).consents[0]
+    assert stands.state == "expired"
+    event = (await company.service.records(company.tenant, anna)).items[0].event
+    assert (await feed(company, event))["type"] == "consent.expired"
+    # Bert had renewed it on paper a year ago; it arrives only now.
+    late = await company.give(bert, told, at=clock.now() - timedelta(days=365))
+    assert late.current
+    await company.until_known(late)
+    assert (await company.decision(bert, "communication", "recorded_call", participants=[])).decision
+    await clockwork.tick()
+    assert (await company.service.standing(company.tenant, bert)).consents[0].state == "given"
+
+
+async def test_what_withdrawing_means_is_shown_before(company, anna):
+    await company.give(anna, await company.notice())
+    shown = await company.herself(anna).consequence(company.tenant, anna, "communication")
+    assert shown.without is not None and shown.without["en"].startswith("We help you all the same")
+    assert (shown.notice, shown.standing) == ({"sv": "Vi hjälper dig ändå."}, "given")
+    assert shown.erased == ["recorded_call", "helpdesk_recording"]
+    duty = SetDuty(state="recorded", legal_ref="Lag (2007:528) 9 kap.")
+    await company.service.set_duty(company.tenant, "communication", duty, key())
+    assert (await company.service.consequence(company.tenant, anna, "communication")).erased == ["helpdesk_recording"]
+    with pytest.raises(NotFound):
+        await company.herself(new_id()).consequence(company.tenant, anna, "communication")
+
+
+async def test_the_standing_of_any_day_is_what_was_known_then(company, anna):
+    told = await company.notice()
+    before = clock.now()
+    await company.give(anna, told)
+    between = clock.now()
+    await company.withdraw(anna)
+    await company.give(anna, told, at=before)  # arrives late and was not known in between
+    states = [
+        [each.state for each in (await company.service.standing(company.tenant, anna, at)).consents]
+        for at in (before - timedelta(seconds=1), between, None)
+    ]
+    assert states == [[], ["given"], ["withdrawn"]]
+
+
+async def test_a_consent_can_be_ended_by_whoever_answers_for_it(company, anna):
+    told = await company.notice()
+    wish = EndConsent(purpose="communication", principal=anna, state="invalidated", legal_ref="IMY DI-2026-1")
+    with pytest.raises(NoConsentToEnd):
+        await company.service.end(company.tenant, wish, key())
+    await company.give(anna, told)
+    await company.service.end(company.tenant, wish, key())
+    refused = await company.decision(anna, "communication", "recorded_call", participants=[])
+    assert (refused.decision, refused.context.reason) == (False, "invalidated")
