@@ -1,18 +1,23 @@
-"""The registry's process: puts the reviewed book in force at start, then serves it, signed, to all it concerns."""
+"""The registry's process: the reviewed book is its first; each later one is proposed and approved here, and served, signed."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 from joserfc.jwk import OKPKey
 
 import chassis.app
-from chassis import clock
+from chassis import clock, telemetry
+from services.anonymizer.client import AnonymizerClient
 from services.registry.books import read_book
-from services.registry.commands.book import put_in_force
+from services.registry.commands.book import begin_with
+from services.registry.commands.proposals import SIMULATE, simulate
 from services.registry.contract import VersionUnknown
-from services.registry.queries.book import version_in_force
+from services.registry.contract.signed import canonical_book
+from services.registry.queries.book import version_in_force, versions
 from services.registry.routes import routers
+from services.registry.rules.book import digest
 from services.registry.settings import Settings
 
 CLIENTS = frozenset({"public", "internal", "consent", "rights", "disclosure", "anonymizer", "webhooks"})
@@ -34,16 +39,28 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     state = app.state
     state.signing_key = OKPKey.import_key(state.settings.jwk("signing"))
     state.ready_when["policy"] = lambda: _in_force(app)
-    state.put_in_force = False
-    state.jobs.every("policy", _TRY_AGAIN, lambda: _put_in_force(app))
+    state.anonymizer = AnonymizerClient(state.http, state.settings.peers["anonymizer"], state.tokens)
+    state.begun = False
+    state.jobs.every("policy", _TRY_AGAIN, lambda: _begin(app))
+    state.jobs.on(SIMULATE, partial(simulate, state.database, state.anonymizer))
     yield
 
 
-async def _put_in_force(app: FastAPI) -> None:
+async def _begin(app: FastAPI) -> None:
     """Once; tried again while the schema is not there yet or the database is away."""
-    if not app.state.put_in_force:
-        await put_in_force(app.state.database, app.state.book, app.state.signing_key)
-        app.state.put_in_force = True
+    if not app.state.begun:
+        if not await begin_with(app.state.database, app.state.book, app.state.signing_key):
+            await _compare(app)
+        app.state.begun = True
+
+
+async def _compare(app: FastAPI) -> None:
+    """The file of a house that has a book is only what somebody may propose; who expected more finds it in the log."""
+    newest = (await versions(app.state.database))[-1]
+    if newest.sha256 != digest(canonical_book(app.state.book)):
+        telemetry.log().warning(
+            "the reviewed file is not the book in force; propose it", file=app.state.book.version, book=newest.version
+        )
 
 
 async def _in_force(app: FastAPI) -> bool:
@@ -52,4 +69,4 @@ async def _in_force(app: FastAPI) -> bool:
         await version_in_force(app.state.database, now, now)
     except VersionUnknown:
         return False
-    return app.state.put_in_force
+    return app.state.begun

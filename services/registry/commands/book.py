@@ -1,41 +1,35 @@
-"""Everything that changes what the registry holds: a book is signed and put in force."""
+"""A book is signed and put in force: the first one from the reviewed file, each later one by an approved proposal."""
 
 from joserfc import jws
 from joserfc.jwk import OKPKey
 
 from chassis import clock
-from chassis.db import Database
-from services.registry.books import BookRefused
+from chassis.db import Database, Transaction
 from services.registry.contract import HOUSE, PolicyBook, PolicyInForce
-from services.registry.contract.signed import ALGORITHM, POLICY, canonical_book, stored_payload
+from services.registry.contract.signed import ALGORITHM, POLICY, canonical_book
 from services.registry.rules.book import begins, digest
 
-_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('policy_version', 0))"
-_SAID = "SELECT jws FROM policy_version WHERE version = $1"
+LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('policy_version', 0))"
+_ANY = "SELECT EXISTS (SELECT FROM policy_version)"
 _STORE = "INSERT INTO policy_version (version, valid_from, known_from, jws) VALUES ($1, $2, $3, $4)"
 
 
-async def put_in_force(database: Database, book: PolicyBook, key: OKPKey) -> bool:
-    """Signs a book of a new version and records it with its event; False when exactly this book is recorded already.
-
-    Raises BookRefused for a known version with another content: what was signed is never said differently.
-    """
-    body = canonical_book(book)
+async def begin_with(database: Database, book: PolicyBook, key: OKPKey) -> bool:
+    """The very first version, put in force by operations; False when there is one already, whatever the file says."""
     async with database.transaction(HOUSE) as tx:
-        await tx.connection.execute(_LOCK)
-        said = await tx.connection.fetchval(_SAID, book.version)
-        if said is not None:
-            if stored_payload(said) != body:
-                raise BookRefused(
-                    f"version {book.version} was put in force with another content; a change needs a new one"
-                )
+        await tx.connection.execute(LOCK)
+        if await tx.connection.fetchval(_ANY):
             return False
-        valid_from = begins(book)
-        signed = signature(body, key, POLICY)
-        await tx.connection.execute(_STORE, book.version, valid_from, clock.now(), signed)
-        fact = PolicyInForce(version=book.version, valid_from=valid_from, sha256=digest(body))
-        await tx.emit("policy.in_force", fact.model_dump(mode="json"))
+        sha256 = digest(canonical_book(book))
+        await put_in_force(tx, book, PolicyInForce(version=book.version, valid_from=begins(book), sha256=sha256), key)
         return True
+
+
+async def put_in_force(tx: Transaction, book: PolicyBook, fact: PolicyInForce, key: OKPKey) -> None:
+    """Signs and records the version with its event. The caller holds LOCK: versions are learned one after the other."""
+    signed = signature(canonical_book(book), key, POLICY)
+    await tx.connection.execute(_STORE, book.version, fact.valid_from, clock.now(), signed)
+    await tx.emit("policy.in_force", fact.model_dump(mode="json"))
 
 
 def signature(body: bytes, key: OKPKey, typ: str) -> str:

@@ -22,12 +22,21 @@ from services.registry.contract.policy import (
     TrafficKind,
 )
 from services.registry.contract.replies import (
+    ApproveBook,
+    Consequence,
     CurrentPolicy,
+    Difference,
     Manifest,
     PolicyInForce,
+    PolicyProposed,
+    PolicyRejected,
     PolicyVersion,
     PolicyVersions,
     ProcessingRecords,
+    Proposal,
+    Proposals,
+    ProposeBook,
+    RejectBook,
     SignedTenantPeriods,
     SubProcessors,
     TenantPeriodDocuments,
@@ -39,22 +48,40 @@ __all__ = [
     "EVENTS",
     "HOUSE",
     "LANGUAGES",
+    "ApproveBook",
+    "BackDated",
     "Basis",
+    "BookFaulty",
+    "Consequence",
     "CurrentPolicy",
+    "Difference",
     "Fault",
     "Instrument",
     "Language",
     "LegalBasis",
     "Manifest",
     "NotInBook",
+    "NotWhatWasShown",
+    "OwnProposal",
     "Period",
     "PolicyBook",
     "PolicyInForce",
+    "PolicyProposed",
+    "PolicyRejected",
     "PolicyVersion",
     "PolicyVersions",
     "ProcessingRecords",
+    "Proposal",
+    "ProposalDecided",
+    "ProposalOutdated",
+    "ProposalUnchecked",
+    "ProposalUnknown",
+    "Proposals",
+    "ProposeBook",
+    "RejectBook",
     "Retention",
     "Right",
+    "SameBook",
     "SignedTenantPeriods",
     "StoreClass",
     "SubProcessors",
@@ -64,6 +91,7 @@ __all__ = [
     "TenantPeriodsSet",
     "Text",
     "TrafficKind",
+    "VersionTaken",
     "VersionUnknown",
     "faults",
 ]
@@ -73,6 +101,8 @@ HOUSE = UUID(int=0)
 
 EVENTS: dict[str, type[Contract]] = {
     "policy.in_force": PolicyInForce,
+    "policy.proposed": PolicyProposed,
+    "policy.rejected": PolicyRejected,
     "policy.tenant_periods": TenantPeriodsSet,
 }
 
@@ -81,3 +111,67 @@ class VersionUnknown(Problem):
     code = "registry.version_unknown"
     status = 404
     title = "No such version of the policy book"
+
+
+class BookFaulty(Problem):
+    """`errors`: every fault at once, {path, problem}."""
+
+    code = "registry.book_faulty"
+    status = 422
+    title = "The policy book has faults"
+
+
+class SameBook(Problem):
+    code = "registry.same_book"
+    status = 409
+    title = "This book says what the book in force says"
+
+
+class VersionTaken(Problem):
+    code = "registry.version_taken"
+    status = 409
+    title = "This version was used before; a changed book needs a new one"
+
+
+class BackDated(Problem):
+    """What was exported for those days stays as it was known then; a change to them says that it is a correction."""
+
+    code = "registry.back_dated"
+    status = 409
+    title = "The book begins on a day that is over"
+
+
+class ProposalUnknown(Problem):
+    code = "registry.proposal_unknown"
+    status = 404
+    title = "No such proposal"
+
+
+class ProposalDecided(Problem):
+    code = "registry.proposal_decided"
+    status = 409
+    title = "This proposal was decided already"
+
+
+class ProposalUnchecked(Problem):
+    code = "registry.proposal_unchecked"
+    status = 409
+    title = "Nobody knows yet what this book would do"
+
+
+class ProposalOutdated(Problem):
+    code = "registry.proposal_outdated"
+    status = 409
+    title = "Another book came first; propose this one again"
+
+
+class OwnProposal(Problem):
+    code = "registry.own_proposal"
+    status = 403
+    title = "Somebody else than its author approves a book"
+
+
+class NotWhatWasShown(Problem):
+    code = "registry.not_what_was_shown"
+    status = 409
+    title = "The proposal or its consequences are not those that were read"

@@ -10,7 +10,7 @@ from datetime import date
 from functools import cached_property
 from typing import Annotated, Literal, Self, TypeVar
 from uuid import UUID
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import StringConstraints, model_validator
 
@@ -518,6 +518,13 @@ class PolicyBook(Contract):
     @cached_property
     def tz(self) -> ZoneInfo:
         return ZoneInfo(self.zone)
+
+    @property
+    def known_zone(self) -> bool:
+        try:
+            return bool(self.tz)
+        except (ZoneInfoNotFoundError, ValueError):
+            return False
 
     @cached_property
     def _elements(self) -> dict[str, tuple[Element, Category]]:

@@ -15,6 +15,7 @@ from services.registry.contract import HOUSE
 PolicyReader = Annotated[auth.Caller, auth.Requires("policy.read")]
 PolicyWriter = Annotated[auth.Caller, auth.Requires("policy.propose")]
 PolicyApprover = Annotated[auth.Caller, auth.Requires("policy.approve")]
+PolicyDecider = Annotated[auth.Caller, auth.Requires("policy.propose", "policy.approve")]
 RegistryReader = Annotated[auth.Caller, auth.Requires("registry.read")]
 Exporter = Annotated[auth.Caller, auth.Requires("registry.export")]
 
