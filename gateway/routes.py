@@ -166,6 +166,17 @@ INTERNAL = (
     # Work by hand: what waits in mailboxes and archives, and what was done there.
     internal("GET /v1/steps/waiting", "anonymizer", "data.attest", kinds=STAFF),
     internal("POST /v1/steps/{step}/attestation", "anonymizer", "data.attest", kinds=STAFF),
+    # The book's life: proposed by one, approved by another.
+    internal("POST /v1/policy/proposals", "registry", "policy.propose", kinds=STAFF),
+    internal("GET /v1/policy/proposals", "registry", "policy.read", kinds=STAFF),
+    internal("GET /v1/policy/proposals/{proposal}", "registry", "policy.read", kinds=STAFF),
+    internal(
+        "POST /v1/policy/proposals/{proposal}/simulation", "registry", "policy.propose policy.approve", kinds=STAFF
+    ),
+    internal("POST /v1/policy/proposals/{proposal}/approval", "registry", "policy.approve", kinds=STAFF),
+    internal(
+        "POST /v1/policy/proposals/{proposal}/rejection", "registry", "policy.propose policy.approve", kinds=STAFF
+    ),
     # Retention over whole stores.
     internal("GET /v1/stores", "anonymizer", "data.read", kinds=STAFF),
     internal("POST /v1/simulations", "anonymizer", "data.sweep", kinds=STAFF),

@@ -31,6 +31,7 @@ STAFF = tuple(
     for username, name, tenant, role in (
         ("helpdesk", "Hilda Stödberg", PRIVATE, "helpdesk"),
         ("privacy", "Pontus Skyddman", PRIVATE, "privacy_officer"),
+        ("counsel", "Lova Lagman", PRIVATE, "counsel"),
         ("intake", "Isa Inkommande", PRIVATE, "intake"),
         ("approver1", "Gunilla Granskare", PRIVATE, "approver"),
         ("approver2", "Gösta Granskare", PRIVATE, "approver"),

@@ -27,6 +27,7 @@ Role = Literal[
     "collector",
     "releaser",
     "auditor",
+    "counsel",
     "operations",
 ]
 
@@ -38,7 +39,7 @@ class CreateAccount(Contract):
     password: Annotated[str, Field(min_length=12, max_length=200, repr=False)]
     kind: Kind
     principal: UUID | None = None
-    roles: Annotated[list[Role], Field(max_length=9)] = []
+    roles: Annotated[list[Role], Field(max_length=20)] = []
 
     @model_validator(mode="after")
     def a_customer_is_a_principal_and_staff_have_roles(self) -> Self:

@@ -94,8 +94,9 @@ class Look:
 
 @dataclass
 class NewBook:
-    """of_that_day: recordings whose thirtieth day is over then, and whose thirty-first is not."""
+    """proposal: as it was approved · of_that_day: recordings whose thirtieth day is over then, and whose thirty-first is not."""
 
+    proposal: dict[str, Any]
     before: Look
     after: Look
     of_that_day: int
@@ -197,7 +198,7 @@ async def deleted(nordtel: Nordtel, eyes: Eyes, swept: Swept) -> Deletion:
 
 @pytest.fixture(scope="session")
 async def new_book(nordtel: Nordtel, eyes: Eyes, deleted: Deletion) -> NewBook:
-    """The operator puts a book in force in which three rows differ; nobody changes or restarts anything but the registry."""
+    """A book in which three rows differ is proposed by one and approved by another; nobody changes or restarts anything."""
     # The siblings of 4711 began at noon of one day; at noon 31 days later their thirtieth day is over and the next is not.
     began = nordtel.manifest.today - timedelta(days=int(CASES[9].facts["recording_day"]))
     moment = datetime.combine(began + timedelta(days=31), time(12), STOCKHOLM)
@@ -205,17 +206,14 @@ async def new_book(nordtel: Nordtel, eyes: Eyes, deleted: Deletion) -> NewBook:
         "/.versions/" not in path and path.endswith(".wav") and f"/{began}/" in path for path in eyes.recordings()
     )
     before = _look(nordtel, moment)
-    own = nordtel.home / "policy" / "book.yaml"
-    own.parent.mkdir()
-    own.write_text(changed((ROOT / "policy" / "book.yaml").read_text()))
-    nordtel.stack.restart("registry")
+    proposal = _adopt(nordtel, changed((ROOT / "policy" / "book.yaml").read_text()))
     operations = nordtel.person("operations")
     until(
         "book in force",
         lambda: VERSION == operations.post("/v1/simulations", {"stores": ["authlog"]}).json()["policy_version"],
     )
     until("consent's new book", lambda: not _may_develop(nordtel)["decision"])
-    return NewBook(before, _look(nordtel, moment), of_that_day)
+    return NewBook(proposal, before, _look(nordtel, moment), of_that_day)
 
 
 @pytest.fixture(scope="session")
@@ -234,6 +232,17 @@ async def february(nordtel: Nordtel, eyes: Eyes, deleted: Deletion, new_book: Ne
     anna = deleted.requests["anna"]
     until("deferred erasure", lambda: _has_nothing_due(anna.who, anna.request["request"], nordtel.now()))
     return Act({"lars": Asked(helpdesk, lars), "anna": anna}, await eyes.see())
+
+
+def _adopt(nordtel: Nordtel, file: str) -> dict[str, Any]:
+    """The proposal as the one who approved it saw it. It corrects: the book's first day is the first book's."""
+    officer, counsel = nordtel.person("privacy"), nordtel.person("counsel")
+    wish = {"file": file, "reason": "Quality asks for one day more.", "correction": True}
+    path = f"/v1/policy/proposals/{officer.post('/v1/policy/proposals', wish).json()['proposal']}"
+    until("counted consequences", lambda: counsel.get(path).json()["state"] == "proposed")
+    told = counsel.get(path).json()
+    counsel.post(f"{path}/approval", {"sha256": told["sha256"], "seen": told["simulated_at"]})
+    return told
 
 
 def _look(nordtel: Nordtel, moment: datetime) -> Look:

@@ -29,6 +29,16 @@ def counted(simulation: dict[str, Any], store: str, table: str, rule: str) -> in
     return sum(i["count"] for i in simulation["items"] if (i["store"], i["table"], i["rule"]) == (store, table, rule))
 
 
+def test_whoever_approved_the_book_saw_what_it_would_do_to_the_stores(new_book: NewBook):
+    seen = {
+        (row["store"], row["element"], row["before"]["action"], row["after"]["action"]): row["count"]
+        for row in new_book.proposal["consequences"]
+    }
+    assert seen["recordings", "helpdesk_recording", "delete", "keep"] > 0
+    words = [row["words"]["en"] for row in new_book.proposal["differences"]]
+    assert "Retention “Helpdesk call recordings”, kept: was 30 days; becomes 31 days." in words
+
+
 def test_recordings_of_the_thirtieth_day_go_by_the_old_book_and_stay_by_the_new(new_book: NewBook):
     where = ("recordings", "recording", "helpdesk_recordings")
     assert (

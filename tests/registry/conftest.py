@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx2
 import pytest
@@ -19,9 +19,12 @@ from services.registry.app import create_app
 from services.registry.books import read_book
 from services.registry.contract import PolicyBook
 from services.registry.settings import Settings
+from tests.registry.dataplane import DataPlane, data_plane
 from tests.serving import Issuer, serve
 
 BOOK = Path(__file__).parents[2] / "policy" / "book.yaml"
+OPERATOR = UUID(int=7)
+NOWHERE = "http://127.0.0.1:9"
 SCOPES = "policy.read registry.read registry.export events.read ledger.read"
 
 
@@ -42,6 +45,35 @@ class Registry:
         )
         return await self.http.get(self.url + path, params=query, headers=headers)
 
+    async def send(
+        self, method: str, path: str, body: Any, who: str, scopes: str, key: str = "", **claims: Any
+    ) -> httpx2.Response:
+        """A write by one of the staff, through the internal edge."""
+        claims = {"sub": who, "kind": "staff", "client_id": "internal", "tenant": OPERATOR} | claims
+        headers = {"authorization": f"Bearer {self.issuer.token('registry', scopes, **claims)}"}
+        return await self.http.request(
+            method, self.url + path, json=body, headers=headers | {"idempotency-key": key or uuid4().hex}
+        )
+
+    async def adopt(self, file: Path) -> dict[str, Any]:
+        """A changed book in force: proposed by an officer, looked at, approved by a lawyer."""
+        wish = {"file": file.read_text(), "reason": "a test asks for it", "correction": True}
+        made = await self.send("POST", "/v1/policy/proposals", wish, "officer", "policy.propose")
+        assert made.status_code == 201, made.text
+        told = await self.checked(made.json()["proposal"])
+        seen = {"sha256": told["sha256"], "seen": told["simulated_at"]}
+        path = f"/v1/policy/proposals/{told['proposal']}/approval"
+        approved = await self.send("POST", path, seen, "lawyer", "policy.approve")
+        assert approved.status_code == 200, approved.text
+        return approved.json()
+
+    async def checked(self, proposal: str) -> dict[str, Any]:
+        """A proposal as it stands when its consequences are known."""
+        async with asyncio.timeout(20):
+            while (told := (await self.get(f"/v1/policy/proposals/{proposal}")).json())["state"] == "checking":
+                await asyncio.sleep(0.05)
+        return told
+
     async def wait_for(self, path: str, status: int) -> None:
         async with asyncio.timeout(20):
             while (await self.http.get(self.url + path)).status_code != status:
@@ -56,6 +88,7 @@ class Site:
     database: str
     issuer: Issuer
     jwks_url: str
+    plane: DataPlane
 
     def settings(self, process: str = "registry", **more: Any) -> Settings:
         return Settings(
@@ -65,14 +98,15 @@ class Site:
             jwks_url=self.jwks_url,
             database_host=self.cluster.host,
             database_name=self.database,
-            **more,
+            **{"peers": self.plane.peers} | more,
         )
 
     @asynccontextmanager
     async def registry(
-        self, policy_book: Path = BOOK, until: str = "/health/ready", says: int = 200
+        self, policy_book: Path = BOOK, until: str = "/health/ready", says: int = 200, **more: Any
     ) -> AsyncIterator[Registry]:
-        async with serve(create_app(self.settings(policy_book=policy_book))) as url, httpx2.AsyncClient() as http:
+        settings = self.settings(policy_book=policy_book, **more)
+        async with serve(create_app(settings)) as url, httpx2.AsyncClient(timeout=30) as http:
             registry = Registry(url, http, self.issuer)
             await registry.wait_for(until, says)
             yield registry
@@ -85,8 +119,8 @@ class Site:
 async def new_site(server: Postgres) -> AsyncIterator[Site]:
     issuer = Issuer()
     cluster = migrate.Cluster(str(server.socket_dir), server.home.path / "secrets")
-    async with serve(issuer.app) as url:
-        site = Site(cluster, f"registry_{uuid4().hex[:12]}", issuer, f"{url}/jwks")
+    async with serve(issuer.app) as url, data_plane() as plane:
+        site = Site(cluster, f"registry_{uuid4().hex[:12]}", issuer, f"{url}/jwks", plane)
         await site.migrate(Process("registry", "services.registry", BY_NAME["registry"].app, 0, site.database))
         yield site
 

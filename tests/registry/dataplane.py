@@ -1,0 +1,62 @@
+"""The anonymizer as the registry sees it: says whether a book fits the stores, and what it would change in them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+
+from services.registry.contract import PolicyBook, faults
+from tests.serving import serve
+
+CHANGE = {
+    "store": "recordings",
+    "table": "recording",
+    "element": "helpdesk_recording",
+    "category": "service_specific",
+    "before": {"action": "delete", "rule": "helpdesk_recordings"},
+    "after": {"action": "keep", "rule": "helpdesk_recordings"},
+    "count": 12,
+}
+
+
+class DataPlane:
+    """fields: the elements that the stores hold · changes: its answer to every simulation · asked: what it was asked."""
+
+    def __init__(self) -> None:
+        self.fields = {"name", "helpdesk_recording"}
+        self.changes: list[dict[str, Any]] = [CHANGE]
+        self.asked: list[dict[str, Any]] = []
+        self.url = ""
+        self.app = FastAPI()
+        self.app.add_api_route("/token", self._token, methods=["POST"])
+        self.app.add_api_route("/v1/simulations", self._simulate, methods=["POST"])
+
+    @property
+    def peers(self) -> dict[str, str]:
+        return {"anonymizer": self.url, "identity": self.url}
+
+    async def _token(self) -> dict[str, Any]:
+        return {"access_token": "any", "expires_in": 300}
+
+    async def _simulate(self, request: Request) -> Any:
+        raw = await request.json()
+        self.asked.append(raw)
+        book = PolicyBook.model_validate_json(
+            PolicyBook.model_validate(raw["proposed"], strict=False).model_dump_json()
+        )
+        known = {element.key for category in book.categories for element in category.elements}
+        wrong = [{"path": fault.where, "problem": fault.what} for fault in faults(book)]
+        wrong += [{"path": "data map", "problem": f"{field} is held"} for field in sorted(self.fields - known)]
+        if wrong:
+            return JSONResponse({"code": "anonymizer.book_misfits", "status": 409, "title": "-", "errors": wrong}, 409)
+        changes = self.changes if raw["stores"] is None else []
+        return {"as_of": raw["as_of"], "policy_version": "2026.1", "items": [], "changes": changes}
+
+
+@asynccontextmanager
+async def data_plane() -> AsyncIterator[DataPlane]:
+    plane = DataPlane()
+    async with serve(plane.app) as plane.url:
+        yield plane
