@@ -48,10 +48,8 @@ _STORE = sa.text(
     "INSERT INTO policy_version (version, valid_from, known_from, jws) "
     "VALUES (:version, :valid_from, :known_from, :jws) ON CONFLICT DO NOTHING"
 )
-_STORED_PERIODS = sa.text("SELECT jws FROM tenant_periods ORDER BY known_from, tenant")
-_STORE_PERIODS = sa.text(
-    "INSERT INTO tenant_periods (tenant, known_from, jws) VALUES (:tenant, :known_from, :jws) ON CONFLICT DO NOTHING"
-)
+_STORED_PERIODS = "SELECT jws FROM tenant_periods ORDER BY known_from, tenant"
+_STORE_PERIODS = "INSERT INTO tenant_periods (tenant, known_from, jws) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"
 
 
 def policy_table(op: Operations) -> None:
@@ -75,8 +73,8 @@ def tenant_periods_table(op: Operations) -> None:
         sa.Column("known_from", sa.DateTime(timezone=True), primary_key=True),
         sa.Column("jws", sa.Text, nullable=False),
     )
-    schema.shared_table(op, "tenant_periods", grants="SELECT, INSERT")
-    op.execute(f'GRANT SELECT ON tenant_periods TO "{schema.service_of(op)}_system"')
+    schema.append_only(op, "tenant_periods")
+    schema.system_may(op, "tenant_periods", "SELECT, INSERT")
 
 
 class RegistryClient(ServiceClient):
@@ -182,10 +180,12 @@ class PolicyShelf:
         """What the table holds was verified before it was stored, so a start needs no registry."""
         async with self.database.engine.connect() as connection:
             rows = (await connection.execute(_STORED)).all()
-            periods = (await connection.execute(_STORED_PERIODS)).scalars().all() if self.tenants else []
         for version, valid_from, known_from, signed in rows:
             self._hold(version, valid_from, known_from, PolicyBook.model_validate_json(stored_payload(signed)))
-        self._periods = [TenantPeriods.model_validate_json(stored_payload(signed)) for signed in periods]
+        if self.tenants:
+            async with self.database.system() as connection:
+                signed = await connection.fetch(_STORED_PERIODS)
+            self._periods = [TenantPeriods.model_validate_json(stored_payload(row["jws"])) for row in signed]
 
     async def _fetch(self) -> None:
         fresh = await self.client.policy_versions(max((held.known_from for held in self._held), default=None))
@@ -206,9 +206,8 @@ class PolicyShelf:
             return
         keys = await self.client.keys()
         told = [TenantPeriods.model_validate_json(opened(row.jws, keys, TENANT_PERIODS)) for row in fresh]
-        async with self.database.engine.begin() as connection:
-            for row in fresh:
-                await connection.execute(_STORE_PERIODS, row.model_dump())
+        async with self.database.system() as connection:
+            await connection.executemany(_STORE_PERIODS, [(row.tenant, row.known_from, row.jws) for row in fresh])
         known = {(one.tenant, one.known_from) for one in self._periods}
         told = [one for one in told if (one.tenant, one.known_from) not in known]
         self._periods = sorted([*self._periods, *told], key=lambda one: one.known_from)

@@ -6,6 +6,7 @@ from typing import Any, Self
 from uuid import UUID, uuid4
 
 from ops.catalogue import SERVICES, Process
+from ops.home import ROOT
 from sample.actors import Actor
 from sample.cases import FJALLRESOR
 from sample.seeding import NOTICE
@@ -45,6 +46,7 @@ class World:
             "order": order,
             "package": package,
             "step": await _step(nordtel, asked),
+            "proposal": _proposal(nordtel),
             "sweep": nordtel.person("operations").post("/v1/sweeps", {"stores": []}).json()["sweep"],
         }
         return cls(nordtel, ids, wish, {service.name: await _event(nordtel, service) for service in SERVICES})
@@ -53,6 +55,19 @@ class World:
         for name, value in (self.ids | instead).items():
             path = path.replace(f"{{{name}}}", value)
         return path
+
+
+def _proposal(nordtel: Nordtel) -> str:
+    """A book for some day, which nobody approves."""
+    changes = (
+        ('version: "2026.1"', 'version: "2031.1"'),
+        ("valid_from: 2024-01-01\nzone", "valid_from: 2031-01-01\nzone"),
+    )
+    file = (ROOT / "policy" / "book.yaml").read_text()
+    for old, new in changes:
+        file = file.replace(old, new)
+    wish = {"file": file, "reason": "to be looked at by others"}
+    return nordtel.person("privacy").post("/v1/policy/proposals", wish).json()["proposal"]
 
 
 async def _disclosed(nordtel: Nordtel) -> tuple[dict[str, Any], str, str]:

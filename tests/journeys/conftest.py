@@ -6,7 +6,7 @@ and look at the moment they are about.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +94,7 @@ class Look:
 
 @dataclass
 class NewBook:
-    """proposal: as it was approved · of_that_day: recordings whose thirtieth day is over then, and whose thirty-first is not."""
+    """proposal: of the same book from that day on, which nobody decided · of_that_day: recordings whose thirtieth day is over then, and whose thirty-first is not."""
 
     proposal: dict[str, Any]
     before: Look
@@ -206,7 +206,9 @@ async def new_book(nordtel: Nordtel, eyes: Eyes, deleted: Deletion) -> NewBook:
         "/.versions/" not in path and path.endswith(".wav") and f"/{began}/" in path for path in eyes.recordings()
     )
     before = _look(nordtel, moment)
-    proposal = _adopt(nordtel, changed((ROOT / "policy" / "book.yaml").read_text()))
+    file = changed((ROOT / "policy" / "book.yaml").read_text())
+    proposal = _propose(nordtel, _on(moment.date(), file))
+    _adopt(nordtel, file)
     operations = nordtel.person("operations")
     until(
         "book in force",
@@ -234,15 +236,32 @@ async def february(nordtel: Nordtel, eyes: Eyes, deleted: Deletion, new_book: Ne
     return Act({"lars": Asked(helpdesk, lars), "anna": anna}, await eyes.see())
 
 
-def _adopt(nordtel: Nordtel, file: str) -> dict[str, Any]:
-    """The proposal as the one who approved it saw it. It corrects: the book's first day is the first book's."""
-    officer, counsel = nordtel.person("privacy"), nordtel.person("counsel")
-    wish = {"file": file, "reason": "Quality asks for one day more.", "correction": True}
-    path = f"/v1/policy/proposals/{officer.post('/v1/policy/proposals', wish).json()['proposal']}"
+def _propose(nordtel: Nordtel, file: str, **more: Any) -> dict[str, Any]:
+    """A proposal by the privacy officer, as counsel sees it when its consequences were counted."""
+    wish = {"file": file, "reason": "Quality asks for one day more."} | more
+    made = nordtel.person("privacy").post("/v1/policy/proposals", wish).json()
+    path = f"/v1/policy/proposals/{made['proposal']}"
+    counsel = nordtel.person("counsel")
     until("counted consequences", lambda: counsel.get(path).json()["state"] == "proposed")
-    told = counsel.get(path).json()
-    counsel.post(f"{path}/approval", {"sha256": told["sha256"], "seen": told["simulated_at"]})
-    return told
+    return counsel.get(path).json()
+
+
+def _adopt(nordtel: Nordtel, file: str) -> None:
+    """It corrects: its first day is the first book's."""
+    told = _propose(nordtel, file, correction=True)
+    seen = {"sha256": told["sha256"], "seen": told["simulated_at"]}
+    nordtel.person("counsel").post(f"/v1/policy/proposals/{told['proposal']}/approval", seen)
+
+
+def _on(day: date, file: str) -> str:
+    """The same book, in force from another day, under another name."""
+    for old, new in (
+        (f'version: "{VERSION}"', f'version: "{VERSION} of {day}"'),
+        ("valid_from: 2024-01-01\nzone", f"valid_from: {day}\nzone"),
+    ):
+        assert file.count(old) == 1
+        file = file.replace(old, new)
+    return file
 
 
 def _look(nordtel: Nordtel, moment: datetime) -> Look:

@@ -29,12 +29,12 @@ def counted(simulation: dict[str, Any], store: str, table: str, rule: str) -> in
     return sum(i["count"] for i in simulation["items"] if (i["store"], i["table"], i["rule"]) == (store, table, rule))
 
 
-def test_whoever_approved_the_book_saw_what_it_would_do_to_the_stores(new_book: NewBook):
+def test_whoever_is_to_approve_a_book_sees_what_it_would_do_to_the_stores_on_its_first_day(new_book: NewBook):
     seen = {
         (row["store"], row["element"], row["before"]["action"], row["after"]["action"]): row["count"]
         for row in new_book.proposal["consequences"]
     }
-    assert seen["recordings", "helpdesk_recording", "delete", "keep"] > 0
+    assert seen["recordings", "helpdesk_recording", "delete", "keep"] == new_book.of_that_day
     words = [row["words"]["en"] for row in new_book.proposal["differences"]]
     assert "Retention “Helpdesk call recordings”, kept: was 30 days; becomes 31 days." in words
 

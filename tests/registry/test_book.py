@@ -3,6 +3,7 @@
 from datetime import date
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import orjson
 import pytest
@@ -96,7 +97,33 @@ def objection_to_a_contract(data: dict[str, Any]) -> None:
     row(data, "purposes", "maintaining_service")["objection"] = "weighed"
 
 
+def misspelt_term(data: dict[str, Any]) -> None:
+    row(data, "purposes", "development")["dpv"] = "https://w3id.org/dpv#ServiceOptimization"
+
+
+def window_of_zero_days(data: dict[str, Any]) -> None:
+    row(data, "limits", "delinking_window")["period"] = "at once"
+
+
+def tenant_outside_bounds(data: dict[str, Any]) -> None:
+    bank = {"tenant": str(UUID(int=1)), "source": "tenant"}
+    data["tenant_periods"] = [
+        bank | {"rule": "service_objects", "keep": "25 months"},
+        bank | {"rule": "helpdesk_recordings", "keep": "1 day"},
+    ]
+
+
+def tenant_says_two_things(data: dict[str, Any]) -> None:
+    bank = {"tenant": str(UUID(int=1)), "rule": "service_objects", "source": "tenant"}
+    data["tenant_periods"] = [bank | {"keep": "2 months"}, bank | {"keep": "3 months", "valid_from": "2027-01-01"}]
+
+
 FAULTS = [
+    (misspelt_term, "unknown_term", "purposes/development"),
+    (window_of_zero_days, "zero", "limits/delinking_window"),
+    (tenant_outside_bounds, "outside_bounds", f"tenant_periods/{UUID(int=1)}/service_objects"),
+    (tenant_outside_bounds, "not_customer_defined", f"tenant_periods/{UUID(int=1)}/helpdesk_recordings"),
+    (tenant_says_two_things, "overlap", f"tenant_periods/{UUID(int=1)}/service_objects"),
     (lengthen_by_law, "outside_law", "retention/retained_location"),
     (shorten_by_law, "outside_law", "retention/accounting_records"),
     (break_a_promise, "outside_promise", "retention/helpdesk_recordings"),
@@ -116,7 +143,9 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("change", "code", "where"), FAULTS, ids=[change.__name__ for change, _, _ in FAULTS])
+@pytest.mark.parametrize(
+    ("change", "code", "where"), FAULTS, ids=[f"{change.__name__}-{code}" for change, code, _ in FAULTS]
+)
 def test_a_fault_is_named_with_its_row(book: PolicyBook, change: Any, code: str, where: str) -> None:
     assert (code, where) in {(fault.code, fault.where) for fault in faults(bent(book, change))}
 

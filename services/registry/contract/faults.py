@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import get_args
 
 from chassis.contract import Contract
+from services.registry.contract.dpv import terms
 from services.registry.contract.periods import Period
 from services.registry.contract.policy import Bounds, LimitKey, PolicyBook, Retention, Row
 
@@ -34,6 +35,8 @@ def faults(book: PolicyBook) -> list[Fault]:
         *_recipients(book),
         *_chains(book),
         *_limits(book),
+        *_terms(book),
+        *_tenants(book),
     ]
 
 
@@ -275,3 +278,36 @@ def tier(parents: Mapping[str, str | None], key: str) -> int | None:
 def _limits(book: PolicyBook) -> Iterator[Fault]:
     for key in sorted(set(get_args(LimitKey)) - {row.key for row in book.limits}):
         yield Fault(code="missing", where=f"limits/{key}", what="A limit that a service executes is missing.")
+    for row in book.limits:
+        if row.number == 0 or (row.period is not None and row.period.count == 0):
+            yield Fault(code="zero", where=f"limits/{row.key}", what="A limit or window of zero lets nothing through.")
+
+
+def _terms(book: PolicyBook) -> Iterator[Fault]:
+    elements = ((f"categories/{row.key}/{element.key}", element) for row in book.categories for element in row.elements)
+    named = [
+        *((f"categories/{row.key}", row) for row in book.categories),
+        *elements,
+        *((f"purposes/{row.key}", row) for row in book.purposes),
+    ]
+    for where, row in named:
+        if row.dpv is not None and row.dpv not in terms():
+            yield Fault(code="unknown_term", where=where, what=f"The Data Privacy Vocabulary has no term {row.dpv}.")
+
+
+def _tenants(book: PolicyBook) -> Iterator[Fault]:
+    """What tenants set: on a rule that lets them, within its bounds."""
+    rules = {row.key: row for row in book.retention}
+    for row in book.tenant_periods:
+        where = f"tenant_periods/{row.identity}"
+        if (rule := rules.get(row.rule)) is None or not rule.customer_defined:
+            yield Fault(code="not_customer_defined", where=where, what="No customer defines the time of this rule.")
+            continue
+        if row.keep.count == 0:
+            yield Fault(code="zero", where=where, what="A time of nothing at all is not a time.")
+        if rule.min is not None and longer(rule.min, row.keep):
+            yield Fault(
+                code="outside_bounds", where=where, what=f"It keeps {row.keep}; at least {rule.min} is allowed."
+            )
+        if rule.max is not None and longer(row.keep, rule.max):
+            yield Fault(code="outside_bounds", where=where, what=f"It keeps {row.keep}; at most {rule.max} is allowed.")
