@@ -33,10 +33,8 @@ async def _house_transaction(request: Request) -> AsyncIterator[Transaction]:
 HouseTx = Annotated[Transaction, Depends(_house_transaction, scope="function")]
 
 
-async def _house_once(
-    request: Request, tx: HouseTx, caller: Annotated[auth.Caller, Depends(auth.current_caller)]
-) -> idempotency.Idempotent:
-    return await idempotency.for_request(request, tx, caller)
+async def _house_once(tx: HouseTx, sent: idempotency.Sent) -> idempotency.Idempotent:
+    return idempotency.Idempotent(tx, sent)
 
 
 HouseOnce = Annotated[idempotency.Idempotent, Depends(_house_once, scope="function")]
