@@ -109,7 +109,7 @@ class Transaction:
 class Database:
     """The two ways a service reaches its schema: as itself (one tenant at a time) and as its system role (named tables)."""
 
-    def __init__(self, settings: Settings, service: str, pool_size: int = 10) -> None:
+    def __init__(self, settings: Settings, service: str, pool_size: int = 5) -> None:
         self.service = service
         self.settings = settings
         self.on_commit: Callable[[], None] = lambda: None
@@ -117,7 +117,7 @@ class Database:
         self.engine = _engine(settings, service, service, "db", pool_size)
         # The same pool; whoever takes from it here begins and ends transactions himself.
         self._unmanaged = self.engine.execution_options(isolation_level="AUTOCOMMIT")
-        self.system_engine = _engine(settings, service, f"{service}_system", "db_system", 5)
+        self.system_engine = _engine(settings, service, f"{service}_system", "db_system", 3)
 
     @asynccontextmanager
     async def transaction(self, tenant: UUID | None) -> AsyncIterator[Transaction]:
