@@ -79,6 +79,10 @@ PUBLIC = (
     public("PUT /v1/standing/{principal}/objections/{purpose}", "consent", "consent.write"),
     public("PUT /v1/standing/{principal}/restriction", "consent", "consent.write"),
     public("PUT /v1/duties/{purpose}", "consent", "notice.publish", kinds=MACHINE),
+    public("POST /v1/calls", "consent", "call.write", kinds=MACHINE, rate="decision"),
+    public("GET /v1/calls/{call}", "consent", "call.write", kinds=MACHINE),
+    public("POST /v1/calls/{call}/indications", "consent", "call.write", kinds=MACHINE, rate="decision"),
+    public("POST /v1/calls/{call}/end", "consent", "call.write", kinds=MACHINE, rate="decision"),
     public("GET /.well-known/authzen-configuration", "consent", rate="page"),
     public("POST /access/v1/evaluation", "consent", "decision.ask", kinds=MACHINE, rate="decision", key=False),
     # A person's requests.

@@ -6,13 +6,16 @@ from uuid import UUID
 from chassis.client import ServiceClient
 from services.consent.contract import (
     AskConsent,
+    Call,
     Consequence,
     Decision,
     Duty,
+    EndCall,
     EndConsent,
     Evaluation,
     GiveConsent,
     Guardian,
+    Indicate,
     Notice,
     Notices,
     PublishNotice,
@@ -25,6 +28,7 @@ from services.consent.contract import (
     SetObjection,
     SetRestriction,
     Standing,
+    StartCall,
     WithdrawConsent,
 )
 
@@ -93,6 +97,20 @@ class ConsentClient(ServiceClient):
 
     async def set_duty(self, tenant: UUID, purpose: str, duty: SetDuty, key: str) -> Duty:
         return await self.ask(Duty, "PUT", f"/v1/duties/{purpose}", tenant=tenant, body=duty, idempotency_key=key)
+
+    async def start_call(self, tenant: UUID, call: StartCall, key: str) -> Call:
+        return await self.ask(Call, "POST", "/v1/calls", tenant=tenant, body=call, idempotency_key=key)
+
+    async def call_of(self, tenant: UUID, call: UUID) -> Call:
+        return await self.ask(Call, "GET", f"/v1/calls/{call}", tenant=tenant)
+
+    async def indicate(self, tenant: UUID, call: UUID, said: Indicate, key: str) -> Call:
+        path = f"/v1/calls/{call}/indications"
+        return await self.ask(Call, "POST", path, tenant=tenant, body=said, idempotency_key=key)
+
+    async def end_call(self, tenant: UUID, call: UUID, key: str) -> Call:
+        path = f"/v1/calls/{call}/end"
+        return await self.ask(Call, "POST", path, tenant=tenant, body=EndCall(), idempotency_key=key)
 
     async def decide(self, tenant: UUID, question: Evaluation) -> Decision:
         return await self.ask(Decision, "POST", "/access/v1/evaluation", tenant=tenant, body=question)

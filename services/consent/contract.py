@@ -355,6 +355,75 @@ class Standing(Reply):
     restriction: StandingRestriction | None
 
 
+# --- calls -------------------------------------------------------------------------------------------------------------
+
+
+class CallParty(Command):
+    """One end of a call. `principal`: null for somebody nobody knows, who has consented to nothing."""
+
+    principal: UUID | None
+    role: Literal["caller", "callee", "agent", "other"]
+
+
+class StartCall(Command):
+    """`POST /v1/calls`: may this call be recorded? The call server names the call and who is in it."""
+
+    call: UUID
+    participants: Annotated[list[CallParty], Field(min_length=1, max_length=50)]
+    purpose: Key = "communication"
+    category: Key = "recorded_call"
+    started_at: Moment | None = None
+
+
+class Indicate(Command):
+    """`POST /v1/calls/{call}/indications`: what somebody in the call answered to the announcement, or said of her own accord.
+
+    party: her place in `participants`, from 0 · notice: the announcement that was played · offset_ms: from the call's start.
+    """
+
+    party: Annotated[int, Field(ge=0, lt=50)]
+    answer: Literal["yes", "no"]
+    method: Literal["keypress", "spoken"]
+    offset_ms: Annotated[int, Field(ge=0, le=86_400_000)]
+    notice: Key
+    notice_version: Annotated[int, Field(ge=1, le=1_000_000)]
+    language: Language = "sv"
+    evidence_ref: EvidenceRef | None = None
+
+
+class EndCall(Command):
+    """`POST /v1/calls/{call}/end`."""
+
+    ended_at: Moment | None = None
+
+
+class Participant(Reply):
+    """indication: how she agreed, or that she did not; `prior`: by a consent that stood before the call."""
+
+    role: str
+    principal: UUID | None
+    indication: Literal["keypress", "spoken", "prior", "refused", "none"]
+    offset_ms: int | None
+    record: UUID | None
+
+
+class Call(Reply):
+    """recording: whether the call server may record now · reason: why, or why not · legal_ref: of the tenant's duty to record."""
+
+    call: UUID
+    state: Literal["open", "ended"]
+    recording: bool
+    reason: "Reason"
+    legal_ref: str | None
+    purpose: str
+    category: str
+    started_at: datetime
+    ended_at: datetime | None
+    stopped_at: datetime | None
+    participants: list[Participant]
+    event: UUID
+
+
 # --- receipts ----------------------------------------------------------------------------------------------------------
 
 
@@ -508,6 +577,19 @@ class DutySet(Reply):
     legal_ref: str
 
 
+class CallTold(Reply):
+    """`call.started`, `call.indicated`, `call.ended`, `recording.start`, `recording.stop`: of a call; ids only.
+
+    legal_ref: of the duty by which a recording goes on though somebody withdrew (`recording.kept`).
+    """
+
+    call: UUID
+    reason: "Reason"
+    recording: bool
+    legal_ref: str | None = None
+    participants: list[Participant] = []
+
+
 EVENTS: dict[str, type[BaseModel]] = {
     "notice.published": NoticePublished,
     "consent.given": Stated,
@@ -524,6 +606,12 @@ EVENTS: dict[str, type[BaseModel]] = {
     "objection.overruled": Stated,
     "restriction.set": Stated,
     "restriction.lifted": Stated,
+    "call.started": CallTold,
+    "call.indicated": CallTold,
+    "call.ended": CallTold,
+    "recording.start": CallTold,
+    "recording.stop": CallTold,
+    "recording.kept": CallTold,
     "guardian.set": GuardianSet,
     "guardian.ended": GuardianSet,
     "duty.recorded": DutySet,
@@ -590,6 +678,30 @@ class AlreadyGiven(Conflict):
 
 class NoConsentToEnd(Conflict):
     code, title = "consent.none_to_end", "There is no consent that stands"
+
+
+class UnknownCall(Problem):
+    code, status, title = "consent.unknown_call", 404, "There is no such call"
+
+
+class CallKnown(Conflict):
+    code, title = "consent.call_known", "A call of this name began before"
+
+
+class CallEnded(Conflict):
+    code, title = "consent.call_ended", "The call has ended"
+
+
+class NotInTheCall(Problem):
+    code, status, title = "consent.not_in_the_call", 422, "Nobody has that place in the call"
+
+
+class PartyUnknown(Conflict):
+    code, title = "consent.party_unknown", "Nobody knows this party, so her word binds to nobody"
+
+
+class NotContent(Conflict):
+    code, title = "consent.not_content", "Only content of communication is recorded in a call"
 
 
 class NoSignal(Problem):

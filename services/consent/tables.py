@@ -100,6 +100,40 @@ class Guardianship(SQLModel, table=True):
     evidence_ref: str
 
 
+class CallRow(SQLModel, table=True):
+    """A call that a call server asked about. `recording` follows every answer and withdrawal of whoever is in it."""
+
+    __tablename__ = "call"
+
+    tenant: UUID = Field(primary_key=True)
+    id: UUID = Field(primary_key=True)
+    purpose: str
+    category: str
+    state: str
+    recording: bool
+    reason: str
+    legal_ref: str | None
+    started_at: datetime = Field(sa_type=_MOMENT)
+    ended_at: datetime | None = Field(sa_type=_MOMENT)
+    stopped_at: datetime | None = Field(sa_type=_MOMENT)
+    event: UUID
+
+
+class CallPartyRow(SQLModel, table=True):
+    """Who is in a call and how she indicated her will."""
+
+    __tablename__ = "call_party"
+
+    tenant: UUID = Field(primary_key=True)
+    call: UUID = Field(primary_key=True)
+    party: int = Field(primary_key=True)
+    principal: UUID | None
+    role: str
+    indication: str
+    offset_ms: int | None
+    record: UUID | None
+
+
 class TenantDuty(SQLModel, table=True):
     """A duty to record that an organisation has by law, for a purpose."""
 

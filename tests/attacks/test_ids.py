@@ -35,6 +35,14 @@ def case(
     return Case(strangers, body if callable(body) or body is None else lambda _: body, as_unknown)
 
 
+INDICATION = {
+    "party": 0,
+    "answer": "yes",
+    "method": "keypress",
+    "offset_ms": 1,
+    "notice": "service_quality",
+    "notice_version": 1,
+}
 GUARDIAN = {"guardian": str(uuid4()), "born": "2020-05-04", "evidence_ref": "crm/1"}
 EVIDENCE = {"identifiers": [{"type": "email", "value": "nobody@epost.example"}], "evidence": {"method": "call_back"}}
 CASES = {
@@ -94,6 +102,9 @@ CASES = {
     # A duty to record is always the caller's own organisation's, of one of the book's purposes: nobody else's can be named.
     "public PUT /v1/duties/{purpose}": case(),
     "internal PUT /staff/v1/duties/{purpose}": case(),
+    "public GET /v1/calls/{call}": case("tenant"),
+    "public POST /v1/calls/{call}/indications": case("tenant", body=INDICATION),
+    "public POST /v1/calls/{call}/end": case("tenant", body={}),
     # A purpose is the book's; whose consequences they are stands in the query, which the next test tries.
     "public GET /v1/consequences/{purpose}": case(),
     "internal GET /staff/v1/consequences/{purpose}": case(),

@@ -32,6 +32,10 @@ class World:
         given = hugo.post("/v1/consents", {"purpose": "communication", "notice": NOTICE, "notice_version": 1}).json()
         asked = hugo.post("/v1/requests", {"kind": "deletion"}).json()["request"]
         until("preview", lambda: hugo.get(f"/v1/requests/{asked}").json()["state"] == "previewed")
+        call = str(uuid4())
+        nordtel.machine("callserver").post(
+            "/v1/calls", {"call": call, "participants": [{"principal": None, "role": "caller"}]}
+        )
         wish, order, package = await _disclosed(nordtel)
         ids = {
             "notice": NOTICE,
@@ -39,6 +43,7 @@ class World:
             "record": given["record"],
             "principal": str(nordtel.principals["hugo"]),
             "purpose": "communication",
+            "call": call,
             "request_id": asked,
             "endpoint": endpoint,
             "delivery": until("delivery", lambda: _delivery(helpdesk, endpoint)),

@@ -3,6 +3,7 @@
 from chassis import clock
 from chassis.db import Transaction
 from services.consent import rules
+from services.consent.commands import recordings
 from services.consent.commands.desk import Desk
 from services.consent.contract import Duty, DutySet, SetDuty
 from services.consent.tables import TenantDuty
@@ -16,4 +17,7 @@ async def set_duty(tx: Transaction, desk: Desk, purpose: str, duty: SetDuty) -> 
         tenant=tx.tenant, purpose=purpose, state=duty.state, legal_ref=duty.legal_ref, since=clock.now(), event=event.id
     )
     await tx.session.merge(row)
+    await tx.flush()
+    if duty.state == "ended":
+        await recordings.review_duty(tx, desk.book, purpose)
     return Duty(**row.model_dump())

@@ -17,6 +17,7 @@ from chassis.db import Transaction
 from chassis.errors import Problem
 from chassis.ledger.events import Composed
 from services.consent import receipts, rules
+from services.consent.commands import recordings
 from services.consent.commands.desk import Desk
 from services.consent.contract import AlreadyRecorded, Kind, Recorded, State, Stated
 from services.consent.records import as_record
@@ -109,6 +110,12 @@ async def stands(tx: Transaction, principal: UUID, matter: Matter) -> "Counted |
     return _counted(row)
 
 
+async def lock_matters(tx: Transaction, principals: Iterable[UUID], matters: Sequence[Matter]) -> None:
+    """Nothing is recorded of these people on these matters until this transaction ends."""
+    about = [(who, each.kind.value, each.regulation.value, each.purpose) for who in principals for each in matters]
+    await tx.lock(*(_name(tx.tenant, each) for each in about))
+
+
 async def record_all(tx: Transaction, spoken: Sequence[Spoken]) -> list[Recorded | Problem]:
     """The outcome of each, in their order; at most some hundreds at once, for each takes a lock."""
     if not spoken:
@@ -144,6 +151,9 @@ async def record_all(tx: Transaction, spoken: Sequence[Spoken]) -> list[Recorded
         await tx.append(*facts)
         await tx.connection.execute(_STATEMENTS, tx.tenant, *_columns(map(_row, _recorded(outcomes))))
         await tx.connection.execute(_STANDING, tx.tenant, *_columns((*key, *row) for key, row in changed.items()))
+    ended = {each.principal for each in _recorded(outcomes) if each.current and rules.protects(each.state)}
+    if ended:
+        await recordings.review_after(tx, spoken[0].desk.book, ended)
     return outcomes
 
 

@@ -1,0 +1,159 @@
+"""Calls: everybody in one must agree, a word in mid-call counts at once, and only a duty of law goes on regardless."""
+
+import asyncio
+from uuid import uuid4
+
+import pytest
+
+from chassis.ids import new_id
+from services.consent import receipts
+from services.consent.contract import (
+    CallEnded,
+    CallKnown,
+    CallParty,
+    Indicate,
+    NotContent,
+    NotInTheCall,
+    PartyUnknown,
+    SetDuty,
+    SetRestriction,
+    StartCall,
+    UnknownCall,
+)
+from tests.consent.conftest import key
+
+DUTY = SetDuty(state="recorded", legal_ref="Lag (2007:528) 9 kap.")
+
+
+async def call_of(company, *people, **other):
+    roles = ("caller", "agent", "other")
+    parties = [CallParty(principal=who, role=role) for who, role in zip(people, roles, strict=False)]
+    wish = StartCall(call=uuid4(), participants=parties, **other)
+    return await company.service.start_call(company.tenant, wish, key())
+
+
+async def said(company, call, told, party, answer="yes", **other):
+    indication = Indicate(
+        party=party, answer=answer, method="keypress", offset_ms=4200, notice=told.notice, notice_version=1, **other
+    )
+    return await company.service.indicate(company.tenant, call.call, indication, key())
+
+
+async def stops(company, call):
+    """Every word of the feed about this call's recording."""
+    headers = await company.headers(client_id="webhooks", sub="webhooks", tenant=None)
+    found, after = [], 0
+    while True:
+        query = {"after": after, "types": "recording.start,recording.stop,recording.kept"}
+        page = (await company.served.http.get(company.served.url + "/events", params=query, headers=headers)).json()
+        found += [item for item in page["items"] if item["data"]["call"] == str(call.call)]
+        if int(page["next"]) == after:
+            return [(item["type"], item["data"]["reason"]) for item in found]
+        after = int(page["next"])
+
+
+async def test_a_call_is_recorded_when_everybody_in_it_has_said_yes(company, anna):
+    told, omar = await company.notice(), new_id()
+    call = await call_of(company, anna, omar)
+    assert (call.recording, call.reason) == (False, "no_consent")
+    half = await said(company, call, told, 0, evidence_ref="ivr/77")
+    assert (half.recording, half.reason) == (False, "participant_has_not_consented")
+    whole = await said(company, call, told, 1)
+    assert (whole.recording, whole.reason) == (True, "consent")
+    assert [each.indication for each in whole.participants] == ["keypress", "keypress"]
+    assert await company.service.call_of(company.tenant, call.call) == whole
+    jwks = (await company.served.http.get(f"{company.served.url}/keys")).json()
+    receipt = await company.service.receipt(company.tenant, whole.participants[0].record)
+    record = receipts.verify(receipt, jwks)
+    assert (record["collection_method"], record["evidence_ref"], record["call"]) == (
+        "keypress",
+        "ivr/77",
+        str(call.call),
+    )
+    assert record["participants"][-1] == {"party": 0, "role": "caller", "indication": "keypress", "offset_ms": 4200}
+    # Next time nobody needs to be asked.
+    again = await call_of(company, anna, omar)
+    assert again.recording and [each.indication for each in again.participants] == ["prior", "prior"]
+
+
+async def test_a_party_nobody_knows_has_not_consented(company, anna):
+    await company.give(anna, told := await company.notice())
+    call = await call_of(company, anna, None)
+    assert (call.recording, call.reason) == (False, "participants_unknown")
+    with pytest.raises(PartyUnknown):
+        await said(company, call, told, 1)
+
+
+async def test_a_withdrawal_in_mid_call_stops_the_recording_and_a_duty_of_law_keeps_it_with_the_reason_shown(
+    served, company, anna
+):
+    """Planted case 6: the tenant with a duty to record goes on, its neighbour stops."""
+    neighbour = type(company)(served)
+    await company.service.set_duty(company.tenant, "communication", DUTY, key())
+    calls = []
+    for firm in (company, neighbour):
+        told, agent = await firm.notice(), new_id()
+        for who in (anna, agent):
+            await firm.give(who, told)
+        calls.append(await call_of(firm, anna, agent))
+    assert [(call.recording, call.reason) for call in calls] == [(True, "tenant_legal_obligation"), (True, "consent")]
+    for firm in (company, neighbour):
+        await firm.withdraw(anna)
+    kept, stopped = [
+        await firm.service.call_of(firm.tenant, call.call)
+        for firm, call in zip((company, neighbour), calls, strict=True)
+    ]
+    assert (kept.recording, kept.reason, kept.legal_ref) == (True, "tenant_legal_obligation", DUTY.legal_ref)
+    assert (stopped.recording, stopped.reason) == (False, "withdrawn") and stopped.stopped_at is not None
+    assert await stops(company, kept) == [("recording.kept", "tenant_legal_obligation")]
+    assert await stops(neighbour, stopped) == [("recording.stop", "withdrawn")]
+    # When the duty ends, nothing else carries the recording.
+    await company.service.set_duty(company.tenant, "communication", DUTY.model_copy(update={"state": "ended"}), key())
+    assert (await company.service.call_of(company.tenant, kept.call)).reason == "withdrawn"
+
+
+@pytest.mark.parametrize("how", ["refusal", "restriction"])
+async def test_whatever_ends_the_right_to_record_ends_the_recording(company, anna, how):
+    told, omar = await company.notice(), new_id()
+    for who in (anna, omar):
+        await company.give(who, told)
+    call = await call_of(company, anna, omar)
+    if how == "refusal":
+        assert not (await said(company, call, told, 0, "no")).recording
+    else:
+        asked = SetRestriction(state="set", ground="accuracy")
+        await company.service.set_restriction(company.tenant, anna, asked, key())
+    reason = {"refusal": "refused", "restriction": "restricted"}[how]
+    assert (await company.service.call_of(company.tenant, call.call)).reason == reason
+    assert await stops(company, call) == [("recording.stop", reason)]
+
+
+async def test_no_recording_goes_on_after_a_withdrawal_that_came_at_the_same_moment_as_the_call(company):
+    told, agent = await company.notice(), new_id()
+    await company.give(agent, told)
+    people = [new_id() for _ in range(20)]
+    for who in people:
+        await company.give(who, told)
+    both = [each for who in people for each in (call_of(company, who, agent), company.withdraw(who))]
+    calls = (await asyncio.gather(*both))[::2]
+    for call in calls:
+        assert not (await company.service.call_of(company.tenant, call.call)).recording
+
+
+async def test_what_makes_no_sense_in_a_call_is_refused(company, anna):
+    told = await company.notice()
+    call = await call_of(company, anna)
+    with pytest.raises(CallKnown):
+        await company.service.start_call(
+            company.tenant, StartCall(call=call.call, participants=[CallParty(principal=None, role="caller")]), key()
+        )
+    with pytest.raises(NotContent):
+        await call_of(company, anna, purpose="development", category="traffic")
+    with pytest.raises(NotInTheCall):
+        await said(company, call, told, 7)
+    ended = await company.service.end_call(company.tenant, call.call, key())
+    assert (ended.state, ended.recording) == ("ended", False)
+    with pytest.raises(CallEnded):
+        await said(company, call, told, 0)
+    with pytest.raises(UnknownCall):
+        await company.service.call_of(company.tenant, uuid4())
