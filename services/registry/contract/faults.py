@@ -9,7 +9,7 @@ from typing import get_args
 from chassis.contract import Contract
 from services.registry.contract.dpv import terms
 from services.registry.contract.periods import Period
-from services.registry.contract.policy import Bounds, LimitKey, PolicyBook, Retention, Row
+from services.registry.contract.policy import Bounds, BreachClock, LimitKey, PolicyBook, Retention, Row
 
 # A period is compared from every day of one leap cycle: '6 months' and '183 days' differ by the day one starts.
 _STARTS = [date(2024, 1, 1) + timedelta(days=day) for day in range(1461)]
@@ -87,6 +87,8 @@ def _references(book: PolicyBook) -> Iterator[Fault]:
             "subprocessors",
             "adequacy",
             "retention",
+            "clearances",
+            "regions",
         )
     }
     everything = data.union(*({row.identity for row in rows} for _, rows in book if isinstance(rows, tuple)))
@@ -111,6 +113,9 @@ def _references(book: PolicyBook) -> Iterator[Fault]:
         *(("transfers", row.identity, [row.place], known["places"]) for row in book.transfers),
         *(("order_categories", row.key, row.elements, elements) for row in book.order_categories),
         *(("instruments", row.key, row.categories, known["order_categories"]) for row in book.instruments),
+        *(("regions", row.key, [row.clearance] if row.clearance else [], known["clearances"]) for row in book.regions),
+        *(("facilities", row.key, [row.region], known["regions"]) for row in book.facilities),
+        *(("breach_clocks", row.key, [row.counts_from], _starts(book, row)) for row in book.breach_clocks),
         *(("findings", row.key, row.rows, everything) for row in book.findings),
     ]
     for name, identity, keys, allowed in named:
@@ -122,6 +127,11 @@ def _references(book: PolicyBook) -> Iterator[Fault]:
 
 def _given(key: str | None) -> list[str]:
     return [] if key is None else [key]
+
+
+def _starts(book: PolicyBook, row: BreachClock) -> set[str]:
+    """What a clock may count from: when the operator knew, or another clock's notice that counts from that."""
+    return {"aware", *(other.key for other in book.breach_clocks if other.counts_from == "aware" and other != row)}
 
 
 def _reasons(row: Retention) -> list[str]:

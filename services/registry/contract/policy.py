@@ -41,6 +41,7 @@ RightKind = Literal[
     "human_review",
     "complaint",
 ]
+Risk = Literal["none", "risk", "high"]
 AuthorityKind = Literal[
     "judge",
     "court",
@@ -71,7 +72,12 @@ LimitKey = Literal[
     "breach_telecom",
     "breach_telecom_supplement",
     "breach_data_protection",
+    "breach_tenant",
+    "breach_subjects",
+    "access_longest",
     "access_review_every",
+    "access_review_open",
+    "assessment_reminder",
     "break_glass",
     "break_glass_review",
     "emergency_order_review",
@@ -437,6 +443,50 @@ class Measure(LabelledRow):
     description: Text
 
 
+class Clearance(LabelledRow):
+    """Something validated about a member of staff before a door opens, recorded with its evidence."""
+
+
+class Region(LabelledRow):
+    """Where facilities lie. `clearance`: what everybody who enters one of them must have recorded."""
+
+    clearance: Key | None = None
+
+
+class Area(Contract):
+    """A named part of a facility; access is to areas, never to "the data centre"."""
+
+    key: Key
+    label: Text
+
+
+class Facility(LabelledRow):
+    """A place with the operator's equipment."""
+
+    region: Key
+    areas: tuple[Area, ...]
+
+
+class System(LabelledRow):
+    """Something that people log in to. `wardline` is this platform: its roles decide what staff may do at the edges."""
+
+
+class BreachClock(LabelledRow):
+    """Who is told of a personal data breach, and by when: the period of `limit`, counted from `counts_from`.
+
+    `capacity`: whether the duty is the operator's as controller or as processor (then one clock for each tenant concerned).
+    `from_risk`: the least risk to people from which it exists. `remind`: how long before its end the register reminds.
+    """
+
+    to: Literal["telecom", "data_protection", "tenant", "subjects"]
+    capacity: Literal["controller", "processor"]
+    limit: LimitKey
+    counts_from: Key | Literal["aware"] = "aware"
+    from_risk: Risk = "none"
+    remind: Period
+    legal_ref: Words
+
+
 class Clause(KeyedRow):
     """Words that every answer of a kind must carry."""
 
@@ -509,6 +559,12 @@ class PolicyBook(Contract):
     statements: tuple[Statement, ...] = ()
     findings: tuple[Finding, ...]
     tenant_periods: tuple[TenantPeriod, ...] = ()
+    # A version that was signed before these rows existed has none of them.
+    clearances: tuple[Clearance, ...] = ()
+    regions: tuple[Region, ...] = ()
+    facilities: tuple[Facility, ...] = ()
+    systems: tuple[System, ...] = ()
+    breach_clocks: tuple[BreachClock, ...] = ()
 
     def on(self, day: date) -> "PolicyBook":
         """The same book with the rows that apply on a day of its zone."""
@@ -606,6 +662,12 @@ class PolicyBook(Contract):
 
     def order_category(self, key: str) -> OrderCategory:
         return _named(self.order_categories, key)
+
+    def facility(self, key: str) -> Facility:
+        return _named(self.facilities, key)
+
+    def region(self, key: str) -> Region:
+        return _named(self.regions, key)
 
     def clause(self, key: str) -> Text:
         return _named(self.clauses, key).text
