@@ -1,4 +1,4 @@
-"""One request through an edge: row → caller → rate → idempotency key → exchanged token → the service, streamed both ways.
+"""One request through an edge: row → caller → rate → staff's standing → idempotency key → exchanged token → the service, streamed both ways.
 
 Bodies are passed on unread. Only headers that a service has a use for go in, so nothing a caller invents (X-Forwarded-*, X-User) arrives.
 """
@@ -22,7 +22,9 @@ from gateway import docs
 from gateway.exchange import Exchange
 from gateway.limits import Limiter
 from gateway.revocations import Revocations
+from gateway.staff import check_standing
 from gateway.table import Row, Table
+from services.registry.client import RegistryClient
 
 _INWARDS = frozenset(
     {
@@ -74,6 +76,7 @@ class Edge:
         self.verifier = state.verifier
         self.exchange = Exchange(state.http, state.tokens)
         self.revocations = Revocations(state.http, state.tokens, state.settings.peers["identity"], self._forget)
+        self.register = RegistryClient(state.http, state.settings.peers.get("registry", ""), state.tokens)
         state.tasks.append(asyncio.create_task(self.revocations.run(), name="revocations"))
         state.ready_when["revocations"] = self._hears
         # The transport and not a client: a client would keep one caller's cookies and send them with another's requests.
@@ -112,6 +115,7 @@ class Edge:
         self.limiter.client(row.rate, caller.original_client)
         if caller.kind != "client":
             self.limiter.subject(row.rate, caller.subject)
+        await check_standing(self.register, caller)
         return caller, auth.bearer(request)
 
     async def _forward(

@@ -181,6 +181,21 @@ INTERNAL = (
     internal(
         "POST /v1/policy/proposals/{proposal}/rejection", "registry", "policy.propose policy.approve", kinds=STAFF
     ),
+    # Who may do what: the access register.
+    internal("POST /v1/access/founding", "registry", "access.found", kinds=MACHINE),
+    internal("POST /v1/access/grants", "registry", "access.request", kinds=STAFF),
+    internal("GET /v1/access/grants", "registry", "access.read", kinds=STAFF),
+    internal("GET /v1/access/grants/{grant}", "registry", "access.read", kinds=STAFF),
+    internal("POST /v1/access/grants/{grant}/decision", "registry", "access.decide", kinds=STAFF),
+    internal("POST /v1/access/grants/{grant}/end", "registry", "access.decide", kinds=STAFF),
+    internal("POST /v1/access/departures", "registry", "access.decide", kinds=STAFF),
+    internal("POST /v1/access/clearances", "registry", "access.decide", kinds=STAFF),
+    internal("GET /v1/access/clearances", "registry", "access.read", kinds=STAFF),
+    internal("POST /v1/access/clearances/{clearance}/end", "registry", "access.decide", kinds=STAFF),
+    internal("GET /v1/access/reviews", "registry", "access.read", kinds=STAFF),
+    internal("GET /v1/access/reviews/{review}", "registry", "access.read", kinds=STAFF),
+    internal("POST /v1/access/reviews", "registry", "access.decide", kinds=STAFF),
+    internal("POST /v1/access/reviews/{review}/decisions", "registry", "access.decide", kinds=STAFF),
     # Retention over whole stores.
     internal("GET /v1/stores", "anonymizer", "data.read", kinds=STAFF),
     internal("POST /v1/simulations", "anonymizer", "data.sweep", kinds=STAFF),

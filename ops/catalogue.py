@@ -46,7 +46,5 @@ CALLED_BY_ALL = ("identity", "registry")
 
 
 def calls(process: Process) -> tuple[str, ...]:
-    """The processes this one may speak to; the table "Who calls whom" of docs/house.md. Identity speaks to nobody."""
-    if process.name == "identity":
-        return ()
+    """The processes this one may speak to; the table "Who calls whom" of docs/house.md."""
     return tuple(name for name in dict.fromkeys((*CALLED_BY_ALL, *process.peers)) if name != process.name)

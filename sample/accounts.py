@@ -1,4 +1,4 @@
-"""Who may log in at the sample operator: its planted customers, and one person per staff role."""
+"""Who may log in at the sample operator: its planted customers, and people for each staff role, which seeding has granted."""
 
 import json
 import secrets
@@ -29,6 +29,8 @@ CUSTOMERS = tuple(Account(p.account, p.name, "customer", p.tenant.id, person=key
 STAFF = tuple(
     Account(username, name, "staff", tenant.id, (role,))
     for username, name, tenant, role in (
+        ("access1", "Berit Behörig", PRIVATE, "access_manager"),
+        ("access2", "Bo Behörig", PRIVATE, "access_manager"),
         ("helpdesk", "Hilda Stödberg", PRIVATE, "helpdesk"),
         ("privacy", "Pontus Skyddman", PRIVATE, "privacy_officer"),
         ("counsel", "Lova Lagman", PRIVATE, "counsel"),

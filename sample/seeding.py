@@ -12,11 +12,13 @@ from uuid import UUID
 
 from chassis import clock
 from sample import accounts
-from sample.actors import Cast, Refused
+from sample.actors import Actor, Cast, Refused
 from sample.cases import KUSTBANKEN, PEOPLE, PRIVATE
 from sample.manifest import Manifest
 
 NOTICE = "service_quality"
+MANAGER = "access_manager"
+_APPROVED = {"approve": True, "reason": "Needed for the sample operator's first run."}
 _TEXTS = {
     "sv": {
         "title": "Samtal, trafikdata och hur vi utvecklar tjänsten",
@@ -39,10 +41,12 @@ def seed(home: Path, public: str, internal: str, say: Callable[[str], None] = la
     manifest = Manifest.read(home / "sample" / "manifest.json")
     logins = accounts.read(home / "sample" / "logins.json")
     principals = {key: _principal(cast, key, manifest.people[key].identifiers) for key in PEOPLE}
+    subjects = {}
     for done, login in enumerate(logins, start=1):
-        _account(cast, login, principals)
+        subjects[login["username"]] = _account(cast, login, principals)
         if done % 10 == 0:
             say(f"{done} of {len(logins)} logins")
+    _grants(cast, [(login, subjects[login["username"]]) for login in logins if login["kind"] == "staff"])
     _notice(cast)
     _duty_to_record(cast)
     _authority(cast)
@@ -58,20 +62,56 @@ def _principal(cast: Cast, key: str, identifiers: list[dict[str, Any]]) -> UUID:
     return UUID(found.json()["principal"])
 
 
-def _account(cast: Cast, login: dict[str, Any], principals: dict[str, UUID]) -> None:
-    wish = {
-        "username": login["username"],
-        "password": login["password"],
-        "kind": login["kind"],
-        "roles": login["roles"],
-    }
+def _account(cast: Cast, login: dict[str, Any], principals: dict[str, UUID]) -> str:
+    """Who the login is to all services."""
+    wish = {"username": login["username"], "password": login["password"], "kind": login["kind"]}
     if login["person"]:
         wish["principal"] = str(principals[login["person"]])
     with cast.machine("seeder", "internal", UUID(login["tenant"])) as seeder:
-        _unless(
-            "identity.name_taken",
-            lambda: seeder.post("/v1/accounts", wish, key=f"seed-login-{login['person'] or login['username']}"),
-        )
+        made = seeder.post("/v1/accounts", wish, key=f"seed-login-{login['person'] or login['username']}")
+    return made.json()["subject"]
+
+
+def _grants(cast: Cast, staff: list[tuple[dict[str, Any], str]]) -> None:
+    """Each of staff gets her roles from the access register: one manager asks, the other approves; the two are its founders."""
+    managers = [(login, subject) for login, subject in staff if MANAGER in login["roles"]]
+    with cast.machine("seeder", "internal", PRIVATE.id) as seeder:
+        founding = {
+            "managers": [{"person": subject, "organisation": login["tenant"]} for login, subject in managers],
+            "purpose": "maintaining_service",
+            "justification": "The sample operator's two access managers.",
+            "valid_to": _in_a_year(),
+        }
+        _unless("registry.already_founded", lambda: seeder.post("/v1/access/founding", founding))
+    with cast.person("access1") as asks, cast.person("access2") as approves:
+        for login, subject in staff:
+            give_roles(asks, approves, login, subject)
+
+
+def give_roles(asks: Actor, approves: Actor, login: dict[str, Any], subject: str) -> None:
+    """The roles of a login that she does not hold yet, for the data of its tenant."""
+    held = {grant["role"] for grant in _held(asks, subject)}
+    for role in (role for role in login["roles"] if role not in held):
+        wish = {
+            "person": subject,
+            "role": role,
+            "system": "wardline",
+            "organisation": login["tenant"],
+            "purpose": "maintaining_service",
+            "justification": f"The sample operator's {role.replace('_', ' ')}.",
+            "valid_to": _in_a_year(),
+        }
+        grant = asks.post("/v1/access/grants", wish).json()["id"]
+        approves.post(f"/v1/access/grants/{grant}/decision", _APPROVED)
+
+
+def _held(manager: Actor, person: str) -> list[dict[str, Any]]:
+    grants = manager.get("/v1/access/grants", person=person, limit=500).json()["items"]
+    return [grant for grant in grants if grant["state"] == "approved"]
+
+
+def _in_a_year() -> str:
+    return (clock.now() + timedelta(days=360)).isoformat()
 
 
 def _notice(cast: Cast) -> None:

@@ -10,7 +10,8 @@ from services.identity import commands
 from services.identity.clients import Shelf
 from services.identity.routes import router
 from services.identity.settings import Settings
-from services.identity.tokens import Signer
+from services.identity.tokens import OwnTokens, Signer
+from services.registry.client import RegistryClient
 
 _TIDY_EVERY = 300
 
@@ -31,6 +32,9 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
     state, settings = app.state, app.state.settings
     state.signer = Signer.open(settings.issuer, settings.secrets_dir)
     state.shelf = Shelf(settings.clients_table, settings.secrets_dir)
+    state.register = RegistryClient(
+        state.http, settings.peers.get("registry", ""), OwnTokens(state.signer, state.shelf)
+    )
     state.login_key = settings.secret("index.key")
     state.jobs.every("identity.tidy", _TIDY_EVERY, lambda: commands.tidy(state.database))
     yield

@@ -153,12 +153,12 @@ async def create_account(tx: Transaction, login: bytes, wish: CreateAccount) -> 
     """Raises NameTaken; a second account for the same principal is a conflict of the table's own."""
     id, password = new_id(), await passwords.hashed(wish.password)
     made = await tx.connection.fetchval(
-        tables.NEW_ACCOUNT, id, tx.tenant, wish.kind, wish.principal, login, password, wish.roles, clock.now()
+        tables.NEW_ACCOUNT, id, tx.tenant, wish.kind, wish.principal, login, password, clock.now()
     )
     if not made:
         raise NameTaken
     await tx.emit(contract.ACCOUNT_CREATED, {"account": str(id), "kind": wish.kind}, wish.principal)
-    return contract.Account(id=id, subject=wish.principal or id, kind=wish.kind, roles=wish.roles)
+    return contract.Account(id=id, subject=wish.principal or id, kind=wish.kind)
 
 
 async def tidy(database: Database) -> None:

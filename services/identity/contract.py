@@ -19,6 +19,7 @@ ACCOUNT_CREATED = "account.created"
 
 Kind = Literal["customer", "staff"]
 Role = Literal[
+    "access_manager",
     "helpdesk",
     "privacy_contact",
     "privacy_officer",
@@ -33,20 +34,20 @@ Role = Literal[
 
 
 class CreateAccount(Contract):
-    """POST /v1/accounts (scope accounts.write). The tenant is the token's; `principal` is who a customer is to all services."""
+    """POST /v1/accounts (scope accounts.write). The tenant is the token's; `principal` is who a customer is to all services.
+
+    An account says who somebody is. What staff may do, the registry's access register says, anew at every login.
+    """
 
     username: Annotated[str, Field(min_length=1, max_length=200)]
     password: Annotated[str, Field(min_length=12, max_length=200, repr=False)]
     kind: Kind
     principal: UUID | None = None
-    roles: Annotated[list[Role], Field(max_length=20)] = []
 
     @model_validator(mode="after")
-    def a_customer_is_a_principal_and_staff_have_roles(self) -> Self:
-        if self.kind == "customer" and (self.principal is None or self.roles):
-            raise ValueError("a customer's account names its principal and no roles")
-        if self.kind == "staff" and (self.principal is not None or not self.roles):
-            raise ValueError("a staff account names its roles and no principal")
+    def a_customer_is_a_principal(self) -> Self:
+        if (self.kind == "customer") == (self.principal is None):
+            raise ValueError("a customer's account names its principal, and one of staff names none")
         return self
 
 
@@ -56,7 +57,6 @@ class Account(Contract):
     id: UUID
     subject: UUID
     kind: Kind
-    roles: list[Role]
 
 
 class InstalledClient(Contract):

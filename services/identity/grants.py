@@ -12,7 +12,9 @@ from chassis.db import Database
 from services.identity import commands, queries, rules
 from services.identity.contract import InvalidGrant, InvalidRequest, InvalidScope, InvalidTarget, UnsupportedGrantType
 from services.identity.rules import Client, Table
+from services.identity.tables import Account
 from services.identity.tokens import ACCESS, Grant, Signer
+from services.registry.client import RegistryClient
 
 ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -20,11 +22,12 @@ EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 
 @dataclass(frozen=True)
 class Issuer:
-    """What every grant needs: where sessions are, who may have what, and the key."""
+    """What every grant needs: where sessions are, who may have what, the key, and who says which roles staff hold."""
 
     database: Database
     table: Table
     signer: Signer
+    register: RegistryClient
 
 
 async def token(issuer: Issuer, form: Mapping[str, str]) -> dict[str, Any]:
@@ -55,19 +58,30 @@ async def _code(issuer: Issuer, client: Client, form: Mapping[str, str]) -> dict
     audience = _only(client)
     wished = frozenset((code.scope or "").split())
     allowed = rules.granted(client, audience, " ".join(wished - {"openid"}) or None)
+    roles = await _roles(issuer, account)
     grant = Grant(
         audience=audience,
         client=client.id,
         subject=str(account.subject),
         kind=account.kind,
-        scopes=rules.of_person(issuer.table, allowed, account.kind, account.roles),
+        scopes=rules.of_person(issuer.table, allowed, account.kind, roles),
         tenant=account.tenant,
-        roles=tuple(account.roles),
+        roles=tuple(roles),
         session=session.sid,
         auth_time=int(session.auth_time.timestamp()),
     )
     answer = _answer(issuer, grant)
     return answer | ({"id_token": issuer.signer.id_token(grant, code.nonce)} if "openid" in wished else {})
+
+
+async def _roles(issuer: Issuer, account: Account) -> list[str]:
+    """What the access register grants staff this instant. Raises InvalidGrant for nothing, Unavailable when it cannot be asked."""
+    if account.kind == "customer":
+        return []
+    roles = await issuer.register.roles_held(account.subject, account.tenant)
+    if not roles:
+        raise InvalidGrant("the access register grants this person nothing here now")
+    return roles
 
 
 async def _exchange(issuer: Issuer, client: Client, form: Mapping[str, str]) -> dict[str, Any]:

@@ -228,7 +228,7 @@ def _once_each(pairs: list[tuple[str, str]]) -> dict[str, str]:
 
 def _issuer(request: Request) -> grants.Issuer:
     state = request.app.state
-    return grants.Issuer(state.database, state.shelf.current(), state.signer)
+    return grants.Issuer(state.database, state.shelf.current(), state.signer, state.register)
 
 
 def _cookie_name(request: Request) -> str:

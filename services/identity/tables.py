@@ -24,7 +24,6 @@ class Account(Row):
     kind: str
     principal: UUID | None
     password: str
-    roles: list[str]
 
     @property
     def subject(self) -> UUID:
@@ -79,8 +78,8 @@ TIDY = (
 )
 
 NEW_ACCOUNT = """
-INSERT INTO account (id, tenant, kind, principal, login, password, roles, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (login) DO NOTHING RETURNING true"""
+INSERT INTO account (id, tenant, kind, principal, login, password, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (login) DO NOTHING RETURNING true"""
 NEW_SESSION = "INSERT INTO session (sid, tenant, account, client, auth_time) VALUES ($1, $2, $3, $4, $5)"
 NEW_CODE = """
 INSERT INTO code (hash, tenant, sid, client, redirect_uri, challenge, scope, nonce, expires_at)

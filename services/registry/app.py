@@ -11,17 +11,19 @@ import chassis.app
 from chassis import clock, telemetry
 from services.anonymizer.client import AnonymizerClient
 from services.registry.books import read_book
+from services.registry.commands import access
 from services.registry.commands.book import begin_with
 from services.registry.commands.proposals import SIMULATE, simulate
 from services.registry.contract import VersionUnknown
 from services.registry.contract.signed import canonical_book
-from services.registry.queries.book import version_in_force, versions
+from services.registry.queries.book import book_of_today, version_in_force, versions
 from services.registry.routes import routers
 from services.registry.rules.book import digest
 from services.registry.settings import Settings
 
-CLIENTS = frozenset({"public", "internal", "consent", "rights", "disclosure", "anonymizer", "webhooks"})
+CLIENTS = frozenset({"public", "internal", "identity", "consent", "rights", "disclosure", "anonymizer", "webhooks"})
 _TRY_AGAIN = 1.0
+_LOOK_AGAIN = 2.0
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -42,6 +44,7 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     state.anonymizer = AnonymizerClient(state.http, state.settings.peers["anonymizer"], state.tokens)
     state.begun = False
     state.jobs.every("policy", _TRY_AGAIN, lambda: _begin(app))
+    state.jobs.every("access", _LOOK_AGAIN, lambda: _keep_time(app))
     state.jobs.on(SIMULATE, partial(simulate, state.database, state.anonymizer))
     yield
 
@@ -61,6 +64,12 @@ async def _compare(app: FastAPI) -> None:
         telemetry.log().warning(
             "the reviewed file is not the book in force; propose it", file=app.state.book.version, book=newest.version
         )
+
+
+async def _keep_time(app: FastAPI) -> None:
+    """Once there is a book: its periods say what is due."""
+    if app.state.begun:
+        await access.keep_time(app.state.database, await book_of_today(app.state.database))
 
 
 async def _in_force(app: FastAPI) -> bool:

@@ -19,6 +19,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Annotated
+from uuid import UUID
 
 import sqlalchemy as sa
 from alembic.operations import Operations
@@ -40,6 +41,7 @@ from services.registry.contract import (
     TenantPeriodDocuments,
     TenantPeriods,
 )
+from services.registry.contract.access import Standing
 from services.registry.contract.signed import POLICY, TENANT_PERIODS, NotSigned, opened, stored_payload
 
 _ASK_EVERY = 2.0
@@ -92,6 +94,11 @@ class RegistryClient(ServiceClient):
         """Every signed document of what tenants set that the registry learned after an instant, oldest first."""
         query = {"known_after": known_after.isoformat()} if known_after else None
         return (await self.ask(TenantPeriodDocuments, "GET", "/v1/policy/tenant-periods", query=query)).items
+
+    async def roles_held(self, person: UUID, organisation: UUID) -> list[str]:
+        """The roles at this platform that the access register grants somebody this instant, for one organisation's data."""
+        query = {"organisation": str(organisation)}
+        return (await self.ask(Standing, "GET", f"/v1/access/standing/{person}", query=query)).roles
 
     async def keys(self) -> KeySet:
         """The registry's public signature keys, retired ones included."""

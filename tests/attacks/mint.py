@@ -11,6 +11,7 @@ from joserfc.jwk import ECKey
 
 from gateway.table import Row
 from sample.cases import PRIVATE
+from sample.seeding import give_roles
 from tests.nordtel import Nordtel
 
 
@@ -18,6 +19,8 @@ class Mint:
     def __init__(self, nordtel: Nordtel) -> None:
         self.key = ECKey.import_key(json.loads((nordtel.home / "secrets" / "identity" / "token.jwk").read_bytes()))
         self.issuer = nordtel.cast.public
+        self.asks, self.approves = nordtel.person("access1"), nordtel.person("access2")
+        self._staff: dict[tuple[str, frozenset[str]], str] = {}
         self.edges = {"public": nordtel.cast.public, "internal": nordtel.cast.internal}
         self.service = nordtel.stack.url
         self.http = httpx2.Client(trust_env=False, timeout=60)
@@ -43,7 +46,19 @@ class Mint:
             "iat": now,
             "exp": now + 300,
         }
-        return {name: value for name, value in (usual | said).items() if value is not None}
+        claims = {name: value for name, value in (usual | said).items() if value is not None}
+        if claims["kind"] == "staff" and "sub" not in said and "tenant" in claims:
+            claims["roles"] = claims.get("roles") or ["helpdesk"]
+            claims["sub"] = self.granted(claims["tenant"], frozenset(claims["roles"]))
+        return claims
+
+    def granted(self, organisation: str, roles: frozenset[str]) -> str:
+        """Somebody who holds these roles for an organisation's data: the edges ask the access register about staff."""
+        if (organisation, roles) not in self._staff:
+            person = self._staff[organisation, roles] = str(uuid4())
+            login = {"tenant": organisation, "roles": sorted(roles)}
+            give_roles(self.asks, self.approves, login, person)
+        return self._staff[organisation, roles]
 
     def token(self, audience: str, scopes: set[str] | frozenset[str], **said: Any) -> str:
         return self.sign(self.claims(audience, scopes, **said))

@@ -92,7 +92,7 @@ WRITES: dict[str, Callable[[World], tuple[Body, Body]]] = {
     ),
     "public POST /v1/endpoints": lambda world: both({"url": "http://127.0.0.1:9/a"}, url="http://127.0.0.1:9/b"),
     "internal POST /v1/accounts": lambda world: both(
-        {"username": uuid4().hex, "password": uuid4().hex, "kind": "staff", "roles": ["auditor"]}, roles=["helpdesk"]
+        {"username": uuid4().hex, "password": uuid4().hex, "kind": "staff"}, password=uuid4().hex
     ),
     "internal POST /v1/sweeps": lambda world: both({"stores": []}, stores=["lake"]),
     "internal POST /v1/orders": lambda world: both(world.order | {"reference": uuid4().hex}, reference="another"),

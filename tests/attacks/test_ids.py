@@ -95,6 +95,16 @@ CASES = {
     "internal POST /v1/steps/{step}/attestation": case(
         "tenant", body={"count": 0, "evidence_sha256": "0" * 64, "evidence_at": "archive 1"}
     ),
+    "internal GET /v1/access/grants/{grant}": case("tenant"),
+    "internal POST /v1/access/grants/{grant}/decision": case(
+        "tenant", body={"approve": True, "reason": "Needed for a task."}
+    ),
+    "internal POST /v1/access/grants/{grant}/end": case("tenant", body={"reason": "Not needed any more."}),
+    "internal POST /v1/access/clearances/{clearance}/end": case("tenant", body={}),
+    "internal GET /v1/access/reviews/{review}": case("tenant"),
+    "internal POST /v1/access/reviews/{review}/decisions": case(
+        "tenant", body=lambda world: {"grant": world.ids["grant"], "keep": True, "reason": "Still needed here."}
+    ),
     "internal GET /v1/sweeps/{sweep}": case("tenant"),
     "internal POST /staff/v1/endpoints/{endpoint}/disable": case("tenant", body={}),
     "internal POST /staff/v1/deliveries/{delivery}/replay": case("tenant", body={}),

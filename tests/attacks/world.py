@@ -15,6 +15,14 @@ from tests.nordtel import Nordtel, until
 CALL = "SELECT caller, started_at FROM call_record WHERE id >= 1000000 AND started_at < now() - interval '1 day' ORDER BY started_at DESC LIMIT 1"
 
 
+CLEARANCE = {
+    "person": str(uuid4()),
+    "clearance": "us_citizenship",
+    "evidence": "vetting file 1",
+    "valid_to": "2099-01-01T00:00:00Z",
+}
+
+
 @dataclass(frozen=True)
 class World:
     """Ids of things as they stand in paths, by the name of their place there · order: as it was placed · events: one by service."""
@@ -37,6 +45,7 @@ class World:
             "/v1/calls", {"call": call, "participants": [{"principal": None, "role": "caller"}]}
         )
         wish, order, package = await _disclosed(nordtel)
+        manager = nordtel.person("access1")
         ids = {
             "notice": NOTICE,
             "version": "1",
@@ -52,6 +61,9 @@ class World:
             "package": package,
             "step": await _step(nordtel, asked),
             "proposal": _proposal(nordtel),
+            "grant": manager.get("/v1/access/grants").json()["items"][0]["id"],
+            "clearance": manager.post("/v1/access/clearances", CLEARANCE).json()["id"],
+            "review": manager.post("/v1/access/reviews").json()["id"],
             "sweep": nordtel.person("operations").post("/v1/sweeps", {"stores": []}).json()["sweep"],
         }
         return cls(nordtel, ids, wish, {service.name: await _event(nordtel, service) for service in SERVICES})

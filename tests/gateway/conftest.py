@@ -14,16 +14,16 @@ import pytest
 from gateway import public
 from ops.stack import Stack
 from tests.gateway.behind import Behind
-from tests.identity.parties import CALLBACK, Client, Issuer
+from tests.identity.parties import CALLBACK, Client, Issuer, Register
 from tests.serving import serve
 
 
 @pytest.fixture(scope="session")
 def house() -> Iterator[Stack]:
-    """The issuer with both edges, as the supervisor runs them."""
+    """The issuer and the access register with both edges, as the supervisor runs them."""
     with tempfile.TemporaryDirectory(prefix="wardline-gateway-", dir="/tmp") as folder:
         Path(folder).chmod(0o755)
-        with Stack(Path(folder), only=("identity", "public", "internal")) as stack:
+        with Stack(Path(folder), only=("identity", "registry", "public", "internal")) as stack:
             yield stack
 
 
@@ -44,11 +44,18 @@ async def internal(house: Stack) -> AsyncIterator[httpx2.AsyncClient]:
         yield http
 
 
+@pytest.fixture(scope="session")
+def register(house: Stack) -> Register:
+    return Register(house.url("registry"))
+
+
 @pytest.fixture
-async def issuer(house: Stack, clients: dict[str, Client], internal: httpx2.AsyncClient) -> AsyncIterator[Issuer]:
+async def issuer(
+    house: Stack, clients: dict[str, Client], internal: httpx2.AsyncClient, register: Register
+) -> AsyncIterator[Issuer]:
     """As it is seen through the public edge, where people and the operator's systems find it."""
     async with httpx2.AsyncClient(base_url=house.url("public"), trust_env=False) as http:
-        yield Issuer(http, house.url("public"), clients, (internal, "internal"))
+        yield Issuer(http, house.url("public"), clients, (internal, "internal"), register)
 
 
 @pytest.fixture(scope="session")

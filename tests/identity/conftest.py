@@ -1,4 +1,4 @@
-"""One issuer for all of these tests, as the supervisor runs it, on a real database; each test brings its own tenant."""
+"""One issuer with its access register for all of these tests, on a real database; each test brings its own tenant."""
 
 import json
 import tempfile
@@ -14,14 +14,14 @@ from chassis.db import Database
 from chassis.settings import Settings
 from ops.postgres import PORT
 from ops.stack import Stack
-from tests.identity.parties import CALLBACK, Client, Issuer
+from tests.identity.parties import CALLBACK, Client, Issuer, Register
 
 
 @pytest.fixture(scope="session")
 def house() -> Iterator[Stack]:
     with tempfile.TemporaryDirectory(prefix="wardline-identity-", dir="/tmp") as folder:
         Path(folder).chmod(0o755)
-        with Stack(Path(folder), only=("identity",)) as stack:
+        with Stack(Path(folder), only=("identity", "registry")) as stack:
             yield stack
 
 
@@ -40,11 +40,16 @@ def clients(house: Stack) -> dict[str, Client]:
     return made | processes
 
 
+@pytest.fixture(scope="session")
+def register(house: Stack) -> Register:
+    return Register(house.url("registry"))
+
+
 @pytest.fixture
-async def issuer(house: Stack, clients: dict[str, Client]) -> AsyncIterator[Issuer]:
+async def issuer(house: Stack, clients: dict[str, Client], register: Register) -> AsyncIterator[Issuer]:
     async with httpx2.AsyncClient(base_url=house.url("identity"), trust_env=False) as http:
         discovered = (await http.get("/.well-known/openid-configuration")).json()
-        yield Issuer(http, discovered["issuer"], clients)
+        yield Issuer(http, discovered["issuer"], clients, register=register)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import re
 import secrets
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -59,10 +60,94 @@ class Pkce:
         return cls(verifier, base64.urlsafe_b64encode(digest).rstrip(b"=").decode())
 
 
+class Register:
+    """The access register behind an issuer: two managers, named once, give everybody else her roles."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._names: list[str] = []
+        self._tokens: list[str] = []
+        self._until = 0.0
+
+    async def give(
+        self, issuer: "Issuer", person: str, organisation: UUID, roles: tuple[str, ...], days: int = 300
+    ) -> list[str]:
+        """The grants' ids."""
+        asks, approves = await self._managers(issuer)
+        given = []
+        for role in roles:
+            asked = await self.post(asks, "/v1/access/grants", wish(person, organisation, role, valid_to=in_days(days)))
+            assert asked.status_code == 201, asked.text
+            given.append(asked.json()["id"])
+            approved = await self.post(approves, f"/v1/access/grants/{given[-1]}/decision", APPROVED)
+            assert approved.status_code == 200, approved.text
+        return given
+
+    async def take(self, issuer: "Issuer", grant: str) -> None:
+        _, decides = await self._managers(issuer)
+        ended = await self.post(decides, f"/v1/access/grants/{grant}/end", {"reason": "No longer needed here."})
+        assert ended.status_code == 200, ended.text
+
+    async def post(self, token: str, path: str, body: Any) -> httpx2.Response:
+        headers = {"authorization": f"Bearer {token}", "idempotency-key": str(uuid4())}
+        async with httpx2.AsyncClient(base_url=self.url, trust_env=False) as http:
+            return await http.post(path, json=body, headers=headers)
+
+    async def _managers(self, issuer: "Issuer") -> list[str]:
+        """Their tokens for the registry, as the internal edge would bring them."""
+        if not self._names:
+            await self._found(issuer)
+        if self._until < time.time():
+            logged_in = [(await issuer.log_in(name, "staff"))["access_token"] for name in self._names]
+            self._tokens = [await self._inside(issuer, token) for token in logged_in]
+            self._until = time.time() + 240
+        return self._tokens
+
+    async def _found(self, issuer: "Issuer") -> None:
+        house = uuid4()
+        made = [await issuer.account(house, "staff") for _ in range(2)]
+        founding = {
+            "managers": [{"person": account["subject"], "organisation": str(house)} for _, account in made],
+            "purpose": "maintaining_service",
+            "justification": "Somebody has to be the first.",
+            "valid_to": in_days(300),
+        }
+        seeder = await self._inside(issuer, await issuer.token("seeder", "internal", house))
+        answer = await self.post(seeder, "/v1/access/founding", founding)
+        assert answer.status_code == 201, answer.text
+        self._names = [name for name, _ in made]
+
+    async def _inside(self, issuer: "Issuer", token: str) -> str:
+        answer = await issuer.exchange("internal", token, "registry")
+        assert answer.status_code == 200, answer.text
+        return answer.json()["access_token"]
+
+
+APPROVED = {"approve": True, "reason": "Needed for this test."}
+
+
+def in_days(days: int) -> str:
+    return (datetime.now(UTC) + timedelta(days=days)).isoformat()
+
+
+def wish(person: str, organisation: UUID, role: str, **more: Any) -> dict[str, Any]:
+    usual = {
+        "person": person,
+        "role": role,
+        "system": "wardline",
+        "organisation": str(organisation),
+        "purpose": "maintaining_service",
+        "justification": "A test needs somebody with this role.",
+        "valid_to": in_days(300),
+    }
+    return usual | more
+
+
 class Issuer:
     """The token endpoint and the login page, as a program and a browser use them.
 
-    accounts: where accounts are made, and the audience of a token for there; the issuer itself unless an edge stands before it.
+    accounts: where accounts are made, and the audience of a token for there; the issuer itself unless an edge stands before it ·
+    register: gives staff their roles.
     """
 
     def __init__(
@@ -71,8 +156,9 @@ class Issuer:
         name: str,
         clients: dict[str, Client],
         accounts: tuple[httpx2.AsyncClient, str] | None = None,
+        register: Register | None = None,
     ) -> None:
-        self.http, self.name, self.clients = http, name, clients
+        self.http, self.name, self.clients, self.register = http, name, clients, register
         self.accounts = accounts or (http, "identity")
 
     async def ask(self, client: str | None, form: dict[str, str], **bent: Any) -> httpx2.Response:
@@ -98,15 +184,17 @@ class Issuer:
     async def account(
         self, tenant: UUID, kind: str = "customer", roles: tuple[str, ...] = ()
     ) -> tuple[str, dict[str, Any]]:
-        """A new account: its user name, and what the issuer says of it."""
+        """A new account: its user name, and what the issuer says of it. Staff are granted `roles`."""
         http, audience = self.accounts
         token = await self.token("seeder", audience, tenant)
         name = f"person-{uuid4().hex[:12]}"
         wish = {"username": name, "password": PASSWORD, "kind": kind}
-        wish |= {"principal": str(uuid4())} if kind == "customer" else {"roles": list(roles)}
+        wish |= {"principal": str(uuid4())} if kind == "customer" else {}
         headers = {"authorization": f"Bearer {token}", "idempotency-key": str(uuid4())}
         answer = await http.post("/v1/accounts", json=wish, headers=headers)
         assert answer.status_code == 201, answer.text
+        if roles:
+            await self.register.give(self, answer.json()["subject"], tenant, roles)
         return name, answer.json()
 
     def authorization(self, pkce: Pkce, client: str = "selfservice", **bent: str | None) -> dict[str, str]:

@@ -43,7 +43,7 @@ async def test_a_repeated_wish_is_answered_alike_and_another_under_its_key_is_re
         {"principal": None},
         {"roles": ["approver"]},
         {"kind": "staff"},
-        {"kind": "staff", "principal": None, "roles": ["king"]},
+        {"kind": "staff", "principal": None, "roles": ["approver"]},
         {"password": "short"},
         {"username": ""},
         {"kind": 1},

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
+from chassis import clock
 from chassis.db import Database
 from chassis.errors import Unavailable
 from chassis.ledger import merkle
@@ -52,6 +53,13 @@ async def version_in_force(database: Database, as_of: datetime, known_at: dateti
     if row is None:
         raise VersionUnknown("No policy book was in force at that time, or none was known then.")
     return _version(row)
+
+
+async def book_of_today(database: Database) -> PolicyBook:
+    """The book in force now, with the rows that apply today."""
+    now = clock.now()
+    book = book_of((await version_in_force(database, now, now)).jws)
+    return book.on(now.astimezone(book.tz).date())
 
 
 async def proof(database: Database, version: str) -> Inclusion:

@@ -10,7 +10,8 @@ from pydantic import AwareDatetime, Field
 
 from chassis import auth, clock, idempotency
 from chassis.db import Database, Transaction
-from services.registry.contract import HOUSE
+from services.registry.contract import HOUSE, PolicyBook
+from services.registry.queries.book import book_of_today
 
 PolicyReader = Annotated[auth.Caller, auth.Requires("policy.read")]
 PolicyWriter = Annotated[auth.Caller, auth.Requires("policy.propose")]
@@ -38,6 +39,14 @@ async def _house_once(tx: HouseTx, sent: idempotency.Sent) -> idempotency.Idempo
 
 
 HouseOnce = Annotated[idempotency.Idempotent, Depends(_house_once, scope="function")]
+
+
+async def _current_book(request: Request) -> PolicyBook:
+    return await book_of_today(database(request))
+
+
+# Named before HouseTx, so that the book is read before a transaction is open.
+CurrentBook = Annotated[PolicyBook, Depends(_current_book)]
 
 
 def instants(as_of: datetime | None, known_at: datetime | None) -> tuple[datetime, datetime]:

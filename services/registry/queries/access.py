@@ -1,0 +1,174 @@
+"""Reads of the access register. Every row is filled in once per decision, so what was known at an instant can be read later."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from chassis.errors import NotFound
+from services.registry.contract import PolicyBook
+from services.registry.contract.access import (
+    MANAGER,
+    WARDLINE,
+    Clearance,
+    Grant,
+    GrantState,
+    Review,
+    ReviewDetail,
+    ReviewItem,
+)
+
+_GRANTS = """
+SELECT * FROM access_grant
+WHERE requested_at <= $1 AND ($2::uuid IS NULL OR person = $2) AND ($3::uuid IS NULL OR id > $3)
+ORDER BY id LIMIT $4"""
+_CLEARANCES = """
+SELECT id, person, clearance, evidence, recorded_by, recorded_at, valid_to, ended_at, ended_by FROM access_clearance
+WHERE recorded_at <= $1 AND ($2::uuid IS NULL OR person = $2) ORDER BY id"""
+_REVIEWS = "SELECT * FROM access_review WHERE opened_at <= $1 ORDER BY id"
+_ITEMS = """
+SELECT i.review, i.grant_id AS "grant", g.person, g.role, i.kept, i.decided_by, i.decided_at, i.reason
+FROM access_review_item i JOIN access_grant g ON g.id = i.grant_id
+WHERE $1::uuid IS NULL OR i.review = $1 ORDER BY i.review, i.grant_id"""
+# Live: approved, in its time, not ended, and not left undecided by a review whose time is over, whether or not the clock that
+# writes this down has been round since.
+LIVE = """
+approved AND ended_at IS NULL AND valid_from <= $1 AND valid_to > $1
+AND NOT EXISTS (
+    SELECT FROM access_review_item i JOIN access_review r ON r.id = i.review
+    WHERE i.grant_id = access_grant.id AND i.decided_at IS NULL AND r.closed_at IS NULL AND r.due_at <= $1)"""
+_STANDING = f"""
+SELECT DISTINCT role FROM access_grant
+WHERE {LIVE} AND system = '{WARDLINE}' AND person = $2 AND organisation = $3 ORDER BY role"""
+_OWN = f"SELECT DISTINCT organisation FROM access_grant WHERE {LIVE} AND system = '{WARDLINE}' AND role = '{MANAGER}'"
+_EXPIRED = "SELECT id FROM access_grant WHERE approved AND ended_at IS NULL AND valid_to <= $1"
+_CLOSING = "SELECT id FROM access_review WHERE closed_at IS NULL AND due_at <= $1"
+_SINCE = """
+SELECT coalesce((SELECT max(opened_at) FROM access_review), (SELECT min(decided_at) FROM access_grant WHERE approved))"""
+
+
+async def roles_held(connection: asyncpg.Connection, person: UUID, organisation: UUID, now: datetime) -> list[str]:
+    """What somebody may do at this platform this instant."""
+    return [row["role"] for row in await connection.fetch(_STANDING, now, person, organisation)]
+
+
+async def managing(connection: asyncpg.Connection, now: datetime) -> set[UUID]:
+    """The organisation whose people manage access, the operator's own; empty when nobody does."""
+    return {row["organisation"] for row in await connection.fetch(_OWN, now)}
+
+
+async def grants(
+    connection: asyncpg.Connection,
+    known_at: datetime,
+    *,
+    person: UUID | None = None,
+    after: UUID | None = None,
+    limit: int | None = None,
+) -> list[Grant]:
+    """Grants in the order in which they were asked for, as they stood at `known_at`."""
+    rows = await connection.fetch(_GRANTS, known_at, person, after, limit)
+    return [_grant(row, known_at) for row in rows]
+
+
+async def grant(connection: asyncpg.Connection, id: UUID, now: datetime) -> Grant:
+    row = await connection.fetchrow("SELECT * FROM access_grant WHERE id = $1", id)
+    if row is None:
+        raise NotFound("There is no such grant.")
+    return _grant(row, now)
+
+
+async def clearance(connection: asyncpg.Connection, id: UUID, now: datetime) -> Clearance:
+    for found in await clearances(connection, now):
+        if found.id == id:
+            return found
+    raise NotFound("There is no such clearance.")
+
+
+async def clearances(
+    connection: asyncpg.Connection, known_at: datetime, *, person: UUID | None = None
+) -> list[Clearance]:
+    rows = await connection.fetch(_CLEARANCES, known_at, person)
+    return [Clearance(**_known(row, known_at, "ended_at", "ended_at", "ended_by")) for row in rows]
+
+
+async def reviews(
+    connection: asyncpg.Connection, known_at: datetime, *, only: UUID | None = None
+) -> list[ReviewDetail]:
+    """Review campaigns with every decision, as they stood at `known_at`; what the profile `access-reviews` exports."""
+    items: dict[UUID, list[ReviewItem]] = {}
+    for row in await connection.fetch(_ITEMS, only):
+        told = _known(row, known_at, "decided_at", "kept", "decided_by", "decided_at", "reason")
+        items.setdefault(told.pop("review"), []).append(ReviewItem(**told))
+    found = [_known(row, known_at, "closed_at", "closed_at") for row in await connection.fetch(_REVIEWS, known_at)]
+    return [_review(row, items.get(row["id"], [])) for row in found if only in (None, row["id"])]
+
+
+async def review(connection: asyncpg.Connection, id: UUID, now: datetime) -> ReviewDetail:
+    found = await reviews(connection, now, only=id)
+    if not found:
+        raise NotFound("There is no such review.")
+    return found[0]
+
+
+@dataclass(frozen=True)
+class Due:
+    """What the clock has to write down. `since`: when the last review was opened, else when the first grant was given."""
+
+    now: datetime
+    expired: list[UUID]
+    closing: list[UUID]
+    since: datetime | None
+
+    def review_due(self, book: PolicyBook) -> bool:
+        return self.since is not None and book.period("access_review_every").after(self.since, book.tz) <= self.now
+
+    def anything(self, book: PolicyBook) -> bool:
+        return bool(self.expired or self.closing) or self.review_due(book)
+
+
+async def due(connection: asyncpg.Connection, now: datetime) -> Due:
+    expired = await connection.fetch(_EXPIRED, now)
+    closing = await connection.fetch(_CLOSING, now)
+    return Due(now, [row["id"] for row in expired], [row["id"] for row in closing], await connection.fetchval(_SINCE))
+
+
+def without_items(review: ReviewDetail) -> Review:
+    return Review(**{name: value for name, value in review if name != "items"})
+
+
+def _review(row: dict[str, Any], items: list[ReviewItem]) -> ReviewDetail:
+    del row["tenant"]
+    decided = [item.kept for item in items]
+    return ReviewDetail(
+        **row,
+        grants=len(items),
+        kept=decided.count(True),
+        not_kept=decided.count(False),
+        undecided=decided.count(None),
+        items=items,
+    )
+
+
+def _grant(row: asyncpg.Record, known_at: datetime) -> Grant:
+    told = _known(row, known_at, "decided_at", "approved", "decided_by", "decided_at", "decision", "clearance")
+    told |= _known(row, known_at, "ended_at", "ended_by", "ended_at", "ended_for", only=True)
+    state = _state(told.pop("approved"), told["ended_at"])
+    del told["tenant"]
+    return Grant(**told, state=state)
+
+
+def _state(approved: bool | None, ended_at: datetime | None) -> GrantState:
+    if approved is None:
+        return "requested"
+    if not approved:
+        return "refused"
+    return "ended" if ended_at else "approved"
+
+
+def _known(row: asyncpg.Record, known_at: datetime, at: str, *decided: str, only: bool = False) -> dict[str, Any]:
+    """The row with `decided` left out where that was decided, at `at`, later than `known_at`."""
+    hidden = row[at] is not None and row[at] > known_at
+    told = {name: row[name] for name in decided} if only else dict(row)
+    return told | (dict.fromkeys(decided) if hidden else {})

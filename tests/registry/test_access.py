@@ -1,0 +1,282 @@
+"""The access register over HTTP: asked for, approved by somebody else, ended at once, reviewed twice a year, all in the ledger."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx2
+import pytest
+
+from chassis import clock
+from ops.postgres import Postgres
+from services.registry.app import create_app
+from tests.identity.parties import APPROVED, wish
+from tests.registry.conftest import BOOK, Site, new_site
+from tests.serving import serve
+
+MANAGES = "access.request access.decide access.read"
+REASON = {"reason": "The task is finished."}
+
+
+@dataclass
+class Desk:
+    """A registry with a clock of its own, and the people around its access register."""
+
+    site: Site
+    url: str
+    http: httpx2.AsyncClient
+    clock: Path
+    asks: str
+    decides: str
+    house: UUID
+    founding: list[str] = field(default_factory=list)
+
+    async def send(self, who: str, method: str, path: str, body: Any = None, scopes: str = MANAGES) -> httpx2.Response:
+        token = self.site.issuer.token(
+            "registry", scopes, self.house, client_id="staff", act={"sub": "internal"}, kind="staff", sub=who
+        )
+        headers = {"authorization": f"Bearer {token}", "idempotency-key": str(uuid4())}
+        return await self.http.request(method, self.url + path, json=body, headers=headers)
+
+    async def post(self, who: str, path: str, body: Any) -> Any:
+        answer = await self.send(who, "POST", path, body)
+        assert answer.status_code < 300, answer.text
+        return answer.json()
+
+    async def get(self, path: str) -> Any:
+        answer = await self.send(self.asks, "GET", path)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def given(self, person: str, role: str = "auditor", **more: Any) -> str:
+        asked = await self.post(self.asks, "/v1/access/grants", wish(person, self.house, role, **more))
+        await self.post(self.decides, f"/v1/access/grants/{asked['id']}/decision", APPROVED)
+        return asked["id"]
+
+    async def roles(self, person: str) -> list[str]:
+        path = f"/v1/access/standing/{person}?organisation={self.house}"
+        answer = await self.send("identity", "GET", path, scopes="access.ask")
+        assert answer.status_code == 200, answer.text
+        return answer.json()["roles"]
+
+    def move(self, days: float) -> None:
+        clock.set_offset(self.clock, timedelta(days=days))
+
+    async def told(self, type: str, grant: str) -> list[dict[str, Any]]:
+        """What the ledger says about a grant; the sequencer needs a moment."""
+        async with asyncio.timeout(10):
+            while True:
+                page = (await self.send("x", "GET", f"/events?types={type}&limit=500", scopes="events.read")).json()
+                if found := [event["data"] for event in page["items"] if event["data"].get("grant") == grant]:
+                    return found
+                await asyncio.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+async def desk(server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desk]:
+    file = tmp_path_factory.mktemp("clock") / "clock"
+    file.write_text("0")
+    async with new_site(server) as site, httpx2.AsyncClient() as http:
+        async with serve(create_app(site.settings(policy_book=BOOK, clock_file=file))) as url:
+            desk = Desk(site, url, http, file, str(uuid4()), str(uuid4()), UUID(int=0))
+            async with asyncio.timeout(20):
+                while (await http.get(f"{url}/health/ready")).status_code != 200:
+                    await asyncio.sleep(0.05)
+            founded = await _founded(desk, [desk.asks, desk.decides])
+            assert founded.status_code == 201, founded.text
+            desk.founding = founded.json()["grants"]
+            yield desk
+    clock.use_file(None)
+
+
+@pytest.fixture(autouse=True)
+def today(desk: Desk) -> None:
+    desk.move(0)
+
+
+async def test_a_grant_needs_somebody_who_neither_holds_it_nor_asked_for_it(desk: Desk):
+    holder = str(uuid4())
+    asked = await desk.post(desk.asks, "/v1/access/grants", wish(holder, desk.house, "auditor"))
+    decision = f"/v1/access/grants/{asked['id']}/decision"
+    for who in (holder, desk.asks):
+        refused = await desk.send(who, "POST", decision, APPROVED)
+        assert (refused.status_code, refused.json()["code"]) == (403, "registry.own_grant")
+    assert asked["state"] == "requested" and await desk.roles(holder) == []
+    answers = await asyncio.gather(*(desk.send(desk.decides, "POST", decision, APPROVED) for _ in range(5)))
+    assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409, 409]
+    assert await desk.roles(holder) == ["auditor"]
+    assert (await desk.told("access.granted", asked["id"]))[0]["by"] == desk.decides
+
+
+@pytest.mark.parametrize(
+    ("bent", "code"),
+    [
+        ({"system": "mainframe", "organisation": None}, "registry.access_refused"),
+        ({"purpose": "curiosity"}, "registry.access_refused"),
+        ({"role": "king"}, "registry.access_refused"),
+        ({"valid_to": "2020-01-01T00:00:00Z"}, "registry.access_refused"),
+        ({"valid_to": (datetime.now(UTC) + timedelta(days=400)).isoformat()}, "registry.access_refused"),
+        ({"valid_to": None}, "request.invalid"),
+        ({"facility": "dc_stockholm"}, "request.invalid"),
+        ({"organisation": None}, "request.invalid"),
+        ({"justification": "because"}, "request.invalid"),
+        ({"approved": True}, "request.invalid"),
+        (
+            {"system": None, "organisation": None, "facility": "dc_stockholm", "areas": ["roof"]},
+            "registry.access_refused",
+        ),
+        ({"system": None, "organisation": None, "facility": "dc_stockholm"}, "request.invalid"),
+    ],
+    ids=["system", "purpose", "role", "past", "too long", "no end", "both", "whose", "why", "field", "area", "no area"],
+)
+async def test_a_faulty_wish_is_refused_with_a_reason(desk: Desk, bent: dict, code: str):
+    faulty = _said(wish(str(uuid4()), desk.house, "auditor") | bent)
+    answer = await desk.send(desk.asks, "POST", "/v1/access/grants", faulty)
+    assert answer.json()["code"] == code and 400 <= answer.status_code < 500
+
+
+def _said(body: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in body.items() if value is not None}
+
+
+async def test_the_us_region_opens_for_a_recorded_clearance_only_and_closes_with_it(desk: Desk):
+    technician = str(uuid4())
+    place = {"system": None, "organisation": None, "facility": "dc_virginia", "areas": ["cage_12"]}
+    asked = _said(wish(technician, desk.house, "technician") | place)
+    id = (await desk.post(desk.asks, "/v1/access/grants", asked))["id"]
+    refused = await desk.send(desk.decides, "POST", f"/v1/access/grants/{id}/decision", APPROVED)
+    assert refused.status_code == 409 and "us_citizenship" in refused.json()["detail"]
+    clearance = {"person": technician, "clearance": "us_citizenship", "evidence": "vetting file 17-204"}
+    lasting = clearance | {"valid_to": (datetime.now(UTC) + timedelta(days=600)).isoformat()}
+    own = await desk.send(technician, "POST", "/v1/access/clearances", lasting)
+    assert own.status_code == 403, "nobody records her own clearance"
+    recorded = await desk.post(desk.decides, "/v1/access/clearances", lasting)
+    granted = await desk.post(desk.decides, f"/v1/access/grants/{id}/decision", APPROVED)
+    assert granted["clearance"] == recorded["id"] and granted["areas"] == ["cage_12"]
+    ended = await desk.post(desk.decides, f"/v1/access/clearances/{recorded['id']}/end", {})
+    assert ended == {"grants": [id]}
+    assert (await desk.get(f"/v1/access/grants/{id}"))["ended_for"] == "clearance_ended"
+
+
+async def test_europe_needs_no_clearance(desk: Desk):
+    asked = wish(str(uuid4()), desk.house, "technician", facility="dc_stockholm", areas=["hall_a"])
+    del asked["system"], asked["organisation"]
+    id = (await desk.post(desk.asks, "/v1/access/grants", asked))["id"]
+    granted = await desk.post(desk.decides, f"/v1/access/grants/{id}/decision", APPROVED)
+    assert granted["state"] == "approved" and granted["clearance"] is None
+
+
+@pytest.mark.parametrize("reason", ["left", "changed_role"])
+async def test_whoever_leaves_or_changes_role_holds_nothing_from_that_moment(desk: Desk, reason: str):
+    person = str(uuid4())
+    held = {await desk.given(person), await desk.given(person, "helpdesk")}
+    pending = await desk.post(desk.asks, "/v1/access/grants", wish(person, desk.house, "operations"))
+    assert await desk.roles(person) == ["auditor", "helpdesk"]
+    ended = await desk.post(desk.decides, "/v1/access/departures", {"person": person, "reason": reason})
+    assert set(ended["grants"]) == held and await desk.roles(person) == []
+    assert (await desk.get(f"/v1/access/grants/{pending['id']}"))["state"] == "refused"
+    for grant in held:
+        assert (await desk.told("access.ended", grant))[0]["reason"] == reason
+
+
+async def test_a_grant_that_begins_later_is_worth_nothing_before(desk: Desk):
+    person = str(uuid4())
+    await desk.given(person, valid_from=(datetime.now(UTC) + timedelta(days=10)).isoformat())
+    assert await desk.roles(person) == []
+    desk.move(11)
+    assert await desk.roles(person) == ["auditor"]
+
+
+async def test_a_grant_ends_by_itself_and_the_ledger_says_so(desk: Desk):
+    person = str(uuid4())
+    grant = await desk.given(person, valid_to=(datetime.now(UTC) + timedelta(days=5)).isoformat())
+    desk.move(5.001)
+    assert await desk.roles(person) == []
+    assert (await desk.told("access.ended", grant))[0]["reason"] == "expired"
+
+
+async def test_every_half_year_each_grant_is_confirmed_or_lapses(desk: Desk):
+    last = (datetime.now(UTC) + timedelta(days=300)).isoformat()
+    kept, dropped, forgotten = [str(uuid4()) for _ in range(3)]
+    grants = {person: await desk.given(person, valid_to=last) for person in (kept, dropped, forgotten)}
+    desk.move(186)
+    review = await until(lambda: _open_review(desk))
+    path = f"/v1/access/reviews/{review}"
+    listed = {item["grant"]: item for item in (await desk.get(path))["items"]}
+    assert set(grants.values()) <= listed.keys() and all(item["kept"] is None for item in listed.values())
+
+    decisions = f"{path}/decisions"
+    keeping = {"grant": grants[kept], "keep": True, "reason": "Still audits the ledgers."}
+    own = await desk.send(kept, "POST", decisions, keeping)
+    assert (own.status_code, own.json()["code"]) == (403, "registry.own_grant")
+    await desk.post(desk.decides, decisions, keeping)
+    await desk.post(
+        desk.decides, decisions, {"grant": grants[dropped], "keep": False, "reason": "Works elsewhere now."}
+    )
+    again = await desk.send(desk.decides, "POST", decisions, keeping)
+    assert again.status_code == 409
+    stranger = await desk.send(desk.decides, "POST", decisions, keeping | {"grant": str(uuid4())})
+    assert stranger.status_code == 404
+    assert [await desk.roles(person) for person in (kept, dropped, forgotten)] == [["auditor"], [], ["auditor"]]
+
+    for manager, other in zip(desk.founding, (desk.decides, desk.asks), strict=True):
+        await desk.post(other, decisions, {"grant": manager, "keep": True, "reason": "Manages access, as before."})
+    desk.move(186 + 31)
+    assert [await desk.roles(person) for person in (kept, dropped, forgotten)] == [["auditor"], [], []]
+    assert (await desk.told("access.ended", grants[forgotten]))[0]["reason"] == "review_undecided"
+    closed = await desk.get(path)
+    assert closed["closed_at"] and closed["kept"] == 3 and closed["undecided"] >= 1
+    late = await desk.send(desk.decides, "POST", decisions, keeping | {"grant": grants[forgotten]})
+    assert (late.status_code, late.json()["code"]) == (409, "registry.already_decided")
+
+
+async def _open_review(desk: Desk) -> str | None:
+    reviews = (await desk.get("/v1/access/reviews"))["items"]
+    return next((review["id"] for review in reviews if review["closed_at"] is None), None)
+
+
+async def test_the_register_is_founded_once_and_again_only_when_nobody_is_left(desk: Desk):
+    again = await _founded(desk)
+    assert (again.status_code, again.json()["code"]) == (409, "registry.already_founded")
+    for grant in desk.founding:
+        await desk.post(desk.decides, f"/v1/access/grants/{grant}/end", REASON)
+    unmanaged = await desk.send(desk.decides, "GET", "/v1/access/grants")
+    assert unmanaged.status_code == 404
+    assert (await _founded(desk, [desk.asks, desk.decides])).status_code == 201
+
+
+async def test_a_customer_organisation_s_people_neither_see_nor_manage_the_register(desk: Desk):
+    theirs = replace(desk, house=uuid4())
+    assert (await theirs.send(desk.asks, "GET", "/v1/access/grants")).status_code == 404
+    assert (await theirs.send(desk.decides, "POST", "/v1/access/reviews", {})).status_code == 404
+    manager = wish(str(uuid4()), theirs.house, "access_manager")
+    refused = await desk.send(desk.asks, "POST", "/v1/access/grants", manager)
+    assert (refused.status_code, refused.json()["code"]) == (409, "registry.access_refused")
+
+
+async def test_one_alone_founds_nothing(desk: Desk):
+    person = str(uuid4())
+    assert (await _founded(desk, [person])).status_code == 422
+    assert (await _founded(desk, [person, person])).status_code == 422
+
+
+async def _founded(desk: Desk, people: list[str] | None = None) -> httpx2.Response:
+    managers = people if people is not None else [str(uuid4()), str(uuid4())]
+    founding = {
+        "managers": [{"person": person, "organisation": str(desk.house)} for person in managers],
+        "purpose": "maintaining_service",
+        "justification": "Somebody has to be the first.",
+        "valid_to": (datetime.now(UTC) + timedelta(days=300)).isoformat(),
+    }
+    return await desk.send("seeder", "POST", "/v1/access/founding", founding, scopes="access.found")
+
+
+async def until(look: Any) -> Any:
+    async with asyncio.timeout(15):
+        while not (seen := await look()):
+            await asyncio.sleep(0.05)
+    return seen
