@@ -1,7 +1,7 @@
 """What somebody else must not reach: Hugo's consent, request and endpoint, an authority's order and its package, a sweep."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 from uuid import UUID, uuid4
 
@@ -15,6 +15,15 @@ from tests.nordtel import Nordtel, until
 CALL = "SELECT caller, started_at FROM call_record WHERE id >= 1000000 AND started_at < now() - interval '1 day' ORDER BY started_at DESC LIMIT 1"
 
 
+GRANT = {
+    "person": str(uuid4()),
+    "role": "technician",
+    "facility": "dc_stockholm",
+    "areas": ["hall_a"],
+    "purpose": "maintaining_service",
+    "justification": "Changes a broken disk.",
+    "valid_to": (datetime.now(UTC) + timedelta(days=300)).isoformat(),
+}
 CLEARANCE = {
     "person": str(uuid4()),
     "clearance": "us_citizenship",
@@ -61,7 +70,7 @@ class World:
             "package": package,
             "step": await _step(nordtel, asked),
             "proposal": _proposal(nordtel),
-            "grant": manager.get("/v1/access/grants").json()["items"][0]["id"],
+            "grant": manager.post("/v1/access/grants", GRANT).json()["id"],
             "clearance": manager.post("/v1/access/clearances", CLEARANCE).json()["id"],
             "review": manager.post("/v1/access/reviews").json()["id"],
             "sweep": nordtel.person("operations").post("/v1/sweeps", {"stores": []}).json()["sweep"],
