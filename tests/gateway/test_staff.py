@@ -11,7 +11,7 @@ import pytest
 from ops.stack import Stack
 from tests.identity.parties import Issuer, Pkce, Register, claims
 
-AUDITED = "/v1/access/grants"
+AUDITED = "/staff/ledger/identity/checkpoint"
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -81,10 +81,10 @@ async def test_while_the_register_cannot_be_asked_staff_are_refused_and_customer
 ):
     username, _ = await issuer.account(tenant, "staff", ("auditor",))
     token = (await issuer.log_in(username, "staff"))["access_token"]
-    assert (await internal.get("/staff/ledger/identity/checkpoint", headers=bearer(token))).status_code == 200
+    assert (await internal.get(AUDITED, headers=bearer(token))).status_code == 200
     house.kill("registry", signal.SIGKILL)
     try:
-        refused = await internal.get("/staff/ledger/identity/checkpoint", headers=bearer(token))
+        refused = await internal.get(AUDITED, headers=bearer(token))
         assert refused.status_code == 503 and json.loads(refused.text)["code"] == "request.unavailable"
         pkce = Pkce.new()
         nothing = await issuer.redeem(await issuer.code(username, pkce, "staff"), pkce, "staff")
@@ -93,7 +93,7 @@ async def test_while_the_register_cannot_be_asked_staff_are_refused_and_customer
         assert (await issuer.log_in(customer))["access_token"]
     finally:
         house.restart("registry")
-    assert (await internal.get("/staff/ledger/identity/checkpoint", headers=bearer(token))).status_code == 200
+    assert (await internal.get(AUDITED, headers=bearer(token))).status_code == 200
 
 
 @pytest.mark.parametrize("role", ["king", "root"])
