@@ -293,10 +293,14 @@ def _answer_problems(app: FastAPI) -> None:
 
     for kind in PASSING:
         if kind is not Problem:
-            app.add_exception_handler(kind, _database_trouble)
+            app.add_exception_handler(kind, _troubled)
 
 
-async def _database_trouble(_request: Request, failure: Exception) -> Response:
+async def _troubled(_request: Request, failure: Exception) -> Response:
+    return database_trouble(failure)
+
+
+def database_trouble(failure: Exception) -> Response:
     """A database that is away answers 503, a row two callers fought over 409; anything else of it is ours and a bare 500."""
     cause = failure.orig.__cause__ if isinstance(failure, sqlalchemy.exc.DBAPIError) and failure.orig else failure
     if isinstance(cause, (asyncpg.UniqueViolationError, asyncpg.SerializationError, asyncpg.DeadlockDetectedError)):

@@ -5,7 +5,7 @@ reads the bytes itself; `chassis.app` declares the same model in the OpenAPI doc
 """
 
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
@@ -14,20 +14,30 @@ from chassis.errors import Invalid, Malformed, WrongMediaType
 
 _DEEPEST = 64
 
+Model = TypeVar("Model", bound=BaseModel)
+
 
 class BodyReader:
     def __init__(self, model: type[BaseModel]) -> None:
         self.model = model
 
     async def __call__(self, request: Request) -> BaseModel:
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-            raise WrongMediaType
-        raw = await request.body()
-        refuse_ambiguous(raw)
-        try:
-            return self.model.model_validate_json(raw)
-        except ValidationError as faults:
-            raise invalid(faults) from None
+        must_be_json(request.headers.get("content-type", ""))
+        return read(self.model, await request.body())
+
+
+def must_be_json(content_type: str) -> None:
+    if content_type.partition(";")[0].strip().lower() != "application/json":
+        raise WrongMediaType
+
+
+def read(model: type[Model], raw: bytes) -> Model:
+    """Raises Malformed or Invalid."""
+    refuse_ambiguous(raw)
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as faults:
+        raise invalid(faults) from None
 
 
 def refuse_ambiguous(raw: bytes) -> Any:

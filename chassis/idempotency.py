@@ -19,6 +19,7 @@ from starlette.responses import Response
 from chassis import auth, schema
 from chassis.db import Transaction, Tx
 from chassis.errors import KeyMissing, KeyReused, Malformed
+from chassis.settings import Settings
 
 _CLAIM = """
 INSERT INTO idempotency (tenant, client, key, body_hash) VALUES ($1, $2, $3, $4)
@@ -68,15 +69,19 @@ class Idempotent:
 
 
 async def _read(request: Request, caller: Annotated[auth.Caller, Depends(auth.current_caller)]) -> Write:
-    key = request.headers.get("idempotency-key", "")
+    status = request.scope["route"].status_code or 200
+    key, body = request.headers.get("idempotency-key", ""), await request.body()
+    return write(request.app.state.settings, caller, key, f"{request.method} {request.url.path}", body, status)
+
+
+def write(settings: Settings, caller: auth.Caller, key: str, path: str, body: bytes, status: int) -> Write:
+    """path: method and path, as the key holds for one kind of write only. Raises KeyMissing or Malformed."""
     if not key:
         raise KeyMissing
     if len(key) > 200 or not key.isprintable():
         raise Malformed("An Idempotency-Key is at most 200 printable characters.")
-    said = f"{request.method} {request.url.path}\n{caller.subject}\n".encode() + await request.body()
-    status = request.scope["route"].status_code or 200
-    index_key = _index_key(request.app.state.settings.secrets_dir)
-    return Write(caller.original_client, key, hmac.digest(index_key, said, "sha256"), status)
+    said = f"{path}\n{caller.subject}\n".encode() + body
+    return Write(caller.original_client, key, hmac.digest(_index_key(settings.secrets_dir), said, "sha256"), status)
 
 
 Sent = Annotated[Write, Depends(_read)]

@@ -12,11 +12,13 @@ from chassis import app as chassis_app
 from chassis.auth import Caller
 from chassis.durable import PASSING
 from chassis.errors import Unavailable
+from chassis.hot import HotPaths
 from chassis.settings import Settings
 from chassis.together import Together
+from services.consent import short_road
 from services.consent.commands.desk import Desk
 from services.consent.commands.statements import record_together
-from services.consent.decisions import DecisionPoint, HotPath
+from services.consent.decisions import DecisionPoint
 from services.consent.jobs import TICK, Clockwork
 from services.consent.leases import Barrier, Replica
 from services.consent.memory import Memory
@@ -35,7 +37,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         clients=CLIENTS,
         running=running,
     )
-    app.add_middleware(HotPath)
+    app.add_middleware(HotPaths, service="consent", paths=short_road.PATHS)
     return app
 
 

@@ -9,10 +9,12 @@ from services.consent.contract import (
     Call,
     Consequence,
     Decision,
+    Decisions,
     Duty,
     EndCall,
     EndConsent,
     Evaluation,
+    Evaluations,
     GiveConsent,
     Guardian,
     Indicate,
@@ -114,3 +116,7 @@ class ConsentClient(ServiceClient):
 
     async def decide(self, tenant: UUID, question: Evaluation) -> Decision:
         return await self.ask(Decision, "POST", "/access/v1/evaluation", tenant=tenant, body=question)
+
+    async def decide_many(self, tenant: UUID, questions: Evaluations) -> Decisions:
+        """`questions` names at least one evaluation."""
+        return await self.ask(Decisions, "POST", "/access/v1/evaluations", tenant=tenant, body=questions)

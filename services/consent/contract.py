@@ -474,6 +474,28 @@ class Evaluation(BaseModel):
     context: dict[str, Any] = {}
 
 
+class Options(BaseModel):
+    """`evaluations_semantic`: all are answered, or those up to the first no, or up to the first yes."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    evaluations_semantic: Literal["execute_all", "deny_on_first_deny", "permit_on_first_permit"] = "execute_all"
+
+
+class Evaluations(BaseModel):
+    """`POST /access/v1/evaluations`: up to a thousand questions. What an item leaves out it takes from here, member by member;
+    without `evaluations` this is one question, and answered as one."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    subject: Entity | None = None
+    action: Action | None = None
+    resource: Entity | None = None
+    context: dict[str, Any] = {}
+    evaluations: list[dict[str, Any]] = []
+    options: Options = Options()
+
+
 class Reason(StrEnum):
     """Why the answer is what it is."""
 
@@ -501,7 +523,15 @@ class Reason(StrEnum):
     unknown_purpose = "unknown_purpose"
     unknown_category = "unknown_category"
     unknown_subject = "unknown_subject"
+    malformed = "malformed"
     stale = "stale"
+
+
+class QuestionError(Reply):
+    """Why one question of many could not be read."""
+
+    status: int
+    message: str
 
 
 class DecisionContext(Reply):
@@ -515,6 +545,7 @@ class DecisionContext(Reply):
     state_version: int
     obligations: list[str] = []
     expires_at: datetime | None = None
+    error: QuestionError | None = None
 
 
 class Decision(Reply):
@@ -522,11 +553,18 @@ class Decision(Reply):
     context: DecisionContext
 
 
+class Decisions(Reply):
+    """In the order of the questions; shorter than they only where the asker wanted no more."""
+
+    evaluations: list[Decision]
+
+
 class Configuration(Reply):
     """`GET /.well-known/authzen-configuration`."""
 
     policy_decision_point: str
     access_evaluation_endpoint: str
+    access_evaluations_endpoint: str
 
 
 # --- events ------------------------------------------------------------------------------------------------------------

@@ -1,51 +1,53 @@
-"""The one question, asked many thousand times a second: AuthZEN 1.0 on the bytes of the request, answered from memory.
+"""The one question, asked many thousand times a second, answered from memory.
 
-`HotPath` stands in front of everything else and answers at once when the caller's token is known; whatever is not plain
-(a first token, a large body, a caller without a tenant) goes on to the ordinary route, which asks the same `DecisionPoint`.
+What a decision says depends on few things: the policy book's row, the terms of what was said, whether they are over. Each
+combination is thought through once and kept as a `_Precedent`; only the name of the record and the state's version are a person's own.
 """
 
-import re
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 import orjson
 from prometheus_client import Counter
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis import clock
 from chassis.auth import Caller
-from chassis.bodies import refuse_ambiguous
-from chassis.errors import Malformed
-from chassis.ids import new_id
 from services.consent import rules
 from services.consent.contract import Reason
-from services.consent.memory import Memory
-from services.consent.rules import Ground, Verdict, microseconds
+from services.consent.memory import Heard, Memory, as_said
+from services.consent.questions import BadQuestion, Question, read_many, read_one
+from services.consent.rules import LEFT_OPEN, Ground, Said, Verdict, microseconds
 from services.registry.contract import NotInBook, PolicyBook
 
 PATH = "/access/v1/evaluation"
+PATH_OF_MANY = "/access/v1/evaluations"
 SCOPE = "decision.ask"
-LARGEST = 64 * 1024
+_REMEMBERED = 20_000
 
 _decisions = Counter("wardline_decisions_total", "Decisions by their reason", ["reason"])
 _counted = {reason: _decisions.labels(reason.value) for reason in Reason}
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._~-]{1,128}")
 
 
-class BadQuestion(Exception):
-    """What AuthZEN answers with 400 and a message."""
+class _Precedent(NamedTuple):
+    """`told`: the JSON of the answer up to the state's version · said: which statement's record it names, of those heard."""
+
+    allowed: bool
+    told: bytes
+    said: Said | None
+    counted: Counter
 
 
-class Question(NamedTuple):
-    """`participants`: the other parties' ids as sent; None when they were not named, or one of them is unknown."""
+class _Case:
+    """What the book says of one (purpose, category), and what followed from it so far."""
 
-    subject_type: str
-    subject: str
-    purpose: str
-    category: str
-    operation: str | None
-    participants: tuple[str, ...] | None
+    __slots__ = ("covering", "ground", "notices_seen", "precedents")
+
+    def __init__(self, ground: Ground) -> None:
+        self.ground = ground
+        self.covering: frozenset[int] = frozenset()
+        self.notices_seen = 0
+        self.precedents: dict[tuple, _Precedent] = {}
 
 
 class DecisionPoint:
@@ -57,42 +59,89 @@ class DecisionPoint:
     def __init__(self, memory: Memory, may_answer: Callable[[], bool]) -> None:
         self.memory, self.may_answer = memory, may_answer
         self._book: PolicyBook | None = None
-        self._grounds: dict[tuple[str, str, bool], Ground | Reason] = {}
-        self._covering: dict[tuple[str, str], tuple[int, frozenset[int]]] = {}
+        self._cases: dict[tuple[str, str, bool], _Case] = {}
 
     def use(self, book: PolicyBook | None) -> None:
         if book is not self._book:
-            self._book, self._grounds, self._covering = book, {}, {}
+            self._book, self._cases = book, {}
 
     def answer(self, caller: Caller, content_type: bytes, raw: bytes) -> tuple[int, bytes]:
-        """(status, JSON). The caller has a tenant and the scope."""
+        """(status, JSON) of one question. The caller has a tenant and the scope."""
         try:
-            if content_type.partition(b";")[0].strip().lower() != b"application/json":
-                raise BadQuestion("Send application/json.")
-            question = read(raw)
+            question = read_one(content_type, raw)
         except BadQuestion as fault:
             return 400, orjson.dumps(str(fault))
-        return 200, orjson.dumps(self.decide(caller, question))
+        return 200, self.decide(caller, question, microseconds(clock.now()))[1]
 
-    def decide(self, caller: Caller, question: Question) -> dict[str, Any]:
+    def answer_many(self, caller: Caller, content_type: bytes, raw: bytes) -> tuple[int, bytes]:
+        """The same of many: as many answers in the same order, up to the last one that was wanted."""
+        try:
+            asked = read_many(content_type, raw)
+        except BadQuestion as fault:
+            return 400, orjson.dumps(str(fault))
+        now = microseconds(clock.now())
+        if isinstance(asked, Question):
+            return 200, self.decide(caller, asked, now)[1]
+        answers = []
+        for item in asked.items:
+            allowed, told = self._unread(item) if isinstance(item, BadQuestion) else self.decide(caller, item, now)
+            answers.append(told)
+            if allowed is asked.last:
+                break
+        return 200, b'{"evaluations":[' + b",".join(answers) + b"]}"
+
+    def decide(self, caller: Caller, question: Question, now: int) -> tuple[bool, bytes]:
+        """(yes or no, its JSON)"""
         principal = _principal(question.subject) if question.subject_type == "principal" else None
         if principal is None or (caller.kind == "customer" and question.subject != caller.subject):
-            return self._told(Verdict(False, Reason.unknown_subject))
+            return self._no(Reason.unknown_subject)
         if self._book is None or not self.may_answer():
-            return self._told(Verdict(False, Reason.stale))
-        tenant, purpose, category = caller.tenant, question.purpose, question.category
-        ground = self._ground(purpose, category, self.memory.has_duty(tenant, purpose))
-        if isinstance(ground, Reason):
-            return self._told(Verdict(False, ground))
+            return self._no(Reason.stale)
+        tenant, purpose = caller.tenant, question.purpose
+        case = self._case(purpose, question.category, self.memory.has_duty(tenant, purpose))
+        if isinstance(case, Reason):
+            return self._no(case)
+        if case.notices_seen != self.memory.notices_changed:
+            self._look_up_notices(case, purpose, question.category)
+        heard = self.memory.heard(tenant, principal, purpose)
+        found = self._precedent(case, tenant, question, heard, now)
+        found.counted.inc()
+        version = b"%d" % self.memory.position
+        if found.said is None:
+            return found.allowed, found.told + version + b"}}"
+        record = self._record(tenant, question.subject, heard, found.said)
+        return found.allowed, found.told + version + b',"record":"' + record + b'"}}'
+
+    def _precedent(self, case: _Case, tenant: UUID, question: Question, heard: list[Heard], now: int) -> _Precedent:
+        if len(heard) > 1 or case.ground.content:
+            # Which of several was said last, or what others said, is no precedent.
+            return self._thought_through(case, tenant, question, heard, now)
+        operation = question.operation if question.operation in LEFT_OPEN else None
+        if not heard:
+            key: tuple = (operation,)
+        else:
+            terms, until = heard[0][1], heard[0][1].until(heard[0][2])
+            key = (operation, heard[0][0], terms, until, until is not None and until <= now)
+        found = case.precedents.get(key)
+        if found is None:
+            if len(case.precedents) >= _REMEMBERED:
+                case.precedents.clear()
+            found = case.precedents[key] = self._thought_through(case, tenant, question, heard, now)
+        return found
+
+    def _thought_through(
+        self, case: _Case, tenant: UUID, question: Question, heard: list[Heard], now: int
+    ) -> _Precedent:
+        ground = case.ground
         verdict = rules.decide(
             ground,
-            self.memory.said(tenant, principal, purpose),
+            [as_said(*each) for each in heard],
             self._others(tenant, question) if ground.content else None,
             operation=question.operation,
-            covering=self._covers(purpose, category),
-            now=microseconds(clock.now()),
+            covering=case.covering,
+            now=now,
         )
-        return self._told(verdict, ground.basis, tenant, principal)
+        return self._as_precedent(verdict, ground.basis)
 
     def _others(self, tenant: UUID, question: Question) -> list | None:
         if question.participants is None:
@@ -100,26 +149,24 @@ class DecisionPoint:
         found = [_principal(each) for each in question.participants]
         return None if None in found else [self.memory.said(tenant, each, question.purpose) for each in found]
 
-    def _ground(self, purpose: str, category: str, duty: bool) -> Ground | Reason:
+    def _case(self, purpose: str, category: str, duty: bool) -> _Case | Reason:
         key = (purpose, category, duty)
-        found = self._grounds.get(key)
+        found = self._cases.get(key)
         if found is None:
-            found = rules.ground(self._book, purpose, category, duty)
-            if found not in (Reason.unknown_purpose, Reason.unknown_category):
-                # What is in the book is finite; what callers invent is not, and must not be remembered.
-                self._grounds[key] = found
+            ground = rules.ground(self._book, purpose, category, duty)
+            if isinstance(ground, Reason):
+                # What is in the book is finite; what callers invent is not, and is not remembered.
+                return ground
+            found = self._cases[key] = _Case(ground)
         return found
 
-    def _covers(self, purpose: str, category: str) -> frozenset[int]:
-        """The notice versions that speak of this purpose and of everything in this category."""
-        known, notices = self._covering.get((purpose, category), (0, frozenset())), self.memory.notices
-        if known[0] != self.memory.notices_changed:
-            wanted = set(self._book.elements_of(category))
-            found = {
-                n for n, notice in enumerate(notices) if wanted <= self._explained(notice.purposes.get(purpose, ()))
-            }
-            known = self._covering[(purpose, category)] = (self.memory.notices_changed, frozenset(found))
-        return known[1]
+    def _look_up_notices(self, case: _Case, purpose: str, category: str) -> None:
+        """Which versions speak of this purpose and of everything in this category; what followed from the former ones is forgotten."""
+        wanted = set(self._book.elements_of(category))
+        explained = (self._explained(notice.purposes.get(purpose, ())) for notice in self.memory.notices)
+        case.covering = frozenset(n for n, elements in enumerate(explained) if wanted <= elements)
+        case.precedents.clear()
+        case.notices_seen = self.memory.notices_changed
 
     def _explained(self, categories) -> set[str]:
         explained: set[str] = set()
@@ -130,69 +177,38 @@ class DecisionPoint:
                 continue  # a category of an earlier book that the present one no longer has
         return explained
 
-    def _told(
-        self, verdict: Verdict, basis: str | None = None, tenant: UUID | None = None, principal: bytes | None = None
-    ) -> dict[str, Any]:
-        _counted[verdict.reason].inc()
-        context: dict[str, Any] = {"reason": verdict.reason.value, "state_version": self.memory.position}
+    def _no(self, reason: Reason) -> tuple[bool, bytes]:
+        _counted[reason].inc()
+        return False, self._as_precedent(Verdict(False, reason)).told + b"%d}}" % self.memory.position
+
+    def _unread(self, fault: BadQuestion) -> tuple[bool, bytes]:
+        _counted[Reason.malformed].inc()
+        error = {"status": 400, "message": str(fault)}
+        context = {"reason": Reason.malformed, "error": error, "state_version": self.memory.position}
+        return False, orjson.dumps({"decision": False, "context": context})
+
+    def _as_precedent(self, verdict: Verdict, basis: str | None = None) -> _Precedent:
+        context: dict[str, object] = {"reason": verdict.reason.value}
         if basis is not None:
             context["basis"] = basis
-        if verdict.said is not None:
-            context["record"] = self.memory.record_of(tenant, UUID(bytes=principal), verdict.said)
-            if verdict.said.notice:
-                notice = self.memory.notices[verdict.said.notice]
-                context["notice"], context["notice_version"] = notice.name, notice.version
+        if verdict.said is not None and verdict.said.notice:
+            notice = self.memory.notices[verdict.said.notice]
+            context |= {"notice": notice.name, "notice_version": notice.version}
         if verdict.obligations:
             context["obligations"] = verdict.obligations
         if verdict.until is not None:
             context["expires_at"] = rules.instant(verdict.until)
-        return {"decision": verdict.allowed, "context": context}
+        told = orjson.dumps({"decision": verdict.allowed, "context": context})
+        return _Precedent(
+            verdict.allowed, told.removesuffix(b"}}") + b',"state_version":', verdict.said, _counted[verdict.reason]
+        )
 
-
-def read(raw: bytes) -> Question:
-    """The question as AuthZEN 1.0 has it; members it does not define are accepted. Raises BadQuestion."""
-    try:
-        said = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        raise BadQuestion("The body is not JSON.") from None
-    if not isinstance(said, dict):
-        raise BadQuestion("The body is not a JSON object.")
-    _refuse_duplicate_keys(raw, said)
-    subject, action, resource = _entity(said, "subject"), _entity(said, "action"), _entity(said, "resource")
-    context = said.get("context", {})
-    if not isinstance(context, dict):
-        raise BadQuestion("context is not an object.")
-    _text(resource, "resource", "id")
-    return Question(
-        _text(subject, "subject", "type"),
-        _text(subject, "subject", "id"),
-        _text(action, "action", "name"),
-        _text(resource, "resource", "type"),
-        action.get("properties", {}).get("operation"),
-        _participants(context.get("participants")),
-    )
-
-
-def _entity(said: dict[str, Any], name: str) -> dict[str, Any]:
-    found = said.get(name)
-    if not isinstance(found, dict):
-        raise BadQuestion(f"{name} is missing or not an object.")
-    if not isinstance(found.get("properties", {}), dict):
-        raise BadQuestion(f"{name}.properties is not an object.")
-    return found
-
-
-def _text(entity: dict[str, Any], name: str, member: str) -> str:
-    found = entity.get(member)
-    if not isinstance(found, str):
-        raise BadQuestion(f"{name}.{member} is missing or not a string.")
-    return found
-
-
-def _participants(named: Any) -> tuple[str, ...] | None:
-    if not isinstance(named, list) or not all(isinstance(each, str) for each in named):
-        return None
-    return tuple(named)
+    def _record(self, tenant: UUID, subject: str, heard: list[Heard], said: Said) -> bytes:
+        """The record's name. The instant is this person's, also where the rest is a precedent."""
+        occurred_at = heard[0][2] if len(heard) == 1 else said.occurred_at
+        notice = self.memory.notices[said.notice] if said.notice else None
+        named = (notice.name, notice.version) if notice else None
+        return str(rules.record_id(tenant, subject, said.matter, said.state, named, occurred_at)).encode()
 
 
 def _principal(id: str) -> bytes | None:
@@ -205,58 +221,3 @@ def _principal(id: str) -> bytes | None:
         return None
     well_formed = len(found) == 16 and id[8] == id[13] == id[18] == id[23] == "-" and id == id.lower()
     return found if well_formed else None
-
-
-def _refuse_duplicate_keys(raw: bytes, said: dict[str, Any]) -> None:
-    """Without escapes, every string costs exactly two quotation marks; a key that was dropped as a duplicate is missing two."""
-    if b"\\" not in raw and raw.count(b'"') == orjson.dumps(said).count(b'"'):
-        return
-    try:
-        refuse_ambiguous(raw)
-    except Malformed:
-        raise BadQuestion("The body names a key twice.") from None
-
-
-class HotPath:
-    """Pure ASGI, in front of the chassis' envelope: no await but the body's own, no span, its own counters."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != PATH or scope["method"] != "POST":
-            return await self.app(scope, receive, send)
-        headers = dict(scope["headers"])
-        caller = self._known_caller(scope, headers.get(b"authorization", b""))
-        length = headers.get(b"content-length", b"")
-        if caller is None or not length.isdigit() or int(length) > LARGEST:
-            return await self.app(scope, receive, send)
-        raw = b""
-        while True:
-            message: Message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            raw += message.get("body", b"")
-            if not message.get("more_body"):
-                break
-        status, body = scope["app"].state.decisions.answer(caller, headers.get(b"content-type", b""), raw)
-        await send({"type": "http.response.start", "status": status, "headers": _headers(headers, body)})
-        await send({"type": "http.response.body", "body": body})
-
-    def _known_caller(self, scope: Scope, authorization: bytes) -> Caller | None:
-        scheme, _, token = authorization.partition(b" ")
-        if scheme.lower() != b"bearer":
-            return None
-        caller = scope["app"].state.verifier.recall(token)
-        return caller if caller is not None and SCOPE in caller.scopes and caller.tenant is not None else None
-
-
-def _headers(request: dict[bytes, bytes], body: bytes) -> list[tuple[bytes, bytes]]:
-    given = request.get(b"x-request-id", b"")
-    return [
-        (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % len(body)),
-        (b"x-request-id", given if _REQUEST_ID.fullmatch(given) else str(new_id()).encode()),
-        (b"x-content-type-options", b"nosniff"),
-        (b"cache-control", b"no-store"),
-    ]

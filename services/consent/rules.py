@@ -88,7 +88,7 @@ def rank(occurred_at: int, state: State, record: UUID) -> Rank:
 
 
 def record_id(
-    tenant: UUID, principal: UUID, matter: Matter, state: State, notice: tuple[str, int] | None, occurred_at: int
+    tenant: UUID, principal: UUID | str, matter: Matter, state: State, notice: tuple[str, int] | None, occurred_at: int
 ) -> UUID:
     """A UUIDv7 whose random part is a hash of what was said: the same statement sent twice has one name.
 
@@ -231,7 +231,7 @@ class Verdict(NamedTuple):
 
 
 # What a restriction leaves open, Art. 18(2), and what the asker is bound to then.
-_LEFT_OPEN = {"storage": "store_only", "legal_claims": "use_for_legal_claims_only"}
+LEFT_OPEN = {"storage": "store_only", "legal_claims": "use_for_legal_claims_only"}
 
 
 def ground(book: PolicyBook, purpose: str, category: str, duty: bool) -> Ground | Reason:
@@ -268,9 +268,9 @@ def decide(
         return Verdict(True, Reason.tenant_legal_obligation if ground.by_duty else Reason.legal_obligation)
     obligations: tuple[str, ...] = ()
     if restriction := _in_state(said, Kind.restriction, State.set):
-        if operation not in _LEFT_OPEN:
+        if operation not in LEFT_OPEN:
             return Verdict(False, Reason.restricted, restriction)
-        obligations = (_LEFT_OPEN[operation],)
+        obligations = (LEFT_OPEN[operation],)
     verdict = _on_its_basis(ground, said, others, covering, now)
     return verdict._replace(obligations=verdict.obligations + obligations) if obligations else verdict
 

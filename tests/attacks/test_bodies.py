@@ -20,7 +20,9 @@ NOT_TO_BE_SAID = ("tenant", "status", "approver", "approved_by", "confirmed_by",
 def reads_json(row: Row) -> bool:
     """Whether the edge's own document says that the operation takes JSON. AuthZEN allows fields it does not know."""
     said = docs.document(row.edge)["paths"][row.path][row.method.lower()]
-    return "application/json" in said.get("requestBody", {}).get("content", {}) and row.path != "/access/v1/evaluation"
+    return "application/json" in said.get("requestBody", {}).get("content", {}) and not row.path.startswith(
+        "/access/v1/"
+    )
 
 
 WITH_BODY = [row for row in (*PUBLIC, *INTERNAL) if not row.public and reads_json(row)]

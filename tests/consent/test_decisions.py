@@ -110,6 +110,7 @@ async def test_the_configuration_names_the_endpoint_at_the_public_edge(served):
     assert told == {
         "policy_decision_point": served.issuer.name,
         "access_evaluation_endpoint": f"{served.issuer.name}{PATH}",
+        "access_evaluations_endpoint": f"{served.issuer.name}{PATH}s",
     }
 
 

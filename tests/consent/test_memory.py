@@ -1,7 +1,7 @@
 """A decision point's memory: small, and the same whatever order the same history came in."""
 
 import random
-import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from chassis.ledger.events import Event
 from services.consent.contract import Kind, Regulation, State
 from services.consent.memory import Memory
-from services.consent.rules import Matter, microseconds, record_id
+from services.consent.rules import Matter, instant, microseconds, record_id
 
 TENANT, ANNA = UUID(int=5), UUID(int=6)
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 STATES = {
-    Kind.consent: [State.given, State.renewed, State.withdrawn],
+    Kind.consent: [State.given, State.renewed, State.withdrawn, State.requested, State.refused, State.expired],
     Kind.objection: [State.raised, State.lifted, State.overruled],
     Kind.restriction: [State.set, State.lifted],
 }
@@ -103,8 +103,30 @@ def test_what_a_newer_version_tells_besides_is_ignored():
 def test_a_person_takes_few_bytes():
     memory = Memory()
     for person in range(1000):
-        for purpose in range(4):
+        for purpose in range(16):
             matter = Matter(Kind.consent, Regulation.gdpr, f"p{purpose}")
-            memory.apply(1, stated(UUID(int=person), matter, State.given, person, 1))
-    rows = memory._people[TENANT].values()
-    assert sum(map(sys.getsizeof, rows)) / 1000 <= 33 + 4 * 19
+            memory.apply(1, stated(UUID(int=person), matter, State.given, person * 16 + purpose, 1))
+    assert sum(map(len, memory._buckets)) / 1000 == 19 + 16 * 10
+    assert len(memory._terms) < 10 and len(memory._shapes) == 16
+
+
+def test_two_companies_who_know_somebody_by_the_same_id_never_meet():
+    matter, memory = Matter(Kind.consent, Regulation.gdpr, "a"), Memory()
+    memory.apply(1, stated(ANNA, matter, State.given, 0, 1))
+    memory.apply(2, replace(stated(ANNA, matter, State.withdrawn, 1, None), tenant=UUID(int=9)))
+    assert [said.state for said in memory.said(TENANT, ANNA.bytes, "a")] == [State.given]
+    assert [said.state for said in memory.said(UUID(int=9), ANNA.bytes, "a")] == [State.withdrawn]
+
+
+@given(st.datetimes(datetime(1, 1, 1), datetime(2200, 1, 1)), st.timedeltas(timedelta(0), timedelta(days=9000)))
+def test_instants_are_held_to_the_microsecond(occurred: datetime, lasts: timedelta):
+    event = stated(ANNA, Matter(Kind.consent, Regulation.gdpr, "a"), State.given, 0, 1)
+    event.data["occurred_at"] = occurred.replace(tzinfo=UTC).isoformat()
+    event.data["valid_until"] = (occurred + lasts).replace(tzinfo=UTC).isoformat()
+    memory = Memory()
+    memory.apply(1, event)
+    (said,) = memory.said(TENANT, ANNA.bytes, "a")
+    assert (instant(said.occurred_at), instant(said.valid_until)) == (
+        occurred.replace(tzinfo=UTC),
+        (occurred + lasts).replace(tzinfo=UTC),
+    )

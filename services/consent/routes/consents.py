@@ -1,9 +1,11 @@
-"""The HTTP of the consent service. Decisions come here only when they are not plain; see `decisions.HotPath`."""
+"""The HTTP of the consent service. Decisions, and consents given, come here only when they are not plain; see `short_road`."""
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Request
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from chassis import telemetry
@@ -19,9 +21,11 @@ from services.consent.contract import (
     Configuration,
     Consequence,
     Decision,
+    Decisions,
     Duty,
     EndConsent,
     Evaluation,
+    Evaluations,
     GiveConsent,
     Guardian,
     NoSignal,
@@ -204,23 +208,44 @@ async def set_duty(caller: NoticePublisher, purpose: Key, duty: Body[SetDuty], r
 # --- decisions -----------------------------------------------------------------------------------------------------------
 
 
-@router.post(
-    decisions.PATH,
-    response_model=Decision,
-    openapi_extra={
-        "requestBody": {"required": True, "content": {"application/json": {"schema": Evaluation.model_json_schema()}}}
-    },
-    responses={400: {"description": "Not a question AuthZEN knows; a sentence says why", "model": str}},
-)
+def _asked(model: type[BaseModel]) -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": model.model_json_schema()}}}}
+
+
+_UNREAD: dict[int | str, dict[str, Any]] = {
+    400: {"description": "Not a question AuthZEN knows; a sentence says why", "model": str}
+}
+
+
+@router.post(decisions.PATH, response_model=Decision, openapi_extra=_asked(Evaluation), responses=_UNREAD)
 async def evaluate(caller: DecisionAsker, request: Request):
+    return await _decided(caller, request, request.app.state.decisions.answer)
+
+
+@router.post(
+    decisions.PATH_OF_MANY,
+    response_model=Decisions | Decision,
+    openapi_extra=_asked(Evaluations),
+    responses=_UNREAD,
+)
+async def evaluate_many(caller: DecisionAsker, request: Request):
+    """An item that cannot be read is answered no, with the reason; a batch that cannot be read is 400."""
+    return await _decided(caller, request, request.app.state.decisions.answer_many)
+
+
+async def _decided(caller: Caller, request: Request, answer: Callable[..., tuple[int, bytes]]) -> Response:
     if caller.tenant is None:
         raise Forbidden("This call names no customer organisation.")
     content_type = request.headers.get("content-type", "").encode("latin-1")
-    status, body = request.app.state.decisions.answer(caller, content_type, await request.body())
+    status, body = answer(caller, content_type, await request.body())
     return Response(body, status, media_type="application/json")
 
 
 @router.get("/.well-known/authzen-configuration", response_model=Configuration)
 async def configuration(_: Anyone, request: Request):
     base = request.app.state.settings.issuer.rstrip("/")
-    return Configuration(policy_decision_point=base, access_evaluation_endpoint=base + decisions.PATH)
+    return Configuration(
+        policy_decision_point=base,
+        access_evaluation_endpoint=base + decisions.PATH,
+        access_evaluations_endpoint=base + decisions.PATH_OF_MANY,
+    )

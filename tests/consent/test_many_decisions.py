@@ -1,0 +1,129 @@
+"""Many questions at once, as AuthZEN 1.0 has them: defaults, order and length, and one that cannot be read."""
+
+import json
+from typing import Any
+from uuid import UUID
+
+import httpx2
+
+from chassis.ids import new_id
+from services.consent.contract import Evaluations
+from services.consent.questions import MOST
+from tests.consent.conftest import Company, question
+
+PATH = "/access/v1/evaluations"
+ACTION, RESOURCE = {"name": "development"}, {"type": "traffic", "id": "any"}
+
+
+def subject(person: UUID | str) -> dict[str, str]:
+    return {"type": "principal", "id": str(person)}
+
+
+async def asked(company: Company, body: Any) -> httpx2.Response:
+    return await company.post(PATH, body if isinstance(body, str) else json.dumps(body))
+
+
+async def reasons(company: Company, body: Any) -> list[str]:
+    answer = await asked(company, body)
+    assert answer.status_code == 200, answer.text
+    return [each["context"]["reason"] for each in answer.json()["evaluations"]]
+
+
+async def _given(company: Company, anna: UUID) -> None:
+    await company.until_known(await company.give(anna, await company.notice(), "development"))
+
+
+async def test_each_item_is_answered_as_it_would_be_alone_and_in_its_place(company: Company, anna: UUID):
+    await _given(company, anna)
+    people = [new_id(), anna, new_id(), anna]
+    purposes = ["development", "development", "maintaining_service", "communication"]
+    categories = ["traffic", "traffic", "traffic", "helpdesk_email"]
+    items = [question(*each).model_dump() for each in zip(people, purposes, categories, strict=True)]
+    together = await company.service.decide_many(company.tenant, Evaluations(evaluations=items))
+    alone = [await company.decision(*each) for each in zip(people, purposes, categories, strict=True)]
+    told = [
+        (each.decision, each.context.reason, each.context.record, each.context.basis) for each in together.evaluations
+    ]
+    assert told == [(each.decision, each.context.reason, each.context.record, each.context.basis) for each in alone]
+    assert [yes for yes, *_ in told] == [False, True, True, True]
+
+
+async def test_what_an_item_leaves_out_it_takes_from_the_top_and_what_it_says_replaces_that_whole(
+    company: Company, anna: UUID
+):
+    await _given(company, anna)
+    top = {"subject": subject(anna), "action": ACTION, "resource": RESOURCE}
+    items = [
+        {},
+        {"subject": subject(new_id())},
+        {"action": {"name": "nothing"}},
+        {"resource": {"type": "weather", "id": "1"}},
+    ]
+    assert await reasons(company, top | {"evaluations": items}) == [
+        "consent", "no_consent", "unknown_purpose", "unknown_category",
+    ]  # fmt: skip
+    # A member is replaced, never merged: an action without a name has none, whatever the top says.
+    assert await reasons(company, top | {"evaluations": [{"action": {"properties": {}}}]}) == ["malformed"]
+
+
+async def test_an_item_that_cannot_be_read_is_a_no_among_answers(company: Company, anna: UUID):
+    await _given(company, anna)
+    items = [{"subject": subject(anna)}, {}, 7, {"subject": {"type": "principal"}}, {"subject": subject(anna)}]
+    answer = await asked(company, {"action": ACTION, "resource": RESOURCE, "evaluations": items})
+    assert answer.status_code == 200
+    told = answer.json()["evaluations"]
+    assert [each["decision"] for each in told] == [True, False, False, False, True]
+    assert told[1]["context"]["error"] == {"status": 400, "message": "subject is missing or not an object."}
+
+
+async def test_without_evaluations_it_is_one_question(company: Company, anna: UUID):
+    await _given(company, anna)
+    one = {"subject": subject(anna), "action": ACTION, "resource": RESOURCE}
+    for body in (one, one | {"evaluations": []}):
+        assert (await asked(company, body)).json()["decision"] is True
+    assert (await asked(company, {"subject": subject(anna), "evaluations": []})).status_code == 400
+
+
+async def test_the_asker_may_end_at_the_first_no_or_yes(company: Company, anna: UUID):
+    await _given(company, anna)
+    items = [{"subject": subject(person)} for person in (anna, new_id(), anna)]
+
+    async def told(semantic: str) -> list[bool]:
+        body = {"action": ACTION, "resource": RESOURCE, "evaluations": items}
+        answer = await asked(company, body | {"options": {"evaluations_semantic": semantic}})
+        return [each["decision"] for each in answer.json()["evaluations"]]
+
+    assert await told("execute_all") == [True, False, True]
+    assert await told("deny_on_first_deny") == [True, False]
+    assert await told("permit_on_first_permit") == [True]
+
+
+async def test_a_batch_that_cannot_be_read_is_refused_with_a_sentence(company: Company):
+    for body in (
+        "", "[]", "{", '{"evaluations": 1}', '{"evaluations": {}}', '{"options": 1, "evaluations": [{}]}',
+        '{"options": {"evaluations_semantic": "first"}, "evaluations": [{}]}',
+        '{"options": {"evaluations_semantic": []}, "evaluations": [{}]}',
+        '{"evaluations": [{}], "evaluations": [{}]}', '{"evaluations": [{"subject": {"id": "a", "id": "b"}}]}',
+    ):  # fmt: skip
+        answer = await asked(company, body)
+        assert answer.status_code == 400 and len(answer.json()) > 10, body
+    assert (await company.post(PATH, "{}", **{"content-type": "text/plain"})).status_code == 400
+
+
+async def test_too_many_are_refused_by_a_problem(company: Company):
+    for many in (MOST + 1, 1_000_000):
+        answer = await asked(company, '{"evaluations": [' + ",".join(["{}"] * many) + "]}")
+        assert (answer.status_code, answer.json()["code"]) == (413, "request.too_large")
+
+
+async def test_what_nobody_defined_changes_nothing(company: Company, anna: UUID):
+    await _given(company, anna)
+    action = ACTION | {"properties": {"operation": ["storage"]}, "mood": {"good": True}}
+    body = {
+        "subject": subject(anna),
+        "action": action,
+        "resource": RESOURCE,
+        "weather": 1,
+        "evaluations": [{"more": []}],
+    }
+    assert await reasons(company, body) == ["consent"]
