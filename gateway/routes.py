@@ -83,6 +83,8 @@ PUBLIC = (
     public("GET /v1/calls/{call}", "consent", "call.write", kinds=MACHINE),
     public("POST /v1/calls/{call}/indications", "consent", "call.write", kinds=MACHINE, rate="decision"),
     public("POST /v1/calls/{call}/end", "consent", "call.write", kinds=MACHINE, rate="decision"),
+    public("GET /v1/snapshot", "consent", "snapshot.read", kinds=MACHINE, rate="bulk"),
+    public("GET /v1/changes", "consent", "snapshot.read", kinds=MACHINE),
     public("GET /.well-known/authzen-configuration", "consent", rate="page"),
     public("POST /access/v1/evaluation", "consent", "decision.ask", kinds=MACHINE, rate="decision", key=False),
     public("POST /access/v1/evaluations", "consent", "decision.ask", kinds=MACHINE, rate="decision", key=False),

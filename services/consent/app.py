@@ -22,7 +22,7 @@ from services.consent.decisions import DecisionPoint
 from services.consent.jobs import TICK, Clockwork
 from services.consent.leases import Barrier, Replica
 from services.consent.memory import Memory
-from services.consent.routes import calls, consents
+from services.consent.routes import caches, calls, consents
 from services.registry.client import PolicyShelf, following_policy
 
 CLIENTS = {"public", "internal", "rights", "webhooks"}
@@ -33,7 +33,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         "consent",
         settings or Settings(),
         package=__package__,
-        routers=[consents.router, calls.router],
+        routers=[consents.router, calls.router, caches.router],
         clients=CLIENTS,
         running=running,
     )

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from chassis.contract import Contract, Moment
 from chassis.errors import Conflict, Problem
-from chassis.ledger.contract import Inclusion
+from chassis.ledger.contract import CloudEvent, Inclusion
 
 Key = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True)]
@@ -422,6 +422,19 @@ class Call(Reply):
     stopped_at: datetime | None
     participants: list[Participant]
     event: UUID
+
+
+class Changes(Reply):
+    """`GET /v1/changes?after=&wait=`: what bears on decisions since a snapshot's position, as CloudEvents with their positions.
+
+    complete: nothing was left behind, so whoever took it all in knows everything up to the moment of asking · policy_version: of the
+    book in force; another one than the snapshot's wants a new snapshot.
+    """
+
+    items: list[CloudEvent]
+    next: str
+    complete: bool
+    policy_version: str
 
 
 # --- receipts ----------------------------------------------------------------------------------------------------------

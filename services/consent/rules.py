@@ -339,7 +339,8 @@ def _of_all_parties(
     if others is None:
         return Verdict(False, Reason.participants_unknown)
     theirs = [_consent(ground, said, covering, now) for said in others]
-    if not all(verdict.allowed for verdict in theirs):
+    restricted = any(_in_state(said, Kind.restriction, State.set) for said in others)
+    if restricted or not all(verdict.allowed for verdict in theirs):
         return Verdict(False, Reason.participant_has_not_consented)
     ends = [verdict.until for verdict in (own, *theirs) if verdict.until is not None]
     return own._replace(until=min(ends, default=None))

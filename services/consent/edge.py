@@ -1,0 +1,277 @@
+"""Decisions beside a call server: a signed snapshot of one tenant, kept fresh by its changes, answered in process.
+
+    cache = EdgeCache("https://edge.example", tokens, http, on_stop=stop_recording)
+    asyncio.create_task(cache.run())
+    cache.decide(caller, "communication", "recorded_call", participants=(callee,))   # a Verdict
+
+It answers by the very rules of the decision point. Once it has not heard for the policy book's `consent_max_staleness` whether
+anything changed, it says no to everything, with the reason `stale`, until it has.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+import httpx2
+import orjson
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+
+from services.consent import rules
+from services.consent.contract import Kind, Reason, Regulation, State
+from services.consent.rules import Ground, Matter, Said, Verdict
+
+# Goes on while the machine is suspended; macOS's monotonic clock does so too, and has no name for it.
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+_WAIT = 5
+_AGAIN = 0.5
+
+_STALE = Verdict(False, Reason.stale)
+_NO_BASIS = Verdict(False, Reason.no_legal_basis)
+_UNKNOWN_PARTIES = Verdict(False, Reason.participants_unknown)
+_NOT_ALL = Reason.participant_has_not_consented
+_NEVER = 1 << 62
+
+
+class BadSnapshot(ValueError):
+    """Why a snapshot is not believed."""
+
+
+class Person:
+    """What one person said, and what was concluded from it: {(purpose, category, operation): (verdict, until)}."""
+
+    __slots__ = ("concluded", "said")
+
+    def __init__(self, said: list[Said]) -> None:
+        self.said = said
+        self.concluded: dict[tuple[str, str, str | None], tuple[Verdict, int]] = {}
+
+
+class Copy:
+    """One tenant's standing as a snapshot had it and the changes after it went on. It knows no clock and no network."""
+
+    def __init__(self, first: dict[str, Any]) -> None:
+        self.tenant, self.position = UUID(first["tenant"]), int(first["position"])
+        self.policy_version: str = first["policy_version"]
+        self.max_staleness = first["max_staleness_ms"] / 1000
+        self.notices = {(name, version): number for number, (name, version) in enumerate(first["notices"], start=1)}
+        # Each ground as it is, and as if nobody else were concerned.
+        self.grounds = {
+            (purpose, category): (
+                Ground(purpose, basis, objection, content, by_duty),
+                Ground(purpose, basis, objection, False, by_duty),
+                frozenset(covering),
+            )
+            for purpose, category, basis, objection, content, by_duty, covering in first["grounds"]
+        }
+        self._people: dict[str, Person] = {}
+        self._nobody = Person([])
+        self._matters: dict[tuple[str, str, str], Matter] = {}
+
+    def add(self, principal: str, said: list[list[Any]]) -> None:
+        self._people[principal] = Person([self._said(*each) for each in said])
+
+    def decide(
+        self,
+        principal: str,
+        purpose: str,
+        category: str,
+        participants: Sequence[str | None] | None = None,
+        *,
+        operation: str | None = None,
+        now: int,
+    ) -> Verdict:
+        known = self.grounds.get((purpose, category))
+        if known is None:
+            return _NO_BASIS
+        ground = known[0]
+        own = self._alone(principal, purpose, category, operation, now)
+        if not own.allowed or not ground.content or ground.basis != "consent":
+            return own
+        if participants is None or None in participants:
+            return _UNKNOWN_PARTIES
+        ends = [own.until] if own.until is not None else []
+        for other in participants:
+            theirs = self._alone(other, purpose, category, None, now)
+            if not theirs.allowed:
+                return Verdict(False, _NOT_ALL)
+            if theirs.until is not None:
+                ends.append(theirs.until)
+        return Verdict(True, own.reason, own.said, min(ends), own.obligations) if ends else own
+
+    def apply(self, event: dict[str, Any]) -> bool:
+        """Takes in one change; False when it is of a kind that only a new snapshot can tell."""
+        kind = event["type"].partition(".")[0]
+        if kind in ("notice", "duty"):
+            return False
+        if kind in ("consent", "objection", "restriction"):
+            self._state(event["subject"], event["data"])
+        self.position = event["position"]
+        return True
+
+    def _alone(self, principal: str | None, purpose: str, category: str, operation: str | None, now: int) -> Verdict:
+        """The answer as if nobody else were in it, remembered until it ends by itself or she says something."""
+        person = self._people.get(principal, self._nobody)
+        held = person.concluded.get((purpose, category, operation))
+        if held is not None and now < held[1]:
+            return held[0]
+        _, alone, covering = self.grounds[purpose, category]
+        said = [each for each in person.said if each.matter.purpose == purpose or each.matter.kind is Kind.restriction]
+        verdict = rules.decide(alone, said, None, operation=operation, covering=covering, now=now)
+        ends = [each.valid_until for each in said if each.valid_until is not None and each.valid_until > now]
+        person.concluded[purpose, category, operation] = (verdict, min(ends, default=_NEVER))
+        return verdict
+
+    def _state(self, principal: str, told: dict[str, Any]) -> None:
+        said = self._said(
+            told["kind"],
+            told["regulation"],
+            told["purpose"],
+            told["state"],
+            rules.microseconds(datetime.fromisoformat(told["occurred_at"])),
+            rules.microseconds(datetime.fromisoformat(told["valid_until"])) if told["valid_until"] else 0,
+            self.notices.get((told["notice"], told["notice_version"]), 0),
+        )
+        held = self._people.get(principal, self._nobody).said
+        before = next((each for each in held if each.matter == said.matter), None)
+        kept = [each for each in held if each is not before]
+        # Of two, the record's name settles only ties between equals, which protect her alike.
+        if before is None or _rank(before) <= _rank(said):
+            before = said
+        self._people[principal] = Person([*kept, before])
+
+    def _said(
+        self, kind: str, regulation: str, purpose: str, state: str, occurred_at: int, valid_until: int, notice: int
+    ) -> Said:
+        matter = self._matters.get((kind, regulation, purpose))
+        if matter is None:
+            matter = self._matters[kind, regulation, purpose] = Matter(Kind(kind), Regulation(regulation), purpose)
+        return Said(matter, State(state), occurred_at, valid_until or None, notice or None)
+
+
+def _rank(said: Said) -> tuple[bool, int, bool, bytes]:
+    return rules.rank(said.occurred_at, said.state, UUID(int=0))
+
+
+async def read(lines: AsyncIterator[bytes], keys: KeySet) -> Copy:
+    """A snapshot, once its last line proves every byte before. Raises BadSnapshot."""
+    digest, copy, people, last = sha256(), None, 0, None
+    async for line in lines:
+        if last is not None:
+            raise BadSnapshot("it goes on after its end")
+        said = orjson.loads(line)
+        if isinstance(said, dict) and "end" in said:
+            last = said
+            continue
+        digest.update(line + b"\n")
+        if copy is None:
+            copy = Copy(said)
+        else:
+            copy.add(*said)
+            people += 1
+    if copy is None or last is None:
+        raise BadSnapshot("it was cut")
+    try:
+        signed = jws.deserialize_compact(last["signature"], keys, algorithms=["Ed25519"])
+    except (JoseError, ValueError, TypeError, KeyError) as refused:
+        raise BadSnapshot("the signature does not verify") from refused
+    told = orjson.loads(signed.payload)
+    found = {"tenant": str(copy.tenant), "position": copy.position, "people": people, "sha256": digest.hexdigest()}
+    if signed.headers().get("typ") != "wardline-snapshot+jws" or {name: told.get(name) for name in found} != found:
+        raise BadSnapshot("the signature is over something else")
+    return copy
+
+
+class EdgeCache:
+    """A `Copy` and how fresh it is.
+
+    url: of the public edge · token: a bearer token that speaks for the tenant, for each call · on_stop(call id, reason): told of each
+    recording that must stop · now: business time in microseconds.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: Callable[[], Awaitable[str]],
+        http: httpx2.AsyncClient,
+        *,
+        on_stop: Callable[[str, str], None] = lambda call, reason: None,
+        now: Callable[[], int] = lambda: time.time_ns() // 1000,
+    ) -> None:
+        self.url, self._token, self._http, self._on_stop, self._now = url.rstrip("/"), token, http, on_stop, now
+        self.copy: Copy | None = None
+        self._until = float("-inf")
+
+    @property
+    def fresh(self) -> bool:
+        return time.clock_gettime(_CLOCK) < self._until
+
+    def decide(
+        self,
+        principal: str,
+        purpose: str,
+        category: str,
+        participants: Sequence[str | None] | None = None,
+        *,
+        operation: str | None = None,
+    ) -> Verdict:
+        if time.clock_gettime(_CLOCK) >= self._until or self.copy is None:
+            return _STALE
+        return self.copy.decide(principal, purpose, category, participants, operation=operation, now=self._now())
+
+    async def run(self) -> None:
+        """Until cancelled. What fails is tried again; meanwhile answers go on until they are too old."""
+        while True:
+            try:
+                if self.copy is None:
+                    await self.load()
+                await self.follow(_WAIT if self.fresh else 0)
+            except (httpx2.HTTPError, OSError, BadSnapshot, ValueError):
+                await asyncio.sleep(_AGAIN)
+
+    async def load(self) -> None:
+        began = time.clock_gettime(_CLOCK)
+        keys = KeySet.import_key_set((await self._ask("/keys/consent")).json())
+        headers = {"authorization": f"Bearer {await self._token()}"}
+        async with self._http.stream("GET", f"{self.url}/v1/snapshot", headers=headers, timeout=120) as answer:
+            answer.raise_for_status()
+            copy = await read(_lines(answer.aiter_bytes(1 << 16)), keys)
+        self.copy, self._until = copy, began + copy.max_staleness
+
+    async def follow(self, wait: float = _WAIT) -> None:
+        """One page of changes. Only a page that leaves nothing behind makes the copy fresh."""
+        copy, began = self.copy, time.clock_gettime(_CLOCK)
+        assert copy is not None, "a snapshot is loaded before its changes are followed"
+        answer = (await self._ask("/v1/changes", after=copy.position, wait=wait)).json()
+        told = [event for event in answer["items"] if event["position"] > copy.position]
+        for event in told:
+            if event["type"] == "recording.stop":
+                self._on_stop(event["data"]["call"], event["data"]["reason"])
+            if not copy.apply(event):
+                return await self.load()
+        copy.position = max(copy.position, int(answer["next"]))
+        if answer["policy_version"] != copy.policy_version:
+            return await self.load()
+        if answer["complete"]:
+            self._until = began + copy.max_staleness
+
+    async def _ask(self, path: str, **query: Any) -> httpx2.Response:
+        headers = {"authorization": f"Bearer {await self._token()}"}
+        answer = await self._http.get(self.url + path, params=query, headers=headers, timeout=_WAIT + 5)
+        answer.raise_for_status()
+        return answer
+
+
+async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    rest = b""
+    async for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            yield line
+    if rest:
+        yield rest

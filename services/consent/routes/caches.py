@@ -1,0 +1,80 @@
+"""What a cache beside a call server holds and follows: one tenant's signed snapshot, and what changed after it."""
+
+import asyncio
+import time
+from typing import Annotated
+
+import orjson
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response, StreamingResponse
+
+from chassis.auth import Caller, Requires
+from chassis.errors import Forbidden
+from chassis.ledger import queries as ledger
+from services.consent import snapshot
+from services.consent.contract import Changes
+
+router = APIRouter()
+
+CacheKeeper = Annotated[Caller, Requires("snapshot.read")]
+After = Annotated[int, Query(ge=0, lt=2**62)]
+Wait = Annotated[float, Query(ge=0, le=20)]
+
+TYPES = [
+    *(f"consent.{what}" for what in (
+        "given", "withdrawn", "requested", "request_deferred", "refused", "revoked", "expired", "invalidated", "unknown",
+    )),
+    *(f"objection.{what}" for what in ("raised", "lifted", "overruled")),
+    "restriction.set", "restriction.lifted", "duty.recorded", "duty.ended", "notice.published",
+    "recording.start", "recording.stop", "recording.kept",
+]  # fmt: skip
+_AT_ONCE = 500
+
+
+@router.get(
+    "/v1/snapshot",
+    responses={200: {"description": "JSON lines", "content": {snapshot.MEDIA_TYPE: {"schema": {"type": "string"}}}}},
+    response_class=Response,
+)
+async def read_snapshot(caller: CacheKeeper, request: Request):
+    """Every person's standing with one organisation, signed; see `services.consent.edge` for a reader."""
+    if caller.tenant is None:
+        raise Forbidden("This call names no customer organisation.")
+    state = request.app.state
+    lines = snapshot.stream(state.database, caller.tenant, state.policy.current(), state.receipt_key)
+    return StreamingResponse(lines, media_type=snapshot.MEDIA_TYPE)
+
+
+@router.get("/v1/changes", response_model=Changes)
+async def read_changes(caller: CacheKeeper, request: Request, after: After = 0, wait: Wait = 0):
+    """What bears on decisions after a position, at once or as soon as there is something."""
+    if caller.tenant is None:
+        raise Forbidden("This call names no customer organisation.")
+    state, until = request.app.state, time.monotonic() + wait
+    while True:
+        turn = state.sequencer.grown.turn()
+        async with state.database.system() as connection:
+            found, next_ = await ledger.feed(
+                connection, state.database.service, after=after, limit=_AT_ONCE, types=TYPES, tenant=caller.tenant
+            )
+            complete = next_ >= await ledger.head(connection, state.database.service)
+        left = until - time.monotonic()
+        if found or left <= 0:
+            break
+        if complete:
+            await _happens(turn, min(left, 1.0))
+        after = next_
+    items = b",".join(b'{"position":%d,' % position + body[1:] for position, body in found)
+    version = orjson.dumps(state.policy.current().version)
+    told = b'{"items":[%s],"next":"%d","complete":%s,"policy_version":%s}' % (
+        items, next_, b"true" if complete else b"false", version,
+    )  # fmt: skip
+    return Response(told, media_type="application/json")
+
+
+async def _happens(turn: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await turn.wait()
+    except TimeoutError:
+        return

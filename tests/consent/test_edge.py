@@ -1,0 +1,184 @@
+"""The cache beside a call server: the same answers as the decision point, at once after every change, and none when it cannot know."""
+
+import asyncio
+import time
+from statistics import median
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from joserfc.jwk import KeySet
+
+from chassis.ids import new_id
+from services.consent import edge, rules
+from services.consent.contract import CallParty, Kind, Regulation, SetDuty, StartCall, State
+from services.consent.edge import BadSnapshot, Copy, EdgeCache
+from services.consent.rules import Ground, Matter, Said
+from tests.consent.conftest import key
+
+ANNA, OMAR, NOBODY = (str(new_id()) for _ in range(3))
+GROUND = Ground("communication", "consent", "weighed", True, False)
+
+
+async def token_of(company):
+    return (await company.headers())["authorization"].removeprefix("Bearer ")
+
+
+class Behind:
+    """The service itself stands where the edge would, and calls its keys by its own name."""
+
+    def __init__(self, http):
+        self.http = http
+
+    async def get(self, url, **how):
+        return await self.http.get(url.replace("/keys/consent", "/keys"), **how)
+
+    def stream(self, *what, **how):
+        return self.http.stream(*what, **how)
+
+
+async def cache_of(company, **other):
+    cache = EdgeCache(company.served.url, lambda: token_of(company), Behind(company.served.http), **other)
+    await cache.load()
+    return cache
+
+
+def copy_of(*people, position=1):
+    grounds = [[GROUND.purpose, "recorded_call", "consent", "weighed", True, False, [1]]]
+    first = {"tenant": str(uuid4()), "position": position, "policy_version": "1", "max_staleness_ms": 30_000}
+    copy = Copy(first | {"notices": [["recordings", 1]], "grounds": grounds})
+    for principal, said in people:
+        copy.add(principal, [[*map(str, each.matter), str(each.state), *_numbers(each)] for each in said])
+    return copy
+
+
+def _numbers(said):
+    return said.occurred_at, said.valid_until or 0, said.notice or 0
+
+
+async def test_a_cache_answers_as_the_decision_point_does_and_follows_every_change(company, anna):
+    told, omar = await company.notice(), new_id()
+    for who in (anna, omar):
+        await company.until_known(await company.give(who, told))
+    cache = await cache_of(company)
+    asked = ("communication", "recorded_call", (str(omar),))
+    assert cache.decide(str(anna), *asked).allowed
+    assert cache.decide(str(anna), "communication", "recorded_call").reason == "participants_unknown"
+    assert cache.decide(str(anna), "maintaining_service", "traffic").reason == "contract"
+    assert cache.decide(str(anna), "development", "cctv_image").reason == "no_legal_basis"
+    call = StartCall(
+        call=uuid4(),
+        participants=[CallParty(principal=who, role="other") for who in (anna, omar)],
+    )
+    assert (await company.service.start_call(company.tenant, call, key())).recording
+    stopped = []
+    cache._on_stop = lambda *what: stopped.append(what)
+    await company.withdraw(omar)
+    await cache.follow()
+    assert stopped == [(str(call.call), "participant_has_not_consented")]
+    assert cache.decide(str(anna), *asked).reason == "participant_has_not_consented"
+    assert cache.decide(str(omar), "communication", "recorded_call", (str(anna),)).reason == "withdrawn"
+    # A duty changes what rests on which basis: a new snapshot tells.
+    duty = SetDuty(state="recorded", legal_ref="Lag (2007:528) 9 kap.")
+    await company.service.set_duty(company.tenant, "communication", duty, key())
+    await cache.follow()
+    assert cache.decide(str(anna), *asked).reason == "tenant_legal_obligation"
+
+
+async def test_a_cache_that_hears_nothing_says_no_until_it_hears_again(company, anna):
+    await company.until_known(await company.give(anna, await company.notice()))
+    cache = await cache_of(company)
+    asked = (str(anna), "development", "traffic")
+    assert cache.decide(*asked).reason == "no_consent"
+    cache._until = time.clock_gettime(edge._CLOCK) - 0.001
+    assert (cache.decide(*asked).allowed, cache.decide(*asked).reason, cache.fresh) == (False, "stale", False)
+    await cache.follow(wait=0)
+    assert cache.decide(*asked).reason == "no_consent"
+    running = asyncio.create_task(cache.run())
+    cache.url = "http://127.0.0.1:9"
+    cache._until = time.clock_gettime(edge._CLOCK) + 0.3
+    await asyncio.sleep(0.6)
+    assert cache.decide(*asked).reason == "stale" and not running.done()
+    cache.url = company.served.url
+    await asyncio.sleep(1.5)
+    assert cache.decide(*asked).reason == "no_consent"
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_snapshot_that_was_cut_bent_or_signed_by_somebody_else_is_not_believed(company, anna):
+    await company.until_known(await company.give(anna, await company.notice()))
+    other = type(company)(company.served)
+    served, headers = company.served, await company.headers()
+    lines = (await served.http.get(f"{served.url}/v1/snapshot", headers=headers)).content.split(b"\n")[:-1]
+    theirs = (await served.http.get(f"{served.url}/v1/snapshot", headers=await other.headers())).content.split(b"\n")
+    keys = KeySet.import_key_set((await served.http.get(f"{served.url}/keys")).json())
+    strangers = KeySet.import_key_set((await served.http.get(f"{served.issuer_url}/jwks")).json())
+
+    async def read(lines, keys=keys):
+        async def given_lines():
+            for line in lines:
+                yield line
+
+        return await edge.read(given_lines(), keys)
+
+    assert (await read(lines)).tenant == company.tenant
+    bent = [line.replace(b'"given"', b'"lifted"') for line in lines]
+    assert bent != lines and str(anna).encode() in lines[1]
+    for bad in (lines[:-1], lines[:1] + lines[2:], bent, [*lines, lines[1]], [*lines[:-1], theirs[-2]], lines[:1], []):
+        with pytest.raises(BadSnapshot):
+            await read(bad)
+    with pytest.raises(BadSnapshot):
+        await read(lines, strangers)
+
+
+consents = st.builds(
+    Said,
+    st.builds(Matter, st.just(Kind.consent), st.sampled_from(Regulation), st.just("communication")),
+    st.sampled_from([State.given, State.withdrawn, State.refused, State.expired, State.requested]),
+    st.integers(1, 50),
+    st.none() | st.integers(60, 140),
+    st.sampled_from([None, 1, 2]),
+)
+others = st.builds(
+    Said,
+    st.sampled_from(
+        [Matter(Kind.restriction, Regulation.gdpr, "any"), Matter(Kind.objection, Regulation.gdpr, "communication")]
+    ),
+    st.sampled_from([State.set, State.lifted, State.raised]),
+    st.integers(1, 50),
+)
+statements = st.lists(consents | others, max_size=3, unique_by=lambda said: said.matter)
+
+
+@given(
+    statements, statements, st.sampled_from([None, "storage", "analysis"]), st.lists(st.integers(40, 160), min_size=1)
+)
+def test_whatever_was_said_the_cache_concludes_what_the_rules_do_at_any_time(mine, theirs, operation, times):
+    copy = copy_of((ANNA, mine), (OMAR, theirs))
+    for now in sorted(times):
+        for named, parties in (((OMAR,), [theirs]), ((OMAR, NOBODY), [theirs, []]), (None, None)):
+            asked = copy.decide(ANNA, "communication", "recorded_call", named, operation=operation, now=now)
+            wanted = rules.decide(GROUND, mine, parties, operation=operation, covering=frozenset({1}), now=now)
+            assert (asked.allowed, asked.reason, asked.until, asked.obligations) == (
+                wanted.allowed, wanted.reason, wanted.until, wanted.obligations,
+            )  # fmt: skip
+
+
+def test_a_decision_costs_a_few_microseconds():
+    until = 2**61
+    said = [Said(Matter(Kind.consent, Regulation.gdpr, "communication"), State.given, 1, until, 1)]
+    people = [str(new_id()) for _ in range(2000)]
+    copy = copy_of(*((who, said) for who in people))
+    cache = EdgeCache("http://nowhere", None, None)
+    cache.copy, cache._until = copy, float("inf")
+
+    def microseconds():
+        began = time.process_time_ns()
+        for who in people:
+            assert cache.decide(who, "communication", "recorded_call", (people[0],)).allowed
+        return (time.process_time_ns() - began) / len(people) / 1000
+
+    microseconds()
+    assert median(microseconds() for _ in range(9)) < 5
