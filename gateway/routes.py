@@ -199,6 +199,14 @@ INTERNAL = (
     internal("GET /v1/access/reviews/{review}", "registry", "access.read", kinds=STAFF),
     internal("POST /v1/access/reviews", "registry", "access.decide", kinds=STAFF),
     internal("POST /v1/access/reviews/{review}/decisions", "registry", "access.decide", kinds=STAFF),
+    # A customer organisation's own pack, Art. 28, by its privacy contact; and what operations hand over when it ends.
+    internal("GET /v1/pack", "registry", "pack.manage", kinds=STAFF, rate="bulk"),
+    internal("GET /v1/pack/periods", "registry", "pack.manage", kinds=STAFF),
+    internal("POST /v1/pack/periods/preview", "registry", "pack.manage", kinds=STAFF, key=False),
+    internal("PUT /v1/pack/periods", "registry", "pack.manage", kinds=STAFF),
+    internal("GET /v1/pack/ending", "registry", "pack.manage", kinds=STAFF),
+    internal("POST /v1/pack/ending", "registry", "pack.manage", kinds=STAFF),
+    internal("POST /v1/pack/endings/{tenant}/handover", "registry", "pack.return", kinds=STAFF),
     # Retention over whole stores.
     internal("GET /v1/stores", "anonymizer", "data.read", kinds=STAFF),
     internal("POST /v1/simulations", "anonymizer", "data.sweep", kinds=STAFF),

@@ -45,9 +45,9 @@ async def simulate(house: House, wish: SimulationRequest, book: PolicyBook) -> S
 
 
 def _fitting(house: House, proposed: PolicyBook, tenants: tuple[TenantPeriod, ...], now: datetime) -> PolicyBook:
-    """The proposed book with the rows that would apply then, and with what tenants have set. Raises BookMisfits."""
+    """The proposed book with the rows that would apply then, and with what tenants have set, where it says nothing of them. Raises BookMisfits."""
     try:
-        own = proposed.model_copy(update={"tenant_periods": tenants})
+        own = proposed if proposed.tenant_periods else proposed.model_copy(update={"tenant_periods": tenants})
         book = own.on(now.astimezone(proposed.tz).date())
     except (ZoneInfoNotFoundError, ValueError):
         raise BookMisfits("The proposed book names no known time zone.") from None

@@ -1,5 +1,6 @@
 """The registry's process: the reviewed book is its first; each later one is proposed and approved here, and served, signed."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -9,11 +10,13 @@ from joserfc.jwk import OKPKey
 
 import chassis.app
 from chassis import clock, telemetry
+from chassis.ledger.follow import Follower
 from services.anonymizer.client import AnonymizerClient
 from services.registry.books import read_book
 from services.registry.commands import access
 from services.registry.commands.book import begin_with
 from services.registry.commands.proposals import SIMULATE, simulate
+from services.registry.commands.tenants import conclude, note_deletion
 from services.registry.contract import VersionUnknown
 from services.registry.contract.signed import canonical_book
 from services.registry.queries.book import book_of_today, version_in_force, versions
@@ -24,6 +27,7 @@ from services.registry.settings import Settings
 CLIENTS = frozenset({"public", "internal", "identity", "consent", "rights", "disclosure", "anonymizer", "webhooks"})
 _TRY_AGAIN = 1.0
 _LOOK_AGAIN = 2.0
+_COUNT_AGAIN = 30.0
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -46,6 +50,9 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     state.jobs.every("policy", _TRY_AGAIN, lambda: _begin(app))
     state.jobs.every("access", _LOOK_AGAIN, lambda: _keep_time(app))
     state.jobs.on(SIMULATE, partial(simulate, state.database, state.anonymizer))
+    deletions = Follower(state.anonymizer, state.database, "deletions", note_deletion, ("erasure.done",))
+    state.tasks.append(asyncio.create_task(deletions.run(), name="deletions"))
+    state.jobs.every("endings", _COUNT_AGAIN, partial(conclude, state.database, state.anonymizer, state.signing_key))
     yield
 
 

@@ -73,6 +73,7 @@ class World:
             "grant": manager.post("/v1/access/grants", GRANT).json()["id"],
             "clearance": manager.post("/v1/access/clearances", CLEARANCE).json()["id"],
             "review": manager.post("/v1/access/reviews").json()["id"],
+            "tenant": str(FJALLRESOR.id),
             "sweep": nordtel.person("operations").post("/v1/sweeps", {"stores": []}).json()["sweep"],
         }
         return cls(nordtel, ids, wish, {service.name: await _event(nordtel, service) for service in SERVICES})

@@ -1,5 +1,6 @@
 """The anonymizer as the registry sees it: says whether a book fits the stores, and what it would change in them."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -22,15 +23,17 @@ CHANGE = {
 
 
 class DataPlane:
-    """fields: the elements that the stores hold · changes: its answer to every simulation · asked: what it was asked."""
+    """fields: the elements that the stores hold · changes: its answer to every simulation · events: its feed · asked: what it was asked."""
 
     def __init__(self) -> None:
         self.fields = {"name", "helpdesk_recording"}
         self.changes: list[dict[str, Any]] = [CHANGE]
         self.asked: list[dict[str, Any]] = []
+        self.events: list[dict[str, Any]] = []
         self.url = ""
         self.app = FastAPI()
         self.app.add_api_route("/token", self._token, methods=["POST"])
+        self.app.add_api_route("/events", self._events)
         self.app.add_api_route("/v1/simulations", self._simulate, methods=["POST"])
 
     @property
@@ -39,6 +42,11 @@ class DataPlane:
 
     async def _token(self) -> dict[str, Any]:
         return {"access_token": "any", "expires_in": 300}
+
+    async def _events(self, after: int, wait: float) -> dict[str, Any]:
+        fresh = [event for event in self.events if event["position"] > after]
+        await asyncio.sleep(0 if fresh else min(wait, 0.1))
+        return {"items": fresh, "next": max((event["position"] for event in fresh), default=after)}
 
     async def _simulate(self, request: Request) -> Any:
         raw = await request.json()

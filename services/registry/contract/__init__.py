@@ -5,6 +5,7 @@ from uuid import UUID
 from chassis.contract import Contract
 from chassis.errors import Problem
 from services.registry.contract.faults import Fault, faults
+from services.registry.contract.pack import EndingChosen, EndingDone
 from services.registry.contract.periods import Period
 from services.registry.contract.policy import (
     LANGUAGES,
@@ -55,6 +56,8 @@ __all__ = [
     "Consequence",
     "CurrentPolicy",
     "Difference",
+    "EndingChosen",
+    "EndingDone",
     "Fault",
     "Instrument",
     "Language",
@@ -104,6 +107,8 @@ EVENTS: dict[str, type[Contract]] = {
     "policy.proposed": PolicyProposed,
     "policy.rejected": PolicyRejected,
     "policy.tenant_periods": TenantPeriodsSet,
+    "contract.ending": EndingChosen,
+    "contract.ended": EndingDone,
 }
 
 

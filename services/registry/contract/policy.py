@@ -88,6 +88,7 @@ LimitKey = Literal[
     "small_cells",
     "key_epoch",
     "importer_list_check",
+    "ending_deadline",
     "manual_step",
 ]
 

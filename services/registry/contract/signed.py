@@ -15,6 +15,8 @@ ALGORITHM = "Ed25519"
 POLICY = "wardline-policy+jws"
 BUNDLE = "wardline-bundle+jws"
 TENANT_PERIODS = "wardline-tenant-periods+jws"
+ENDING = "wardline-ending+jws"
+PACK = "wardline-pack+jws"
 
 
 class NotSigned(ValueError):

@@ -1,5 +1,5 @@
 """HTTP of the registry, by subject. The page is for everybody; everything else needs a scope."""
 
-from services.registry.routes import access, book, page, proposals, records
+from services.registry.routes import access, book, page, proposals, records, tenants
 
-routers = [access.asked, access.router, book.router, proposals.router, records.router, page.router]
+routers = [access.asked, access.router, book.router, proposals.router, records.router, page.router, tenants.router]

@@ -1,0 +1,67 @@
+"""A tenant's Art. 28 pack: who processes its data, how it is protected, what was deleted, as signed files in one zip."""
+
+import io
+from collections.abc import Iterable
+from datetime import datetime
+from uuid import UUID
+from zipfile import ZIP_STORED, ZipFile, ZipInfo
+
+from joserfc.jwk import OKPKey
+from pydantic import BaseModel
+
+from chassis.db import Transaction
+from chassis.ledger.canonical import canonical
+from services.registry.commands.book import signature
+from services.registry.commands.tenants import told
+from services.registry.contract import PolicyBook
+from services.registry.contract.pack import EndingUnknown, PackManifest
+from services.registry.contract.replies import BundleFile
+from services.registry.contract.signed import PACK
+from services.registry.queries import tenants
+from services.registry.rules.book import digest
+from services.registry.rules.records import sub_processors
+
+_LONG_AGO = (1980, 1, 1, 0, 0, 0)
+
+
+async def packed(tx: Transaction, book: PolicyBook, tenant: UUID, as_of: datetime, key: OKPKey) -> bytes:
+    """The zip. Its parts are the tenant's own; of other customers nothing stands in it."""
+    own = await tenants.own_periods(tx)
+    files = {
+        "sub-processors.json": _json(sub_processors(book, (), as_of.astimezone(book.tz).date())),
+        "measures.json": _list(book.measures),
+        "anonymisation-times.json": _json(told(book, tenant, own)),
+        "deletions.json": _list(await tenants.deletions(tx, book.zone)),
+    }
+    try:
+        files["ending.json"] = _json(await tenants.ending(tx))
+    except EndingUnknown:
+        pass
+    manifest = PackManifest(
+        tenant=tenant,
+        as_of=as_of,
+        policy_version=book.version,
+        measures=list(book.measures),
+        files=[
+            BundleFile(path=path, sha256=digest(content), length=len(content), type="application/json")
+            for path, content in sorted(files.items())
+        ],
+    )
+    body = _json(manifest)
+    return _zipped(files | {"manifest.json": body, "manifest.jws": signature(body, key, PACK).encode()})
+
+
+def _json(model: BaseModel) -> bytes:
+    return canonical(model.model_dump(mode="json"))
+
+
+def _list(rows: Iterable[BaseModel]) -> bytes:
+    return canonical([row.model_dump(mode="json") for row in rows])
+
+
+def _zipped(files: dict[str, bytes]) -> bytes:
+    written = io.BytesIO()
+    with ZipFile(written, "w", ZIP_STORED) as archive:
+        for path, content in sorted(files.items()):
+            archive.writestr(ZipInfo(path, _LONG_AGO), content)
+    return written.getvalue()

@@ -1,0 +1,97 @@
+"""HTTP of a tenant's own pack: its privacy contact sees, previews, sets, downloads, and chooses what becomes of its data."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+
+from chassis import auth, clock
+from chassis.bodies import Body
+from chassis.db import Tx
+from chassis.errors import Forbidden
+from chassis.idempotency import Idempotent, Once, Sent
+from services.registry.commands import tenants as commands
+from services.registry.contract import HOUSE, PolicyBook
+from services.registry.contract.pack import (
+    ChoosablePeriods,
+    EndContract,
+    Ending,
+    HandOver,
+    PeriodsPreview,
+    SetPeriods,
+)
+from services.registry.pack import packed
+from services.registry.queries import tenants as queries
+from services.registry.queries.book import book_of, version_in_force
+from services.registry.routes.asking import database, signing_key
+
+router = APIRouter(tags=["tenant pack"])
+
+Contact = Annotated[auth.Caller, auth.Requires("pack.manage")]
+Returner = Annotated[auth.Caller, auth.Requires("pack.return")]
+
+
+async def _in_force(request: Request) -> PolicyBook:
+    now = clock.now()
+    return book_of((await version_in_force(database(request), now, now)).jws)
+
+
+# All rows of the book in force. Named before Tx, so that it is read before a transaction opens.
+InForce = Annotated[PolicyBook, Depends(_in_force)]
+
+
+@router.get("/v1/pack", response_class=Response, responses={200: {"content": {"application/zip": {}}}})
+async def pack(request: Request, caller: Contact, book: InForce, tx: Tx) -> Response:
+    """The tenant's Art. 28 pack as it stands now, signed."""
+    made = await packed(tx, book, _tenant(caller), clock.now(), signing_key(request))
+    named = {"content-disposition": f'attachment; filename="art28-{clock.now():%Y%m%d}.zip"'}
+    return Response(made, media_type="application/zip", headers=named)
+
+
+@router.get("/v1/pack/periods")
+async def periods(caller: Contact, book: InForce, tx: Tx) -> ChoosablePeriods:
+    return commands.told(book, _tenant(caller), await queries.own_periods(tx))
+
+
+@router.post("/v1/pack/periods/preview")
+async def preview(request: Request, caller: Contact, wish: Body[SetPeriods], book: InForce) -> PeriodsPreview:
+    """How many records of the tenant would meet another fate. Nothing changes."""
+    state = request.app.state
+    tenant = _tenant(caller)
+    return await commands.preview(state.database, state.anonymizer, tenant, caller.subject, wish, book)
+
+
+@router.put("/v1/pack/periods", response_model=ChoosablePeriods)
+async def set_periods(request: Request, caller: Contact, wish: Body[SetPeriods], book: InForce, tx: Tx, once: Once):
+    _tenant(caller)
+    return await once(commands.set_periods, tx, caller.subject, wish, book, signing_key(request))
+
+
+@router.get("/v1/pack/ending")
+async def ending(_: Contact, tx: Tx) -> Ending:
+    return await queries.ending(tx)
+
+
+@router.post("/v1/pack/ending", status_code=201, response_model=Ending)
+async def end_contract(request: Request, caller: Contact, wish: Body[EndContract], book: InForce, tx: Tx, once: Once):
+    """Return or delete, once and for all."""
+    _tenant(caller)
+    return await once(commands.end_contract, tx, caller.subject, wish, book, signing_key(request))
+
+
+@router.post("/v1/pack/endings/{tenant}/handover", response_model=Ending)
+async def hand_over(
+    request: Request, caller: Returner, tenant: UUID, wish: Body[HandOver], book: InForce, sent: Sent
+) -> Response:
+    """By operations, whose own organisation is another one: the data were returned to this tenant."""
+    async with database(request).transaction(tenant) as tx:
+        once = Idempotent(tx, sent)
+        return await once(commands.hand_over, tx, caller.subject, wish, book, signing_key(request))
+
+
+def _tenant(caller: auth.Caller) -> UUID:
+    """The organisation the contact acts for. The house itself has no pack."""
+    if caller.tenant is None or caller.tenant == HOUSE:
+        raise Forbidden("This is for customer organisations.")
+    return caller.tenant
