@@ -207,6 +207,17 @@ INTERNAL = (
     internal("GET /v1/pack/ending", "registry", "pack.manage", kinds=STAFF),
     internal("POST /v1/pack/ending", "registry", "pack.manage", kinds=STAFF),
     internal("POST /v1/pack/endings/{tenant}/handover", "registry", "pack.return", kinds=STAFF),
+    # Breaches, and assessments of what processing does to people.
+    internal("POST /v1/breaches", "registry", "breach.write", kinds=STAFF),
+    internal("GET /v1/breaches", "registry", "breach.read", kinds=STAFF),
+    internal("GET /v1/breaches/{breach}", "registry", "breach.read", kinds=STAFF),
+    internal("POST /v1/breaches/{breach}/statements", "registry", "breach.write", kinds=STAFF),
+    internal("POST /v1/breaches/{breach}/notices", "registry", "breach.write", kinds=STAFF),
+    internal("POST /v1/breaches/{breach}/closing", "registry", "breach.write", kinds=STAFF),
+    internal("GET /v1/breaches/{breach}/forms/{clock}", "registry", "breach.read", kinds=STAFF),
+    internal("PUT /v1/assessments/{reference}", "registry", "assessment.write", kinds=STAFF),
+    internal("GET /v1/assessments", "registry", "assessment.read", kinds=STAFF),
+    internal("GET /v1/assessments/{reference}", "registry", "assessment.read", kinds=STAFF),
     # Retention over whole stores.
     internal("GET /v1/stores", "anonymizer", "data.read", kinds=STAFF),
     internal("POST /v1/simulations", "anonymizer", "data.sweep", kinds=STAFF),

@@ -13,7 +13,7 @@ from chassis import clock, telemetry
 from chassis.ledger.follow import Follower
 from services.anonymizer.client import AnonymizerClient
 from services.registry.books import read_book
-from services.registry.commands import access
+from services.registry.commands import access, assessments, breaches
 from services.registry.commands.book import begin_with
 from services.registry.commands.proposals import SIMULATE, simulate
 from services.registry.commands.tenants import conclude, note_deletion
@@ -76,7 +76,11 @@ async def _compare(app: FastAPI) -> None:
 async def _keep_time(app: FastAPI) -> None:
     """Once there is a book: its periods say what is due."""
     if app.state.begun:
-        await access.keep_time(app.state.database, await book_of_today(app.state.database))
+        database = app.state.database
+        book = await book_of_today(database)
+        await access.keep_time(database, book)
+        await assessments.remind(database, book)
+        await breaches.remind(database, await versions(database))
 
 
 async def _in_force(app: FastAPI) -> bool:

@@ -20,6 +20,7 @@ from services.registry.books import read_book
 from services.registry.contract import PolicyBook
 from services.registry.settings import Settings
 from tests.registry.dataplane import DataPlane, data_plane
+from tests.registry.desk import Desk, open_desk
 from tests.serving import Issuer, serve
 
 BOOK = Path(__file__).parents[2] / "policy" / "book.yaml"
@@ -153,3 +154,20 @@ def changed_book(tmp_path: Path) -> Callable[..., Path]:
         return copy
 
     return change
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def _desk(server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desk]:
+    async with new_site(server) as site:
+        settings = site.settings(policy_book=BOOK, clock_file=tmp_path_factory.mktemp("clock") / "clock")
+        async with open_desk(settings, site.issuer) as desk:
+            yield desk
+
+
+@pytest.fixture
+async def desk(_desk: Desk) -> AsyncIterator[Desk]:
+    """A registry with a clock of its own, today, and with two people who manage access."""
+    _desk.move(0)
+    assert (await _desk.found()).status_code in (201, 409)
+    yield _desk
+    _desk.move(0)

@@ -1,101 +1,17 @@
 """The access register over HTTP: asked for, approved by somebody else, ended at once, reviewed twice a year, all in the ledger."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
-import httpx2
 import pytest
 
-from chassis import clock
-from ops.postgres import Postgres
-from services.registry.app import create_app
 from tests.identity.parties import APPROVED, wish
-from tests.registry.conftest import BOOK, Site, new_site
-from tests.serving import serve
+from tests.registry.desk import Desk, until
 
-MANAGES = "access.request access.decide access.read"
 REASON = {"reason": "The task is finished."}
-
-
-@dataclass
-class Desk:
-    """A registry with a clock of its own, and the people around its access register."""
-
-    site: Site
-    url: str
-    http: httpx2.AsyncClient
-    clock: Path
-    asks: str
-    decides: str
-    house: UUID
-    founding: list[str] = field(default_factory=list)
-
-    async def send(self, who: str, method: str, path: str, body: Any = None, scopes: str = MANAGES) -> httpx2.Response:
-        token = self.site.issuer.token(
-            "registry", scopes, self.house, client_id="staff", act={"sub": "internal"}, kind="staff", sub=who
-        )
-        headers = {"authorization": f"Bearer {token}", "idempotency-key": str(uuid4())}
-        return await self.http.request(method, self.url + path, json=body, headers=headers)
-
-    async def post(self, who: str, path: str, body: Any) -> Any:
-        answer = await self.send(who, "POST", path, body)
-        assert answer.status_code < 300, answer.text
-        return answer.json()
-
-    async def get(self, path: str) -> Any:
-        answer = await self.send(self.asks, "GET", path)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-    async def given(self, person: str, role: str = "auditor", **more: Any) -> str:
-        asked = await self.post(self.asks, "/v1/access/grants", wish(person, self.house, role, **more))
-        await self.post(self.decides, f"/v1/access/grants/{asked['id']}/decision", APPROVED)
-        return asked["id"]
-
-    async def roles(self, person: str) -> list[str]:
-        path = f"/v1/access/standing/{person}?organisation={self.house}"
-        answer = await self.send("identity", "GET", path, scopes="access.ask")
-        assert answer.status_code == 200, answer.text
-        return answer.json()["roles"]
-
-    def move(self, days: float) -> None:
-        clock.set_offset(self.clock, timedelta(days=days))
-
-    async def told(self, type: str, grant: str) -> list[dict[str, Any]]:
-        """What the ledger says about a grant; the sequencer needs a moment."""
-        async with asyncio.timeout(10):
-            while True:
-                page = (await self.send("x", "GET", f"/events?types={type}&limit=500", scopes="events.read")).json()
-                if found := [event["data"] for event in page["items"] if event["data"].get("grant") == grant]:
-                    return found
-                await asyncio.sleep(0.05)
-
-
-@pytest.fixture(scope="module")
-async def desk(server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desk]:
-    file = tmp_path_factory.mktemp("clock") / "clock"
-    file.write_text("0")
-    async with new_site(server) as site, httpx2.AsyncClient() as http:
-        async with serve(create_app(site.settings(policy_book=BOOK, clock_file=file))) as url:
-            desk = Desk(site, url, http, file, str(uuid4()), str(uuid4()), UUID(int=0))
-            async with asyncio.timeout(20):
-                while (await http.get(f"{url}/health/ready")).status_code != 200:
-                    await asyncio.sleep(0.05)
-            founded = await _founded(desk, [desk.asks, desk.decides])
-            assert founded.status_code == 201, founded.text
-            desk.founding = founded.json()["grants"]
-            yield desk
-    clock.use_file(None)
-
-
-@pytest.fixture(autouse=True)
-def today(desk: Desk) -> None:
-    desk.move(0)
 
 
 async def test_a_grant_needs_somebody_who_neither_holds_it_nor_asked_for_it(desk: Desk):
@@ -109,7 +25,7 @@ async def test_a_grant_needs_somebody_who_neither_holds_it_nor_asked_for_it(desk
     answers = await asyncio.gather(*(desk.send(desk.decides, "POST", decision, APPROVED) for _ in range(5)))
     assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409, 409]
     assert await desk.roles(holder) == ["auditor"]
-    assert (await desk.told("access.granted", asked["id"]))[0]["by"] == desk.decides
+    assert (await desk.told("access.granted", grant=asked["id"]))[0]["by"] == desk.decides
 
 
 @pytest.mark.parametrize(
@@ -180,7 +96,7 @@ async def test_whoever_leaves_or_changes_role_holds_nothing_from_that_moment(des
     assert set(ended["grants"]) == held and await desk.roles(person) == []
     assert (await desk.get(f"/v1/access/grants/{pending['id']}"))["state"] == "refused"
     for grant in held:
-        assert (await desk.told("access.ended", grant))[0]["reason"] == reason
+        assert (await desk.told("access.ended", grant=grant))[0]["reason"] == reason
 
 
 async def test_a_grant_that_begins_later_is_worth_nothing_before(desk: Desk):
@@ -196,7 +112,7 @@ async def test_a_grant_ends_by_itself_and_the_ledger_says_so(desk: Desk):
     grant = await desk.given(person, valid_to=(datetime.now(UTC) + timedelta(days=5)).isoformat())
     desk.move(5.001)
     assert await desk.roles(person) == []
-    assert (await desk.told("access.ended", grant))[0]["reason"] == "expired"
+    assert (await desk.told("access.ended", grant=grant))[0]["reason"] == "expired"
 
 
 async def test_every_half_year_each_grant_is_confirmed_or_lapses(desk: Desk):
@@ -227,7 +143,7 @@ async def test_every_half_year_each_grant_is_confirmed_or_lapses(desk: Desk):
         await desk.post(other, decisions, {"grant": manager, "keep": True, "reason": "Manages access, as before."})
     desk.move(186 + 31)
     assert [await desk.roles(person) for person in (kept, dropped, forgotten)] == [["auditor"], [], []]
-    assert (await desk.told("access.ended", grants[forgotten]))[0]["reason"] == "review_undecided"
+    assert (await desk.told("access.ended", grant=grants[forgotten]))[0]["reason"] == "review_undecided"
     closed = await desk.get(path)
     assert closed["closed_at"] and closed["kept"] == 3 and closed["undecided"] >= 1
     late = await desk.send(desk.decides, "POST", decisions, keeping | {"grant": grants[forgotten]})
@@ -240,13 +156,13 @@ async def _open_review(desk: Desk) -> str | None:
 
 
 async def test_the_register_is_founded_once_and_again_only_when_nobody_is_left(desk: Desk):
-    again = await _founded(desk)
+    again = await desk.found()
     assert (again.status_code, again.json()["code"]) == (409, "registry.already_founded")
     for grant in desk.founding:
         await desk.post(desk.decides, f"/v1/access/grants/{grant}/end", REASON)
     unmanaged = await desk.send(desk.decides, "GET", "/v1/access/grants")
     assert unmanaged.status_code == 404
-    assert (await _founded(desk, [desk.asks, desk.decides])).status_code == 201
+    assert (await desk.found()).status_code == 201
 
 
 async def test_a_customer_organisation_s_people_neither_see_nor_manage_the_register(desk: Desk):
@@ -260,23 +176,5 @@ async def test_a_customer_organisation_s_people_neither_see_nor_manage_the_regis
 
 async def test_one_alone_founds_nothing(desk: Desk):
     person = str(uuid4())
-    assert (await _founded(desk, [person])).status_code == 422
-    assert (await _founded(desk, [person, person])).status_code == 422
-
-
-async def _founded(desk: Desk, people: list[str] | None = None) -> httpx2.Response:
-    managers = people if people is not None else [str(uuid4()), str(uuid4())]
-    founding = {
-        "managers": [{"person": person, "organisation": str(desk.house)} for person in managers],
-        "purpose": "maintaining_service",
-        "justification": "Somebody has to be the first.",
-        "valid_to": (datetime.now(UTC) + timedelta(days=300)).isoformat(),
-    }
-    return await desk.send("seeder", "POST", "/v1/access/founding", founding, scopes="access.found")
-
-
-async def until(look: Any) -> Any:
-    async with asyncio.timeout(15):
-        while not (seen := await look()):
-            await asyncio.sleep(0.05)
-    return seen
+    assert (await desk.found([person])).status_code == 422
+    assert (await desk.found([person, person])).status_code == 422

@@ -1,5 +1,14 @@
 """HTTP of the registry, by subject. The page is for everybody; everything else needs a scope."""
 
-from services.registry.routes import access, book, page, proposals, records, tenants
+from services.registry.routes import access, book, page, proposals, records, registers, tenants
 
-routers = [access.asked, access.router, book.router, proposals.router, records.router, page.router, tenants.router]
+routers = [
+    access.asked,
+    access.router,
+    book.router,
+    proposals.router,
+    records.router,
+    registers.router,
+    page.router,
+    tenants.router,
+]

@@ -9,7 +9,6 @@ from starlette.responses import Response
 from chassis import auth, clock
 from chassis.bodies import Body
 from chassis.contract import Page
-from chassis.errors import NotFound
 from services.registry.commands import access as commands
 from services.registry.contract.access import (
     Clearance,
@@ -28,7 +27,7 @@ from services.registry.contract.access import (
     Standing,
 )
 from services.registry.queries import access
-from services.registry.routes.asking import CurrentBook, HouseOnce, HouseTx, database
+from services.registry.routes.asking import CurrentBook, HouseOnce, HouseTx, database, of_the_operator
 
 Founder = Annotated[auth.Caller, auth.Requires("access.found")]
 Requester = Annotated[auth.Caller, auth.Requires("access.request")]
@@ -37,15 +36,8 @@ Reader = Annotated[auth.Caller, auth.Requires("access.read")]
 Asker = Annotated[auth.Caller, auth.Requires("access.ask")]
 
 
-async def _of_the_operator(request: Request, caller: Annotated[auth.Caller, Depends(auth.current_caller)]) -> None:
-    """A customer organisation's own auditor has no business in the operator's register: for her it does not exist."""
-    async with database(request).system() as connection:
-        if caller.tenant not in await access.managing(connection, clock.now()):
-            raise NotFound
-
-
 asked = APIRouter(tags=["access register"])
-router = APIRouter(tags=["access register"], dependencies=[Depends(_of_the_operator)])
+router = APIRouter(tags=["access register"], dependencies=[Depends(of_the_operator)])
 
 
 @asked.get("/v1/access/standing/{person}")

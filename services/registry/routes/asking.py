@@ -10,8 +10,10 @@ from pydantic import AwareDatetime, Field
 
 from chassis import auth, clock, idempotency
 from chassis.db import Database, Transaction
-from services.registry.contract import HOUSE, PolicyBook
-from services.registry.queries.book import book_of_today
+from chassis.errors import NotFound
+from services.registry.contract import HOUSE, PolicyBook, PolicyVersion
+from services.registry.queries import access
+from services.registry.queries.book import book_of_today, versions
 
 PolicyReader = Annotated[auth.Caller, auth.Requires("policy.read")]
 PolicyWriter = Annotated[auth.Caller, auth.Requires("policy.propose")]
@@ -47,6 +49,21 @@ async def _current_book(request: Request) -> PolicyBook:
 
 # Named before HouseTx, so that the book is read before a transaction is open.
 CurrentBook = Annotated[PolicyBook, Depends(_current_book)]
+
+
+async def _versions(request: Request) -> list[PolicyVersion]:
+    return await versions(database(request))
+
+
+# Every signed version, for what is judged by the book of its own time. Named before HouseTx, too.
+Versions = Annotated[list[PolicyVersion], Depends(_versions)]
+
+
+async def of_the_operator(request: Request, caller: Annotated[auth.Caller, Depends(auth.current_caller)]) -> None:
+    """A customer organisation's own auditor has no business in the operator's registers: for her they do not exist."""
+    async with database(request).system() as connection:
+        if caller.tenant not in await access.managing(connection, clock.now()):
+            raise NotFound
 
 
 def instants(as_of: datetime | None, known_at: datetime | None) -> tuple[datetime, datetime]:
