@@ -11,7 +11,7 @@ from gateway.routes import INTERNAL, LEDGERS_IN_PUBLIC, PUBLIC
 from gateway.table import Row
 from sample.cases import FJALLRESOR, PRIVATE
 from tests.attacks.mint import Mint, operation
-from tests.attacks.world import World
+from tests.attacks.world import BREACH, World
 
 WITH_ID = [row for row in (*PUBLIC, *INTERNAL) if "{" in row.path]
 
@@ -105,6 +105,16 @@ CASES = {
     "internal POST /v1/access/reviews/{review}/decisions": case(
         "tenant", body=lambda world: {"grant": world.ids["grant"], "keep": True, "reason": "Still needed here."}
     ),
+    "internal GET /v1/breaches/{breach}": case("tenant"),
+    "internal POST /v1/breaches/{breach}/statements": case("tenant", body=lambda _: BREACH["statement"]),
+    "internal POST /v1/breaches/{breach}/notices": case(
+        "tenant", body={"clock": "telecom", "told_at": "2026-01-01T00:00:00Z", "reference": "D 1"}
+    ),
+    "internal POST /v1/breaches/{breach}/closing": case("tenant", body={"conclusion": "It was found."}),
+    "internal GET /v1/breaches/{breach}/forms/{clock}": case("tenant"),
+    "internal GET /v1/assessments/{reference}": case("tenant"),
+    # An entry is made under whatever reference one gives it, in the operator's own register only.
+    "internal PUT /v1/assessments/{reference}": case(),
     "internal GET /v1/sweeps/{sweep}": case("tenant"),
     "internal POST /staff/v1/endpoints/{endpoint}/disable": case("tenant", body={}),
     "internal POST /staff/v1/deliveries/{delivery}/replay": case("tenant", body={}),

@@ -24,6 +24,28 @@ GRANT = {
     "justification": "Changes a broken disk.",
     "valid_to": (datetime.now(UTC) + timedelta(days=300)).isoformat(),
 }
+BREACH = {
+    "aware_at": "2026-01-02T00:00:00Z",
+    "statement": {
+        "title": "Backup tape lost",
+        "facts": "A tape did not arrive.",
+        "effects": "None expected.",
+        "remedies": "A search is on.",
+        "occurred_from": "2026-01-01T00:00:00Z",
+        "categories": ["traffic"],
+        "risk": "none",
+        "as_controller": True,
+    },
+}
+ASSESSMENT = {
+    "kind": "lia",
+    "title": "Monitoring of abuse",
+    "purposes": ["information_security"],
+    "status": "planned",
+    "owner": "privacy office",
+    "document": "archive/lia-1",
+    "started_on": "2026-01-01",
+}
 CLEARANCE = {
     "person": str(uuid4()),
     "clearance": "us_citizenship",
@@ -71,6 +93,9 @@ class World:
             "step": await _step(nordtel, asked),
             "proposal": _proposal(nordtel),
             "grant": manager.post("/v1/access/grants", GRANT).json()["id"],
+            "breach": nordtel.person("privacy").post("/v1/breaches", BREACH).json()["id"],
+            "clock": "telecom",
+            "reference": nordtel.person("privacy").put("/v1/assessments/LIA-1", ASSESSMENT).json()["reference"],
             "clearance": manager.post("/v1/access/clearances", CLEARANCE).json()["id"],
             "review": manager.post("/v1/access/reviews").json()["id"],
             "tenant": str(FJALLRESOR.id),
