@@ -34,6 +34,7 @@ STAFF = tuple(
         ("helpdesk", "Hilda Stödberg", PRIVATE, "helpdesk"),
         ("privacy", "Pontus Skyddman", PRIVATE, "privacy_officer"),
         ("counsel", "Lova Lagman", PRIVATE, "counsel"),
+        ("privacy2", "Petronella Skyddman", PRIVATE, "privacy_officer"),
         ("intake", "Isa Inkommande", PRIVATE, "intake"),
         ("approver1", "Gunilla Granskare", PRIVATE, "approver"),
         ("approver2", "Gösta Granskare", PRIVATE, "approver"),

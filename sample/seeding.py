@@ -13,7 +13,7 @@ from uuid import UUID
 from chassis import clock
 from sample import accounts
 from sample.actors import Actor, Cast, Refused
-from sample.cases import KUSTBANKEN, PEOPLE, PRIVATE
+from sample.cases import FJALLRESOR, KUSTBANKEN, PEOPLE, PRIVATE
 from sample.manifest import Manifest
 
 NOTICE = "service_quality"
@@ -50,6 +50,7 @@ def seed(home: Path, public: str, internal: str, say: Callable[[str], None] = la
     _notice(cast)
     _duty_to_record(cast)
     _authority(cast)
+    _controllers(cast)
     (home / "sample" / "principals.json").write_text(
         json.dumps({key: str(id) for key, id in principals.items()}, indent=1)
     )
@@ -153,6 +154,14 @@ def _authority(cast: Cast) -> None:
     with cast.person("intake") as intake, cast.person("approver1") as approver:
         _unless("disclosure.authority_exists", lambda: intake.post("/v1/authorities", office, key="seed-authority"))
         approver.post(f"/v1/authorities/{office['id']}/confirmation", key="seed-authority-confirmed")
+
+
+def _controllers(cast: Cast) -> None:
+    """The companies decide themselves about their recordings, chats and agents, through their privacy contacts."""
+    for login, tenant in (("privacy.kustbanken", KUSTBANKEN), ("privacy.fjallresor", FJALLRESOR)):
+        said = {"name": tenant.name, "contact": f"{login.replace('.', '@', 1)}.example"}
+        with cast.person(login) as contact:
+            contact.put("/staff/v1/controller", said, key="seed-controller")
 
 
 def _unless(code: str, act: Callable[[], Any]) -> None:

@@ -521,6 +521,12 @@ class NotWaiting(Problem):
     title = "This step does not wait for anybody"
 
 
+class CorrectionRefused(Problem):
+    code = "anonymizer.correction_refused"
+    status = 409
+    title = "The store does not accept this value; nothing was changed"
+
+
 class StillAtWork(Problem):
     """A person is forgotten after the last step for them, never before."""
 

@@ -23,3 +23,13 @@ create table if not exists wardline.preserved (
 create index if not exists preserved_hold on wardline.preserved (hold);
 create index if not exists preserved_step on wardline.preserved (step);
 create index if not exists preserved_identifier on wardline.preserved (identifier_type, identifier_value, arose_at);
+
+-- Rows that are restricted (GDPR Art. 18), by their key: nothing erases, redacts or sweeps them until the restriction is lifted.
+-- The operator's own systems may read it to keep their hands off them, too.
+create table if not exists wardline.frozen (
+    principal   uuid not null,
+    store_table text not null,
+    key         jsonb not null,
+    at          timestamptz not null,
+    primary key (store_table, key, principal)
+);

@@ -44,6 +44,7 @@ INDICATION = {
     "notice_version": 1,
 }
 GUARDIAN = {"guardian": str(uuid4()), "born": "2020-05-04", "evidence_ref": "crm/1"}
+WORDS = {"sv": "Så här är det", "en": "So it is"}
 EVIDENCE = {"identifiers": [{"type": "email", "value": "nobody@epost.example"}], "evidence": {"method": "call_back"}}
 CASES = {
     "public GET /v1/notices/{notice}/versions/{version}": case("tenant"),
@@ -62,6 +63,8 @@ CASES = {
     "public GET /v1/requests/{request_id}/preview": case("subject", "tenant"),
     "public POST /v1/requests/{request_id}/confirm": case("subject", "tenant", body={"preview": "0" * 64}),
     "public POST /v1/requests/{request_id}/withdraw": case("subject", "tenant", body={}),
+    "public POST /v1/requests/{request_id}/replies": case("subject", "tenant", body={"text": "Ja"}),
+    "public GET /v1/requests/{request_id}/letters": case("subject", "tenant"),
     "public GET /v1/requests/{request_id}/answer": case("subject", "tenant"),
     "public GET /v1/requests/{request_id}/certificate": case("subject", "tenant"),
     "public GET /v1/requests/{request_id}/package": case("subject", "tenant"),
@@ -88,6 +91,19 @@ CASES = {
     ),
     "internal GET /staff/v1/requests/{request_id}": case("tenant"),
     "internal POST /staff/v1/requests/{request_id}/identity": case("tenant", body=EVIDENCE),
+    "internal POST /staff/v1/requests/{request_id}/questions": case(
+        "tenant", body={"about": "identity", "text": WORDS}
+    ),
+    "internal POST /staff/v1/requests/{request_id}/replies": case("tenant", body={"text": "Ja"}),
+    "internal POST /staff/v1/requests/{request_id}/extension": case(
+        "tenant", body={"reason": "complexity", "text": WORDS}
+    ),
+    "internal POST /staff/v1/requests/{request_id}/refusal": case(
+        "tenant", body={"reason": "excessive", "text": WORDS}
+    ),
+    "internal GET /staff/v1/requests/{request_id}/letters": case("tenant"),
+    "internal POST /staff/v1/tasks/{task_id}/proposal": case("tenant", body={"verdict": "granted", "text": WORDS}),
+    "internal POST /staff/v1/tasks/{task_id}/review": case("tenant", body={"proposal": "0" * 64, "agreed": True}),
     "internal GET /staff/v1/requests/{request_id}/preview": case("tenant"),
     "internal GET /staff/v1/requests/{request_id}/answer": case("tenant"),
     "internal GET /staff/v1/requests/{request_id}/certificate": case("tenant"),

@@ -90,6 +90,7 @@ class World:
             "authority": nordtel.person("intake").get("/v1/authorities").json()["items"][0]["id"],
             "order": order,
             "package": package,
+            "task_id": _task(nordtel, hugo),
             "step": await _step(nordtel, asked),
             "proposal": _proposal(nordtel),
             "grant": manager.post("/v1/access/grants", GRANT).json()["id"],
@@ -120,6 +121,18 @@ def _proposal(nordtel: Nordtel) -> str:
         file = file.replace(old, new)
     wish = {"file": file, "reason": "to be looked at by others"}
     return nordtel.person("privacy").post("/v1/policy/proposals", wish).json()["proposal"]
+
+
+def _task(nordtel: Nordtel, person: Actor) -> str:
+    """A complaint that waits for somebody's decision."""
+    request = person.post("/v1/requests", {"kind": "complaint", "text": "Ni svarar inte"}).json()["request"]
+    officer = nordtel.person("privacy")
+    return until(
+        "task",
+        lambda: next(
+            (t["task"] for t in officer.get("/staff/v1/tasks").json()["items"] if t["request"] == request), None
+        ),
+    )
 
 
 async def _disclosed(nordtel: Nordtel) -> tuple[dict[str, Any], str, str]:

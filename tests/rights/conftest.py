@@ -61,6 +61,18 @@ class House:
         claims = {"kind": "staff", "roles": ["helpdesk"], "tenant": tenant, "act": {"sub": "internal"}}
         return self._client("rights.handle", claims)
 
+    def officer(self, tenant: UUID, name: str = "pontus") -> RightsClient:
+        """One of the operator's privacy officers; two of them are two pairs of eyes."""
+        return self._staff(tenant, name, "privacy_officer")
+
+    def contact(self, tenant: UUID) -> RightsClient:
+        """The privacy contact of the organisation itself."""
+        return self._staff(tenant, "kajsa", "privacy_contact")
+
+    def _staff(self, tenant: UUID, name: str, role: str) -> RightsClient:
+        claims = {"sub": name, "kind": "staff", "roles": [role], "tenant": tenant, "act": {"sub": "internal"}}
+        return self._client("rights.handle", claims)
+
     def ticket_system(self, tenant: UUID) -> RightsClient:
         return self._client("ticket.post rights.request", {"tenant": tenant, "act": {"sub": "public"}})
 
@@ -145,7 +157,7 @@ async def house(server: Postgres) -> AsyncIterator[House]:
             serve(registry_app(RegistrySettings(secrets_dir=cluster.secrets / "registry", **told)))
         )
         anonymizer = await stack.enter_async_context(serve(operator.app()))
-        peers = {"identity": identity, "registry": registry, "anonymizer": anonymizer}
+        peers = {"identity": identity, "registry": registry, "anonymizer": anonymizer, "consent": anonymizer}
         settings = Settings(secrets_dir=cluster.secrets / "rights", peers=peers, **told)
         url = await stack.enter_async_context(serve(create_app(settings)))
         async with asyncio.timeout(20):
@@ -162,7 +174,7 @@ def tenant() -> UUID:
 def _grant(issuer: Issuer) -> Callable[[Request], Any]:
     async def grant(request: Request) -> dict[str, Any]:
         form = await request.form()
-        scope = "policy.read data.resolve data.work data.read"
+        scope = "policy.read data.resolve data.work data.read consent.read consent.write"
         tenant = UUID(str(form["tenant"])) if "tenant" in form else None
         token = issuer.token(str(form["resource"]), scope, tenant, client_id="rights", sub="rights")
         return {"access_token": token, "expires_in": 300}

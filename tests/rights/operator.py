@@ -12,6 +12,7 @@ import orjson
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
+from chassis.errors import Unavailable
 from services.anonymizer.contract import (
     CollectionRequest,
     FindPrincipal,
@@ -53,6 +54,10 @@ class Operator:
     results: dict[UUID, StepResult] = field(default_factory=dict)
     asked: list[UUID] = field(default_factory=list)
     running_first: int = 0
+    frozen: set[tuple[UUID, str]] = field(default_factory=set)
+    portable: set[UUID] = field(default_factory=set)
+    stood: list[tuple[str, UUID, dict[str, Any]]] = field(default_factory=list)
+    consent_down: bool = False
 
     def person(self, *rows: tuple[str, Row], **identifiers: str) -> UUID:
         principal = uuid4()
@@ -71,7 +76,38 @@ class Operator:
         app.add_api_route("/v1/stores", self._stores)
         app.add_api_route("/v1/collections", self._collect, methods=["POST"])
         app.add_api_route("/v1/steps/{step}", self._step, methods=["PUT"])
+        app.add_api_route("/v1/withdrawals", self._stand, methods=["POST"])
+        app.add_api_route("/v1/standing/{principal}/objections/{purpose}", self._stand, methods=["PUT"])
+        app.add_api_route("/v1/standing/{principal}/restriction", self._stand, methods=["PUT"])
         return app
+
+    def said_of(self, principal: UUID) -> list[dict[str, Any]]:
+        """What the consent service was told of a person, each once."""
+        return [said for _, who, said in self.stood if who == principal]
+
+    async def _stand(self, request: Request) -> Response:
+        if self.consent_down:
+            return Unavailable().response()
+        said = orjson.loads(await request.body())
+        said = {name: value for name, value in said.items() if value is not None} | request.path_params
+        who, key = UUID(said.pop("principal")), request.headers["idempotency-key"]
+        if key not in {known for known, _, _ in self.stood}:
+            self.stood.append((key, who, said))
+        recorded = {
+            "record": str(uuid4()),
+            "principal": str(who),
+            "kind": "objection",
+            "regulation": "gdpr",
+            "purpose": said.get("purpose", "every_purpose"),
+            "state": said.get("state", "withdrawn"),
+            "sequence": 1,
+            "current": True,
+            "occurred_at": "2027-01-01T00:00:00Z",
+            "recorded_at": "2027-01-01T00:00:00Z",
+            "receipt": "",
+            "event": str(uuid4()),
+        }
+        return JSONResponse(recorded)
 
     async def _principal(self, request: Request) -> Response:
         wish = FindPrincipal.model_validate_json(await request.body())
@@ -84,14 +120,14 @@ class Operator:
         return JSONResponse({"principal": str(principal)})
 
     async def _stores(self) -> dict[str, Any]:
-        verbs = ["collect", "preview", "erase", "verify"]
+        verbs = ["collect", "preview", "erase", "verify", "correct", "freeze", "unfreeze"]
         return {
             "items": [
                 {
                     "store": store,
                     "label": {"sv": store.title(), "en": store.title()},
                     "kind": kind,
-                    "controller": "operator",
+                    "controller": "tenant" if store == "recordings" else "operator",
                     "categories": ["customer_invoice"],
                     "verbs": verbs,
                 }
@@ -101,6 +137,8 @@ class Operator:
 
     async def _collect(self, request: Request) -> Response:
         wish = CollectionRequest.model_validate_json(await request.body())
+        if wish.portable:
+            self.portable.add(wish.principal)
         if wish.store in self.down:
             return StoreUnavailable().response()
         return StreamingResponse(self._lines(wish), media_type="application/x-ndjson")
@@ -137,6 +175,13 @@ class Operator:
         touched = [row for row in rows if wish.scope is None or row.id == wish.scope.recording]
         going = [row for row in touched if row.keep is None]
         done = {"step": step, "verb": wish.verb, "store": wish.store, "state": "done"}
+        if wish.verb in ("freeze", "unfreeze"):
+            (self.frozen.add if wish.verb == "freeze" else self.frozen.discard)((wish.principal, wish.store))
+            return StepResult(**done)
+        if wish.verb == "correct":
+            for row, change in ((row, change) for row in rows for change in wish.changes if row.text == change.old):
+                row.text = change.new
+            return StepResult(**done)
         if wish.verb == "verify":
             left = len(going)
             return StepResult(**done | {"state": "incomplete" if left else "done", "remaining": left})

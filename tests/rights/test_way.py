@@ -8,7 +8,7 @@ import pytest
 
 from services.anonymizer.contract import Outcome, Store
 from services.registry.contract import Text
-from services.requests.rights.contract import Kind, NotNow, State
+from services.requests.rights.contract import NotNow, State
 from services.requests.rights.rules import way
 
 STOCKHOLM = ZoneInfo("Europe/Stockholm")
@@ -41,15 +41,15 @@ def kept(until: date | None, count: int = 1, action: str = "keep") -> Outcome:
 
 
 @pytest.mark.parametrize(
-    ("kind", "one_recording", "planned"),
+    ("verb", "one_recording", "planned"),
     [
-        (Kind.access, False, [("billing", "collect"), ("lake", "collect"), ("recordings", "collect")]),
-        (Kind.deletion, False, [("billing", "preview"), ("recordings", "preview")]),
-        (Kind.deletion, True, [("recordings", "erase")]),
+        ("collect", False, [("billing", "collect"), ("lake", "collect"), ("recordings", "collect")]),
+        ("preview", False, [("billing", "preview"), ("recordings", "preview")]),
+        ("preview", True, [("recordings", "erase")]),
     ],
 )
-def test_each_store_that_can_is_asked_first(kind: Kind, one_recording: bool, planned: list[tuple[str, str]]):
-    assert [(each.store.store, each.verb) for each in way.first_steps(kind, one_recording, STORES)] == planned
+def test_each_store_that_can_is_asked_first(verb: str, one_recording: bool, planned: list[tuple[str, str]]):
+    assert [(each.store.store, each.verb) for each in way.first_steps(verb, one_recording, STORES)] == planned
 
 
 @pytest.mark.parametrize(

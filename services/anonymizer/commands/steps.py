@@ -7,6 +7,7 @@ with its event. The effect and its own record commit together in the store, so w
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,8 @@ from services.anonymizer.commands import byhand
 from services.anonymizer.commands.people import People
 from services.anonymizer.connectors.protocol import Connector
 from services.anonymizer.contract import (
+    DataCorrected,
+    DataFrozen,
     ErasureDone,
     ErasureVerified,
     StepConflict,
@@ -26,13 +29,20 @@ from services.anonymizer.contract import (
     StepState,
     Verb,
     VerbUnsupported,
+    Waiting,
 )
+from services.anonymizer.datamap import Store
 from services.anonymizer.holds import Holds
 from services.anonymizer.house import House
 from services.registry.contract import PolicyBook
 
 PATIENCE = 8.0  # seconds a caller is kept waiting before it is told to ask again
 
+_CHANGED = {
+    Verb.correct: ("data.corrected", DataCorrected),
+    Verb.freeze: ("data.frozen", DataFrozen),
+    Verb.unfreeze: ("data.unfrozen", DataFrozen),
+}
 # What was asked before steps could correct anything.
 _NO_CHANGES = {"changes": None}
 _NOTED = "SELECT asked, result FROM step WHERE id = $1"
@@ -80,6 +90,15 @@ class Steps:
                 effect = await connector.erase(step, person, terms, self.holds, wish.scope)
                 await self.holds.settle(step, wish.store, effect.preserved)
                 result = _done(step, wish, outcomes=effect.outcomes)
+                if effect.pending:
+                    result = result.model_copy(update=_waiting(connector.store, effect.pending))
+            case Verb.correct:
+                changed = await connector.correct(step, person, terms, wish.changes)
+                result = _done(step, wish, outcomes=changed.outcomes)
+            case Verb.freeze:
+                result = _done(step, wish, outcomes=(await connector.freeze(step, person, terms)).outcomes)
+            case Verb.unfreeze:
+                result = _done(step, wish, outcomes=(await connector.unfreeze(step, person, terms)).outcomes)
             case Verb.verify:
                 found = await connector.verify(person, terms, wish.scope)
                 state = StepState.incomplete if found.remaining else StepState.done
@@ -134,10 +153,21 @@ def _done(step: UUID, wish: StepRequest, state: StepState = StepState.done, **fo
     return StepResult(step=step, verb=wish.verb, store=wish.store, state=state, **found)
 
 
+def _waiting(store: Store, until: date) -> dict[str, Any]:
+    """The vendor was told, and takes its time: ask again then."""
+    waiting = Waiting(owner=store.store, due=until, pending_until=until, instructions=store.label)
+    return {"state": StepState.waiting, "waiting": waiting}
+
+
 def _event(result: StepResult) -> tuple[str, dict[str, Any]] | None:
+    if result.state == StepState.waiting:
+        return None
     if result.verb == Verb.erase:
         done = ErasureDone(step=result.step, store=result.store, outcomes=result.outcomes)
         return "erasure.done", done.model_dump(mode="json")
     if result.verb == Verb.verify and result.state == StepState.done:
         return "erasure.verified", ErasureVerified(step=result.step, store=result.store).model_dump(mode="json")
+    if told := _CHANGED.get(result.verb):
+        event, model = told
+        return event, model(step=result.step, store=result.store, outcomes=result.outcomes).model_dump(mode="json")
     return None

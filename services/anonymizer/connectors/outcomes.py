@@ -2,21 +2,27 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
+from typing import Any
 from uuid import UUID
+
+from pydantic import TypeAdapter
 
 from services.anonymizer.contract import Action, Change, Fate, Finding, Outcome, Swept
 from services.anonymizer.datamap import Store
 from services.anonymizer.rules.retention import Decision, last_day
 from services.registry.contract import Period, PolicyBook
 
+_OUTCOMES = TypeAdapter(list[Outcome])
+
 
 @dataclass(frozen=True)
 class Effect:
-    """What one erasure did to one store. `preserved` never leaves but to disclosure."""
+    """What one step did to one store. `preserved` never leaves but to disclosure; `pending`: a vendor is not done before this day."""
 
     outcomes: list[Outcome]
     preserved: dict[UUID, int] = field(default_factory=dict)
+    pending: date | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,32 @@ def outcome(
         until=last_day(*until, book.tz) if until else decision.until,
         count=count,
     )
+
+
+def by_right(
+    store: Store, name: str, right: str, action: Action, count: int, book: PolicyBook, *, element: str | None = None
+) -> Outcome:
+    """What was done because a person may ask for it, whatever the retention rules say."""
+    row, what = book.right(right), element or store.tables[name].element
+    return Outcome(
+        table=name,
+        element=what,
+        category=book.category_of(what).key,
+        action=action,
+        rule=row.key,
+        reason=row.description,
+        legal_ref=row.legal_ref,
+        count=count,
+    )
+
+
+def written(outcomes: list[Outcome]) -> str:
+    """As a store's journal keeps them."""
+    return _OUTCOMES.dump_json(outcomes).decode()
+
+
+def read(said: list[dict[str, Any]]) -> list[Outcome]:
+    return _OUTCOMES.validate_python(said, strict=False)
 
 
 def merged(outcomes: Iterable[Outcome]) -> list[Outcome]:

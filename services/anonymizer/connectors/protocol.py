@@ -6,7 +6,7 @@ from uuid import UUID
 
 from services.anonymizer.connectors.guard import Guard
 from services.anonymizer.connectors.outcomes import Effect, Piece, Verification
-from services.anonymizer.contract import Change, DisclosureRequest, Expected, Outcome, Scope, StoreVerb
+from services.anonymizer.contract import Change, Correction, DisclosureRequest, Expected, Outcome, Scope, StoreVerb
 from services.anonymizer.datamap import Store
 from services.anonymizer.rules.facts import Terms
 from services.anonymizer.rules.person import Known, Person
@@ -35,6 +35,16 @@ class Connector(Protocol):
     async def preview(self, person: Person, terms: Terms, scope: Scope | None) -> list[Outcome]: ...
 
     async def erase(self, step: UUID, person: Person, terms: Terms, guard: Guard, scope: Scope | None) -> Effect: ...
+
+    async def correct(self, step: UUID, person: Person, terms: Terms, changes: list[Correction]) -> Effect:
+        """In the person's own rows that say exactly what is wrong. Raises CorrectionRefused."""
+        ...
+
+    async def freeze(self, step: UUID, person: Person, terms: Terms) -> Effect:
+        """Their own rows, as they are now, are restricted: nothing erases, redacts or sweeps them until `unfreeze`."""
+        ...
+
+    async def unfreeze(self, step: UUID, person: Person, terms: Terms) -> Effect: ...
 
     async def verify(self, person: Person, terms: Terms, scope: Scope | None) -> Verification: ...
 

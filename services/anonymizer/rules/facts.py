@@ -53,11 +53,15 @@ def is_claimed(paid_at: datetime | None, claim_until: datetime | None, now: date
 
 @dataclass(frozen=True)
 class Terms:
-    """What every decision over one store is made by: the book, the instant, and the invoices that still matter."""
+    """What every decision over one store is made by: the book, the instant, and the invoices that still matter.
+
+    frozen: the tables in which some rows are restricted, as the store says itself.
+    """
 
     book: PolicyBook
     now: datetime
     invoices: Invoices
+    frozen: frozenset[str] = frozenset()
 
 
 def facts_of(

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from chassis import identifiers
 from services.anonymizer.contract import IdentifierType
+from services.anonymizer.datamap import Identifies
 
 FINDS = frozenset(IdentifierType) - {IdentifierType.name, IdentifierType.personnummer, IdentifierType.ip}
 ERASED = "[…]"
@@ -72,6 +73,11 @@ def normalised(type: IdentifierType, value: str) -> str:
     if type == IdentifierType.ip:
         return identifiers.normalise("ipv6" if ":" in value else "ipv4", value)
     return identifiers.normalise(type.value, value, COUNTRY)
+
+
+def stored_as(identifies: Identifies | None, value: str) -> str:
+    """A value as a column of its kind is written. Raises BadIdentifier."""
+    return normalised(identifies.type, value) if identifies else value
 
 
 def mentions(known: Iterable[Known], *, column: bool = False) -> str:

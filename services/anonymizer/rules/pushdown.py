@@ -5,9 +5,9 @@ from typing import Any
 from uuid import UUID
 
 from services.anonymizer.datamap import AnchorAt, Store, Table, anchors_in, anchors_of
-from services.anonymizer.rules.branches import Verdicts, branches
+from services.anonymizer.rules.branches import Verdict, Verdicts, branches
 from services.anonymizer.rules.facts import UNTIL_THEN, Invoices, Terms
-from services.anonymizer.rules.retention import Asked
+from services.anonymizer.rules.retention import Asked, restricted
 
 
 class Params(list[Any]):
@@ -87,8 +87,20 @@ class Rows:
 def verdicts(store: Store, table: Table, terms: Terms, asked: Asked, params: Params) -> Verdicts[str]:
     """One CASE expression that numbers the branch deciding each row of the table, aliased `t`; NULL where no rule covers it."""
     found = branches(table, terms, asked, Rows(store, table, terms.invoices, terms.now, params))
+    name = next(name for name, each in store.tables.items() if each is table)
+    if name in terms.frozen:
+        found = [(_frozen(name, table, params), Verdict(restricted(terms.book))), *found]
     whens = " ".join(f"WHEN {predicate} THEN {n}" for n, (predicate, _) in enumerate(found))
     return Verdicts(f"CASE {whens} END" if found else "NULL::int", [verdict for _, verdict in found])
+
+
+def key_of(table: Table, alias: str = "t") -> str:
+    """A row's key as one value."""
+    return f"jsonb_build_array({', '.join(f'{alias}.{column}' for column in table.key)})"
+
+
+def _frozen(name: str, table: Table, params: Params) -> str:
+    return f"EXISTS (SELECT FROM wardline.frozen f WHERE f.store_table = {params(name, 'text')} AND f.key = {key_of(table)})"
 
 
 def going(decided: Verdicts[str]) -> str:

@@ -78,6 +78,12 @@ def gone(rule: Retention, book: PolicyBook, asked: Asked) -> Decision:
     return Decision("anonymise" if rule.then == "anonymise" else "delete", rule.key, rule.legal_ref, rule.reason)
 
 
+def restricted(book: PolicyBook) -> Decision:
+    """What a person had frozen is nobody's to touch until they or the operator lift it."""
+    right = book.right("restriction")
+    return Decision("keep", right.key, right.legal_ref, right.description)
+
+
 def fate(decision: Decision | None) -> Fate:
     return Fate(action=decision.action, rule=decision.rule) if decision else Fate(action="keep", rule=None)
 

@@ -67,6 +67,9 @@ LimitKey = Literal[
     "asked_without_delay",
     "clock_reminder",
     "clock_escalation",
+    "answer_kept",
+    "claims_kept",
+    "restriction_notice",
     "one_time_code_expiry",
     "one_time_code_tries",
     "breach_telecom",
@@ -365,13 +368,15 @@ class Transfer(Row):
 
 
 class Ground(LabelledRow):
-    """A ground or an exception of a right."""
+    """A ground or an exception of a right, or a reason for refusing one. `investigated`: it is looked into, in the right's time."""
 
     legal_ref: Words
+    investigated: bool = False
 
 
 class Right(LabelledRow):
-    """What a person may ask. `due` counts from receipt; `bases`: only data processed on these (empty: all)."""
+    """What a person may ask. `due` counts from receipt; `bases`: only data processed on these (empty: all). `decided_by`: what no
+    rule can decide is decided by one person of the staff, or proposed by one and reviewed by another."""
 
     key: RightKind
     description: Text
@@ -383,6 +388,7 @@ class Right(LabelledRow):
     bases: tuple[LegalBasis, ...] = ()
     grounds: tuple[Ground, ...] = ()
     exceptions: tuple[Ground, ...] = ()
+    decided_by: Literal["rule", "person", "four_eyes"] = "rule"
 
 
 class OrderCategory(LabelledRow):
@@ -552,6 +558,7 @@ class PolicyBook(Contract):
     transfers: tuple[Transfer, ...]
     rights: tuple[Right, ...]
     extensions: tuple[Ground, ...] = ()
+    refusals: tuple[Ground, ...] = ()
     order_categories: tuple[OrderCategory, ...]
     instruments: tuple[Instrument, ...]
     limits: tuple[Limit, ...]

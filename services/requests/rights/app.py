@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from chassis import app as chassis_app
 from services.anonymizer.client import AnonymizerClient
+from services.consent.client import ConsentClient
 from services.registry.client import following_policy
 from services.requests.rights.jobs import Work
 from services.requests.rights.office import Office
@@ -31,5 +32,6 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
     async with following_policy(app) as policy:
         state.office = Office.open(settings, policy)
         anonymizer = AnonymizerClient(state.http, settings.peers["anonymizer"], state.tokens)
-        Work(state.database, state.office, anonymizer).register(state.jobs)
+        consent = ConsentClient(state.http, settings.peers["consent"], state.tokens)
+        Work(state.database, state.office, anonymizer, consent).register(state.jobs)
         yield

@@ -12,16 +12,23 @@ from services.requests.rights.contract import (
     Ask,
     Certificate,
     Confirm,
+    Controller,
     Extend,
     Letters,
+    NameController,
     OpenRequest,
     PostTicket,
     Preview,
+    Propose,
     ProveIdentity,
+    Refuse,
     Replied,
     Request,
     Requests,
+    Review,
     SetPassphrase,
+    Task,
+    Tasks,
     TicketTaken,
 )
 
@@ -76,6 +83,23 @@ class RightsClient(ServiceClient):
 
     async def withdraw(self, request: UUID, *, key: str, tenant: UUID | None = None) -> Request:
         return await self._do(request, "withdraw", key, tenant, None)
+
+    async def refuse(self, request: UUID, wish: Refuse, *, key: str, tenant: UUID | None = None) -> Request:
+        return await self._do(request, "refusal", key, tenant, wish)
+
+    async def tasks(self, *, state: str | None = None, tenant: UUID | None = None) -> Tasks:
+        return await self.ask(Tasks, "GET", "/v1/tasks", query={"state": state} if state else None, tenant=tenant)
+
+    async def propose(self, task: UUID, wish: Propose, *, key: str, tenant: UUID | None = None) -> Task:
+        path = f"/v1/tasks/{task}/proposal"
+        return await self.ask(Task, "POST", path, body=wish, idempotency_key=key, tenant=tenant)
+
+    async def review(self, task: UUID, wish: Review, *, key: str, tenant: UUID | None = None) -> Task:
+        path = f"/v1/tasks/{task}/review"
+        return await self.ask(Task, "POST", path, body=wish, idempotency_key=key, tenant=tenant)
+
+    async def name_controller(self, wish: NameController, *, key: str, tenant: UUID | None = None) -> Controller:
+        return await self.ask(Controller, "PUT", "/v1/controller", body=wish, idempotency_key=key, tenant=tenant)
 
     async def answer(self, request: UUID, *, tenant: UUID | None = None) -> Answer:
         return await self.ask(Answer, "GET", f"/v1/requests/{request}/answer", tenant=tenant)

@@ -14,14 +14,15 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from chassis.contract import Contract, Moment
 from chassis.errors import Problem
 from chassis.ledger.contract import Inclusion
-from services.anonymizer.contract import Action, Identifier, Scope, StepState, Verb
+from services.anonymizer.contract import Action, Correction, Identifier, Scope, StepState, Verb
 from services.registry.contract import Text
 
-__all__ = ["Action", "Identifier", "Scope", "StepState", "Text", "Verb"]
+__all__ = ["Action", "Correction", "Identifier", "Scope", "StepState", "Text", "Verb"]
 
 Language = Literal["sv", "en"]
 Party = Literal["operator", "tenant"]
 Note = Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
+Key = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Passphrase = Annotated[str, StringConstraints(min_length=10, max_length=200)]
 
 
@@ -32,10 +33,18 @@ class Reply(BaseModel):
 
 
 class Kind(StrEnum):
-    """The rights that are carried out here; the names are the policy book's."""
+    """The rights; the names are the policy book's."""
 
     access = "access"
+    correction = "correction"
     deletion = "deletion"
+    objection = "objection"
+    restriction = "restriction"
+    portability = "portability"
+    withdrawal = "withdrawal"
+    damages = "damages"
+    human_review = "human_review"
+    complaint = "complaint"
 
 
 class Channel(StrEnum):
@@ -50,21 +59,47 @@ class Channel(StrEnum):
 
 class State(StrEnum):
     """`received`: nobody has proven yet who asks · `clarification`: the identifiers belong to different people ·
-    `previewed`: waits for the person's confirmation · `cooling_off`: may still be withdrawn · `awaiting_passphrase`:
-    all is collected, and there is nothing yet to lock the package with · `closed`: our own copies are gone."""
+    `previewed`: waits for the person's confirmation · `cooling_off`: may still be withdrawn · `deciding`: a person decides ·
+    `awaiting_passphrase`: all is collected, and there is nothing yet to lock the package with · `lifting`: a restriction or
+    objection is being ended · `duplicate`: the same is asked in an older request · `closed`: our own copies are gone."""
 
     received = "received"
     clarification = "clarification"
     identified = "identified"
     previewed = "previewed"
     cooling_off = "cooling_off"
+    deciding = "deciding"
     executing = "executing"
     checking = "checking"
     awaiting_passphrase = "awaiting_passphrase"
     packing = "packing"
     answered = "answered"
+    lifting = "lifting"
     closed = "closed"
     withdrawn = "withdrawn"
+    duplicate = "duplicate"
+
+
+class Matter(StrEnum):
+    """What a person decides: whether data are wrong (`correct`), whether our grounds override hers (`weigh`), what an
+    investigation found (`investigate`), a claim, review or complaint (`decide`), a refusal of what a rule would grant
+    (`refuse`), what another controller says about its own data (`controller`)."""
+
+    correct = "correct"
+    weigh = "weigh"
+    investigate = "investigate"
+    decide = "decide"
+    refuse = "refuse"
+    controller = "controller"
+
+
+class Verdict(StrEnum):
+    granted = "granted"
+    partly = "partly"
+    refused = "refused"
+    overruled = "overruled"
+    stays = "stays"
+    lifted = "lifted"
 
 
 # --- what is asked ---------------------------------------------------------------------------------------------------
@@ -77,7 +112,43 @@ class Evidence(Contract):
     note: Note | None = Field(default=None, repr=False)
 
 
-class OpenRequest(Contract):
+class Wish(Contract):
+    """What is asked. `purpose`: of a withdrawal or an objection · `ground`: the policy book's key, of a restriction and (if one is
+    given) of a deletion · `changes`: of a correction · `text`: in the person's own words; a claim, a complaint or a review is
+    nothing without."""
+
+    kind: Kind
+    language: Language = "sv"
+    text: Note | None = Field(default=None, repr=False)
+    purpose: Key | None = None
+    ground: Key | None = None
+    changes: list[Correction] = Field(default=[], max_length=50, repr=False)
+
+    @model_validator(mode="after")
+    def _said(self) -> Self:
+        for name in ("purpose", "ground", "changes"):
+            if getattr(self, name) and self.kind not in _GIVEN[name]:
+                raise ValueError(f"this right has no {name}")
+        for name, kinds in _NEEDED.items():
+            if self.kind in kinds and not getattr(self, name):
+                raise ValueError(f"this right needs {name}")
+        return self
+
+
+_GIVEN = {
+    "purpose": {Kind.withdrawal, Kind.objection},
+    "ground": {Kind.deletion, Kind.restriction},
+    "changes": {Kind.correction},
+}
+_NEEDED = {
+    "purpose": {Kind.withdrawal, Kind.objection},
+    "ground": {Kind.restriction},
+    "changes": {Kind.correction},
+    "text": {Kind.damages, Kind.human_review, Kind.complaint},
+}
+
+
+class OpenRequest(Wish):
     """`POST /v1/requests`.
 
     A person asks for herself: her login proves who she is, the channel is the portal, and receipt is now. The helpdesk
@@ -85,11 +156,8 @@ class OpenRequest(Contract):
     asked.
     """
 
-    kind: Kind
-    language: Language = "sv"
     scope: Scope | None = None
     passphrase: Passphrase | None = Field(default=None, repr=False)
-    text: Note | None = Field(default=None, repr=False)
     channel: Channel = Channel.portal
     received_at: Moment | None = None
     principal: UUID | None = None
@@ -98,8 +166,8 @@ class OpenRequest(Contract):
 
     @model_validator(mode="after")
     def _fitting(self) -> Self:
-        if self.passphrase is not None and self.kind is not Kind.access:
-            raise ValueError("a passphrase locks the package of an access request; this kind has none")
+        if self.passphrase is not None and self.kind not in (Kind.access, Kind.portability):
+            raise ValueError("a passphrase locks a package; this right has none")
         if self.scope is not None and self.kind is not Kind.deletion:
             raise ValueError("only a deletion is limited to one recording")
         if self.principal is not None and self.identifiers:
@@ -107,16 +175,13 @@ class OpenRequest(Contract):
         return self
 
 
-class PostTicket(Contract):
+class PostTicket(Wish):
     """`POST /v1/tickets`: what the helpdesk's own system sends when somebody asks there. The same ticket twice is one
     request."""
 
     ticket: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
-    kind: Kind
-    language: Language = "sv"
     received_at: Moment | None = None
     identifiers: list[Identifier] = Field(min_length=1, max_length=50, repr=False)
-    text: Note | None = Field(default=None, repr=False)
     evidence: Evidence | None = None
 
 
@@ -155,10 +220,46 @@ class Replied(Contract):
     text: Note = Field(repr=False)
 
 
+class Propose(Contract):
+    """`POST /v1/tasks/{task}/proposal`: how it should be decided. `reason`: of a refusal, the policy book's key · `text`: what the
+    person is told; of an objection that is overruled, our compelling grounds."""
+
+    verdict: Verdict
+    reason: Key | None = None
+    text: Text = Field(repr=False)
+
+    @model_validator(mode="after")
+    def _reasoned(self) -> Self:
+        if (self.verdict is Verdict.refused) != (self.reason is not None):
+            raise ValueError("a refusal has a reason of the policy book, and nothing else has")
+        return self
+
+
+class Review(Contract):
+    """`POST /v1/tasks/{task}/review`: another person has read exactly this proposal, named by its `digest`."""
+
+    proposal: str
+    agreed: bool
+
+
+class Refuse(Contract):
+    """`POST /v1/requests/{id}/refusal`: what a rule would grant is to be refused; another person reviews it."""
+
+    reason: Key
+    text: Text = Field(repr=False)
+
+
+class NameController(Contract):
+    """`PUT /v1/controller`: this organisation decides itself about the data of which it is controller, through this contact."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
+    contact: Annotated[str, StringConstraints(min_length=3, max_length=200, pattern=r"^[^@\s]+@[^@\s]+$")]
+
+
 class Extend(Contract):
     """`POST /v1/requests/{id}/extension`: by the policy book's period, for one of its reasons, inside the first period."""
 
-    reason: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+    reason: Key
     text: Text = Field(repr=False)
 
 
@@ -217,8 +318,8 @@ class Step(Reply):
     step: UUID
     store: str
     label: Text
-    verb: Literal["collect", "preview", "erase", "verify"]
-    state: Literal["pending", "running", "done", "failed", "deferred"]
+    verb: str
+    state: Literal["pending", "running", "waiting", "done", "failed", "deferred"]
     round: int
     tries: int
     problem: str | None = None
@@ -238,7 +339,8 @@ class Package(Reply):
 
 class Request(Reply):
     """`due_on`: the last day for the answer, counted by Regulation 1182/71. `executes_at`: when a confirmed deletion
-    begins, and until when it may be withdrawn."""
+    begins, and until when it may be withdrawn; of a restriction that ends, when it is lifted. `party`: who decides and answers;
+    `part_of`: the request of which this is the part that another controller answers."""
 
     request: UUID
     kind: Kind
@@ -249,6 +351,12 @@ class Request(Reply):
     recorded_at: datetime
     due_on: date
     principal: UUID | None
+    party: Party = "operator"
+    part_of: UUID | None = None
+    duplicate_of: UUID | None = None
+    purpose: str | None = None
+    ground: str | None = None
+    outcome: Verdict | None = None
     ticket: str | None = None
     scope: Scope | None = None
     executes_at: datetime | None = None
@@ -304,6 +412,47 @@ class AnswerLine(Reply):
     until: date | None = None
 
 
+class Refusal(Reply):
+    """Why it was refused, by which law; how to complain stands in the answer's `complaint`."""
+
+    reason: str
+    label: Text
+    legal_ref: str
+
+
+class Task(Reply):
+    """Something a person decides. `digest` names the proposal that waits for another person's review."""
+
+    task: UUID
+    request: UUID
+    kind: Kind
+    matter: Matter
+    party: Party
+    eyes: int
+    state: Literal["open", "proposed", "decided", "void"]
+    due_on: date
+    verdict: Verdict | None = None
+    reason: str | None = None
+    text: Text | None = None
+    digest: str | None = None
+    proposed_by: str | None = None
+    decided_by: str | None = None
+    decided_at: datetime | None = None
+
+
+class Tasks(Reply):
+    items: list[Task]
+    next: str | None = None
+
+
+class Controller(Reply):
+    """Who decides about the data of which the operator is not controller."""
+
+    name: str
+    contact: str
+    named_at: datetime
+
+
 class Found(Reply):
     """How many records of each table an access request found in one store."""
 
@@ -314,7 +463,8 @@ class Found(Reply):
 
 class Answer(Reply):
     """`GET /v1/requests/{id}/answer`. `clauses` are the same in every answer of a kind: they say nothing about this
-    person."""
+    person. `controller`: who answers. `text`: what was decided in words, while we still keep it; of an objection that was
+    overruled, the compelling grounds."""
 
     request: UUID
     kind: Kind
@@ -322,6 +472,10 @@ class Answer(Reply):
     received_at: datetime
     due_on: date
     answered_at: datetime
+    controller: str = ""
+    outcome: Verdict = Verdict.granted
+    refusal: Refusal | None = None
+    text: str | None = None
     outcomes: list[AnswerLine] = []
     found: list[Found] = []
     clauses: list[Text]
@@ -366,6 +520,22 @@ class RequestStepDone(Reply):
     verb: str
 
 
+class TaskMoved(Reply):
+    """`request.proposed`, `.sent_back`, `.decided`: by whom of the staff, and what; never the words."""
+
+    request: UUID
+    task: UUID
+    matter: Matter
+    verdict: Verdict | None = None
+    by: str
+
+
+class ControllerNamed(Reply):
+    """`controller.named`: by whom of the organisation."""
+
+    by: str
+
+
 class ClockTold(Reply):
     """`request.reminder`, `request.escalation`, `request.overdue`: an answer is due soon, very soon, or was due."""
 
@@ -394,6 +564,13 @@ EVENTS: dict[str, type[Reply]] = {
     "request.answered": RequestAnswered,
     "request.closed": RequestMoved,
     "request.deferred_erased": RequestStepDone,
+    "request.deciding": RequestMoved,
+    "request.proposed": TaskMoved,
+    "request.sent_back": TaskMoved,
+    "request.decided": TaskMoved,
+    "request.lifting": RequestMoved,
+    "request.duplicate": RequestMoved,
+    "controller.named": ControllerNamed,
     "request.paused": RequestMoved,
     "request.resumed": RequestMoved,
     "request.extended": RequestMoved,
@@ -432,6 +609,66 @@ class NotNow(Problem):
     code = "rights.not_now"
     status = 409
     title = "This cannot be done where the request stands now"
+
+
+class TaskUnknown(Problem):
+    code = "rights.task_unknown"
+    status = 404
+    title = "No such task"
+
+
+class NotYours(Problem):
+    code = "rights.not_yours"
+    status = 403
+    title = "Somebody with another role decides this"
+
+
+class SamePerson(Problem):
+    code = "rights.same_person"
+    status = 409
+    title = "Another person than who proposed it reviews it"
+
+
+class TaskMovedOn(Problem):
+    """`state` in the body says where the task stands."""
+
+    code = "rights.task_moved_on"
+    status = 409
+    title = "The task is not where this would meet it; read it again"
+
+
+class VerdictUnfit(Problem):
+    """`verdicts` in the body are those that fit."""
+
+    code = "rights.verdict_unfit"
+    status = 409
+    title = "This is not decided that way"
+
+
+class PurposeUnknown(Problem):
+    code = "rights.purpose_unknown"
+    status = 409
+    title = "The policy book has no such purpose"
+
+
+class GroundUnknown(Problem):
+    """`grounds` in the body are those of this right."""
+
+    code = "rights.ground_unknown"
+    status = 409
+    title = "The policy book has no such ground for this right"
+
+
+class ElementUnknown(Problem):
+    code = "rights.element_unknown"
+    status = 409
+    title = "The policy book has no such element of data"
+
+
+class NoController(Problem):
+    code = "rights.no_controller"
+    status = 404
+    title = "This organisation has named nobody"
 
 
 class CannotExtend(Problem):

@@ -18,11 +18,15 @@ from services.anonymizer.contract import (
     StepState,
     Verb,
 )
-from services.requests.rights.commands import answering, clocks, doing
+from services.consent.client import ConsentClient
+from services.consent.contract import SetObjection, SetRestriction, WithdrawConsent
+from services.requests.rights.commands import answering, clocks, deciding, doing
 from services.requests.rights.commands.doing import Claim
+from services.requests.rights.contract import Kind
 from services.requests.rights.office import Office
 from services.requests.rights.package import spool
 from services.requests.rights.package.build import Contents, build
+from services.requests.rights.rules.kinds import STANDING
 
 TICK = 1.0
 _ASK_AGAIN = 0.2
@@ -30,13 +34,21 @@ _ASK_AGAIN = 0.2
 _DELIVERIES = 1_000_000
 
 _OVER = "SELECT id, tenant FROM request WHERE state = 'cooling_off' AND executes_at <= $1"
+_LIFTED = "SELECT id, tenant FROM request WHERE state = 'answered' AND kind = 'restriction' AND executes_at <= $1"
 _EXPIRED = "SELECT id, tenant FROM request WHERE state = 'answered' AND package_deleted_at <= $1"
 _DUE = "SELECT id, tenant FROM request_step WHERE state = 'deferred' AND due_at <= $1"
 
 
+# The policy book's grounds of a restriction in the consent service's words, and our verbs of an objection.
+_GROUNDS = {"correctness_disputed": "accuracy", "unlawful": "unlawful", "legal_claims": "claims"}
+_OBJECTIONS = {"object": "raised", "overrule": "overruled", "unobject": "lifted"}
+
+
 class Work:
-    def __init__(self, database: Database, office: Office, anonymizer: AnonymizerClient) -> None:
-        self.database, self.office, self.anonymizer = database, office, anonymizer
+    def __init__(
+        self, database: Database, office: Office, anonymizer: AnonymizerClient, consent: ConsentClient
+    ) -> None:
+        self.database, self.office, self.anonymizer, self.consent = database, office, anonymizer, consent
 
     def register(self, jobs: Jobs) -> None:
         jobs.on("rights.prepare", self.prepare, _DELIVERIES)
@@ -99,6 +111,7 @@ class Work:
         async with self.database.system() as connection:
             over = await connection.fetch(_OVER, now)
             expired = await connection.fetch(_EXPIRED, now)
+            lifted = await connection.fetch(_LIFTED, now)
             due = await connection.fetch(_DUE, now)
             notices = await connection.fetch(clocks.DUE, now)
         for request, tenant in over:
@@ -107,6 +120,9 @@ class Work:
         for request, tenant in expired:
             async with self.database.transaction(tenant) as tx:
                 await answering.close_expired(tx, self.office, request)
+        for request, tenant in lifted:
+            async with self.database.transaction(tenant) as tx:
+                await deciding.lift_in_time(tx, request)
         for step, tenant in due:
             async with self.database.transaction(tenant) as tx:
                 await doing.resume_deferred(tx, step)
@@ -120,16 +136,42 @@ class Work:
         return await self.anonymizer.principal(named, tenant=tenant)
 
     async def _done(self, tenant: UUID, claim: Claim) -> StepResult | dict[str, int]:
+        if claim.store == STANDING:
+            await self._stand(tenant, claim)
+            return {}
         if claim.verb == "collect":
-            wanted = CollectionRequest(step=claim.step, store=claim.store, principal=claim.principal)
+            portable = claim.kind == Kind.portability
+            wanted = CollectionRequest(step=claim.step, store=claim.store, principal=claim.principal, portable=portable)
             async with self.anonymizer.collect(wanted, tenant=tenant) as stream:
                 return await self._kept(claim, stream)
-        wish = StepRequest(verb=Verb(claim.verb), store=claim.store, principal=claim.principal, scope=claim.scope)
+        wish = StepRequest(
+            verb=Verb(claim.verb),
+            store=claim.store,
+            principal=claim.principal,
+            scope=claim.scope,
+            changes=claim.changes,
+        )
         while True:
             result = await self.anonymizer.step(claim.step, wish, tenant=tenant)
             if result.state is not StepState.running:
                 return result
             await asyncio.sleep(_ASK_AGAIN)
+
+    async def _stand(self, tenant: UUID, claim: Claim) -> None:
+        """Consent answers once no decision point says otherwise any more."""
+        key, case = str(claim.step), claim.request
+        match claim.verb:
+            case "withdraw":
+                wish = WithdrawConsent(purpose=claim.purpose, principal=claim.principal)
+                await self.consent.withdraw(tenant, wish, key)
+            case "restrict" | "lift":
+                state = "set" if claim.verb == "restrict" else "lifted"
+                ground = _GROUNDS.get(claim.ground or "") if state == "set" else None
+                restriction = SetRestriction(state=state, ground=ground, case=case)
+                await self.consent.set_restriction(tenant, claim.principal, restriction, key)
+            case _:
+                objection = SetObjection(state=_OBJECTIONS[claim.verb], case=case)
+                await self.consent.set_objection(tenant, claim.principal, claim.purpose, objection, key)
 
     async def _kept(self, claim: Claim, stream: AsyncIterator[bytes]) -> dict[str, int]:
         path = self.office.spool(claim.request, claim.step)

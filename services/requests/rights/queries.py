@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from sqlmodel import col, select
 
@@ -17,10 +17,13 @@ from services.requests.rights.contract import (
     Answer,
     Certificate,
     Clock,
+    Controller,
     Letter,
     Letters,
+    NoController,
     NotAnswered,
     NotNow,
+    NotYours,
     Package,
     Preview,
     ProofPending,
@@ -29,13 +32,22 @@ from services.requests.rights.contract import (
     RequestUnknown,
     State,
     Step,
+    Task,
+    Tasks,
+    TaskUnknown,
 )
 from services.requests.rights.office import Office
 from services.requests.rights.rules import answers
 from services.requests.rights.rules.answers import Told
-from services.requests.rights.tables import ClockRow, LetterRow, RequestRow, StepRow
+from services.requests.rights.tables import ClockRow, ControllerRow, LetterRow, RequestRow, StepRow, TaskRow
 
 HANDLING = "rights.handle"
+DECIDES = {"operator": "privacy_officer", "tenant": "privacy_contact"}
+
+
+def shelf_of(request: UUID) -> UUID:
+    """Whose key seals what is written about a request: it outlives the key of what the person told us to find her data."""
+    return uuid5(request, "correspondence")
 
 
 def may_see(caller: Caller, row: RequestRow) -> bool:
@@ -58,6 +70,77 @@ async def steps_of(tx: Transaction, request: UUID) -> Sequence[StepRow]:
     """In the order in which they were planned."""
     wanted = select(StepRow).where(StepRow.request == request).order_by(col(StepRow.id))
     return (await tx.session.scalars(wanted)).all()
+
+
+async def others_of(tx: Transaction, row: RequestRow) -> Sequence[RequestRow]:
+    """The same person's other requests."""
+    wanted = select(RequestRow).where(RequestRow.principal == row.principal, RequestRow.id != row.id)
+    return (await tx.session.scalars(wanted.order_by(col(RequestRow.id)))).all()
+
+
+def must_decide(caller: Caller, party: str) -> None:
+    """An organisation's privacy contact decides about its data, the operator's privacy officers about the operator's."""
+    if DECIDES[party] not in caller.roles:
+        raise NotYours
+
+
+async def find_of_task(tx: Transaction, caller: Caller, task: UUID) -> RequestRow:
+    """The request of a task, locked. Raises TaskUnknown and NotYours."""
+    found = await tx.session.get(TaskRow, task)
+    if found is None:
+        raise TaskUnknown
+    must_decide(caller, found.party)
+    return await find(tx, caller, found.request, lock=True)
+
+
+async def list_tasks(
+    tx: Transaction, office: Office, caller: Caller, state: str | None, after: UUID | None, limit: int
+) -> Tasks:
+    """What this caller may decide, the most urgent first."""
+    parties = [party for party, role in DECIDES.items() if role in caller.roles]
+    wanted = select(TaskRow, RequestRow).join(RequestRow, col(RequestRow.id) == TaskRow.request)
+    wanted = wanted.where(col(TaskRow.party).in_(parties)).order_by(col(TaskRow.id)).limit(limit)
+    if state is not None:
+        wanted = wanted.where(TaskRow.state == state)
+    if after is not None:
+        wanted = wanted.where(TaskRow.id > after)
+    rows = (await tx.session.execute(wanted)).all()
+    items = [await task_view(tx, office, task, row) for task, row in rows]
+    return Tasks(items=items, next=str(rows[-1][0].id) if len(rows) == limit else None)
+
+
+async def task_view(tx: Transaction, office: Office, task: TaskRow, row: RequestRow) -> Task:
+    return Task(
+        task=task.id,
+        request=row.id,
+        kind=row.kind,
+        matter=task.matter,
+        party=task.party,
+        eyes=task.eyes,
+        state=task.state,
+        due_on=task.due_on,
+        verdict=task.verdict,
+        reason=task.reason,
+        text=await task_text(tx, office, task) if task.text else None,
+        digest=task.digest,
+        proposed_by=task.proposed_by,
+        decided_by=task.decided_by,
+        decided_at=task.decided_at,
+    )
+
+
+async def task_text(tx: Transaction, office: Office, task: TaskRow) -> Text:
+    shelf = shelf_of(task.request)
+    return Text.model_validate_json(
+        await office.sealer.open(tx.connection, tx.tenant, shelf, "request_task", "text", task.text)
+    )
+
+
+async def read_controller(tx: Transaction) -> Controller:
+    row = await tx.session.get(ControllerRow, tx.tenant)
+    if row is None:
+        raise NoController
+    return Controller(name=row.name, contact=row.contact, named_at=row.named_at)
 
 
 async def clocks_of(tx: Transaction, request: UUID) -> Sequence[ClockRow]:
@@ -108,11 +191,16 @@ async def preview_of(tx: Transaction, request: UUID) -> Preview:
     return answers.preview(request, [told(step) for step in steps])
 
 
-async def read_answer(tx: Transaction, caller: Caller, request: UUID) -> Answer:
+async def read_answer(tx: Transaction, office: Office, caller: Caller, request: UUID) -> Answer:
+    """What was decided in words is sealed, and gone with the request."""
     row = await find(tx, caller, request)
     if row.answer is None:
         raise NotAnswered
-    return Answer.model_validate(row.answer)
+    answer = Answer.model_validate(row.answer)
+    if row.reason is None or (caller.principal is None and HANDLING not in caller.scopes):
+        return answer
+    opened = await office.sealer.open(tx.connection, tx.tenant, shelf_of(row.id), "request", "reason", row.reason)
+    return answer.model_copy(update={"text": Text.model_validate_json(opened).in_(row.language)})
 
 
 async def read_certificate(database: Database, caller: Caller, request: UUID) -> Certificate:
@@ -139,7 +227,7 @@ async def read_letters(tx: Transaction, office: Office, caller: Caller, request:
     rows = (await tx.session.scalars(wanted.order_by(col(LetterRow.id)))).all()
     if not rows:
         return Letters(items=[])
-    key = await office.sealer.key(tx.connection, tx.tenant, row.id)
+    key = await office.sealer.key(tx.connection, tx.tenant, shelf_of(row.id))
     return Letters(items=[_letter(each, key) for each in rows])
 
 
@@ -198,6 +286,12 @@ def _request(row: RequestRow, steps: Iterable[StepRow], clocks: Iterable[ClockRo
         recorded_at=row.recorded_at,
         due_on=row.due_on,
         principal=row.principal,
+        party=row.party,
+        part_of=row.part_of,
+        duplicate_of=row.duplicate_of,
+        purpose=row.purpose,
+        ground=row.ground,
+        outcome=row.outcome,
         ticket=row.ticket,
         scope=Scope(recording=row.recording) if row.recording else None,
         executes_at=row.executes_at,

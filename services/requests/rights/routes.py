@@ -1,6 +1,6 @@
 """HTTP of rights. Who may see which request is decided by `queries.find`; whatever is not theirs does not exist."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
@@ -12,15 +12,19 @@ from chassis.bodies import Body
 from chassis.db import Tx
 from chassis.idempotency import Once
 from services.requests.rights import contract, queries
-from services.requests.rights.commands import asking, clocks
+from services.requests.rights.commands import asking, clocks, deciding
 from services.requests.rights.contract import (
     Ask,
     Confirm,
     Extend,
+    NameController,
     OpenRequest,
     PostTicket,
+    Propose,
     ProveIdentity,
+    Refuse,
     Replied,
+    Review,
     SetPassphrase,
 )
 from services.requests.rights.office import TheOffice
@@ -108,8 +112,8 @@ async def withdraw(caller: Asker, request_id: UUID, tx: Tx, office: TheOffice, o
 
 
 @router.get("/requests/{request_id}/answer", response_model=contract.Answer)
-async def read_answer(caller: Asker, request_id: UUID, tx: Tx):
-    return await queries.read_answer(tx, caller, request_id)
+async def read_answer(caller: Asker, request_id: UUID, tx: Tx, office: TheOffice):
+    return await queries.read_answer(tx, office, caller, request_id)
 
 
 @router.get("/requests/{request_id}/certificate", response_model=contract.Certificate)
@@ -122,3 +126,40 @@ async def fetch_package(caller: Asker, request_id: UUID, tx: Tx, office: TheOffi
     """An attachment: the locked page must never run with this edge's own origin."""
     await asking.count_download(tx, office, caller, request_id)
     return FileResponse(office.package(request_id), media_type="text/html", filename="wardline-package.html")
+
+
+@router.post("/requests/{request_id}/refusal", response_model=contract.Request)
+async def refuse(caller: Handler, request_id: UUID, wish: Body[Refuse], tx: Tx, office: TheOffice, once: Once):
+    return await once(deciding.refuse, tx, office, caller, request_id, wish)
+
+
+@router.get("/tasks", response_model=contract.Tasks)
+async def list_tasks(
+    caller: Handler,
+    tx: Tx,
+    office: TheOffice,
+    state: Literal["open", "proposed", "decided", "void"] | None = None,
+    after: UUID | None = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+):
+    return await queries.list_tasks(tx, office, caller, state, after, limit)
+
+
+@router.post("/tasks/{task_id}/proposal", response_model=contract.Task)
+async def propose(caller: Handler, task_id: UUID, wish: Body[Propose], tx: Tx, office: TheOffice, once: Once):
+    return await once(deciding.propose, tx, office, caller, task_id, wish)
+
+
+@router.post("/tasks/{task_id}/review", response_model=contract.Task)
+async def review(caller: Handler, task_id: UUID, wish: Body[Review], tx: Tx, office: TheOffice, once: Once):
+    return await once(deciding.review, tx, office, caller, task_id, wish)
+
+
+@router.put("/controller", response_model=contract.Controller)
+async def name_controller(caller: Handler, wish: Body[NameController], tx: Tx, once: Once):
+    return await once(deciding.name_controller, tx, caller, wish)
+
+
+@router.get("/controller", response_model=contract.Controller)
+async def read_controller(_: Handler, tx: Tx):
+    return await queries.read_controller(tx)

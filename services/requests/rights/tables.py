@@ -14,10 +14,12 @@ def _instant(**options: Any) -> Any:
 
 
 class RequestRow(SQLModel, table=True):
-    """One request. `said`, `identifiers`, `evidence`, `passphrase` and `spool_key` are sealed.
+    """One request. `said`, `identifiers`, `evidence`, `changes`, `reason`, `passphrase` and `spool_key` are sealed.
 
-    recording: the one recording it is limited to · executes_at: when a confirmed deletion begins · answer_event: the
-    ledger's `request.answered` · downloads_left, package_*: of the locked file, while there is one.
+    recording: the one recording it is limited to · executes_at: when a confirmed deletion begins, or a restriction is lifted
+    · outcome, refusal, reason: what was decided, by which row of the book, in which words · answer_event: the ledger's
+    `request.answered` · package_*, downloads_left: of the locked file, while there is one · package_deleted_at: when our own
+    copies go, of whatever kind they are.
     """
 
     __tablename__ = "request"
@@ -50,6 +52,15 @@ class RequestRow(SQLModel, table=True):
     package_sha256: str | None = None
     package_expires_at: datetime | None = _instant(default=None)
     package_deleted_at: datetime | None = _instant(default=None)
+    party: str = "operator"
+    ground: str | None = None
+    purpose: str | None = None
+    changes: bytes | None = None
+    outcome: str | None = None
+    refusal: str | None = None
+    reason: bytes | None = None
+    part_of: UUID | None = None
+    duplicate_of: UUID | None = None
     downloads_left: int | None = None
 
 
@@ -79,6 +90,41 @@ class StepRow(SQLModel, table=True):
     due_on: date | None = None
     done_at: datetime | None = _instant(default=None)
     result: dict[str, Any] | None = Field(default=None, sa_type=JSONB(none_as_null=True))
+
+
+class TaskRow(SQLModel, table=True):
+    """One thing that a person decides; `text` is sealed under the request's key. `digest`: of what was proposed."""
+
+    __tablename__ = "request_task"
+
+    id: UUID = Field(primary_key=True)
+    tenant: UUID
+    request: UUID
+    matter: str
+    party: str
+    eyes: int
+    state: str = "open"
+    due_on: date
+    verdict: str | None = None
+    reason: str | None = None
+    text: bytes | None = None
+    digest: str | None = None
+    proposed_by: str | None = None
+    proposed_at: datetime | None = _instant(default=None)
+    decided_by: str | None = None
+    decided_at: datetime | None = _instant(default=None)
+
+
+class ControllerRow(SQLModel, table=True):
+    """An organisation that decides itself about the data of which it is controller."""
+
+    __tablename__ = "controller"
+
+    tenant: UUID = Field(primary_key=True)
+    name: str
+    contact: str
+    named_by: str
+    named_at: datetime = _instant()
 
 
 class ClockRow(SQLModel, table=True):

@@ -2,21 +2,30 @@
 
 import asyncio
 import re
-import shutil
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID, uuid5
 
-from services.anonymizer.connectors.files.formats import FORMATS, Row, pieces
+from services.anonymizer.connectors.files.formats import FORMATS, Row
 from services.anonymizer.connectors.files.journal import Journal, Plan
 from services.anonymizer.connectors.guard import Guard, Lease
 from services.anonymizer.connectors.ndjson import end_line, row_line, shown, table_line
-from services.anonymizer.connectors.outcomes import Effect, Piece, Verification, changes, merged, outcome
+from services.anonymizer.connectors.outcomes import (
+    Effect,
+    Piece,
+    Verification,
+    by_right,
+    changes,
+    merged,
+    outcome,
+    read,
+)
 from services.anonymizer.contract import (
     Action,
     Change,
+    Correction,
     DisclosureRequest,
     Expected,
     Fate,
@@ -32,8 +41,8 @@ from services.anonymizer.contract import (
 from services.anonymizer.datamap import DataMapFault, Store, anchors_in
 from services.anonymizer.rules.facts import Terms, facts_of
 from services.anonymizer.rules.orders import Hold, columns_of, covers, holding, touches
-from services.anonymizer.rules.person import NOTHING, Known, Person, mentions
-from services.anonymizer.rules.retention import Asked, Decision, decide, fate
+from services.anonymizer.rules.person import ERASED, NOTHING, Known, Person, mentions, stored_as
+from services.anonymizer.rules.retention import Asked, Decision, decide, fate, restricted
 from services.anonymizer.settings import Settings
 from services.registry.contract import NotInBook, PolicyBook
 
@@ -43,14 +52,16 @@ Result = TypeVar("Result")
 class Files:
     """A store that is one folder with one kind of record."""
 
-    verbs: frozenset[StoreVerb] = frozenset({"collect", "preview", "erase", "verify", "sweep"})
+    verbs: frozenset[StoreVerb] = frozenset(
+        {"collect", "preview", "erase", "verify", "correct", "freeze", "unfreeze", "sweep"}
+    )
 
     def __init__(self, store: Store, settings: Settings) -> None:
         if len(store.tables) != 1 or not store.location.folder:
             raise DataMapFault(f"{store.store}: a store of files is one folder with one kind of record")
         self.store = store
         self.root = settings.folder(store.location.folder)
-        self.format = FORMATS[store.kind]()
+        self.format = FORMATS[store.kind](store, settings)
         self.journal = Journal(self.root)
         self.name, self.table = next(iter(store.tables.items()))
 
@@ -104,7 +115,7 @@ class Files:
     # --- writing ---------------------------------------------------------------------------------------------------------
 
     async def preview(self, person: Person, terms: Terms, scope: Scope | None) -> list[Outcome]:
-        return _outcomes((await self._work(lambda: self._deletion(person, terms, scope))).said)
+        return read((await self._work(lambda: self._deletion(person, terms, scope))).said)
 
     async def erase(self, step: UUID, person: Person, terms: Terms, guard: Guard, scope: Scope | None) -> Effect:
         lease = Lease(guard, step)
@@ -115,7 +126,34 @@ class Files:
                 lambda plan: self._carry_out(plan, lease, terms.book, person),
             )
         )
-        return Effect(_outcomes(said), await self._work(lambda: self._preserved(step)))
+        pending = await self._work(lambda: self.format.pending(self.journal.done(step)))
+        return Effect(read(said), await self._work(lambda: self._preserved(step)), pending)
+
+    async def correct(self, step: UUID, person: Person, terms: Terms, changes: list[Correction]) -> Effect:
+        return Effect(
+            await self._once(step, lambda: self._correction(person, terms, changes), lambda plan: self._put_right(plan))
+        )
+
+    async def freeze(self, step: UUID, person: Person, terms: Terms) -> Effect:
+        def plan() -> Plan:
+            plan = Plan()
+            for piece, mark, row in self._named(person) if self.table.store_class != "retention" else ():
+                if self._own(person, row):
+                    plan.gone.setdefault(piece, []).append(mark)
+            plan.said = self._said("restriction", Action.freeze, sum(map(len, plan.gone.values())), terms)
+            return plan
+
+        return Effect(await self._once(step, plan, lambda plan: self.journal.freeze(person.principal, plan.gone)))
+
+    async def unfreeze(self, step: UUID, person: Person, terms: Terms) -> Effect:
+        def plan() -> Plan:
+            marks = self.journal.frozen_for(person.principal)
+            return Plan(self._said("restriction", Action.unfreeze, sum(map(len, marks.values())), terms))
+
+        return Effect(await self._once(step, plan, lambda _: self.journal.unfreeze(person.principal)))
+
+    async def _once(self, step: UUID, plan: Callable[[], Plan], carry_out: Callable[[Plan], object]) -> list[Outcome]:
+        return read(await self._work(lambda: self.journal.once(step, plan, carry_out)))
 
     async def sweep(self, sweep: UUID, terms: Terms, guard: Guard) -> AsyncIterator[Piece]:
         step = uuid5(sweep, self.store.store)
@@ -134,7 +172,7 @@ class Files:
             with self.journal.locked():
                 folder = self.journal.place("preserved", str(hold))
                 count = self._records(folder)
-                shutil.rmtree(folder)
+                self.format.discard(folder)
                 return count
 
         return await self._work(work)
@@ -146,7 +184,7 @@ class Files:
 
     def _named(self, person: Person) -> Iterator[tuple[str, str, Row]]:
         """(piece, mark, record) of everything that names the person, as their own or as the other party."""
-        for path in pieces(self.root, self.format):
+        for path in self.format.pieces(self.root, person.finding()):
             for mark, row in self.format.read(path, self.table, person.finding()):
                 if self._within(person, row) and (self._own(person, row) or self._as_callee(person, row)):
                     yield str(path.relative_to(self.root)), mark, row
@@ -171,7 +209,7 @@ class Files:
     def _disclosed(self, known: Known, person: Person) -> list[Row]:
         """The ordinary records and the preserved ones, each once."""
         found = {mark: row for _, mark, row in self._named(person)}
-        for path in pieces(self.journal.place("preserved"), self.format):
+        for path in self.format.pieces(self.journal.place("preserved")):
             for mark, row in self.format.read(path, self.table, {known.value}):
                 if any(row.get(column) == known.value for column in columns_of(self.table, known.type)):
                     found[mark] = row
@@ -184,12 +222,13 @@ class Files:
         return decide(facts_of(self.table, row, anchors, frozenset(), terms), terms.book, terms.now, asked)
 
     def _deletion(self, person: Person, terms: Terms, scope: Scope | None) -> Plan:
-        """A person's own records go; in somebody else's traffic only the person's number does."""
-        plan, lines = Plan(), []
+        """A person's own records go; in somebody else's traffic only the person's number does, and their words in somebody's text."""
+        plan, lines, frozen = Plan(), [], self.journal.frozen()
         for piece, mark, row in self._named(person):
             if scope is not None and row[self._scoped()] != scope.recording:
                 continue
-            decision, own = self._decided(row, terms, "deletion"), self._own(person, row)
+            own = self._own(person, row)
+            decision = restricted(terms.book) if (piece, mark) in frozen else self._decided(row, terms, "deletion")
             action = None if decision.action == "keep" or own else Action.redact
             lines.append(outcome(self.store, self.name, decision, 1, terms.book, action=action))
             if decision.action == "keep":
@@ -197,9 +236,60 @@ class Files:
             if own:
                 plan.gone.setdefault(piece, []).append(mark)
             for column in [] if own else self._as_callee(person, row):
-                plan.blank.setdefault(piece, {}).setdefault(column, []).append(mark)
+                plan.edit(piece, mark, column, self.table.columns[column].redacted)
+        for piece, mark, row in self._speaking(person) if scope is None else ():
+            if (piece, mark) not in frozen and self._struck(plan, piece, mark, person, row):
+                lines.append(self._redacted(terms.book))
         plan.said = [line.model_dump(mode="json") for line in merged(lines)]
         return plan
+
+    def _speaking(self, person: Person) -> Iterator[tuple[str, str, Row]]:
+        """Everybody else's records with texts, wherever they are: people are mentioned without being named in a column."""
+        for path in self.format.pieces(self.root) if self.table.texts else ():
+            for mark, row in self.format.read(path, self.table):
+                if self._within(person, row) and not self._own(person, row):
+                    yield str(path.relative_to(self.root)), mark, row
+
+    def _struck(self, plan: Plan, piece: str, mark: str, person: Person, row: Row) -> bool:
+        """Notes what must go from its texts. Somebody who bears the same name keeps it in what is theirs."""
+        named = {row.get(column) for column, what in self.table.identifying.items() if what.type == IdentifierType.name}
+        bears = {str(name).lower() for name in named} & {name.lower() for name in person.names()}
+        known = [one for one in person.known if one.type != IdentifierType.name or not bears]
+        pattern, found = re.compile(mentions(known) or NOTHING, re.IGNORECASE), False
+        for column in self.table.texts:
+            text = row.get(column) or ""
+            if struck := list(dict.fromkeys(match.group() for match in pattern.finditer(text))):
+                plan.edit(piece, mark, column, pattern.sub(ERASED, text), struck)
+                found = True
+        return found
+
+    def _redacted(self, book: PolicyBook) -> Outcome:
+        element = self.table.columns[self.table.texts[0]].element
+        return by_right(self.store, self.name, "deletion", Action.redact, 1, book, element=element)
+
+    def _correction(self, person: Person, terms: Terms, changes: list[Correction]) -> Plan:
+        plan, lines = Plan(), []
+        for piece, mark, row in self._named(person) if self.table.store_class != "retention" else ():
+            for change in changes if self._own(person, row) else ():
+                for column, declared in self.table.columns.items():
+                    if declared.element != change.element:
+                        continue
+                    if row.get(column) == stored_as(declared.identifies, change.old):
+                        plan.edit(piece, mark, column, stored_as(declared.identifies, change.new))
+                        right = by_right(
+                            self.store, self.name, "correction", Action.correct, 1, terms.book, element=change.element
+                        )
+                        lines.append(right)
+        plan.said = [line.model_dump(mode="json") for line in merged(lines)]
+        return plan
+
+    def _put_right(self, plan: Plan) -> None:
+        for piece in plan.pieces():
+            self.format.rewrite(self.root / piece, self.table, set(), plan.edits[piece], lambda: None)
+
+    def _said(self, right: str, action: Action, count: int, terms: Terms) -> list[dict[str, Any]]:
+        line = by_right(self.store, self.name, right, action, count, terms.book)
+        return [line.model_dump(mode="json")] if count else []
 
     def _expiry(self, terms: Terms) -> Plan:
         """Everything whose time is over."""
@@ -236,15 +326,18 @@ class Files:
         ]
 
     def _over(self, terms: Terms) -> Iterator[tuple[Path, str, Row, Decision]]:
-        for path in pieces(self.root, self.format):
+        frozen = self.journal.frozen()
+        for path in self.format.pieces(self.root):
             for mark, row in self.format.read(path, self.table):
+                if (str(path.relative_to(self.root)), mark) in frozen:
+                    continue
                 decision = self._ruled(row, terms)
                 if decision and decision.action != "keep":
                     yield path, mark, row, decision
 
     def _fates(self, *terms: Terms) -> Iterator[tuple[Fate, ...]]:
         """What each of these terms makes of each record."""
-        for path in pieces(self.root, self.format):
+        for path in self.format.pieces(self.root):
             for _, row in self.format.read(path, self.table):
                 yield tuple(fate(self._ruled(row, each)) for each in terms)
 
@@ -261,14 +354,14 @@ class Files:
         """Piece by piece; what an order holds is copied aside just before the old content of a piece goes."""
         for piece in plan.pieces():
             path, gone = self.root / piece, set(plan.gone.get(piece, ()))
-            blank = {column: set(marks) for column, marks in plan.blank.get(piece, {}).items()}
-            leaving = gone.union(*blank.values())
+            edits = plan.edits.get(piece, {})
+            leaving = gone.union(edits)
             rows = [(mark, row) for mark, row in self.format.read(path, self.table) if mark in leaving]
 
             def leave(path: Path = path, rows: list[tuple[str, Row]] = rows) -> None:
                 lease.during(lambda holds: self._preserve(path, rows, holding(holds, self.table, book), lease, person))
 
-            self.format.rewrite(path, self.table, gone, blank, leave)
+            self.format.rewrite(path, self.table, gone, edits, leave)
 
     def _preserve(
         self, path: Path, rows: list[tuple[str, Row]], holds: list[Hold], lease: Lease, person: Person | None
@@ -284,7 +377,7 @@ class Files:
         return {UUID(folder.name): count for folder in holds.iterdir() if (count := self._records(folder / str(step)))}
 
     def _records(self, folder: Path) -> int:
-        return sum(len(self.format.read(path, self.table)) for path in pieces(folder, self.format))
+        return sum(len(self.format.read(path, self.table)) for path in self.format.pieces(folder))
 
     # --- looking again ---------------------------------------------------------------------------------------------------
 
@@ -294,9 +387,11 @@ class Files:
         sure = [known for known in person.known if known.type != IdentifierType.name]
         values = {known.value for known in sure}
         spelled = re.compile(mentions(sure, column=True) or NOTHING, re.IGNORECASE)
-        searched = {*self.table.identifying, *self.table.texts}
-        for path in pieces(self.root, self.format):
-            for _, row in self.format.read(path, self.table):
+        searched, frozen = {*self.table.identifying, *self.table.texts}, self.journal.frozen()
+        for path in self.format.pieces(self.root):
+            for mark, row in self.format.read(path, self.table):
+                if (str(path.relative_to(self.root)), mark) in frozen:
+                    continue
                 if scope is not None:
                     found[self._scoped()] += row[self._scoped()] == scope.recording and self._own(person, row)
                     continue
@@ -333,7 +428,3 @@ class Files:
             return await asyncio.to_thread(work)
         except OSError:
             raise StoreUnavailable(f"{self.store.store} does not answer.") from None
-
-
-def _outcomes(said: list[dict[str, Any]]) -> list[Outcome]:
-    return [Outcome.model_validate(one, strict=False) for one in said]

@@ -8,14 +8,17 @@ to the disk, renamed over. A log that another process still appends to must be r
 import hashlib
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 import orjson
 
-from services.anonymizer.datamap import Table, anchors_in
+from services.anonymizer.datamap import Store, Table, anchors_in
+from services.anonymizer.settings import Settings
 
 OWN = ".wardline"
 """Where Wardline keeps its journal and what it preserves, inside the store's folder; no part of the store's own view."""
@@ -25,29 +28,72 @@ Marks = set[str]
 Leave = Callable[[], None]
 
 
-class Format(Protocol):
-    ending: str
+@dataclass(frozen=True)
+class Edit:
+    """What one column of one record says afterwards (None: nothing), and the words that were struck from a text."""
 
-    def read(self, path: Path, table: Table, values: set[str] | None = None) -> list[tuple[str, Row]]:
-        """Its records under their marks; with `values`, at least those that name one of them. None when the file is gone."""
+    value: str | None
+    struck: tuple[str, ...] = ()
+
+
+Edits = dict[str, dict[str, Edit]]
+"""mark → column → edit."""
+
+
+class Format(Protocol):
+    """All that tells one kind of store of records from another; `docs/connectors.md` says how to write one.
+
+    asynchronous: what was taken away may be there for some time yet, see `pending`.
+    """
+
+    asynchronous: bool
+
+    def pieces(self, root: Path, values: set[str] | None = None) -> Iterator[Path]:
+        """Where records are, old versions included, each a name below `root`; with `values`, at least where one of them is named."""
         ...
 
-    def rewrite(self, path: Path, table: Table, gone: Marks, blank: dict[str, Marks], leave: Leave) -> None:
-        """Take records away, and empty a column in others. A file left with none goes; one that is gone already stays gone.
-        `leave` is called when the new content lies on the disk, just before the old one goes."""
+    def read(self, path: Path, table: Table, values: set[str] | None = None) -> list[tuple[str, Row]]:
+        """The records of a piece under their marks; with `values`, at least those that name one of them. None when it is gone."""
+        ...
+
+    def rewrite(self, path: Path, table: Table, gone: Marks, edits: Edits, leave: Leave) -> None:
+        """Take records away, and change columns of others. A piece left with none goes; one that is gone already stays gone.
+        `leave` is called when everything is prepared, just before the old content goes."""
         ...
 
     def copy(self, path: Path, table: Table, marks: Marks, target: Path) -> None:
         """Put these records, and what belongs to them, into the folder `target`, unless they are there."""
         ...
 
+    def discard(self, folder: Path) -> None:
+        """Remove what `copy` put there."""
+        ...
 
-def pieces(root: Path, format: Format) -> Iterator[Path]:
-    """The files with records in them, old versions included."""
-    return (path for path in sorted(root.rglob(f"*{format.ending}")) if OWN not in path.relative_to(root).parts)
+    def pending(self, gone: list[str]) -> date | None:
+        """The day by which a vendor will really have removed the last of these pieces; None when nothing is left of them."""
+        ...
 
 
-class Recordings:
+class Folder:
+    """What formats of real files have in common."""
+
+    ending = ""
+    asynchronous = False
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        """A folder needs nothing beside its place."""
+
+    def pieces(self, root: Path, values: set[str] | None = None) -> Iterator[Path]:
+        return (path for path in sorted(root.rglob(f"*{self.ending}")) if OWN not in path.relative_to(root).parts)
+
+    def discard(self, folder: Path) -> None:
+        shutil.rmtree(folder)
+
+    def pending(self, gone: list[str]) -> date | None:
+        return None
+
+
+class Recordings(Folder):
     """A sidecar per recording and version; the sound beside it goes where the sidecar goes."""
 
     ending = ".json"
@@ -58,7 +104,7 @@ class Recordings:
             return []
         return [(path.stem, _typed(orjson.loads(raw), table))]
 
-    def rewrite(self, path: Path, table: Table, gone: Marks, blank: dict[str, Marks], leave: Leave) -> None:
+    def rewrite(self, path: Path, table: Table, gone: Marks, edits: Edits, leave: Leave) -> None:
         if path.stem in gone:
             leave()
             # The sidecar last: as long as it is there, a removal that was killed is found again.
@@ -67,6 +113,9 @@ class Recordings:
             for folder in (path.parent, path.parent.parent):
                 if folder.name == ".versions" or re.fullmatch(r"\d{4}-\d\d-\d\d", folder.name):
                     _remove_if_empty(folder)
+        elif path.stem in edits and path.exists():
+            changed = _edited(orjson.loads(path.read_bytes()), edits[path.stem])
+            replace(path, lambda fresh: fresh.write_bytes(orjson.dumps(changed)), leave)
 
     def copy(self, path: Path, table: Table, marks: Marks, target: Path) -> None:
         for part in (path.with_suffix(".wav"), path):
@@ -75,7 +124,7 @@ class Recordings:
                 os.link(part, kept)
 
 
-class JsonLines:
+class JsonLines(Folder):
     """One JSON object a line; its mark is a hash of the line."""
 
     ending = ".jsonl"
@@ -88,10 +137,10 @@ class JsonLines:
             if wanted is None or _may_name(line, wanted)
         ]
 
-    def rewrite(self, path: Path, table: Table, gone: Marks, blank: dict[str, Marks], leave: Leave) -> None:
+    def rewrite(self, path: Path, table: Table, gone: Marks, edits: Edits, leave: Leave) -> None:
         lines = self._lines(path)
-        kept = [line for line in lines if _mark(line) not in gone]
-        if len(kept) == len(lines):
+        kept = [self._changed(line, edits) for line in lines if _mark(line) not in gone]
+        if kept == lines:
             return
         if kept:
             replace(path, lambda fresh: fresh.write_bytes(b"\n".join([*kept, b""])), leave)
@@ -105,16 +154,20 @@ class JsonLines:
         if held and not kept.exists():
             replace(kept, lambda fresh: fresh.write_bytes(b"\n".join([*held, b""])))
 
+    def _changed(self, line: bytes, edits: Edits) -> bytes:
+        found = edits.get(_mark(line))
+        return orjson.dumps(_edited(orjson.loads(line), found)) if found else line
+
     def _lines(self, path: Path) -> list[bytes]:
         return [line for line in path.read_bytes().split(b"\n") if line.strip()] if path.exists() else []
 
 
-class Parquet:
+class Parquet(Folder):
     """A lake of Parquet files; only the files that hold a person's rows are rewritten. The mark is the declared key."""
 
     ending = ".parquet"
 
-    def __init__(self) -> None:
+    def __init__(self, store: Store, settings: Settings) -> None:
         # Imported by the process that works on a lake: the supervisor forks all others before Arrow's threads exist.
         import polars
 
@@ -128,14 +181,14 @@ class Parquet:
             frame = frame.filter(pl.any_horizontal([pl.col(name).is_in(sorted(values)) for name in table.identifying]))
         return [(row.pop(_MARK), row) for row in frame.collect().to_dicts()]
 
-    def rewrite(self, path: Path, table: Table, gone: Marks, blank: dict[str, Marks], leave: Leave) -> None:
+    def rewrite(self, path: Path, table: Table, gone: Marks, edits: Edits, leave: Leave) -> None:
         if not path.exists():
             return
         pl = self.polars
         kept = self._scan(path, table).filter(~pl.col(_MARK).is_in(sorted(gone)))
-        for column, marks in blank.items():
-            empty = pl.col(_MARK).is_in(sorted(marks))
-            kept = kept.with_columns(pl.when(empty).then(None).otherwise(pl.col(column)).alias(column))
+        for (column, value), marks in _by_value(edits).items():
+            named = pl.col(_MARK).is_in(sorted(marks))
+            kept = kept.with_columns(pl.when(named).then(pl.lit(value)).otherwise(pl.col(column)).alias(column))
         rows = kept.drop(_MARK).collect()
         if rows.is_empty():
             leave()
@@ -157,7 +210,11 @@ class Parquet:
 
 
 _MARK = "wardline_mark"
-FORMATS: dict[str, type[Format]] = {"folder": Recordings, "jsonlines": JsonLines, "parquet": Parquet}
+FORMATS: dict[str, Callable[[Store, Settings], Format]] = {
+    "folder": Recordings,
+    "jsonlines": JsonLines,
+    "parquet": Parquet,
+}
 
 
 def replace(path: Path, write: Callable[[Path], object], leave: Leave = lambda: None) -> None:
@@ -198,6 +255,19 @@ def _may_name(raw: bytes, wanted: list[bytes]) -> bool:
 
 def _mark(line: bytes) -> str:
     return hashlib.blake2b(line.strip(), digest_size=16).hexdigest()
+
+
+def _edited(row: Row, edits: dict[str, Edit]) -> Row:
+    return row | {column: edit.value for column, edit in edits.items()}
+
+
+def _by_value(edits: Edits) -> dict[tuple[str, str | None], Marks]:
+    """Many records say the same afterwards: usually nothing."""
+    found: dict[tuple[str, str | None], Marks] = {}
+    for mark, columns in edits.items():
+        for column, edit in columns.items():
+            found.setdefault((column, edit.value), set()).add(mark)
+    return found
 
 
 def _remove_if_empty(folder: Path) -> None:

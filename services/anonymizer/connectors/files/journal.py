@@ -6,7 +6,7 @@ process works in a folder at a time, by a lock that the kernel lets go of when i
 """
 
 import fcntl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,19 +15,23 @@ from uuid import UUID
 
 import orjson
 
-from services.anonymizer.connectors.files.formats import OWN, replace, sync
+from services.anonymizer.connectors.files.formats import OWN, Edit, replace, sync
 
 
 @dataclass
 class Plan:
-    """gone: piece → marks · blank: piece → column → marks · said: what is answered. Once it is done, only `said` is kept."""
+    """gone: piece → marks · edits: piece → mark → column → what it says afterwards, and what was struck from it · said: what is
+    answered. Once it is done, only `said` is kept, and of `gone` the names of pieces."""
 
     said: list[dict[str, Any]] = field(default_factory=list)
     gone: dict[str, list[str]] = field(default_factory=dict)
-    blank: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    edits: dict[str, dict[str, dict[str, Edit]]] = field(default_factory=dict)
 
     def pieces(self) -> list[str]:
-        return sorted({*self.gone, *self.blank})
+        return sorted({*self.gone, *self.edits})
+
+    def edit(self, piece: str, mark: str, column: str, value: str | None, struck: Iterable[str] = ()) -> None:
+        self.edits.setdefault(piece, {}).setdefault(mark, {})[column] = Edit(value, tuple(struck))
 
 
 class Journal:
@@ -41,12 +45,35 @@ class Journal:
             if not journal.exists():
                 if not intent.exists():
                     _write(intent, plan())
-                started = Plan(**orjson.loads(intent.read_bytes()))
+                started = _read(intent)
                 carry_out(started)
-                _write(intent, Plan(said=started.said))
+                _write(intent, Plan(said=started.said, gone={piece: [] for piece in started.gone}))
                 intent.replace(journal)
                 sync(journal.parent)
-            return Plan(**orjson.loads(journal.read_bytes())).said
+            return _read(journal).said
+
+    def done(self, step: UUID) -> list[str]:
+        """The pieces that something went from in a finished step."""
+        return sorted(_read(self.place("journal") / f"{step}.json").gone)
+
+    def freeze(self, principal: UUID, marks: dict[str, list[str]]) -> None:
+        replace(self._frozen(principal), lambda fresh: fresh.write_bytes(orjson.dumps(marks)))
+
+    def unfreeze(self, principal: UUID) -> None:
+        self._frozen(principal).unlink(missing_ok=True)
+
+    def frozen_for(self, principal: UUID) -> dict[str, list[str]]:
+        """piece → marks of what is frozen for one person."""
+        path = self._frozen(principal)
+        return orjson.loads(path.read_bytes()) if path.exists() else {}
+
+    def frozen(self) -> set[tuple[str, str]]:
+        """(piece, mark) of every record that somebody had restricted."""
+        read = (orjson.loads(path.read_bytes()) for path in self.place("frozen").glob("*.json"))
+        return {(piece, mark) for marks in read for piece, each in marks.items() for mark in each}
+
+    def _frozen(self, principal: UUID) -> Path:
+        return self.place("frozen") / f"{principal}.json"
 
     def place(self, *names: str) -> Path:
         folder = self.own.joinpath(*names)
@@ -58,6 +85,18 @@ class Journal:
         with (self.place() / "lock").open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+def _read(path: Path) -> Plan:
+    kept = orjson.loads(path.read_bytes())
+    edits = {
+        piece: {
+            mark: {column: Edit(one["value"], tuple(one["struck"])) for column, one in columns.items()}
+            for mark, columns in marks.items()
+        }
+        for piece, marks in kept.get("edits", {}).items()
+    }
+    return Plan(kept["said"], kept["gone"], edits)
 
 
 def _write(path: Path, plan: Plan) -> None:

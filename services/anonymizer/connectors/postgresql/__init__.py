@@ -8,12 +8,23 @@ import asyncpg
 from services.anonymizer.connectors.guard import Guard
 from services.anonymizer.connectors.outcomes import Effect, Piece, Verification
 from services.anonymizer.connectors.postgresql.collect import collect, disclose
+from services.anonymizer.connectors.postgresql.correct import correct
 from services.anonymizer.connectors.postgresql.erase import erase, preview
+from services.anonymizer.connectors.postgresql.frozen import freeze, unfreeze
 from services.anonymizer.connectors.postgresql.store import Connections
 from services.anonymizer.connectors.postgresql.sweep import compare, simulate, sweep
 from services.anonymizer.connectors.postgresql.verify import verify
 from services.anonymizer.connectors.postgresql.whose import named_in, other_party_columns, owned
-from services.anonymizer.contract import Change, DisclosureRequest, Expected, Outcome, Scope, StoreVerb, VerbUnsupported
+from services.anonymizer.contract import (
+    Change,
+    Correction,
+    DisclosureRequest,
+    Expected,
+    Outcome,
+    Scope,
+    StoreVerb,
+    VerbUnsupported,
+)
 from services.anonymizer.datamap import Store
 from services.anonymizer.rules.facts import Terms
 from services.anonymizer.rules.person import Known, Person
@@ -23,7 +34,9 @@ from services.registry.contract import PolicyBook
 
 
 class PostgreSQL:
-    verbs: frozenset[StoreVerb] = frozenset({"collect", "preview", "erase", "verify", "sweep"})
+    verbs: frozenset[StoreVerb] = frozenset(
+        {"collect", "preview", "erase", "verify", "correct", "freeze", "unfreeze", "sweep"}
+    )
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self.store = store
@@ -62,6 +75,15 @@ class PostgreSQL:
     async def erase(self, step: UUID, person: Person, terms: Terms, guard: Guard, scope: Scope | None) -> Effect:
         _whole(scope)
         return await erase(self.connections, step, person, terms, guard)
+
+    async def correct(self, step: UUID, person: Person, terms: Terms, changes: list[Correction]) -> Effect:
+        return await correct(self.connections, step, person, terms, changes)
+
+    async def freeze(self, step: UUID, person: Person, terms: Terms) -> Effect:
+        return await freeze(self.connections, step, person, terms)
+
+    async def unfreeze(self, step: UUID, person: Person, terms: Terms) -> Effect:
+        return await unfreeze(self.connections, step, person, terms)
 
     async def verify(self, person: Person, terms: Terms, scope: Scope | None) -> Verification:
         _whole(scope)

@@ -10,11 +10,11 @@ from uuid import UUID
 
 import asyncpg
 import orjson
-from pydantic import TypeAdapter
 
 from services.anonymizer.connectors.guard import Guard
-from services.anonymizer.connectors.outcomes import Effect, merged, outcome
+from services.anonymizer.connectors.outcomes import Effect, merged, outcome, read, written
 from services.anonymizer.connectors.postgresql import store as transactions
+from services.anonymizer.connectors.postgresql.frozen import noted
 from services.anonymizer.connectors.postgresql.preserve import preserve
 from services.anonymizer.connectors.postgresql.store import Connections
 from services.anonymizer.connectors.postgresql.whose import (
@@ -40,7 +40,6 @@ Where = Callable[[Params], str]
 Values = Callable[[Params], dict[str, str]]
 
 _NO_STEP = UUID(int=0)
-_OUTCOMES = TypeAdapter(list[Outcome])
 _PRESERVED = "SELECT hold, count(*) FROM wardline.preserved WHERE step = $1 GROUP BY hold"
 
 
@@ -51,10 +50,11 @@ async def erase(connections: Connections, step: UUID, person: Person, terms: Ter
         done = await transactions.finished(connection, step)
         if done is None:
             await transactions.begin(connection, step, terms.now)
-            outcomes = await Erasure(connection, connections.store, step, person, terms, holds).run()
-            await transactions.finish(connection, step, _OUTCOMES.dump_json(outcomes).decode())
+            now = await noted(connection, terms)
+            outcomes = await Erasure(connection, connections.store, step, person, now, holds).run()
+            await transactions.finish(connection, step, written(outcomes))
         else:
-            outcomes = _OUTCOMES.validate_python(orjson.loads(done), strict=False)
+            outcomes = read(orjson.loads(done))
         return Effect(outcomes, {row["hold"]: row["count"] for row in await connection.fetch(_PRESERVED, step)})
 
     return await connections.write_guarded(step, guard, work)
@@ -62,7 +62,8 @@ async def erase(connections: Connections, step: UUID, person: Person, terms: Ter
 
 async def preview(connections: Connections, person: Person, terms: Terms) -> list[Outcome]:
     async def work(connection: asyncpg.Connection) -> list[Outcome]:
-        return await Erasure(connection, connections.store, _NO_STEP, person, terms, [], rehearsed=True).run()
+        now = await noted(connection, terms)
+        return await Erasure(connection, connections.store, _NO_STEP, person, now, [], rehearsed=True).run()
 
     return await connections.rehearse(work)
 

@@ -16,6 +16,7 @@ import orjson
 from services.anonymizer.connectors.guard import Guard
 from services.anonymizer.connectors.outcomes import Piece, changes
 from services.anonymizer.connectors.postgresql import store as transactions
+from services.anonymizer.connectors.postgresql.frozen import noted
 from services.anonymizer.connectors.postgresql.preserve import preserve
 from services.anonymizer.connectors.postgresql.store import Connections
 from services.anonymizer.connectors.postgresql.whose import blanks, reduced, refers
@@ -35,6 +36,7 @@ async def simulate(connections: Connections, terms: Terms) -> list[Expected]:
     """Counts by rule and by month of the rows' own time; nothing is written."""
     store, expected = connections.store, []
     async with connections.reading() as connection:
+        terms = await noted(connection, terms)
         for name, table in store.tables.items():
             params = Params()
             decided = verdicts(store, table, terms, "sweep", params)
@@ -114,6 +116,7 @@ class Part:
         done = await transactions.finished(connection, self.step)
         if done is None:
             await transactions.begin(connection, self.step, self.terms.now)
+            self.terms = await noted(connection, self.terms)
             swept = await self._let_go(connection, holds)
             kept = orjson.dumps([one.model_dump(mode="json") for one in swept]).decode()
             await transactions.finish(connection, self.step, kept)

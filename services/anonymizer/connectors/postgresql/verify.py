@@ -14,11 +14,13 @@ from typing import Any
 import asyncpg
 
 from services.anonymizer.connectors.outcomes import Verification
+from services.anonymizer.connectors.postgresql.frozen import keys
 from services.anonymizer.connectors.postgresql.store import Connections
 from services.anonymizer.contract import Finding, IdentifierType
 from services.anonymizer.datamap import Store, anchors_in
 from services.anonymizer.rules.facts import Terms, billed_by, facts_of, latest
 from services.anonymizer.rules.person import NOTHING, Known, Person, mentions
+from services.anonymizer.rules.pushdown import key_of
 from services.anonymizer.rules.retention import Facts, decide
 
 Row = Mapping[str, Any]
@@ -26,10 +28,10 @@ _BATCH = 2000
 
 
 async def verify(connections: Connections, person: Person, terms: Terms) -> Verification:
-    findings = []
+    findings, frozen = [], await keys(connections)
     async with connections.reading("verifier") as connection:
         for name in connections.store.order:
-            search = Search(connection, connections.store, name, person, terms)
+            search = Search(connection, connections.store, name, person, terms, frozen)
             for column, count in (await search.run()).items():
                 findings.append(Finding(table=name, column=column, count=count))
     return Verification(findings)
@@ -42,6 +44,7 @@ class Search:
     name: str
     person: Person
     terms: Terms
+    frozen: frozenset[tuple[str, str]]
 
     async def run(self) -> dict[str, int]:
         """column → rows in which the person is still seen there without a reason."""
@@ -62,7 +65,7 @@ class Search:
     async def _count(self, column: str, where: str, *values: Any) -> int:
         found = 0
         async for row in self.connection.cursor(
-            f"SELECT t.* FROM {self.name} t WHERE {where}", *values, prefetch=_BATCH
+            f"SELECT t.*, {self._key()} FROM {self.name} t WHERE {where}", *values, prefetch=_BATCH
         ):
             found += not await self._explained(column, row)
         return found
@@ -75,7 +78,7 @@ class Search:
                 if identifies.type != known.type or identifies.party not in ("owner", "caller") or known.type == "name":
                     continue
                 rows = self.connection.cursor(
-                    f"SELECT t.*, p.{self.store.tables[parent].at} AS parent_arose FROM {self.name} t "
+                    f"SELECT t.*, {self._key()}, p.{self.store.tables[parent].at} AS parent_arose FROM {self.name} t "
                     f"JOIN {parent} p ON p.{key} = t.{column} WHERE p.{name} = $1 OR p.{name} ~* $2::text",
                     known.value,
                     _spelled([known]),
@@ -90,6 +93,8 @@ class Search:
         table = self.store.tables[self.name]
         if self.store.controller == "tenant" and row[table.tenant] != self.person.tenant:
             return True
+        if (self.name, row["wardline_key"]) in self.frozen:
+            return True
         declared = table.columns[column] if column else None
         if column and declared and declared.text and await self._a_namesake(row, column):
             return True
@@ -98,6 +103,9 @@ class Search:
         if decide(await self.facts(row), self.terms.book, self.terms.now, "deletion").action == "keep":
             return True
         return bool(declared and declared.stays and await self._referred_to(row))
+
+    def _key(self) -> str:
+        return f"{key_of(self.store.tables[self.name])}::text AS wardline_key"
 
     def _was_theirs(self, column: str, row: Row) -> bool:
         """A number that had passed on, or had not yet come, is another person's there."""

@@ -9,15 +9,16 @@ from chassis import clock
 from chassis.db import Transaction
 from services.registry.contract import Text
 from services.requests.rights import certificate, queries
-from services.requests.rights.commands import clocks
-from services.requests.rights.contract import Answer, AnswerLine, Found, Kind, State
+from services.requests.rights.commands import clocks, letters
+from services.requests.rights.contract import Answer, AnswerLine, Found, Kind, Refusal, State, Verdict
 from services.requests.rights.moves import emit_moved, moved
 from services.requests.rights.office import Office
 from services.requests.rights.package.build import Built, Contents, Source
 from services.requests.rights.rules import answers
 from services.requests.rights.rules.about import about
-from services.requests.rights.tables import RequestRow, StepRow
+from services.requests.rights.tables import ControllerRow, RequestRow, StepRow
 
+_NO_PROPOSALS = "UPDATE request_task SET text = NULL WHERE request = $1"
 _NO_LETTERS = "UPDATE letter SET subject = NULL, body = NULL, recipient = NULL WHERE request = $1"
 
 
@@ -27,6 +28,60 @@ async def answer_deletion(tx: Transaction, office: Office, row: RequestRow, step
     clauses = answers.deletion_clauses(office.book, lines)
     await _answer(tx, office, row, clauses, outcomes=lines)
     await close(tx, office, row)
+
+
+async def answer_decided(tx: Transaction, office: Office, row: RequestRow) -> None:
+    """What a rule or a person decided, told with its reason; our copies of it end with the book's period."""
+    book = office.book
+    refused = next((reason for reason in book.refusals if reason.key == row.refusal), None)
+    await _answer(tx, office, row, [])
+    remove(office.folder(row.id))
+    kept = book.period("claims_kept" if row.kind == Kind.damages else "answer_kept")
+    row.package_deleted_at = kept.after(row.answered_at, book.tz)
+    text = await _words_of(tx, office, row)
+    template = "refused" if refused else "overruled" if row.outcome == Verdict.overruled else "decided"
+    reason = f"{refused.label.in_(row.language)} ({refused.legal_ref})" if refused else ""
+    right = book.right(row.kind).label.in_(row.language)
+    await letters.write(tx, office, row, template, text=text, reason=reason, right=right.lower())
+
+
+async def refuse_by_rule(tx: Transaction, office: Office, row: RequestRow, reason: str) -> None:
+    """No judgement is needed to see that this right does not apply; the person is told why, and how to complain."""
+    row.outcome, row.refusal = Verdict.refused, reason
+    await answer_decided(tx, office, row)
+
+
+async def answer_restriction(tx: Transaction, office: Office, row: RequestRow) -> None:
+    """It holds from now on, and until it is lifted: the request stays answered and open."""
+    row.outcome = Verdict.granted
+    exceptions = [exception.label for exception in office.book.right(Kind.restriction).exceptions]
+    await _answer(tx, office, row, exceptions)
+    await letters.write(tx, office, row, "restricted")
+
+
+async def answer_at_once(tx: Transaction, office: Office, row: RequestRow) -> None:
+    """What was asked is done, and nothing of it is kept but ids."""
+    row.outcome = Verdict.granted
+    await _answer(tx, office, row, [])
+    await close(tx, office, row)
+
+
+async def close_duplicate(tx: Transaction, office: Office, row: RequestRow, same: UUID) -> None:
+    row.state, row.duplicate_of, row.closed_at = State.duplicate, same, clock.now()
+    await clocks.end(tx, row)
+    await forget(tx, office, row)
+    await emit_moved(tx, "request.duplicate", row)
+
+
+async def reseal(tx: Transaction, office: Office, row: RequestRow, other: RequestRow, columns: Sequence[str]) -> None:
+    """The same words under another request's key."""
+    held = [column for column in columns if getattr(row, column) is not None]
+    if not held:
+        return
+    ours = await office.sealer.key(tx.connection, tx.tenant, row.id)
+    theirs = await office.sealer.key_for_sealing(tx.connection, tx.tenant, other.id)
+    for column in held:
+        setattr(other, column, theirs.seal("request", column, ours.open("request", column, getattr(row, column))))
 
 
 async def contents_of(tx: Transaction, office: Office, request: UUID) -> tuple[Contents, str] | None:
@@ -79,10 +134,12 @@ async def forget(tx: Transaction, office: Office, row: RequestRow) -> None:
     """Our own copies of what the person told us, and of what was collected for her, end here."""
     # Files first: if the commit fails they are removed again; the other way round a crash would leave them for good.
     remove(office.folder(row.id))
-    row.said = row.identifiers = row.evidence = row.passphrase = row.spool_key = None
+    row.said = row.identifiers = row.evidence = row.changes = row.passphrase = row.spool_key = row.reason = None
     await tx.session.flush()
     await tx.connection.execute(_NO_LETTERS, row.id)
+    await tx.connection.execute(_NO_PROPOSALS, row.id)
     await office.sealer.shred(tx.connection, tx.tenant, row.id)
+    await office.sealer.shred(tx.connection, tx.tenant, queries.shelf_of(row.id))
 
 
 def remove(folder: Path) -> None:
@@ -106,6 +163,8 @@ async def _answer(
 ) -> None:
     """Answer, signed certificate and the ledger's event that holds the certificate's digest: one transaction."""
     book = office.book
+    refused = next((reason for reason in book.refusals if reason.key == row.refusal), None)
+    controller = await tx.session.get(ControllerRow, tx.tenant) if row.party == "tenant" else None
     row.state, row.answered_at = State.answered, clock.now()
     await clocks.end(tx, row, clocks.ANSWER)
     answer = Answer(
@@ -115,6 +174,9 @@ async def _answer(
         received_at=row.received_at,
         due_on=row.due_on,
         answered_at=row.answered_at,
+        controller=controller.name if controller else book.controller.name,
+        outcome=row.outcome or Verdict.granted,
+        refusal=Refusal(reason=refused.key, label=refused.label, legal_ref=refused.legal_ref) if refused else None,
         outcomes=list(outcomes),
         found=list(found),
         clauses=clauses,
@@ -126,10 +188,18 @@ async def _answer(
     row.answer_event = (await tx.emit("request.answered", said, row.principal)).id
 
 
+async def _words_of(tx: Transaction, office: Office, row: RequestRow) -> str:
+    if row.reason is None:
+        return ""
+    shelf = queries.shelf_of(row.id)
+    opened = await office.sealer.open(tx.connection, tx.tenant, shelf, "request", "reason", row.reason)
+    return Text.model_validate_json(opened).in_(row.language)
+
+
 def _certified(row: RequestRow, policy_version: str) -> dict:
     """The answer without its numbers: of an access the package's digest says what was handed over."""
     said = {name: value for name, value in (row.answer or {}).items() if name != "found"}
     said |= {"tenant": str(row.tenant), "principal": str(row.principal), "policy_version": policy_version}
-    if row.kind == Kind.access:
+    if row.package_sha256 is not None:
         said["package_sha256"] = row.package_sha256
     return said

@@ -1,5 +1,6 @@
 """What people do: ask, prove who asks, set a passphrase, confirm, change their mind."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -10,14 +11,17 @@ from chassis.auth import Caller
 from chassis.db import Transaction
 from chassis.errors import Forbidden
 from chassis.ids import new_id
-from services.anonymizer.contract import FindPrincipal, Identifier
+from services.anonymizer.contract import Correction, FindPrincipal, Identifier
+from services.registry.contract import PolicyBook
 from services.requests.rights import queries
-from services.requests.rights.commands import answering, clocks, doing
+from services.requests.rights.commands import answering, clocks, deciding, doing
 from services.requests.rights.contract import (
     Channel,
     Confirm,
     DownloadsUsed,
+    ElementUnknown,
     Evidence,
+    GroundUnknown,
     Kind,
     NotNow,
     OpenRequest,
@@ -26,15 +30,18 @@ from services.requests.rights.contract import (
     PostTicket,
     PreviewOutdated,
     ProveIdentity,
+    PurposeUnknown,
     ReceivedInFuture,
     Request,
     SetPassphrase,
     State,
     TicketTaken,
+    Wish,
 )
 from services.requests.rights.moves import emit_moved
 from services.requests.rights.office import Office
 from services.requests.rights.rules import clock as due_clock
+from services.requests.rights.rules import kinds
 from services.requests.rights.rules.way import WITHDRAWABLE, must_stand_in
 from services.requests.rights.tables import RequestRow
 
@@ -42,12 +49,12 @@ from services.requests.rights.tables import RequestRow
 async def open_request(tx: Transaction, office: Office, caller: Caller, wish: OpenRequest) -> Request:
     """A person's login proves who she is; for anybody else, evidence is recorded."""
     principal = _who_asks(caller, wish)
-    row = _new_row(tx, office, wish.kind, wish.channel, wish.language, wish.received_at)
+    row = _new_row(tx, office, wish, wish.channel, wish.received_at)
     row.principal = principal
     row.recording = wish.scope.recording if wish.scope else None
     if wish.evidence:
         row.evidence_method = wish.evidence.method
-    await _seal(tx, office, row, wish.text, wish.passphrase, wish.identifiers, wish.evidence)
+    await _seal(tx, office, row, wish.text, wish.passphrase, wish.identifiers, wish.evidence, wish.changes)
     return await _received(tx, office, row, proven=True)
 
 
@@ -56,11 +63,11 @@ async def take_ticket(tx: Transaction, office: Office, ticket: PostTicket) -> Ti
     await tx.connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"{tx.tenant} {ticket.ticket}")
     known = (await tx.session.scalars(select(RequestRow).where(RequestRow.ticket == ticket.ticket))).first()
     if known is None:
-        row = _new_row(tx, office, ticket.kind, Channel.helpdesk, ticket.language, ticket.received_at)
+        row = _new_row(tx, office, ticket, Channel.helpdesk, ticket.received_at)
         row.ticket = ticket.ticket
         if ticket.evidence:
             row.evidence_method = ticket.evidence.method
-        await _seal(tx, office, row, ticket.text, None, ticket.identifiers, ticket.evidence)
+        await _seal(tx, office, row, ticket.text, None, ticket.identifiers, ticket.evidence, ticket.changes)
         await _received(tx, office, row, proven=ticket.evidence is not None)
         known = row
     return TicketTaken(ticket=ticket.ticket, request=known.id)
@@ -86,8 +93,8 @@ async def set_passphrase(
 ) -> Request:
     """Possible until the package is being built."""
     row = await queries.find(tx, caller, request, lock=True)
-    if row.kind != Kind.access:
-        raise NotNow("Only an access request has a package.", state=row.state)
+    if row.kind not in kinds.PACKED:
+        raise NotNow("This right has no package.", state=row.state)
     must_stand_in(State(row.state), {State.received, State.clarification, State.identified, State.awaiting_passphrase})
     await _seal(tx, office, row, None, wish.passphrase, [], None)
     if row.state == State.awaiting_passphrase:
@@ -111,9 +118,16 @@ async def confirm(tx: Transaction, office: Office, caller: Caller, request: UUID
 
 
 async def withdraw(tx: Transaction, office: Office, caller: Caller, request: UUID) -> Request:
-    """Possible until erasing has begun, or the package is being built. What was sealed for it is gone at once."""
+    """Possible until erasing has begun, or the package is being built. What was sealed for it is gone at once; what stood
+    still for a restriction or an objection goes on."""
     row = await queries.find(tx, caller, request, lock=True)
+    if kinds.is_in_force(row) or (row.kind == Kind.objection and row.state == State.deciding):
+        must_stand_in(State(row.state), {State.answered, State.deciding})
+        await deciding.void_tasks(tx, row)
+        await deciding.lift(tx, row)
+        return await queries.view(tx, row)
     must_stand_in(State(row.state), WITHDRAWABLE)
+    await deciding.void_tasks(tx, row)
     row.state, row.closed_at = State.withdrawn, clock.now()
     await clocks.end(tx, row)
     await answering.forget(tx, office, row)
@@ -134,6 +148,18 @@ async def count_download(tx: Transaction, office: Office, caller: Caller, reques
     return request
 
 
+def must_be_known(book: PolicyBook, wish: Wish) -> None:
+    """What the wish names stands in the policy book. Raises PurposeUnknown, GroundUnknown or ElementUnknown."""
+    if wish.purpose and wish.purpose not in {purpose.key for purpose in book.purposes}:
+        raise PurposeUnknown
+    grounds = sorted(ground.key for ground in book.right(wish.kind).grounds)
+    if wish.ground and wish.ground not in grounds:
+        raise GroundUnknown(grounds=grounds)
+    known = {element.key for category in book.categories for element in category.elements}
+    if any(change.element not in known for change in wish.changes):
+        raise ElementUnknown
+
+
 def _who_asks(caller: Caller, wish: OpenRequest) -> UUID | None:
     if caller.principal is not None:
         if wish.channel is not Channel.portal or wish.received_at or wish.identifiers or wish.evidence:
@@ -144,9 +170,8 @@ def _who_asks(caller: Caller, wish: OpenRequest) -> UUID | None:
     return wish.principal
 
 
-def _new_row(
-    tx: Transaction, office: Office, kind: Kind, channel: Channel, language: str, received_at: datetime | None
-) -> RequestRow:
+def _new_row(tx: Transaction, office: Office, wish: Wish, channel: Channel, received_at: datetime | None) -> RequestRow:
+    must_be_known(office.book, wish)
     now = clock.now()
     received = received_at or now
     if received > now:
@@ -155,13 +180,15 @@ def _new_row(
     return RequestRow(
         id=new_id(),
         tenant=tx.tenant,
-        kind=kind,
+        kind=wish.kind,
         channel=channel,
-        language=language,
+        language=wish.language,
+        purpose=wish.purpose,
+        ground=wish.ground,
         state=State.received,
         received_at=received,
         recorded_at=now,
-        due_on=due_clock.due_on(received, book.right(kind).due, book.tz, office.holidays),
+        due_on=due_clock.due_on(received, book.right(wish.kind).due, book.tz, office.holidays),
     )
 
 
@@ -185,11 +212,13 @@ async def _seal(
     passphrase: str | None,
     identifiers: list[Identifier],
     evidence: Evidence | None,
+    changes: Sequence[Correction] = (),
 ) -> None:
     """Each column that got something to hold is sealed; the others stay as they are."""
     named = FindPrincipal(identifiers=identifiers).model_dump_json(by_alias=True) if identifiers else None
     note = evidence.note if evidence else None
-    given = {"said": text, "passphrase": passphrase, "identifiers": named, "evidence": note}
+    wrong = doing.Changes.dump_json(list(changes)).decode() if changes else None
+    given = {"said": text, "passphrase": passphrase, "identifiers": named, "evidence": note, "changes": wrong}
     if not any(given.values()):
         return
     key = await office.sealer.key_for_sealing(tx.connection, tx.tenant, row.id)

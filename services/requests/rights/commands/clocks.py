@@ -64,7 +64,7 @@ async def start(
         tenant=tx.tenant,
         request=row.id,
         clock=which,
-        party="operator",
+        party=row.party,
         received_on=received_on,
         period=str(period),
         due_on=due,
@@ -72,6 +72,12 @@ async def start(
     _wind(started, book)
     tx.session.add(started)
     return started
+
+
+async def hand_over(tx: Transaction, row: RequestRow) -> None:
+    """Another party owes the answer."""
+    for each in await queries.clocks_of(tx, row.id):
+        each.party = row.party
 
 
 async def end(tx: Transaction, row: RequestRow, which: str | None = None) -> None:

@@ -6,28 +6,29 @@ request on: every recorder locks the request's row first, so there is exactly on
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any
+from dataclasses import dataclass, field
 from uuid import UUID
+
+from pydantic import TypeAdapter
 
 from chassis import clock
 from chassis.db import Transaction
-from chassis.ids import new_id
-from services.anonymizer.contract import Action, Scope, StepResult, StepState, Store
+from services.anonymizer.contract import Action, Correction, Scope, StepResult, StepState, Store
 from services.requests.rights import queries
-from services.requests.rights.commands import answering
-from services.requests.rights.contract import Kind, State
+from services.requests.rights.commands import answering, clocks, deciding, steps
+from services.requests.rights.contract import Kind, Matter, State, Verdict
 from services.requests.rights.moves import emit_moved, emit_step
 from services.requests.rights.office import Office
-from services.requests.rights.rules import way
-from services.requests.rights.tables import RequestRow, StepRow
+from services.requests.rights.rules import kinds, way
+from services.requests.rights.tables import ControllerRow, RequestRow, StepRow
+
+Changes = TypeAdapter(list[Correction])
 
 
 @dataclass(frozen=True)
 class Claim:
     """One step, for whoever claimed it last: `fence` is what proves that. `spool_key` only where something is
-    collected."""
+    collected, `changes` only where something is corrected."""
 
     step: UUID
     fence: int
@@ -36,7 +37,11 @@ class Claim:
     store: str
     verb: str
     scope: Scope | None
-    spool_key: bytes | None
+    kind: str
+    purpose: str | None
+    ground: str | None
+    changes: list[Correction]
+    spool_key: bytes | None = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -48,8 +53,11 @@ class ToPrepare:
 
 
 async def to_prepare(tx: Transaction, office: Office, request: UUID) -> ToPrepare | None:
-    row = await tx.session.get(RequestRow, request)
-    if row is None or row.state not in (State.received, State.identified) or await queries.steps_of(tx, request):
+    row = await tx.session.get(RequestRow, request, with_for_update=True)
+    if row is None or row.state not in (State.received, State.identified):
+        return None
+    if await queries.steps_of(tx, request):
+        await go_on(tx, office, row)
         return None
     opened = None
     if row.identifiers is not None:
@@ -77,38 +85,86 @@ async def prepare_later(tx: Transaction, request: UUID) -> None:
 
 
 async def plan(tx: Transaction, office: Office, request: UUID, principal: UUID, stores: Sequence[Store]) -> None:
-    """One row and one job for each store. Done already: nothing."""
+    """What becomes of a request once it is known who asks. Done already: nothing."""
+    # Of two requests for the same that come at once, one is the older.
+    await tx.connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"{tx.tenant} {principal}")
     row = await tx.session.get(RequestRow, request, with_for_update=True)
     if row is None or row.state not in (State.received, State.identified) or await queries.steps_of(tx, request):
         return
     if row.state == State.received:
         await identified(tx, row, principal)
-    if row.kind == Kind.access:
+    if row.outcome is None and await _is_settled(tx, office, row):
+        return
+    mine = await _mine(tx, office, row, stores)
+    if row.outcome is None and (matter := kinds.decided_before(row)):
+        await deciding.decide_first(tx, office, row, matter)
+        return
+    await _begin(tx, office, row, mine)
+
+
+async def _is_settled(tx: Transaction, office: Office, row: RequestRow) -> bool:
+    """Whether it is asked already, or refused by a rule."""
+    others = await queries.others_of(tx, row)
+    if same := kinds.duplicate(row, others):
+        await answering.close_duplicate(tx, office, row, same)
+    elif reason := kinds.refusal(office.book, row, others):
+        await answering.refuse_by_rule(tx, office, row, reason)
+    return row.state not in (State.received, State.identified)
+
+
+async def _mine(tx: Transaction, office: Office, row: RequestRow, stores: Sequence[Store]) -> Sequence[Store]:
+    """The stores that this request is about: the operator's, or those of which the organisation is controller itself. Is
+    everything asked for the organisation's, so is the request."""
+    controller = await tx.session.get(ControllerRow, tx.tenant)
+    if controller is None or row.kind not in kinds.PARTED:
+        return stores
+    ours = [store for store in stores if store.controller == "operator"]
+    theirs = [store for store in stores if store.controller == "tenant"]
+    if row.party == "tenant":
+        return theirs
+    verb = kinds.WAYS[Kind(row.kind)].verb
+    if not way.first_steps(verb, row.recording is not None, theirs):
+        return ours
+    if not way.first_steps(verb, row.recording is not None, ours):
+        row.party = "tenant"
+        await clocks.hand_over(tx, row)
+        return theirs
+    await deciding.part(tx, office, row)
+    return ours
+
+
+async def _begin(tx: Transaction, office: Office, row: RequestRow, stores: Sequence[Store]) -> None:
+    """One row and one job for each thing to do."""
+    how = kinds.WAYS[Kind(row.kind)]
+    if row.kind in kinds.PACKED:
         key = await office.sealer.key_for_sealing(tx.connection, tx.tenant, row.id)
         row.spool_key = key.seal("request", "spool_key", os.urandom(32))
-    planned = way.first_steps(Kind(row.kind), row.recording is not None, stores)
-    for each in planned:
-        await _add(tx, row, each.store.store, each.store.label.model_dump(), each.store.verbs, each.verb)
-    if row.recording is not None:
+    if how.standing and row.party == "operator":
+        await steps.add_standing(tx, row, how.standing)
+    for each in way.first_steps(how.verb, row.recording is not None, stores):
+        await steps.add_in(tx, row, each.store, each.verb)
+    if row.recording is not None or row.kind not in kinds.COLLECTS:
         row.state = State.executing
         await emit_moved(tx, "request.executing", row)
-    await _move_on(tx, office, row)
+    await go_on(tx, office, row)
 
 
 async def claim(tx: Transaction, office: Office, step: UUID) -> Claim | None:
     """None when there is nothing left to do. A step that runs may be claimed again: its worker is dead, or will be
     refused."""
     row = await tx.session.get(StepRow, step, with_for_update=True)
-    if row is None or row.state not in ("pending", "running"):
+    if row is None or row.state not in ("pending", "running", "waiting"):
         return None
     request = await tx.session.get(RequestRow, row.request)
-    if request.state == State.withdrawn:
+    if request.state in way.ENDED - {State.closed} or (request.refusal and row.verb in ("collect", "preview")):
         row.state = "failed"
         answering.remove(office.folder(request.id))
         return None
-    spool_key = None
+    spool_key, changes = None, []
     if row.verb == "collect":
         spool_key = await answering.open_sealed(tx, office, request, "spool_key")
+    if row.verb == "correct":
+        changes = Changes.validate_json(await answering.open_sealed(tx, office, request, "changes"))
     row.state, row.fence, row.tries, row.next_at = "running", row.fence + 1, row.tries + 1, None
     return Claim(
         step=row.id,
@@ -118,6 +174,10 @@ async def claim(tx: Transaction, office: Office, step: UUID) -> Claim | None:
         store=row.store,
         verb=row.verb,
         scope=Scope(recording=request.recording) if request.recording else None,
+        kind=request.kind,
+        purpose=request.purpose,
+        ground=request.ground,
+        changes=changes,
         spool_key=spool_key,
     )
 
@@ -139,6 +199,9 @@ async def record(tx: Transaction, office: Office, claim: Claim, result: StepResu
     if not _is_ours(row, claim):
         return
     row.problem, row.done_at = None, clock.now()
+    if isinstance(result, StepResult) and result.state is StepState.waiting:
+        await _wait(tx, row, result)
+        return
     if isinstance(result, dict):
         row.state, row.result = "done", {"counts": result}
     else:
@@ -150,7 +213,7 @@ async def record(tx: Transaction, office: Office, claim: Claim, result: StepResu
         answering.remove(office.folder(request.id))
     else:
         await emit_step(tx, "request.step_done", request, row)
-        await _move_on(tx, office, request)
+        await go_on(tx, office, request)
 
 
 async def collect_again(tx: Transaction, request: UUID, steps: Sequence[UUID]) -> None:
@@ -170,12 +233,16 @@ async def execute(tx: Transaction, office: Office, request: UUID) -> None:
     row = await tx.session.get(RequestRow, request, with_for_update=True)
     if row.state != State.cooling_off or row.executes_at > clock.now():
         return
+    if any(kinds.is_in_force(other) for other in await queries.others_of(tx, row)):
+        # Art. 18(2): what is restricted is stored and not erased. The deletion goes on when the restriction ends.
+        row.executes_at = clock.now() + way.LOOK_AGAIN
+        return
     row.state = State.executing
     for step in await queries.steps_of(tx, request):
         if "erase" in step.verbs:
-            await _add(tx, row, step.store, step.label, step.verbs, "erase")
+            await steps.add(tx, row, step.store, step.label, step.verbs, "erase")
     await emit_moved(tx, "request.executing", row)
-    await _move_on(tx, office, row)
+    await go_on(tx, office, row)
 
 
 async def resume_deferred(tx: Transaction, step: UUID) -> None:
@@ -189,11 +256,11 @@ async def resume_deferred(tx: Transaction, step: UUID) -> None:
 async def _after(tx: Transaction, office: Office, request: RequestRow, row: StepRow, result: StepResult) -> None:
     """An erasure is checked; one that left something is done again; what a rule keeps waits for the rule's end."""
     if row.verb == "erase":
-        await _add(tx, request, row.store, row.label, row.verbs, "verify", row.round)
+        await steps.add(tx, request, row.store, row.label, row.verbs, "verify", row.round)
     elif row.verb == "verify" and (result.state is not StepState.done or result.remaining != 0):
         row.state, row.problem = "failed", "rights.something_remains"
         pause = way.retry_after(row.round, row.problem)
-        await _add(tx, request, row.store, row.label, row.verbs, "erase", row.round + 1, pause=pause)
+        await steps.add(tx, request, row.store, row.label, row.verbs, "erase", row.round + 1, pause=pause)
     elif row.verb == "verify":
         await _defer(tx, office, request, row)
 
@@ -208,7 +275,7 @@ async def _defer(tx: Transaction, office: Office, request: RequestRow, row: Step
     when = way.deferred_until(kept, clock.now(), office.book.tz)
     if when is None:
         return
-    later = await _add(tx, request, row.store, row.label, row.verbs, "erase", row.round + 1, state="deferred")
+    later = await steps.add(tx, request, row.store, row.label, row.verbs, "erase", row.round + 1, state="deferred")
     later.due_at, later.due_on = when
 
 
@@ -218,56 +285,81 @@ async def _tell_deferred(tx: Transaction, request: RequestRow, row: StepRow) -> 
         await emit_step(tx, "request.deferred_erased", request, row)
 
 
-async def _move_on(tx: Transaction, office: Office, row: RequestRow) -> None:
+async def _wait(tx: Transaction, row: StepRow, result: StepResult) -> None:
+    """A person does it by hand, or a vendor has promised a day: shown, and asked about again and again."""
+    row.state, row.done_at, row.result = "waiting", None, result.model_dump(mode="json", include={"waiting"})
+    pause = way.retry_after(row.tries, "")
+    row.next_at = clock.now() + pause
+    await tx.enqueue("rights.step", row.id, after=pause)
+
+
+async def go_on(tx: Transaction, office: Office, row: RequestRow) -> None:
     """Where the request goes once its steps stand as they do; called with its row locked."""
     await tx.session.flush()
-    steps = await queries.steps_of(tx, row.id)
-    if row.state == State.executing and way.are_all_checking(steps):
+    done = await queries.steps_of(tx, row.id)
+    if row.state == State.executing and row.kind == Kind.deletion and way.are_all_checking(done):
         row.state = State.checking
-    if not way.is_finished(steps):
+    if not way.is_finished(done):
         return
     if row.state == State.checking:
-        await answering.answer_deletion(tx, office, row, steps)
-    elif row.state == State.identified and row.kind == Kind.deletion:
+        await answering.answer_deletion(tx, office, row, done)
+    elif row.state == State.executing:
+        await _executed(tx, office, row)
+    elif row.state == State.lifting:
+        await _lifted(tx, office, row)
+    elif row.state == State.identified:
+        await _collected(tx, office, row)
+
+
+async def _executed(tx: Transaction, office: Office, row: RequestRow) -> None:
+    """What is not a deletion was done everywhere; an objection is weighed now, while processing stands still."""
+    if row.kind == Kind.withdrawal:
+        await answering.answer_at_once(tx, office, row)
+    elif row.kind == Kind.restriction:
+        await answering.answer_restriction(tx, office, row)
+        await _investigate(tx, office, row)
+    elif row.kind == Kind.objection and row.outcome is None:
+        if kinds.is_always_granted(office.book, row.purpose):
+            row.outcome = Verdict.granted
+            await answering.answer_decided(tx, office, row)
+        else:
+            await deciding.decide_first(tx, office, row, Matter.weigh)
+    else:
+        await answering.answer_decided(tx, office, row)
+
+
+async def _investigate(tx: Transaction, office: Office, row: RequestRow) -> None:
+    """Whether the data are correct is looked into, in the book's time; day ten without a result changes nothing for the
+    person, and the case is escalated by its clock."""
+    period = office.book.right(Kind.restriction).investigation
+    due = None
+    if period is not None and kinds.is_investigated(office.book, row.ground):
+        due = (await clocks.start(tx, office, row, period, clocks.INVESTIGATION)).due_on
+    await deciding.open_task(tx, office, row, Matter.investigate, due)
+
+
+async def _lifted(tx: Transaction, office: Office, row: RequestRow) -> None:
+    await deciding.void_tasks(tx, row)
+    row.executes_at = None
+    if row.kind == Kind.objection:
+        row.state, row.closed_at = State.withdrawn, clock.now()
+        await clocks.end(tx, row)
+        await answering.forget(tx, office, row)
+        await emit_moved(tx, "request.withdrawn", row)
+    else:
+        await answering.close(tx, office, row)
+
+
+async def _collected(tx: Transaction, office: Office, row: RequestRow) -> None:
+    if row.kind == Kind.deletion:
         row.state = State.previewed
         await emit_moved(tx, "request.previewed", row)
-    elif row.state == State.identified:
-        if row.passphrase is not None:
-            row.state = State.packing
-            await tx.enqueue("rights.pack", row.id)
-        else:
-            row.state = State.awaiting_passphrase
-            await emit_moved(tx, "request.awaiting_passphrase", row)
-
-
-async def _add(
-    tx: Transaction,
-    request: RequestRow,
-    store: str,
-    label: dict[str, Any],
-    verbs: Sequence[str],
-    verb: str,
-    round: int = 1,
-    *,
-    state: str = "pending",
-    pause: timedelta | None = None,
-) -> StepRow:
-    row = StepRow(
-        id=new_id(),
-        tenant=tx.tenant,
-        request=request.id,
-        store=store,
-        label=label,
-        verbs=list(verbs),
-        verb=verb,
-        round=round,
-        state=state,
-        next_at=clock.now() + pause if pause else None,
-    )
-    tx.session.add(row)
-    if state == "pending":
-        await tx.enqueue("rights.step", row.id, after=pause)
-    return row
+    elif row.passphrase is not None:
+        row.state = State.packing
+        await tx.enqueue("rights.pack", row.id)
+    else:
+        row.state = State.awaiting_passphrase
+        await emit_moved(tx, "request.awaiting_passphrase", row)
 
 
 def _is_ours(row: StepRow, claim: Claim) -> bool:

@@ -3,7 +3,7 @@
 from chassis import clock
 from chassis.db import Transaction
 from chassis.ids import new_id
-from services.requests.rights import words
+from services.requests.rights import queries, words
 from services.requests.rights.office import Office
 from services.requests.rights.tables import LetterRow, RequestRow
 
@@ -24,7 +24,7 @@ async def take(tx: Transaction, office: Office, row: RequestRow, body: str) -> L
 async def _keep(
     tx: Transaction, office: Office, row: RequestRow, direction: str, template: str, subject: str, body: str
 ) -> LetterRow:
-    key = await office.sealer.key_for_sealing(tx.connection, tx.tenant, row.id)
+    key = await office.sealer.key_for_sealing(tx.connection, tx.tenant, queries.shelf_of(row.id))
     letter = LetterRow(
         id=new_id(),
         tenant=tx.tenant,

@@ -7,7 +7,7 @@ from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from services.anonymizer.contract import Action, Outcome, Store
-from services.requests.rights.contract import Kind, NotNow, State
+from services.requests.rights.contract import NotNow, State
 from services.requests.rights.rules.clock import day_after
 
 WITHDRAWABLE = frozenset(
@@ -17,15 +17,20 @@ WITHDRAWABLE = frozenset(
         State.identified,
         State.previewed,
         State.cooling_off,
+        State.deciding,
         State.awaiting_passphrase,
     }
+)
+# What is being carried out, or was answered, is not refused any more.
+REFUSABLE = frozenset(
+    {State.received, State.clarification, State.identified, State.previewed, State.deciding, State.awaiting_passphrase}
 )
 # Who asks is asked about until it is known; what is meant, until something is done.
 ASKABLE = {
     "identity": frozenset({State.received, State.clarification}),
     "clarification": frozenset({State.received, State.clarification, State.identified, State.previewed}),
 }
-ENDED = frozenset({State.closed, State.withdrawn})
+ENDED = frozenset({State.closed, State.withdrawn, State.duplicate})
 ANSWERED = frozenset({State.answered, State.closed})
 
 # A reason without a date (an unpaid invoice, a running agreement) is asked about again each day.
@@ -57,13 +62,11 @@ def must_stand_in(state: State, allowed: Iterable[State]) -> None:
         raise NotNow(state=state)
 
 
-def first_steps(kind: Kind, one_recording: bool, stores: Sequence[Store]) -> list[Planned]:
-    """What is done once it is known who asks. One named recording goes at once, without a preview."""
-    if kind is Kind.access:
-        return [Planned(store, "collect") for store in stores if "collect" in store.verbs]
+def first_steps(verb: str | None, one_recording: bool, stores: Sequence[Store]) -> list[Planned]:
+    """What is done in the stores once it is known who asks. One named recording goes at once, without a preview."""
     if one_recording:
         return [Planned(store, "erase") for store in stores if store.kind == "folder" and "erase" in store.verbs]
-    return [Planned(store, "preview") for store in stores if "preview" in store.verbs]
+    return [Planned(store, verb) for store in stores if verb in store.verbs]
 
 
 def is_finished(steps: Iterable[StepFacts]) -> bool:

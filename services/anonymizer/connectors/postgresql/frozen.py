@@ -1,0 +1,77 @@
+"""Rows that are restricted (Art. 18): marked by their key in the store itself, so that every statement goes round them.
+
+A mark is the person's, not the row's: a row that two people had frozen stays frozen until both let go. New rows are not marked; they
+are younger than what is in dispute.
+"""
+
+from dataclasses import replace
+from uuid import UUID
+
+import asyncpg
+import orjson
+
+from services.anonymizer.connectors.outcomes import Effect, by_right, read, written
+from services.anonymizer.connectors.postgresql import store as transactions
+from services.anonymizer.connectors.postgresql.store import Connections
+from services.anonymizer.connectors.postgresql.whose import NOBODYS, owned
+from services.anonymizer.contract import Action
+from services.anonymizer.rules.facts import Terms
+from services.anonymizer.rules.person import Person
+from services.anonymizer.rules.pushdown import Params, key_of
+
+_TABLES = "SELECT DISTINCT store_table FROM wardline.frozen"
+_KEYS = "SELECT DISTINCT store_table, key::text AS key FROM wardline.frozen"
+_THAW = "WITH gone AS (DELETE FROM wardline.frozen WHERE principal = $1 RETURNING store_table) SELECT store_table, count(*) AS count FROM gone GROUP BY 1"
+
+
+async def noted(connection: asyncpg.Connection, terms: Terms) -> Terms:
+    """The terms, with the tables in which anything is frozen at this moment of the transaction."""
+    return replace(terms, frozen=frozenset(row["store_table"] for row in await connection.fetch(_TABLES)))
+
+
+async def keys(connections: Connections) -> frozenset[tuple[str, str]]:
+    """(table, key) of all that is frozen, for whoever has no sight of Wardline's own tables."""
+    async with connections.reading() as connection:
+        return frozenset((row["store_table"], row["key"]) for row in await connection.fetch(_KEYS))
+
+
+async def freeze(connections: Connections, step: UUID, person: Person, terms: Terms) -> Effect:
+    async def work(connection: asyncpg.Connection) -> Effect:
+        if (done := await transactions.finished(connection, step)) is not None:
+            return Effect(read(orjson.loads(done)))
+        await transactions.begin(connection, step, terms.now)
+        outcomes = []
+        for name, table in connections.store.tables.items():
+            params = Params()
+            whose = owned(connections.store, name, person, params)
+            # The copy that the law keeps for authorities is nobody's to restrict.
+            if whose == NOBODYS or table.store_class == "retention":
+                continue
+            status = await connection.execute(
+                "INSERT INTO wardline.frozen (principal, store_table, key, at) "
+                f"SELECT {params(person.principal, 'uuid')}, {params(name, 'text')}, {key_of(table)}, "
+                f"{params(terms.now, 'timestamptz')} FROM {name} t WHERE {whose} ON CONFLICT DO NOTHING",
+                *params,
+            )
+            count = int(status.rpartition(" ")[2])
+            outcomes.append(by_right(connections.store, name, "restriction", Action.freeze, count, terms.book))
+        outcomes = [one for one in outcomes if one.count]
+        await transactions.finish(connection, step, written(outcomes))
+        return Effect(outcomes)
+
+    return await connections.write(work)
+
+
+async def unfreeze(connections: Connections, step: UUID, person: Person, terms: Terms) -> Effect:
+    async def work(connection: asyncpg.Connection) -> Effect:
+        if (done := await transactions.finished(connection, step)) is not None:
+            return Effect(read(orjson.loads(done)))
+        await transactions.begin(connection, step, terms.now)
+        outcomes = [
+            by_right(connections.store, row["store_table"], "restriction", Action.unfreeze, row["count"], terms.book)
+            for row in await connection.fetch(_THAW, person.principal)
+        ]
+        await transactions.finish(connection, step, written(outcomes))
+        return Effect(outcomes)
+
+    return await connections.write(work)

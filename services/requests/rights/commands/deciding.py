@@ -1,0 +1,248 @@
+"""What no rule decides is decided by people: one proposes, another reviews where the rule says so, and it is carried out.
+
+Of two who decide at once the second finds that the task moved on: whoever changes a task locks its request first.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import date
+from uuid import UUID
+
+from sqlmodel import col, select
+
+from chassis import clock
+from chassis.auth import Caller
+from chassis.db import Transaction
+from chassis.ids import new_id
+from chassis.ledger.canonical import canonical
+from services.registry.contract import PolicyBook, Text
+from services.requests.rights import queries
+from services.requests.rights.commands import answering, clocks, letters, steps
+from services.requests.rights.contract import (
+    Controller,
+    ControllerNamed,
+    Kind,
+    Matter,
+    NameController,
+    Propose,
+    ReasonUnknown,
+    Refuse,
+    Request,
+    Review,
+    SamePerson,
+    State,
+    Task,
+    TaskMoved,
+    TaskMovedOn,
+    Verdict,
+    VerdictUnfit,
+)
+from services.requests.rights.moves import emit_moved
+from services.requests.rights.office import Office
+from services.requests.rights.rules import kinds, way
+from services.requests.rights.tables import ControllerRow, RequestRow, TaskRow
+
+
+async def open_task(
+    tx: Transaction, office: Office, row: RequestRow, matter: Matter, due_on: date | None = None
+) -> TaskRow:
+    """At most one at a time for a request."""
+    task = TaskRow(
+        id=new_id(),
+        tenant=tx.tenant,
+        request=row.id,
+        matter=matter,
+        party=row.party,
+        eyes=kinds.eyes_of(office.book, row.kind, matter),
+        due_on=due_on or row.due_on,
+    )
+    tx.session.add(task)
+    await tx.flush()
+    return task
+
+
+async def decide_first(tx: Transaction, office: Office, row: RequestRow, matter: Matter) -> None:
+    """The request waits for a person."""
+    row.state = State.deciding
+    await open_task(tx, office, row, matter)
+    await emit_moved(tx, "request.deciding", row)
+
+
+async def propose(tx: Transaction, office: Office, caller: Caller, task: UUID, wish: Propose) -> Task:
+    found, row = await _locked(tx, caller, task)
+    if found.state != "open":
+        raise TaskMovedOn(state=found.state)
+    return await _propose(tx, office, caller, found, row, wish)
+
+
+async def review(tx: Transaction, office: Office, caller: Caller, task: UUID, wish: Review) -> Task:
+    """Another person than who proposed it; what she disagrees with is open again."""
+    found, row = await _locked(tx, caller, task)
+    if found.state != "proposed" or found.digest != wish.proposal:
+        raise TaskMovedOn(state=found.state)
+    if found.proposed_by == caller.subject:
+        raise SamePerson
+    if wish.agreed:
+        await _decided(tx, office, found, row, caller)
+    else:
+        await _sent_back(tx, office, found, row, caller)
+    return await queries.task_view(tx, office, found, row)
+
+
+async def refuse(tx: Transaction, office: Office, caller: Caller, request: UUID, wish: Refuse) -> Request:
+    """What a rule would grant is to be refused: proposed here, and refused once another person agrees."""
+    row = await queries.find(tx, caller, request, lock=True)
+    queries.must_decide(caller, row.party)
+    way.must_stand_in(State(row.state), way.REFUSABLE)
+    for task in await _open_tasks(tx, row):
+        task.state = "void"
+    await tx.flush()
+    await decide_first(tx, office, row, Matter.refuse)
+    (task,) = await _open_tasks(tx, row)
+    proposal = Propose(verdict=Verdict.refused, reason=wish.reason, text=wish.text)
+    await _propose(tx, office, caller, task, row, proposal)
+    return await queries.view(tx, row)
+
+
+async def name_controller(tx: Transaction, caller: Caller, wish: NameController) -> Controller:
+    """From here on this organisation decides itself about the data of which it is controller."""
+    queries.must_decide(caller, "tenant")
+    row = await tx.session.get(ControllerRow, tx.tenant, with_for_update=True)
+    if row is None:
+        row = ControllerRow(tenant=tx.tenant, name="", contact="", named_by="", named_at=clock.now())
+        tx.session.add(row)
+    row.name, row.contact, row.named_by, row.named_at = wish.name, wish.contact, caller.subject, clock.now()
+    await tx.emit("controller.named", ControllerNamed(by=caller.subject).model_dump(mode="json"))
+    return Controller(name=row.name, contact=row.contact, named_at=row.named_at)
+
+
+async def lift(tx: Transaction, row: RequestRow) -> None:
+    """What stood still goes on: consent is told, and what was frozen in the stores is freed."""
+    row.state = State.lifting
+    if row.party == "operator":
+        await steps.add_standing(tx, row, "lift" if row.kind == Kind.restriction else "unobject")
+    for step in await queries.steps_of(tx, row.id):
+        if step.verb == "freeze":
+            await steps.add(tx, row, step.store, step.label, step.verbs, "unfreeze")
+    await emit_moved(tx, "request.lifting", row)
+
+
+async def lift_in_time(tx: Transaction, request: UUID) -> None:
+    """The person was told beforehand, and the time she was given is over."""
+    row = await tx.session.get(RequestRow, request, with_for_update=True)
+    if row.state == State.answered and row.executes_at and row.executes_at <= clock.now():
+        await lift(tx, row)
+
+
+async def _propose(
+    tx: Transaction, office: Office, caller: Caller, task: TaskRow, row: RequestRow, wish: Propose
+) -> Task:
+    _must_fit(office.book, task, wish)
+    key = await office.sealer.key_for_sealing(tx.connection, tx.tenant, queries.shelf_of(row.id))
+    task.text = key.seal("request_task", "text", wish.text.model_dump_json().encode())
+    task.verdict, task.reason = wish.verdict, wish.reason
+    said = {"task": str(task.id), "verdict": wish.verdict, "reason": wish.reason, "text": wish.text.model_dump()}
+    task.digest = hashlib.sha256(canonical(said)).hexdigest()
+    task.proposed_by, task.proposed_at = caller.subject, clock.now()
+    if task.eyes == 1:
+        await _decided(tx, office, task, row, caller)
+    else:
+        task.state = "proposed"
+        await _tell(tx, "request.proposed", task, row, caller)
+    return await queries.task_view(tx, office, task, row)
+
+
+def _must_fit(book: PolicyBook, task: TaskRow, wish: Propose) -> None:
+    fitting = kinds.VERDICTS[Matter(task.matter)]
+    if wish.verdict not in fitting:
+        raise VerdictUnfit(verdicts=sorted(fitting))
+    reasons = {row.key for row in book.refusals}
+    if wish.reason is not None and wish.reason not in reasons:
+        raise ReasonUnknown(reasons=sorted(reasons))
+
+
+async def _decided(tx: Transaction, office: Office, task: TaskRow, row: RequestRow, caller: Caller) -> None:
+    task.state, task.decided_by, task.decided_at = "decided", caller.subject, clock.now()
+    text = await queries.task_text(tx, office, task)
+    await _tell(tx, "request.decided", task, row, caller)
+    await _carry_out(tx, office, task, row, text)
+
+
+async def _carry_out(tx: Transaction, office: Office, task: TaskRow, row: RequestRow, text: Text) -> None:
+    verdict = Verdict(task.verdict)
+    if verdict is Verdict.stays:
+        await clocks.end(tx, row, clocks.INVESTIGATION)
+        await letters.write(tx, office, row, "restriction_stays", text=text.in_(row.language))
+        return
+    if verdict is Verdict.lifted:
+        await clocks.end(tx, row, clocks.INVESTIGATION)
+        row.executes_at = office.book.period("restriction_notice").after(clock.now(), office.book.tz)
+        day = row.executes_at.astimezone(office.book.tz).date().isoformat()
+        await letters.write(tx, office, row, "restriction_ends", text=text.in_(row.language), day=day)
+        return
+    row.outcome, row.refusal = verdict, task.reason
+    key = await office.sealer.key_for_sealing(tx.connection, tx.tenant, queries.shelf_of(row.id))
+    row.reason = key.seal("request", "reason", text.model_dump_json().encode())
+    if verdict is Verdict.overruled:
+        row.state = State.executing
+        await steps.add_standing(tx, row, "overrule")
+    elif verdict is Verdict.granted and task.matter in (Matter.correct, Matter.controller):
+        row.state = State.identified
+        await tx.enqueue("rights.prepare", row.id)
+    else:
+        await answering.answer_decided(tx, office, row)
+
+
+async def _sent_back(tx: Transaction, office: Office, task: TaskRow, row: RequestRow, caller: Caller) -> None:
+    """The second person disagrees. A refusal is off the table with that; anything else is open again."""
+    await _tell(tx, "request.sent_back", task, row, caller)
+    task.state = "void"
+    await tx.flush()
+    if task.matter != Matter.refuse:
+        await open_task(tx, office, row, Matter(task.matter), task.due_on)
+        return
+    row.state = State.identified if row.principal else State.received
+    await tx.enqueue("rights.prepare", row.id)
+
+
+async def part(tx: Transaction, office: Office, row: RequestRow) -> None:
+    """The other controller's part: the same wish, received at the same moment, and decided by its privacy contact."""
+    theirs = RequestRow(
+        **row.model_dump(include={"tenant", "principal", "kind", "channel", "language", "recording", "ground"}),
+        id=new_id(),
+        state=State.identified,
+        party="tenant",
+        part_of=row.id,
+        received_at=row.received_at,
+        recorded_at=clock.now(),
+        due_on=row.due_on,
+    )
+    await answering.reseal(tx, office, row, theirs, ("said", "passphrase", "changes"))
+    tx.session.add(theirs)
+    await tx.flush()
+    await clocks.start(tx, office, theirs, office.book.right(row.kind).due)
+    await emit_moved(tx, "request.received", theirs)
+    await emit_moved(tx, "request.identified", theirs)
+    await tx.enqueue("rights.prepare", theirs.id)
+
+
+async def _locked(tx: Transaction, caller: Caller, task: UUID) -> tuple[TaskRow, RequestRow]:
+    row = await queries.find_of_task(tx, caller, task)
+    found = await tx.session.get(TaskRow, task, with_for_update=True)
+    return found, row
+
+
+async def _open_tasks(tx: Transaction, row: RequestRow) -> Sequence[TaskRow]:
+    wanted = select(TaskRow).where(TaskRow.request == row.id, col(TaskRow.state).in_(("open", "proposed")))
+    return (await tx.session.scalars(wanted)).all()
+
+
+async def void_tasks(tx: Transaction, row: RequestRow) -> None:
+    """Nobody needs to decide any more."""
+    for task in await _open_tasks(tx, row):
+        task.state = "void"
+
+
+async def _tell(tx: Transaction, type: str, task: TaskRow, row: RequestRow, caller: Caller) -> None:
+    said = TaskMoved(request=row.id, task=task.id, matter=task.matter, verdict=task.verdict, by=caller.subject)
+    await tx.emit(type, said.model_dump(mode="json"), row.principal)

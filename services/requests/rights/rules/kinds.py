@@ -1,0 +1,119 @@
+"""What becomes of each right: what is done first, who decides what no rule can, and what a rule refuses. Facts in."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+from uuid import UUID
+
+from services.registry.contract import PolicyBook
+from services.requests.rights.contract import Kind, Matter, State, Verdict
+
+# The consent service, seen as one more place where something is done: a person's standing.
+STANDING = "standing"
+
+
+@dataclass(frozen=True)
+class Way:
+    """`standing`: what consent is told at once · `verb`: what is done in the stores · `matter`: what a person decides, and
+    `when`: before anything is done, or while processing stands still."""
+
+    standing: str | None = None
+    verb: str | None = None
+    matter: Matter | None = None
+    when: Literal["before", "after"] | None = None
+
+
+WAYS = {
+    Kind.access: Way(verb="collect"),
+    Kind.portability: Way(verb="collect"),
+    Kind.deletion: Way(verb="preview"),
+    Kind.correction: Way(verb="correct", matter=Matter.correct, when="before"),
+    Kind.objection: Way(standing="object", matter=Matter.weigh, when="after"),
+    Kind.restriction: Way(standing="restrict", verb="freeze", matter=Matter.investigate, when="after"),
+    Kind.withdrawal: Way(standing="withdraw"),
+    Kind.damages: Way(matter=Matter.decide, when="before"),
+    Kind.human_review: Way(matter=Matter.decide, when="before"),
+    Kind.complaint: Way(matter=Matter.decide, when="before"),
+}
+PACKED = frozenset({Kind.access, Kind.portability})
+# What is looked for first, and handed over or shown before anything is carried out.
+COLLECTS = PACKED | {Kind.deletion}
+# What is done in stores has a part for whoever else is controller of some of them.
+PARTED = frozenset({Kind.access, Kind.portability, Kind.deletion, Kind.correction, Kind.restriction})
+VERDICTS = {
+    Matter.correct: frozenset({Verdict.granted, Verdict.refused}),
+    Matter.weigh: frozenset({Verdict.granted, Verdict.overruled}),
+    Matter.investigate: frozenset({Verdict.stays, Verdict.lifted}),
+    Matter.decide: frozenset({Verdict.granted, Verdict.partly, Verdict.refused}),
+    Matter.refuse: frozenset({Verdict.refused}),
+    Matter.controller: frozenset({Verdict.granted, Verdict.refused}),
+}
+OPEN = frozenset(State) - {State.answered, State.closed, State.withdrawn, State.duplicate}
+
+
+class Facts(Protocol):
+    """What the rules see of a request's row."""
+
+    id: UUID
+    kind: str
+    state: str
+    party: str
+    purpose: str | None
+    recording: str | None
+
+
+def eyes_of(book: PolicyBook, kind: str, matter: Matter) -> int:
+    """How many people it takes. A refusal of what a rule would grant always takes two; what a tenant decides about its own
+    data is its own affair."""
+    if matter is Matter.controller:
+        return 1
+    if matter is Matter.refuse:
+        return 2
+    return 1 if book.right(kind).decided_by == "person" else 2
+
+
+def decided_before(row: Facts) -> Matter | None:
+    """What a person decides before anything is done; another controller's data wait for its word."""
+    if row.party == "tenant":
+        return Matter.controller
+    how = WAYS[Kind(row.kind)]
+    return how.matter if how.when == "before" else None
+
+
+def is_investigated(book: PolicyBook, ground: str | None) -> bool:
+    return any(row.key == ground and row.investigated for row in book.right(Kind.restriction).grounds)
+
+
+def refusal(book: PolicyBook, row: Facts, others: Iterable[Facts]) -> str | None:
+    """The reason by which a rule refuses, without anybody's judgement; None: it goes its way."""
+    if row.kind == Kind.withdrawal and not any(b.basis == "consent" for b in book.bases if b.purpose == row.purpose):
+        return "not_on_consent"
+    if row.kind == Kind.objection and book.purpose(row.purpose or "").objection == "none":
+        return "no_right_to_object"
+    if row.kind == Kind.deletion and any(is_in_force(other) for other in others):
+        return "restricted"
+    return None
+
+
+def is_always_granted(book: PolicyBook, purpose: str | None) -> bool:
+    """Art. 21(2)–(3): an objection to direct marketing is weighed against nothing."""
+    return book.purpose(purpose or "").objection == "absolute"
+
+
+def is_in_force(row: Facts) -> bool:
+    """Whether this is a restriction that holds now."""
+    return row.kind == Kind.restriction and row.state in (State.executing, State.answered, State.lifting)
+
+
+def duplicate(row: Facts, others: Iterable[Facts]) -> UUID | None:
+    """The open request that asks the same already."""
+    for other in others:
+        same = (other.kind, other.party, other.purpose, other.recording) == (
+            row.kind,
+            row.party,
+            row.purpose,
+            row.recording,
+        )
+        if same and other.id < row.id and (other.state in OPEN or is_in_force(other)):
+            return other.id
+    return None

@@ -1,0 +1,107 @@
+"""Where a customer organisation is controller of some stores, it decides about them: two requests, two clocks, two answers."""
+
+from uuid import UUID, uuid4
+
+import pytest
+
+from services.anonymizer.contract import Scope
+from services.registry.contract import Text
+from services.requests.rights.contract import (
+    Kind,
+    NameController,
+    NotYours,
+    OpenRequest,
+    Propose,
+    Request,
+    RequestUnknown,
+    Verdict,
+)
+from tests.rights.conftest import House
+from tests.rights.operator import Row
+
+BANK = NameController(name="Kustbanken AB", contact="dataskydd@kustbanken.example")
+WORDS = Text(sv="Inspelningarna omfattas av vår tystnadsplikt.", en="The recordings fall under our duty of secrecy.")
+PASSPHRASE = "en hemlig mening"
+
+
+def key() -> str:
+    return str(uuid4())
+
+
+async def an_agent_asks(house: House, tenant: UUID, kind: Kind = Kind.access, **more) -> tuple[Request, Request]:
+    """The operator's part and the organisation's."""
+    await house.contact(tenant).name_controller(BANK, key=key())
+    omar = house.operator.person(("billing", Row("agent", "1")), ("recordings", Row("recording", "r-1")))
+    person = house.person(omar, tenant)
+    asked = await person.open(OpenRequest(kind=kind, **more), key=key())
+
+    async def parts() -> list[Request]:
+        return (await person.requests()).items
+
+    await house.seen(parts, lambda seen: any(each.party == "tenant" for each in seen))
+    [theirs] = [each for each in await parts() if each.party == "tenant"]
+    await house.until_state(person, theirs.request, "deciding")
+    return await person.request(asked.request), await person.request(theirs.request)
+
+
+async def test_both_clocks_are_visible_and_the_operator_answers_its_own_part(house: House, tenant: UUID):
+    ours, theirs = await an_agent_asks(house, tenant, passphrase=PASSPHRASE)
+    person = house.person(ours.principal, tenant)
+    ours = await house.until_state(person, ours.request, "answered")
+    assert {step.store for step in ours.steps} == {"billing", "helpdesk"}
+    assert (theirs.part_of, theirs.due_on, theirs.clocks[0].party) == (ours.request, ours.due_on, "tenant")
+    assert (await person.answer(ours.request)).controller == "Nordtel AB"
+
+
+async def test_the_organisation_s_contact_decides_and_the_operator_carries_it_out(house: House, tenant: UUID):
+    _, theirs = await an_agent_asks(house, tenant, passphrase=PASSPHRASE)
+    assert not theirs.steps, "nothing is collected before it decided"
+    contact, person = house.contact(tenant), house.person(theirs.principal, tenant)
+    [task] = (await contact.tasks(state="open")).items
+    with pytest.raises(NotYours):
+        await house.officer(tenant).propose(task.task, Propose(verdict=Verdict.granted, text=WORDS), key=key())
+    await contact.propose(task.task, Propose(verdict=Verdict.granted, text=WORDS), key=key())
+    seen = await house.until_state(person, theirs.request, "answered")
+    assert {step.store for step in seen.steps} == {"recordings"} and seen.package
+    assert (await person.answer(theirs.request)).controller == BANK.name
+
+
+async def test_what_the_organisation_refuses_is_not_collected_and_the_person_is_told_by_whom(
+    house: House, tenant: UUID
+):
+    _, theirs = await an_agent_asks(house, tenant)
+    contact, person = house.contact(tenant), house.person(theirs.principal, tenant)
+    [task] = (await contact.tasks(state="open")).items
+    refusal = Propose(verdict=Verdict.refused, reason="controller_refused", text=WORDS)
+    await contact.propose(task.task, refusal, key=key())
+    answer = await person.answer(theirs.request)
+    assert (answer.controller, answer.refusal.reason, answer.text) == (BANK.name, "controller_refused", WORDS.sv)
+    assert "imy.se" in answer.complaint.sv
+
+
+async def test_a_recording_that_only_the_organisation_has_is_its_request_alone(house: House, tenant: UUID):
+    await house.contact(tenant).name_controller(BANK, key=key())
+    omar = house.operator.person(("recordings", Row("recording", "r-1")), ("recordings", Row("recording", "r-2")))
+    person = house.person(omar, tenant)
+    wish = OpenRequest(kind=Kind.deletion, scope=Scope(recording="r-1"))
+    asked = await person.open(wish, key=key())
+    seen = await house.until_state(person, asked.request, "deciding")
+    assert seen.party == "tenant" and len((await person.requests()).items) == 1
+    [task] = (await house.contact(tenant).tasks(state="open")).items
+    await house.contact(tenant).propose(task.task, Propose(verdict=Verdict.granted, text=WORDS), key=key())
+    await house.until_state(person, asked.request, "closed")
+    assert [row.id for row in house.operator.held(omar, "recordings")] == ["r-2"]
+
+
+async def test_without_a_named_contact_the_operator_answers_everything(house: House, tenant: UUID):
+    anna = house.operator.person(("recordings", Row("recording", "r-1")))
+    person = house.person(anna, tenant)
+    asked = await person.open(OpenRequest(kind=Kind.access, passphrase=PASSPHRASE), key=key())
+    seen = await house.until_state(person, asked.request, "answered")
+    assert "recordings" in {step.store for step in seen.steps}
+
+
+async def test_the_part_of_one_organisation_is_nobody_else_s_business(house: House, tenant: UUID):
+    _, theirs = await an_agent_asks(house, tenant)
+    with pytest.raises(RequestUnknown):
+        await house.contact(uuid4()).request(theirs.request)

@@ -1,0 +1,433 @@
+"""Every right but access and deletion, as the person and the staff who decide see it."""
+
+from asyncio import gather
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from chassis.errors import Problem
+from services.anonymizer.contract import Correction
+from services.registry.contract import Text
+from services.requests.rights.client import RightsClient
+from services.requests.rights.contract import (
+    GroundUnknown,
+    Kind,
+    NotNow,
+    NotYours,
+    OpenRequest,
+    Propose,
+    PurposeUnknown,
+    ReasonUnknown,
+    Refuse,
+    Request,
+    Review,
+    SamePerson,
+    Task,
+    TaskMovedOn,
+    Verdict,
+    VerdictUnfit,
+)
+from tests.rights.conftest import House
+from tests.rights.operator import Row
+
+WORDS = Text(sv="Nätet måste skyddas mot intrång.", en="The network must be protected against intrusion.")
+
+
+def key() -> str:
+    return str(uuid4())
+
+
+async def opened(client: RightsClient, kind: Kind, **more: Any) -> Request:
+    return await client.open(OpenRequest(kind=kind, **more), key=key())
+
+
+async def task_of(officer: RightsClient, request: UUID) -> Task:
+    [task] = [task for task in (await officer.tasks()).items if task.request == request and task.state != "void"]
+    return task
+
+
+async def decided(house: House, tenant: UUID, request: UUID, verdict: Verdict, reason: str | None = None) -> Task:
+    """By two officers, or by one where one is enough."""
+    first, second = house.officer(tenant), house.officer(tenant, "petronella")
+    task = await task_of(first, request)
+    said = await first.propose(task.task, Propose(verdict=verdict, reason=reason, text=WORDS), key=key())
+    if task.eyes == 1:
+        return said
+    return await second.review(task.task, Review(proposal=said.digest, agreed=True), key=key())
+
+
+@pytest.fixture
+def anna(house: House) -> UUID:
+    return house.operator.person(("billing", Row("customer", "1", "Anna Testlind")))
+
+
+# --- withdrawal, objection --------------------------------------------------------------------------------------------
+
+
+async def test_a_withdrawal_is_handed_to_consent_and_answered_at_once(house: House, tenant: UUID, anna: UUID):
+    person = house.person(anna, tenant)
+    asked = await opened(person, Kind.withdrawal, purpose="development")
+    seen = await house.until_state(person, asked.request, "closed")
+    assert (seen.outcome, seen.due_on) == (Verdict.granted, seen.received_at.date())
+    assert house.operator.said_of(anna)[0]["purpose"] == "development"
+
+
+async def test_what_does_not_rest_on_consent_is_refused_with_its_reason_and_how_to_complain(
+    house: House, tenant: UUID, anna: UUID
+):
+    person = house.person(anna, tenant)
+    asked = await opened(person, Kind.withdrawal, purpose="maintaining_service")
+    await house.until_state(person, asked.request, "answered")
+    answer = await person.answer(asked.request)
+    assert (answer.outcome, answer.refusal.reason) == (Verdict.refused, "not_on_consent")
+    assert "imy.se" in answer.complaint.sv and "domstol" in answer.complaint.sv
+    [letter] = (await person.letters(asked.request)).items
+    assert answer.refusal.label.sv in letter.body and answer.complaint.sv in letter.body
+    assert not house.operator.said_of(anna)
+
+
+async def test_an_objection_stops_processing_while_it_is_weighed_by_two(house: House, tenant: UUID, anna: UUID):
+    person = house.person(anna, tenant)
+    asked = await opened(person, Kind.objection, purpose="development", text="Jag vill inte")
+    await house.until_state(person, asked.request, "deciding")
+    assert [said["state"] for said in house.operator.said_of(anna)] == ["raised"], "before anybody decided"
+    await decided(house, tenant, asked.request, Verdict.overruled)
+    await house.until_state(person, asked.request, "answered")
+    assert [said["state"] for said in house.operator.said_of(anna)] == ["raised", "overruled"]
+    answer = await person.answer(asked.request)
+    assert (answer.outcome, answer.text) == (Verdict.overruled, WORDS.sv), "our compelling grounds, in writing"
+    assert WORDS.sv in (await person.letters(asked.request)).items[-1].body
+
+
+async def test_an_objection_that_is_granted_stands(house: House, tenant: UUID, anna: UUID):
+    person = house.person(anna, tenant)
+    asked = await opened(person, Kind.objection, purpose="communication")
+    await house.until_state(person, asked.request, "deciding")
+    await decided(house, tenant, asked.request, Verdict.granted)
+    assert (await person.answer(asked.request)).outcome is Verdict.granted
+    assert [said["state"] for said in house.operator.said_of(anna)] == ["raised"]
+
+
+async def test_an_objection_that_is_withdrawn_is_lifted(house: House, tenant: UUID, anna: UUID):
+    person = house.person(anna, tenant)
+    asked = await opened(person, Kind.objection, purpose="communication")
+    await house.until_state(person, asked.request, "deciding")
+    await person.withdraw(asked.request, key=key())
+    await house.until_state(person, asked.request, "withdrawn")
+    assert [said["state"] for said in house.operator.said_of(anna)] == ["raised", "lifted"]
+    assert not (await house.officer(tenant).tasks(state="open")).items
+
+
+async def test_nobody_can_object_to_what_contract_or_law_needs(house: House, tenant: UUID, anna: UUID):
+    person = house.person(anna, tenant)
+    asked = await opened(person, Kind.objection, purpose="legal_compliance")
+    await house.until_state(person, asked.request, "answered")
+    assert (await person.answer(asked.request)).refusal.reason == "no_right_to_object"
+
+
+async def test_consent_that_is_away_is_waited_for_and_seen_in_the_step(house: House, tenant: UUID, anna: UUID):
+    person = house.person(anna, tenant)
+    house.operator.consent_down = True
+    try:
+        asked = await opened(person, Kind.withdrawal, purpose="development")
+        seen = await house.until(person, asked.request, lambda it: any(step.problem for step in it.steps))
+        assert (seen.state, seen.steps[0].store, seen.steps[0].problem) == (
+            "executing",
+            "standing",
+            "request.unavailable",
+        )
+    finally:
+        house.operator.consent_down = False
+    await house.until_state(person, asked.request, "closed")
+
+
+# --- restriction ------------------------------------------------------------------------------------------------------
+
+
+async def restricted(house: House, tenant: UUID, anna: UUID, ground: str = "correctness_disputed") -> Request:
+    person = house.person(anna, tenant)
+    asked = await opened(person, Kind.restriction, ground=ground, text="Adressen är fel")
+    return await house.until_state(person, asked.request, "answered")
+
+
+async def test_a_restriction_holds_at_once_in_consent_and_in_the_stores(house: House, tenant: UUID, anna: UUID):
+    seen = await restricted(house, tenant, anna)
+    assert (anna, "billing") in house.operator.frozen
+    [said] = house.operator.said_of(anna)
+    assert (said["state"], said["ground"]) == ("set", "accuracy")
+    clocks = {clock.clock: clock for clock in seen.clocks}
+    assert clocks["answer"].due_on == seen.received_at.date(), "at once"
+    assert clocks["investigation"].running and clocks["investigation"].due_on > seen.received_at.date()
+
+
+async def test_day_ten_without_a_result_changes_nothing_and_escalates(house: House, tenant: UUID, anna: UUID):
+    seen = await restricted(house, tenant, anna)
+    due = next(clock.due_on for clock in seen.clocks if clock.clock == "investigation")
+    await house.until_day(due + timedelta(days=1))
+    await house.seen(lambda: house.events(seen.request), lambda told: "request.overdue" in told)
+    assert (anna, "billing") in house.operator.frozen
+    assert (await house.person(anna, tenant).request(seen.request)).state == "answered"
+
+
+async def test_a_restriction_is_lifted_only_after_the_person_was_told(house: House, tenant: UUID, anna: UUID):
+    seen = await restricted(house, tenant, anna)
+    person = house.person(anna, tenant)
+    await decided(house, tenant, seen.request, Verdict.lifted)
+    told = await person.request(seen.request)
+    assert told.state == "answered" and told.executes_at > house.now() + timedelta(days=2)
+    assert (await person.letters(seen.request)).items[-1].template == "restriction_ends"
+    assert (anna, "billing") in house.operator.frozen
+    house.later(days=5)
+    await house.until_state(person, seen.request, "closed")
+    assert (anna, "billing") not in house.operator.frozen
+    assert [said["state"] for said in house.operator.said_of(anna)] == ["set", "lifted"]
+
+
+async def test_a_restriction_that_stays_goes_on_without_its_clock(house: House, tenant: UUID, anna: UUID):
+    seen = await restricted(house, tenant, anna)
+    await decided(house, tenant, seen.request, Verdict.stays)
+    after = await house.person(anna, tenant).request(seen.request)
+    assert after.state == "answered" and not any(clock.running for clock in after.clocks)
+
+
+async def test_a_deletion_is_refused_while_a_restriction_holds_and_a_confirmed_one_stands_still(
+    house: House, tenant: UUID, anna: UUID
+):
+    person = house.person(anna, tenant)
+    waiting = await house.confirmed(person)
+    seen = await restricted(house, tenant, anna, "legal_claims")
+    house.later(hours=73)
+    refused = await opened(person, Kind.deletion)
+    await house.until_state(person, refused.request, "duplicate", "answered")
+    still = await person.request(waiting.request)
+    assert still.state == "cooling_off" and house.operator.held(anna, "billing")
+    await person.withdraw(seen.request, key=key())
+    await house.until_state(person, seen.request, "closed")
+    house.later(days=2)
+    await house.until_state(person, waiting.request, "closed")
+    assert not house.operator.held(anna, "billing")
+
+
+async def test_a_deletion_asked_for_under_a_restriction_says_why_not(house: House, tenant: UUID, anna: UUID):
+    await restricted(house, tenant, anna, "legal_claims")
+    person = house.person(anna, tenant)
+    asked = await opened(person, Kind.deletion)
+    await house.until_state(person, asked.request, "answered")
+    assert (await person.answer(asked.request)).refusal.reason == "restricted"
+    assert house.operator.held(anna, "billing")
+
+
+# --- correction, portability ------------------------------------------------------------------------------------------
+
+
+async def test_a_correction_is_applied_everywhere_once_a_person_has_seen_the_proof(
+    house: House, tenant: UUID, anna: UUID
+):
+    person = house.person(anna, tenant)
+    change = Correction(element="name", old="Anna Testlind", new="Anna Provlind")
+    asked = await opened(person, Kind.correction, changes=[change], text="Jag har gift mig")
+    await house.until_state(person, asked.request, "deciding")
+    assert house.operator.held(anna, "billing")[0].text == "Anna Testlind"
+    await decided(house, tenant, asked.request, Verdict.granted)
+    await house.until_state(person, asked.request, "answered")
+    assert house.operator.held(anna, "billing")[0].text == "Anna Provlind"
+    stored = await house.rows("SELECT * FROM rights.request WHERE id = $1", asked.request)
+    assert b"Provlind" not in bytes(stored[0]["changes"])
+
+
+async def test_data_that_are_correct_stay_and_the_person_is_told_why(house: House, tenant: UUID, anna: UUID):
+    person = house.person(anna, tenant)
+    change = Correction(element="name", old="Anna Testlind", new="Greta Garbo")
+    asked = await opened(person, Kind.correction, changes=[change])
+    await house.until_state(person, asked.request, "deciding")
+    await decided(house, tenant, asked.request, Verdict.refused, "data_are_correct")
+    answer = await person.answer(asked.request)
+    assert (answer.refusal.reason, answer.text) == ("data_are_correct", WORDS.sv)
+    assert house.operator.held(anna, "billing")[0].text == "Anna Testlind"
+
+
+async def test_portability_collects_what_the_person_gave_on_consent_or_contract(house: House, tenant: UUID, anna: UUID):
+    person = house.person(anna, tenant)
+    asked = await opened(person, Kind.portability, passphrase="en hemlig mening")
+    await house.until_state(person, asked.request, "answered")
+    assert anna in house.operator.portable
+
+
+# --- claims, reviews, complaints --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [Kind.damages, Kind.human_review, Kind.complaint])
+@pytest.mark.parametrize(("verdict", "reason"), [(Verdict.granted, None), (Verdict.refused, "excessive")])
+async def test_what_only_people_can_decide_is_decided_by_people(
+    house: House, tenant: UUID, anna: UUID, kind: Kind, verdict: Verdict, reason: str | None
+):
+    person = house.person(anna, tenant)
+    asked = await opened(person, kind, text="Ni har gjort fel")
+    await house.until_state(person, asked.request, "deciding")
+    task = await decided(house, tenant, asked.request, verdict, reason)
+    assert (task.proposed_by == task.decided_by) == (kind is Kind.complaint), "a complaint takes one person"
+    answer = await person.answer(asked.request)
+    assert (answer.outcome, answer.text) == (verdict, WORDS.sv)
+
+
+async def test_a_claim_outlives_other_answers_and_then_goes_too(house: House, tenant: UUID, anna: UUID):
+    person = house.person(anna, tenant)
+    requests = {kind: (await opened(person, kind, text="Fel")).request for kind in (Kind.damages, Kind.complaint)}
+    for request in requests.values():
+        await house.until_state(person, request, "deciding")
+        await decided(house, tenant, request, Verdict.granted)
+    house.later(days=130)
+    await house.until_state(person, requests[Kind.complaint], "closed")
+    assert (await person.request(requests[Kind.damages])).state == "answered"
+    assert not (await person.letters(requests[Kind.complaint])).items, "our copies are gone"
+    assert (await person.answer(requests[Kind.complaint])).text is None
+    assert (await person.answer(requests[Kind.damages])).text == WORDS.sv
+
+
+# --- who decides ------------------------------------------------------------------------------------------------------
+
+
+async def claimed(house: House, tenant: UUID, anna: UUID) -> tuple[UUID, Task]:
+    person = house.person(anna, tenant)
+    asked = await opened(person, Kind.damages, text="Ni är skyldiga mig pengar")
+    await house.until_state(person, asked.request, "deciding")
+    return asked.request, await task_of(house.officer(tenant), asked.request)
+
+
+async def test_who_proposed_does_not_review_and_another_role_does_neither(house: House, tenant: UUID, anna: UUID):
+    _, task = await claimed(house, tenant, anna)
+    officer, proposal = house.officer(tenant), Propose(verdict=Verdict.granted, text=WORDS)
+    for stranger in (house.helpdesk(tenant), house.contact(tenant)):
+        with pytest.raises(NotYours):
+            await stranger.propose(task.task, proposal, key=key())
+    said = await officer.propose(task.task, proposal, key=key())
+    with pytest.raises(SamePerson):
+        await officer.review(task.task, Review(proposal=said.digest, agreed=True), key=key())
+
+
+async def test_of_two_who_decide_at_once_one_is_told_that_it_moved_on(house: House, tenant: UUID, anna: UUID):
+    request, task = await claimed(house, tenant, anna)
+    names = ("pontus", "petronella", "pia", "per")
+    verdicts = (Verdict.granted, Verdict.partly, Verdict.granted, Verdict.partly)
+    said = await gather(
+        *(
+            house.officer(tenant, name).propose(task.task, Propose(verdict=verdict, text=WORDS), key=key())
+            for name, verdict in zip(names, verdicts, strict=True)
+        ),
+        return_exceptions=True,
+    )
+    [proposed] = [each for each in said if isinstance(each, Task)]
+    assert sum(isinstance(each, TaskMovedOn) for each in said) == 3
+    reviewers = [name for name in names if name != proposed.proposed_by]
+    reviewed = await gather(
+        *(
+            house.officer(tenant, name).review(task.task, Review(proposal=proposed.digest, agreed=True), key=key())
+            for name in reviewers
+        ),
+        return_exceptions=True,
+    )
+    assert sum(isinstance(each, Task) for each in reviewed) == 1
+    assert (await house.events(request)).count("request.answered") == 1
+
+
+async def test_a_review_is_of_exactly_the_proposal_that_was_read(house: House, tenant: UUID, anna: UUID):
+    _, task = await claimed(house, tenant, anna)
+    first, second = house.officer(tenant), house.officer(tenant, "petronella")
+    old = await first.propose(task.task, Propose(verdict=Verdict.granted, text=WORDS), key=key())
+    await second.review(task.task, Review(proposal=old.digest, agreed=False), key=key())
+    new = (await task_of(first, task.request)) if task.state == "void" else None
+    [again] = [each for each in (await first.tasks(state="open")).items if each.request == task.request]
+    assert new is None and again.task != task.task, "what was disagreed with is open again"
+    with pytest.raises(TaskMovedOn):
+        await second.review(task.task, Review(proposal=old.digest, agreed=True), key=key())
+
+
+async def test_unfit_verdicts_and_unknown_reasons_are_named(house: House, tenant: UUID, anna: UUID):
+    _, task = await claimed(house, tenant, anna)
+    officer = house.officer(tenant)
+    with pytest.raises(VerdictUnfit):
+        await officer.propose(task.task, Propose(verdict=Verdict.lifted, text=WORDS), key=key())
+    with pytest.raises(ReasonUnknown):
+        await officer.propose(task.task, Propose(verdict=Verdict.refused, reason="no_time", text=WORDS), key=key())
+
+
+async def test_an_excessive_request_is_refused_by_two_people_with_a_reason(house: House, tenant: UUID, anna: UUID):
+    person = house.person(anna, tenant)
+    asked = await opened(person, Kind.access)
+    await house.until_state(person, asked.request, "awaiting_passphrase")
+    first, second = house.officer(tenant), house.officer(tenant, "petronella")
+    await first.refuse(asked.request, Refuse(reason="excessive", text=WORDS), key=key())
+    task = await task_of(second, asked.request)
+    await second.review(task.task, Review(proposal=task.digest, agreed=True), key=key())
+    answer = await person.answer(asked.request)
+    assert (answer.refusal.reason, answer.text) == ("excessive", WORDS.sv)
+    assert not list(house.settings.packages.glob(f"{asked.request}/*"))
+
+
+async def test_a_refusal_that_the_second_person_rejects_lets_the_request_go_on(house: House, tenant: UUID, anna: UUID):
+    person = house.person(anna, tenant)
+    asked = await opened(person, Kind.access, passphrase="en hemlig mening")
+    await house.until_state(person, asked.request, "answered")
+    asked = await opened(person, Kind.deletion)
+    await house.until_state(person, asked.request, "previewed")
+    first, second = house.officer(tenant), house.officer(tenant, "petronella")
+    await first.refuse(asked.request, Refuse(reason="manifestly_unfounded", text=WORDS), key=key())
+    task = await task_of(second, asked.request)
+    await second.review(task.task, Review(proposal=task.digest, agreed=False), key=key())
+    await house.until_state(person, asked.request, "previewed")
+
+
+# --- bad input --------------------------------------------------------------------------------------------------------
+
+
+async def test_the_same_wish_twice_is_one_request_and_the_other_says_which(house: House, tenant: UUID, anna: UUID):
+    person = house.person(anna, tenant)
+    asked = await gather(*(opened(person, Kind.complaint, text="Fel") for _ in range(5)))
+    seen = [await house.until_state(person, each.request, "deciding", "duplicate") for each in asked]
+    [kept] = [each for each in seen if each.state == "deciding"]
+    assert {each.duplicate_of for each in seen if each is not kept} == {kept.request}
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong", "problem"),
+    [
+        (Kind.withdrawal, {"purpose": "world_peace"}, PurposeUnknown),
+        (Kind.restriction, {"ground": "i_do_not_like_it"}, GroundUnknown),
+    ],
+)
+async def test_what_the_book_does_not_have_is_refused(
+    house: House, tenant: UUID, anna: UUID, kind: Kind, wrong: dict[str, str], problem: type[Problem]
+):
+    with pytest.raises(problem):
+        await opened(house.person(anna, tenant), kind, **wrong)
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong"),
+    [
+        (Kind.withdrawal, {}),
+        (Kind.damages, {}),
+        (Kind.access, {"purpose": "development"}),
+        (Kind.access, {"changes": [Correction(element="name", old="a", new="b")]}),
+        (Kind.complaint, {"text": "Fel", "passphrase": "en hemlig mening"}),
+    ],
+)
+def test_what_does_not_fit_the_right_is_no_wish(kind: Kind, wrong: dict[str, Any]):
+    with pytest.raises(ValueError):
+        OpenRequest(kind=kind, **wrong)
+
+
+async def test_a_withdrawal_in_mid_execution_is_too_late_and_says_so(house: House, tenant: UUID, anna: UUID):
+    person = house.person(anna, tenant)
+    asked = await house.confirmed(person)
+    house.operator.down.add("billing")
+    try:
+        house.later(hours=73)
+        await house.until_state(person, asked.request, "executing")
+        with pytest.raises(NotNow):
+            await person.withdraw(asked.request, key=key())
+    finally:
+        house.operator.down.discard("billing")
+    await house.until_state(person, asked.request, "closed")
