@@ -262,12 +262,13 @@ class Finding(Reply):
 
 class Waiting(Reply):
     """What a step waits for: `owner` does what `instructions` say, no later than `due`, and attests it. `pending_until`: it was
-    asked for, and a vendor says it will be carried out by then."""
+    asked for, and a vendor says it will be carried out by then. Not `by_hand`: nobody attests, the store is asked again."""
 
     owner: str
     due: date
     instructions: Text
     pending_until: date | None = None
+    by_hand: bool = True
 
 
 class Attested(Reply):
@@ -525,6 +526,14 @@ class CorrectionRefused(Problem):
     code = "anonymizer.correction_refused"
     status = 409
     title = "The store does not accept this value; nothing was changed"
+
+
+class ObjectLocked(Problem):
+    """WORM storage: what a lock keeps nobody can delete, so nothing of it is touched and nothing is called erased."""
+
+    code = "anonymizer.object_locked"
+    status = 409
+    title = "The store has locked an object that should go"
 
 
 class StillAtWork(Problem):

@@ -8,6 +8,7 @@ import json
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
+from uuid import UUID
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -190,12 +191,23 @@ class Table(Contract):
 
 
 class Location(Contract):
-    """A database by its name (on `host` and `port`, or where Wardline's own is), or a folder (relative to WARDLINE_HOME)."""
+    """A database by its name (on `host` and `port`, or where Wardline's own is), or a folder (relative to WARDLINE_HOME), or a
+    service at `url`, entered as `user`.
+
+    folder: of a store elsewhere, where Wardline keeps what it plans and preserves · bucket, prefix: of an object store · tenant:
+    whose records are that name no organisation · gone_within_days: how long the vendor keeps what it was told to delete.
+    """
 
     database: str | None = None
     host: str | None = None
     port: int | None = None
     folder: str | None = None
+    url: str | None = None
+    user: str | None = None
+    bucket: str | None = None
+    prefix: str = ""
+    tenant: UUID | None = None
+    gone_within_days: int = Field(default=0, ge=0)
 
 
 class Manual(Contract):

@@ -68,9 +68,10 @@ async def attest(tx: Transaction, by: str, step: UUID, wish: Attest) -> StepResu
     row = await tx.connection.fetchrow(_LOCK, step)
     if row is None:
         raise StepUnknown
-    if row["state"] != StepState.waiting:
+    before = _result(row) if row["state"] == StepState.waiting else None
+    if before is None or before.waiting is None or not before.waiting.by_hand:
         raise NotWaiting
-    now, before = clock.now(), _result(row)
+    now = clock.now()
     evidence = (wish.evidence_sha256, wish.evidence_at, wish.pending_until)
     await tx.connection.execute(_ATTESTED, tx.tenant, step, by, now, wish.count, *evidence)
     result = before.model_copy(
@@ -97,7 +98,7 @@ async def waiting(tx: Transaction) -> WaitingSteps:
     items = [
         WaitingStep(step=one.step, verb=one.verb, store=one.store, waiting=one.waiting)
         for one in results
-        if one.waiting is not None
+        if one.waiting and one.waiting.by_hand
     ]
     return WaitingSteps(items=sorted(items, key=lambda one: one.waiting.due))
 

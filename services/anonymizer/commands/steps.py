@@ -155,7 +155,7 @@ def _done(step: UUID, wish: StepRequest, state: StepState = StepState.done, **fo
 
 def _waiting(store: Store, until: date) -> dict[str, Any]:
     """The vendor was told, and takes its time: ask again then."""
-    waiting = Waiting(owner=store.store, due=until, pending_until=until, instructions=store.label)
+    waiting = Waiting(owner=store.store, due=until, pending_until=until, instructions=store.label, by_hand=False)
     return {"state": StepState.waiting, "waiting": waiting}
 
 

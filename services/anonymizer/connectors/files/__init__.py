@@ -1,6 +1,7 @@
 """The connector to folders of files: recordings with all their versions, logs as JSON lines, a lake of Parquet."""
 
 import asyncio
+import errno
 import re
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
@@ -8,8 +9,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID, uuid5
 
-from services.anonymizer.connectors.files.formats import FORMATS, Row
+from services.anonymizer.connectors.files.formats import Row
 from services.anonymizer.connectors.files.journal import Journal, Plan
+from services.anonymizer.connectors.files.kinds import FORMATS
 from services.anonymizer.connectors.guard import Guard, Lease
 from services.anonymizer.connectors.ndjson import end_line, row_line, shown, table_line
 from services.anonymizer.connectors.outcomes import (
@@ -47,10 +49,16 @@ from services.anonymizer.settings import Settings
 from services.registry.contract import NotInBook, PolicyBook
 
 Result = TypeVar("Result")
+_WHY = {
+    errno.ENOSPC: "is full; nothing was changed",
+    errno.EDQUOT: "is full; nothing was changed",
+    errno.EROFS: "cannot be written; nothing was changed",
+    errno.EACCES: "does not let us in with our credential",
+}
 
 
 class Files:
-    """A store that is one folder with one kind of record."""
+    """A store with one kind of record, read and rewritten piece by piece: a folder, or whatever a format makes look like one."""
 
     verbs: frozenset[StoreVerb] = frozenset(
         {"collect", "preview", "erase", "verify", "correct", "freeze", "unfreeze", "sweep"}
@@ -178,7 +186,7 @@ class Files:
         return await self._work(work)
 
     async def close(self) -> None:
-        return None
+        self.format.close()
 
     # --- whose -----------------------------------------------------------------------------------------------------------
 
@@ -413,7 +421,7 @@ class Files:
 
     def _scoped(self) -> str:
         """The column that names a single recording."""
-        if self.store.kind != "folder":
+        if self.store.kind not in ("folder", "objects"):
             raise VerbUnsupported("Only a store of recordings can remove a single recording.")
         return self.table.key[0]
 
@@ -426,5 +434,5 @@ class Files:
             if not self.root.is_dir():
                 raise FileNotFoundError
             return await asyncio.to_thread(work)
-        except OSError:
-            raise StoreUnavailable(f"{self.store.store} does not answer.") from None
+        except OSError as fault:
+            raise StoreUnavailable(f"{self.store.store} {_WHY.get(fault.errno or 0, 'does not answer')}.") from None

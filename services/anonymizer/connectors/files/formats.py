@@ -41,12 +41,7 @@ Edits = dict[str, dict[str, Edit]]
 
 
 class Format(Protocol):
-    """All that tells one kind of store of records from another; `docs/connectors.md` says how to write one.
-
-    asynchronous: what was taken away may be there for some time yet, see `pending`.
-    """
-
-    asynchronous: bool
+    """All that tells one kind of store of records from another; `docs/connectors.md` says how to write one."""
 
     def pieces(self, root: Path, values: set[str] | None = None) -> Iterator[Path]:
         """Where records are, old versions included, each a name below `root`; with `values`, at least where one of them is named."""
@@ -73,12 +68,13 @@ class Format(Protocol):
         """The day by which a vendor will really have removed the last of these pieces; None when nothing is left of them."""
         ...
 
+    def close(self) -> None: ...
+
 
 class Folder:
     """What formats of real files have in common."""
 
     ending = ""
-    asynchronous = False
 
     def __init__(self, store: Store, settings: Settings) -> None:
         """A folder needs nothing beside its place."""
@@ -92,6 +88,9 @@ class Folder:
     def pending(self, gone: list[str]) -> date | None:
         return None
 
+    def close(self) -> None:
+        return None
+
 
 class Recordings(Folder):
     """A sidecar per recording and version; the sound beside it goes where the sidecar goes."""
@@ -102,7 +101,7 @@ class Recordings(Folder):
         raw = path.read_bytes() if path.exists() else b""
         if not raw or (values is not None and not _may_name(raw, [value.encode() for value in values])):
             return []
-        return [(path.stem, _typed(orjson.loads(raw), table))]
+        return [(path.stem, typed(orjson.loads(raw), table))]
 
     def rewrite(self, path: Path, table: Table, gone: Marks, edits: Edits, leave: Leave) -> None:
         if path.stem in gone:
@@ -132,7 +131,7 @@ class JsonLines(Folder):
     def read(self, path: Path, table: Table, values: set[str] | None = None) -> list[tuple[str, Row]]:
         wanted = [value.encode() for value in values] if values is not None else None
         return [
-            (_mark(line), _typed(orjson.loads(line), table))
+            (_mark(line), typed(orjson.loads(line), table))
             for line in self._lines(path)
             if wanted is None or _may_name(line, wanted)
         ]
@@ -210,11 +209,6 @@ class Parquet(Folder):
 
 
 _MARK = "wardline_mark"
-FORMATS: dict[str, Callable[[Store, Settings], Format]] = {
-    "folder": Recordings,
-    "jsonlines": JsonLines,
-    "parquet": Parquet,
-}
 
 
 def replace(path: Path, write: Callable[[Path], object], leave: Leave = lambda: None) -> None:
@@ -242,7 +236,7 @@ def sync(folder: Path) -> None:
         os.close(opened)
 
 
-def _typed(row: Row, table: Table) -> Row:
+def typed(row: Row, table: Table) -> Row:
     """Times as instants; whatever else as it is written."""
     times = {table.at, *(anchors_in(table, anchor)[0].column for anchor in table.anchors)}
     return row | {name: datetime.fromisoformat(row[name]).astimezone(UTC) for name in times if row.get(name)}

@@ -1,0 +1,167 @@
+"""Recordings in an S3 bucket: a JSON sidecar and a sound beside it, each perhaps in many versions. What goes, goes with all of them.
+
+Before anything goes every version is asked for its lock: one that is locked refuses the whole recording, and says until when. An object
+that only a delete marker hides is still there, and is read and removed like any other.
+"""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from services.anonymizer.connectors.files.formats import OWN, Edits, Folder, Leave, Marks, Row, typed
+from services.anonymizer.contract import ObjectLocked
+from services.anonymizer.datamap import DataMapFault, Store, Table
+from services.anonymizer.settings import Settings
+
+_SIDECAR = ".json"
+
+
+class Objects(Folder):
+    """`SECRETS_DIR/stores/<store>.wardline.password` is the secret of the access key `user`."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        place = store.location
+        if not (place.bucket and place.user and place.folder):
+            raise DataMapFault(f"{store.store}: an object store needs bucket, user, and a folder for what is planned")
+        self.store, self.settings, self.place = store, settings, place
+        self.root = settings.folder(place.folder)
+        self.root.mkdir(parents=True, exist_ok=True)
+
+    @cached_property
+    def s3(self) -> Any:
+        # Imported by the first look into a bucket: no other store needs it. Versions and locks are S3's own, so is the client.
+        import boto3
+        from botocore.config import Config
+
+        return boto3.client(
+            "s3",
+            endpoint_url=self.place.url,
+            aws_access_key_id=self.place.user,
+            aws_secret_access_key=self.settings.password(f"stores/{self.store.store}.wardline"),
+            region_name="eu-north-1",
+            config=Config(retries={"max_attempts": 3, "mode": "standard"}, connect_timeout=5, read_timeout=30),
+        )
+
+    def pieces(self, root: Path, values: set[str] | None = None) -> Iterator[Path]:
+        """One piece per sidecar, whatever versions there are of it."""
+        with _as_os_errors():
+            inside = str(root.relative_to(self.root))
+            prefix = self.place.prefix if inside == "." else f"{inside}/"
+            keys = {one["Key"] for one in self._versions(prefix) if one["Key"].endswith(_SIDECAR)}
+        for key in sorted(keys):
+            if inside != "." or OWN not in key.split("/"):
+                yield self.root / key
+
+    def read(self, path: Path, table: Table, values: set[str] | None = None) -> list[tuple[str, Row]]:
+        with _as_os_errors():
+            versions = [one for one in self._versions(self._key(path), exactly=True) if "Size" in one]
+            rows = [self._sidecar(one, table) for one in versions]
+        return [(one["VersionId"], row) for one, row in zip(versions, rows, strict=True)]
+
+    def rewrite(self, path: Path, table: Table, gone: Marks, edits: Edits, leave: Leave) -> None:
+        with _as_os_errors():
+            if gone:
+                self._remove(path, leave)
+            for mark, columns in edits.items():
+                self._change(path, mark, {column: edit.value for column, edit in columns.items()})
+
+    def copy(self, path: Path, table: Table, marks: Marks, target: Path) -> None:
+        """Into the same bucket, beside the recordings, so that it never leaves the store."""
+        with _as_os_errors():
+            for part in self._parts(path):
+                for one in self._versions(part, exactly=True):
+                    if "Size" in one:
+                        name = (
+                            f"{target.relative_to(self.root)}/{Path(part).stem}.{one['VersionId']}{Path(part).suffix}"
+                        )
+                        if any(self._versions(name, exactly=True)):
+                            continue
+                        source = {"Bucket": self.place.bucket, "Key": part, "VersionId": one["VersionId"]}
+                        self.s3.copy_object(Bucket=self.place.bucket, Key=name, CopySource=source)
+
+    def discard(self, folder: Path) -> None:
+        with _as_os_errors():
+            self._delete(list(self._versions(f"{folder.relative_to(self.root)}/")))
+        super().discard(folder)
+
+    def close(self) -> None:
+        if "s3" in vars(self):
+            self.s3.close()
+
+    # --- the bucket ------------------------------------------------------------------------------------------------------
+
+    def _remove(self, path: Path, leave: Leave) -> None:
+        """The sidecar last: as long as it is there, a removal that was killed is found again."""
+        parts = [list(self._versions(part, exactly=True)) for part in self._parts(path)]
+        for one in [each for part in parts for each in part if "Size" in each]:
+            self._unlocked(one)
+        leave()
+        for part in parts:
+            self._delete(part)
+
+    def _unlocked(self, version: dict[str, Any]) -> None:
+        """Raises ObjectLocked."""
+        seen = self.s3.head_object(Bucket=self.place.bucket, Key=version["Key"], VersionId=version["VersionId"])
+        until: datetime | None = seen.get("ObjectLockRetainUntilDate")
+        if seen.get("ObjectLockLegalHoldStatus") == "ON":
+            raise ObjectLocked(
+                f"{self.store.store} holds a recording under a legal hold of its own; nothing of it was removed."
+            )
+        if until and until > datetime.now(until.tzinfo):
+            raise ObjectLocked(f"{self.store.store} locks a recording until {until.date()}; nothing of it was removed.")
+
+    def _delete(self, versions: list[dict[str, Any]]) -> None:
+        for at in range(0, len(versions), 1000):
+            named = [{"Key": one["Key"], "VersionId": one["VersionId"]} for one in versions[at : at + 1000]]
+            answer = self.s3.delete_objects(Bucket=self.place.bucket, Delete={"Objects": named, "Quiet": True})
+            if answer.get("Errors"):
+                raise ObjectLocked(f"{self.store.store} refused to remove {len(answer['Errors'])} version(s).")
+
+    def _change(self, path: Path, mark: str, values: dict[str, str | None]) -> None:
+        """A new version says what is right, and the wrong one goes."""
+        key = self._key(path)
+        wrong = [one for one in self._versions(key, exactly=True) if one["VersionId"] == mark]
+        if wrong:
+            said = orjson.loads(self.s3.get_object(Bucket=self.place.bucket, Key=key, VersionId=mark)["Body"].read())
+            self._unlocked(wrong[0])
+            self.s3.put_object(Bucket=self.place.bucket, Key=key, Body=orjson.dumps(said | values))
+            self._delete(wrong)
+
+    def _sidecar(self, version: dict[str, Any], table: Table) -> Row:
+        named = {"Bucket": self.place.bucket, "Key": version["Key"], "VersionId": version["VersionId"]}
+        return typed(orjson.loads(self.s3.get_object(**named)["Body"].read()), table)
+
+    def _versions(self, prefix: str, exactly: bool = False) -> Iterator[dict[str, Any]]:
+        """Every version and delete marker; only versions have a size."""
+        pages = self.s3.get_paginator("list_object_versions").paginate(Bucket=self.place.bucket, Prefix=prefix)
+        for page in pages:
+            for one in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
+                if not exactly or one["Key"] == prefix:
+                    yield one
+
+    def _parts(self, path: Path) -> list[str]:
+        key = self._key(path)
+        return [key.removesuffix(_SIDECAR) + ".wav", key]
+
+    def _key(self, path: Path) -> str:
+        return str(path.relative_to(self.root))
+
+
+@contextmanager
+def _as_os_errors() -> Iterator[None]:
+    """A bucket that is away, or refuses us, is a store that is away: the client's own errors say too much."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except ClientError as fault:
+        code = fault.response["ResponseMetadata"]["HTTPStatusCode"]
+        raise OSError(errno.EACCES if code in (401, 403) else errno.EIO, "refused") from None
+    except BotoCoreError:
+        raise ConnectionError("the object store does not answer") from None

@@ -1,0 +1,240 @@
+"""A helpdesk behind Zendesk's HTTP API: a ticket is a piece, each of its comments a record.
+
+A person's own tickets are deleted, and deleted again for good; in somebody else's ticket the words that identify them are redacted,
+which also works in closed and archived ones. A whole store is read through the incremental export, by the credential that only
+reads; a person is found through their user. The vendor removes what was deleted for good within days: until then the step is pending.
+"""
+
+import errno
+import html
+import time
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import orjson
+
+from chassis.identifiers import BadIdentifier, normalise
+from services.anonymizer.connectors.files.formats import OWN, Edit, Edits, Folder, Leave, Marks, Row, replace, typed
+from services.anonymizer.datamap import DataMapFault, Store, Table
+from services.anonymizer.rules.person import COUNTRY
+from services.anonymizer.settings import Settings
+
+_PATIENCE = 120.0  # seconds that one call may wait in all because the vendor says so
+_PAGE = 100
+_USER = {
+    "requester_name": "name",
+    "requester_email": "email",
+    "requester_phone": "phone",
+    "customer_number": "external_id",
+}
+
+
+class Zendesk(Folder):
+    """The columns of a record: ticket, comment, tenant, customer_number, requester_name, requester_email, requester_phone, subject,
+    body, created_at, closed_at."""
+
+    ending = ".jsonl"
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        place = store.location
+        if not (place.url and place.user and place.tenant and place.folder):
+            raise DataMapFault(
+                f"{store.store}: a helpdesk needs url, user, tenant, and a folder for what is kept for orders"
+            )
+        self.store, self.settings, self.place = store, settings, place
+        self.http = httpx2.Client(base_url=place.url, timeout=30, trust_env=False)
+        settings.folder(place.folder).mkdir(parents=True, exist_ok=True)
+        self._listed: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {}
+
+    def pieces(self, root: Path, values: set[str] | None = None) -> Iterator[Path]:
+        if OWN in root.parts:
+            yield from sorted(root.rglob(f"*{self.ending}"))
+            return
+        tickets = self._all() if values is None else self._requested_by(values)
+        yield from sorted({root / str(ticket) for ticket in tickets})
+
+    def read(self, path: Path, table: Table, values: set[str] | None = None) -> list[tuple[str, Row]]:
+        if OWN in path.parts:
+            rows = [typed(orjson.loads(line), table) for line in path.read_bytes().splitlines()]
+            return [(str(row["comment"]), row) for row in rows]
+        found = self._listed.pop(path.name, None) or self._ticket(path.name)
+        if found is None:
+            return []
+        ticket, requester, organization = found
+        return [
+            (str(comment["id"]), typed(_row(ticket, comment, requester, organization, self.place.tenant), table))
+            for comment in self._paged(f"/api/v2/tickets/{path.name}/comments.json", "comments", missing=[])
+        ]
+
+    def rewrite(self, path: Path, table: Table, gone: Marks, edits: Edits, leave: Leave) -> None:
+        rows = dict(self.read(path, table))
+        if not rows:
+            # Deleted by a run that was killed: whether it is gone for good is asked again.
+            self._call("DELETE", f"/api/v2/deleted_tickets/{path.name}.json", expected=(404,))
+            return
+        leave()
+        if gone >= rows.keys():
+            self._call("DELETE", f"/api/v2/tickets/{path.name}.json", expected=(404,))
+            self._call("DELETE", f"/api/v2/deleted_tickets/{path.name}.json", expected=(404,))
+            return
+        for mark in gone & rows.keys():
+            self._redact(path.name, mark, [rows[mark]["body"]])
+        for mark, columns in edits.items():
+            if mark in rows:
+                self._edit(path.name, mark, rows[mark], columns)
+
+    def copy(self, path: Path, table: Table, marks: Marks, target: Path) -> None:
+        held = [orjson.dumps(row) for mark, row in self.read(path, table) if mark in marks]
+        kept = target / f"{path.name}{self.ending}"
+        if held and not kept.exists():
+            replace(kept, lambda fresh: fresh.write_bytes(b"\n".join(held)))
+
+    def pending(self, gone: list[str]) -> date | None:
+        left = [one for one in self._paged("/api/v2/deleted_tickets.json", "deleted_tickets") if str(one["id"]) in gone]
+        days = [
+            datetime.fromisoformat(one["deleted_at"]).date() + timedelta(days=self.place.gone_within_days)
+            for one in left
+        ]
+        return max(days, default=None)
+
+    def close(self) -> None:
+        self.http.close()
+
+    # --- finding ---------------------------------------------------------------------------------------------------------
+
+    def _all(self) -> Iterator[str]:
+        """By the incremental export, cursor by cursor, with users and organisations beside."""
+        answer = self._call(
+            "GET", "/api/v2/incremental/tickets/cursor.json?start_time=0&include=users,organizations", role="verifier"
+        )
+        while True:
+            users = {one["id"]: one for one in answer["users"]}
+            organizations = {one["id"]: one for one in answer["organizations"]}
+            for ticket in answer["tickets"]:
+                if ticket["status"] != "deleted":
+                    asked = users.get(ticket["requester_id"], {})
+                    self._listed[str(ticket["id"])] = ticket, asked, organizations.get(ticket["organization_id"], {})
+                    yield str(ticket["id"])
+            if answer["end_of_stream"]:
+                return
+            answer = self._call("GET", answer["after_url"], role="verifier")
+
+    def _requested_by(self, values: set[str]) -> Iterator[str]:
+        """Of every user who is known by one of these: by the customer's number, an address, or a number in E.164."""
+        users: set[int] = set()
+        for value in sorted(values):
+            query = {"query": f'email:"{value}"'} if "@" in value else {"external_id": value}
+            users |= {user["id"] for user in self._paged("/api/v2/users/search.json", "users", query)}
+            if value.isdigit():
+                by_phone = self._paged("/api/v2/users/search.json", "users", {"query": f'phone:"+{value}"'})
+                users |= {user["id"] for user in by_phone}
+        for user in sorted(users):
+            for ticket in self._paged(f"/api/v2/users/{user}/tickets/requested.json", "tickets", missing=[]):
+                yield str(ticket["id"])
+
+    def _ticket(self, ticket: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]] | None:
+        path = f"/api/v2/tickets/{ticket}.json?include=users,organizations"
+        answer = self._call("GET", path, expected=(404,))
+        if answer is None:
+            return None
+        one = answer["ticket"]
+        requester = next((user for user in answer["users"] if user["id"] == one["requester_id"]), {})
+        organization = next((each for each in answer["organizations"] if each["id"] == one["organization_id"]), {})
+        return one, requester, organization
+
+    # --- changing --------------------------------------------------------------------------------------------------------
+
+    def _edit(self, ticket: str, mark: str, row: Row, columns: dict[str, Edit]) -> None:
+        for column, edit in columns.items():
+            if column == "body":
+                self._redact(ticket, mark, edit.struck or [row["body"]])
+            elif column == "subject":
+                self._call("PUT", f"/api/v2/tickets/{ticket}.json", {"ticket": {"subject": edit.value}})
+            elif column in _USER:
+                user = self._ticket(ticket)
+                requester = user[1]["id"] if user else None
+                self._call("PUT", f"/api/v2/users/{requester}.json", {"user": {_USER[column]: edit.value}})
+
+    def _redact(self, ticket: str, comment: str, words: list[str] | tuple[str, ...]) -> None:
+        comments = self._paged(f"/api/v2/tickets/{ticket}/comments.json", "comments", missing=[])
+        body = next((one["html_body"] for one in comments if str(one["id"]) == comment), "")
+        for word in sorted(map(html.escape, words), key=len, reverse=True):
+            body = body.replace(word, f"<redact>{word}</redact>")
+        said = {"ticket_id": int(ticket), "html_body": body}
+        self._call("PUT", f"/api/v2/comment_redactions/{comment}.json", said, expected=(404,))
+
+    # --- the vendor's HTTP -----------------------------------------------------------------------------------------------
+
+    def _paged(
+        self, path: str, items: str, query: dict[str, str] | None = None, missing: list[Any] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Cursor by cursor. `missing`: what stands for a thing that is gone."""
+        asked = str(httpx2.URL(path, params={"page[size]": str(_PAGE)} | (query or {})))
+        while True:
+            answer = self._call("GET", asked, expected=() if missing is None else (404,))
+            if answer is None:
+                return
+            yield from answer[items]
+            if not answer["meta"]["has_more"]:
+                return
+            asked = answer["links"]["next"]
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        *,
+        expected: tuple[int, ...] = (),
+        role: str = "wardline",
+    ) -> Any:
+        """The JSON of the answer; None for an `expected` refusal. Whoever is asked to slow down waits as long as is said. Raises OSError."""
+        secret = self.settings.password(f"stores/{self.store.store}.{role}")
+        until = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                answer = self.http.request(method, path, json=body, auth=(f"{self.place.user}/token", secret))
+            except httpx2.HTTPError:
+                raise ConnectionError("the helpdesk does not answer") from None
+            if answer.status_code in expected:
+                return None
+            if answer.status_code < 400:
+                return answer.json() if answer.content else {}
+            pause = float(answer.headers.get("retry-after", 1))
+            if answer.status_code not in (429, 503) or time.monotonic() + pause > until:
+                refused = answer.status_code in (401, 403)
+                raise PermissionError(errno.EACCES, "refused") if refused else ConnectionError("the helpdesk failed")
+            time.sleep(pause)
+
+
+def _row(
+    ticket: dict[str, Any],
+    comment: dict[str, Any],
+    requester: dict[str, Any],
+    organization: dict[str, Any],
+    tenant: Any,
+) -> Row:
+    return {
+        "ticket": ticket["id"],
+        "comment": comment["id"],
+        "tenant": organization.get("external_id") or str(tenant),
+        "customer_number": requester.get("external_id"),
+        "requester_name": requester.get("name"),
+        "requester_email": _spelled("email", requester.get("email")),
+        "requester_phone": _spelled("msisdn", requester.get("phone")),
+        "subject": ticket["subject"],
+        "body": comment["plain_body"],
+        "created_at": ticket["created_at"],
+        "closed_at": ticket["updated_at"] if ticket["status"] in ("solved", "closed") else None,
+    }
+
+
+def _spelled(type: str, value: str | None) -> str | None:
+    """In one spelling; what is no number is left as it was written, and found in texts only."""
+    try:
+        return normalise(type, value, COUNTRY) if value else None
+    except BadIdentifier:
+        return value

@@ -1,0 +1,158 @@
+"""Recordings in a versioned S3 bucket: what goes, goes with every version; what is locked is refused, and said."""
+
+import json
+import socket
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import boto3
+import pytest
+import pytest_asyncio
+from moto.server import ThreadedMotoServer
+
+from sample.cases import PRIVATE
+from services.anonymizer.connectors.files import Files
+from services.anonymizer.contract import Correction, ObjectLocked, Scope, StoreUnavailable
+from tests.anonymizer.directly import TERMS, Guard, ago, collected, connector, person
+
+MAP = """
+store: voices
+label: {sv: Inspelningar, en: Recordings}
+kind: objects
+controller: operator
+location: {url: URL, user: access, bucket: BUCKET, prefix: calls/, folder: kept/voices}
+tables:
+  recording:
+    label: {sv: Inspelning, en: Recording}
+    element: helpdesk_recording
+    store_class: business
+    at: started_at
+    anchors: {started_at: started_at}
+    key: [recording]
+    columns:
+      recording: helpdesk_recording
+      tenant: technical
+      caller: {element: participants, identifies: {type: msisdn}}
+      customer_number: {element: customer_number, identifies: {type: customer}}
+      started_at: time_and_length
+"""
+NADIA = person(("msisdn", "46701740613"), ("customer", "K13"))
+
+
+@dataclass
+class Bucket:
+    s3: Any
+    name: str
+    files: Files
+    guard: Guard
+
+    def record(self, key: str, caller: str, **more: Any) -> None:
+        said = {"recording": key, "tenant": str(PRIVATE.id), "caller": caller, "customer_number": "K0"}
+        self.put(f"calls/{key}.json", json.dumps(said | {"started_at": ago(days=3)}).encode(), **more)
+
+    def put(self, key: str, body: bytes, **more: Any) -> None:
+        self.s3.put_object(Bucket=self.name, Key=key, Body=body, **more)
+
+    def versions(self, prefix: str) -> list[str]:
+        page = self.s3.list_object_versions(Bucket=self.name, Prefix=prefix)
+        return [one["Key"] for one in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]]
+
+    async def erase(self, step=None, scope: Scope | None = None):
+        return await self.files.erase(step or uuid4(), NADIA, TERMS, self.guard, scope)
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[str]:
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def bucket(moto: str, tmp_path: Path) -> AsyncIterator[Bucket]:
+    name = f"voices-{uuid4().hex[:8]}"
+    s3 = boto3.client(
+        "s3", endpoint_url=moto, aws_access_key_id="a", aws_secret_access_key="b", region_name="eu-north-1"
+    )
+    where = {"LocationConstraint": "eu-north-1"}
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration=where, ObjectLockEnabledForBucket=True)
+    files = connector(tmp_path, MAP.replace("URL", moto).replace("BUCKET", name))
+    bucket = Bucket(s3, name, files, Guard())
+    for recording in ("4710", "4711"):
+        for take in (b"one", b"two"):
+            bucket.put(f"calls/{recording}.wav", take)
+        bucket.record(recording, "46701740613")
+    bucket.record("4711", "46701740613")
+    bucket.record("4712", "46700000000")
+    yield bucket
+    await files.close()
+    s3.close()
+
+
+async def test_what_goes_goes_with_all_its_versions_and_others_stay(bucket: Bucket):
+    assert len(await collected(bucket.files, NADIA)) == 3
+    preview = await bucket.files.preview(NADIA, TERMS, None)
+    effect = await bucket.erase()
+    assert effect.outcomes == preview and [one.count for one in effect.outcomes] == [3]
+    assert bucket.versions("calls/4710") == bucket.versions("calls/4711") == []
+    assert bucket.versions("calls/4712") == ["calls/4712.json"]
+    assert (await bucket.files.verify(NADIA, TERMS, None)).remaining == 0
+
+
+async def test_one_named_recording_goes_and_its_siblings_stay(bucket: Bucket):
+    await bucket.erase(scope=Scope(recording="4711"))
+    assert bucket.versions("calls/4711") == [] and bucket.versions("calls/4710")
+
+
+async def test_what_only_a_delete_marker_hides_is_still_there_and_goes(bucket: Bucket):
+    bucket.s3.delete_object(Bucket=bucket.name, Key="calls/4711.json")
+    assert (await bucket.files.verify(NADIA, TERMS, None)).remaining > 0
+    await bucket.erase()
+    assert bucket.versions("calls/4711") == []
+
+
+async def test_a_locked_object_is_refused_with_its_day_and_nothing_of_it_goes(bucket: Bucket):
+    until = datetime.now(UTC) + timedelta(days=40)
+    lock = {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": until}
+    bucket.put("calls/4711.wav", b"three", **lock)
+    before = bucket.versions("calls/4711")
+    with pytest.raises(ObjectLocked) as refused:
+        await bucket.erase()
+    assert str(until.date()) in refused.value.detail and bucket.versions("calls/4711") == before
+    assert (await bucket.files.verify(NADIA, TERMS, None)).remaining > 0
+
+
+async def test_what_an_order_holds_is_copied_inside_the_bucket_first(bucket: Bucket):
+    hold = bucket.guard.hold(NADIA.known[0], "helpdesk_recording")
+    step = uuid4()
+    effect = await bucket.erase(step)
+    assert effect.preserved == {hold: 3} and bucket.versions("calls/4711") == []
+    kept = bucket.versions(f".wardline/preserved/{hold}/{step}/")
+    assert len([key for key in kept if key.endswith(".wav")]) == 4
+    assert await bucket.erase(step) == effect, "asked again, nothing is done again"
+    assert (await bucket.files.verify(NADIA, TERMS, None)).remaining == 0, "what is held shows in no verification"
+    assert await bucket.files.release(hold) == 3
+    assert bucket.versions(".wardline/") == []
+
+
+async def test_a_correction_leaves_no_version_that_says_what_is_wrong(bucket: Bucket):
+    change = Correction(element="customer_number", old="K0", new="K13")
+    await bucket.files.correct(uuid4(), NADIA, TERMS, [change])
+    assert {row[2] for row in await collected(bucket.files, NADIA)} == {"K13"}
+    assert len(bucket.versions("calls/4710.json")) == 1
+
+
+async def test_a_bucket_that_is_away_is_said_and_asked_again_later(bucket: Bucket, tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        port = nobody.getsockname()[1]
+    (away := tmp_path / "away").mkdir()
+    files = connector(away, MAP.replace("URL", f"http://127.0.0.1:{port}").replace("BUCKET", bucket.name))
+    with pytest.raises(StoreUnavailable):
+        await files.preview(NADIA, TERMS, None)
+    await files.close()

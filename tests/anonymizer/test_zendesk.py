@@ -1,0 +1,148 @@
+"""A helpdesk behind Zendesk's dialect, as a person's deletion and an auditor see it."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+
+from sample.cases import FJALLRESOR, PRIVATE
+from services.anonymizer.connectors.files import Files
+from services.anonymizer.contract import Correction, StoreUnavailable
+from services.anonymizer.rules.orders import Hold
+from tests.anonymizer.directly import ALWAYS, TERMS, Guard, ago, collected, connector, person
+from tests.anonymizer.vendor import BLOCK, Vendor
+from tests.serving import serve
+
+MAP = f"""
+store: tickets
+label: {{sv: Ärenden, en: Tickets}}
+kind: zendesk
+controller: operator
+location: {{url: URL, user: privacy@nordtel.example, folder: kept/tickets, tenant: {PRIVATE.id}, gone_within_days: 30}}
+tables:
+  comment:
+    label: {{sv: Inlägg, en: Comment}}
+    element: helpdesk_ticket
+    store_class: business
+    at: created_at
+    anchors: {{closed_at: closed_at}}
+    key: [ticket, comment]
+    columns:
+      ticket: technical
+      comment: technical
+      tenant: technical
+      customer_number: {{element: customer_number, identifies: {{type: customer}}}}
+      requester_name: {{element: name, identifies: {{type: name}}}}
+      requester_email: {{element: customer_email_address, identifies: {{type: email}}}}
+      requester_phone: {{element: telephone_number, identifies: {{type: msisdn}}}}
+      subject: {{element: helpdesk_ticket, text: true}}
+      body: {{element: helpdesk_ticket, text: true}}
+      created_at: helpdesk_ticket
+      closed_at: helpdesk_ticket
+"""
+ANNA = person(("customer", "K1"), ("email", "anna@epost.example"), ("msisdn", "46701740605"), ("name", "Anna Testlind"))
+
+
+@dataclass
+class Desk:
+    vendor: Vendor
+    files: Files
+    guard: Guard
+
+    async def erase(self, step=None):
+        return await self.files.erase(step or uuid4(), ANNA, TERMS, self.guard, None)
+
+    async def left(self) -> int:
+        return (await self.files.verify(ANNA, TERMS, None)).remaining
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    vendor = Vendor()
+    vendor.organizations[9] = {"id": 9, "external_id": str(FJALLRESOR.id)}
+    vendor.user(1, name="Anna Testlind", email="Anna@epost.example", phone="+46701740605", external_id="K1")
+    vendor.user(2, name="Bo Ek", email="bo@epost.example")
+    vendor.ticket(11, 1, "My bill is wrong", "Call me", "Thanks", at=ago(days=20), status="solved")
+    vendor.ticket(12, 1, "Once more", at=ago(days=90), status="closed")
+    vendor.ticket(21, 2, "Anna Testlind gave me 070-174 06 05 & said <call>", "Nothing here", at=ago(days=9))
+    vendor.ticket(22, 2, "Write to anna@epost.example", at=ago(days=80), status="closed", organization_id=9)
+    async with serve(vendor.app()) as url:
+        files = connector(tmp_path, MAP.replace("URL", url))
+        yield Desk(vendor, files, Guard())
+        await files.close()
+
+
+async def test_a_person_is_found_through_every_page_and_however_often_the_vendor_says_wait(desk: Desk):
+    desk.vendor.slow_down = 3
+    rows = await collected(desk.files, ANNA)
+    assert len(rows) == 4 and {row[2] for row in rows} == {"anna@epost.example"}
+
+
+async def test_own_tickets_go_for_good_and_in_others_the_words_are_struck(desk: Desk):
+    preview = await desk.files.preview(ANNA, TERMS, None)
+    assert await desk.left() > 0
+    effect = await desk.erase()
+    assert effect.outcomes == preview and effect.pending is None
+    assert {(one.action, one.count) for one in effect.outcomes} == {("erase", 4), ("redact", 2)}
+    assert desk.vendor.tickets.keys() == {21, 22} and desk.vendor.deleted == {}
+    texts = " ".join(one["html_body"] for ticket in (21, 22) for one in desk.vendor.comments[ticket])
+    assert "Anna" not in texts and "174" not in texts and "anna@" not in texts and BLOCK in texts
+    assert "Nothing here" in texts and "gave me" in texts
+    assert await desk.left() == 0
+
+
+async def test_what_the_vendor_keeps_for_a_while_is_pending_until_its_day(desk: Desk):
+    desk.vendor.purges, step = False, uuid4()
+    assert (await desk.erase(step)).pending == date(2027, 2, 19)
+    deletions = [call for call in desk.vendor.calls if call.startswith("DELETE /api/v2/tickets")]
+    desk.vendor.deleted.clear()
+    done = await desk.erase(step)
+    assert done.pending is None and sum(one.count for one in done.outcomes) == 6
+    assert [call for call in desk.vendor.calls if call.startswith("DELETE /api/v2/tickets")] == deletions
+
+
+async def test_a_vendor_that_fails_in_the_middle_is_carried_on_with_where_it_stopped(desk: Desk):
+    step, calls = uuid4(), len(desk.vendor.calls)
+    await desk.files.preview(ANNA, TERMS, None)
+    desk.vendor.fails_after = len(desk.vendor.calls) + (len(desk.vendor.calls) - calls) + 4
+    with pytest.raises(StoreUnavailable):
+        await desk.erase(step)
+    desk.vendor.fails_after = None
+    assert sum(one.count for one in (await desk.erase(step)).outcomes) == 6
+    assert desk.vendor.tickets.keys() == {21, 22} and await desk.left() == 0
+
+
+async def test_a_credential_that_was_revoked_is_said_and_nothing_is_done(desk: Desk):
+    desk.vendor.secret = "another"
+    with pytest.raises(StoreUnavailable) as refused:
+        await desk.erase()
+    assert "credential" in refused.value.detail and len(desk.vendor.tickets) == 4
+
+
+async def test_what_an_order_holds_is_kept_aside_before_the_ticket_goes(desk: Desk):
+    known = ANNA.known[2]
+    hold = desk.guard.hold(known, "helpdesk_ticket")
+    desk.guard.holds.append(Hold(uuid4(), known, ("location",), *ALWAYS))
+    effect = await desk.erase()
+    assert effect.preserved == {hold: 4} and 11 not in desk.vendor.tickets
+    assert await desk.files.release(hold) == 4
+
+
+async def test_a_wrong_address_is_corrected_at_the_user(desk: Desk):
+    change = Correction(element="customer_email_address", old="anna@epost.example", new="anna@rätt.example")
+    done = await desk.files.correct(uuid4(), ANNA, TERMS, [change])
+    assert done.outcomes[0].action == "correct" and desk.vendor.users[1]["email"] == "anna@rätt.example"
+
+
+async def test_a_frozen_ticket_stays_until_it_is_lifted(desk: Desk):
+    await desk.files.freeze(uuid4(), ANNA, TERMS)
+    kept = await desk.erase()
+    assert {one.action for one in kept.outcomes if one.rule == "restriction"} == {"keep"}
+    assert {11, 12} <= desk.vendor.tickets.keys()
+    await desk.files.unfreeze(uuid4(), ANNA, TERMS)
+    await desk.erase()
+    assert desk.vendor.tickets.keys() == {21, 22}
