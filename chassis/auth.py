@@ -30,7 +30,10 @@ _REFETCH_KEYS_AFTER = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls: `client` is the process at the other end, `subject` whom it acts for (a principal, a staff account or itself)."""
+    """Who calls: `client` is the process at the other end, `subject` whom it acts for (a principal, a staff account or itself).
+
+    acr, auth_time: how sure the login was, and when it was (seconds since 1970).
+    """
 
     client: str
     original_client: str
@@ -41,6 +44,8 @@ class Caller:
     roles: frozenset[str]
     session: str | None
     expires: float
+    acr: str | None = None
+    auth_time: float | None = None
 
     @property
     def principal(self) -> UUID | None:
@@ -139,6 +144,8 @@ class Verifier:
                 roles=frozenset(claims.get("roles", ())),
                 session=claims.get("sid"),
                 expires=expires,
+                acr=str(claims["acr"]) if claims.get("acr") else None,
+                auth_time=float(claims["auth_time"]) if claims.get("auth_time") is not None else None,
             )
             if caller.kind == "customer":
                 UUID(caller.subject)

@@ -31,6 +31,8 @@ class Settings(BaseSettings):
     smtp_from: str | None = None
     smtp_starttls: bool = True
     smtp_user: str | None = None
+    sms_url: str | None = None
+    sms_from: str = "Wardline"
 
     @model_validator(mode="after")
     def clock_moves_only_in_development(self) -> Self:

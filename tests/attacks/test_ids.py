@@ -63,6 +63,10 @@ CASES = {
     "public GET /v1/requests/{request_id}/preview": case("subject", "tenant"),
     "public POST /v1/requests/{request_id}/confirm": case("subject", "tenant", body={"preview": "0" * 64}),
     "public POST /v1/requests/{request_id}/withdraw": case("subject", "tenant", body={}),
+    "public POST /v1/requests/{request_id}/code": case(
+        "subject", "tenant", body={"contact": {"type": "email", "value": "nobody@epost.example"}}
+    ),
+    "public POST /v1/requests/{request_id}/code/check": case("subject", "tenant", body={"code": "000000"}),
     "public POST /v1/requests/{request_id}/replies": case("subject", "tenant", body={"text": "Ja"}),
     "public GET /v1/requests/{request_id}/letters": case("subject", "tenant"),
     "public GET /v1/requests/{request_id}/answer": case("subject", "tenant"),
@@ -91,6 +95,12 @@ CASES = {
     ),
     "internal GET /staff/v1/requests/{request_id}": case("tenant"),
     "internal POST /staff/v1/requests/{request_id}/identity": case("tenant", body=EVIDENCE),
+    "internal POST /staff/v1/requests/{request_id}/code": case(
+        "tenant", body={"contact": {"type": "email", "value": "nobody@epost.example"}}
+    ),
+    "internal POST /staff/v1/requests/{request_id}/code/check": case("tenant", body={"code": "000000"}),
+    "internal POST /staff/v1/mandates/{mandate_id}/revocation": case("tenant", body={}),
+    "internal PUT /staff/v1/people/{principal}/protection": case(body={"protected": False}, as_unknown=("new tenant",)),
     "internal POST /staff/v1/requests/{request_id}/questions": case(
         "tenant", body={"about": "identity", "text": WORDS}
     ),

@@ -90,6 +90,7 @@ class World:
             "authority": nordtel.person("intake").get("/v1/authorities").json()["items"][0]["id"],
             "order": order,
             "package": package,
+            "mandate_id": _mandate(nordtel),
             "task_id": _task(nordtel, hugo),
             "step": await _step(nordtel, asked),
             "proposal": _proposal(nordtel),
@@ -121,6 +122,16 @@ def _proposal(nordtel: Nordtel) -> str:
         file = file.replace(old, new)
     wish = {"file": file, "reason": "to be looked at by others"}
     return nordtel.person("privacy").post("/v1/policy/proposals", wish).json()["proposal"]
+
+
+def _mandate(nordtel: Nordtel) -> str:
+    wish = {
+        "principal": str(nordtel.principals["hugo"]),
+        "agent": str(nordtel.principals["bo"]),
+        "kinds": ["access"],
+        "evidence": {"method": "id_document"},
+    }
+    return nordtel.person("helpdesk").post("/staff/v1/mandates", wish).json()["mandate"]
 
 
 def _task(nordtel: Nordtel, person: Actor) -> str:

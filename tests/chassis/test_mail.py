@@ -4,62 +4,38 @@ import socket
 from pathlib import Path
 
 import pytest
-from aiosmtpd.controller import Controller
 
 from chassis.mail import Mail, MailAway, MailNotSetUp, MailRefused, letter
 from chassis.settings import Settings
-
-
-class Mailbox:
-    """What a server took; `answer` is what it says to a recipient."""
-
-    def __init__(self) -> None:
-        self.taken: list = []
-        self.answer = "250 OK"
-
-    async def handle_RCPT(self, _server, _session, envelope, address, _options):
-        if self.answer.startswith("250"):
-            envelope.rcpt_tos.append(address)
-        return self.answer
-
-    async def handle_DATA(self, _server, _session, envelope):
-        self.taken.append(envelope)
-        return "250 Taken"
+from tests.mailbox import Mailbox, mailbox
 
 
 @pytest.fixture
-def mailbox():
-    box = Mailbox()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    controller = Controller(box, hostname="127.0.0.1", port=port)
-    controller.start()
-    box.port = port
-    yield box
-    controller.stop()
+def box():
+    with mailbox() as box:
+        yield box
 
 
 def mail(**smtp) -> Mail:
     return Mail(Settings(secrets_dir=Path("none"), issuer="i", jwks_url="j", **smtp))
 
 
-def to(mailbox: Mailbox) -> Mail:
-    return mail(smtp_host="127.0.0.1", smtp_port=mailbox.port, smtp_from="privacy@nordtel.example", smtp_starttls=False)
+def to(box: Mailbox) -> Mail:
+    return mail(smtp_host="127.0.0.1", smtp_port=box.port, smtp_from="privacy@nordtel.example", smtp_starttls=False)
 
 
-async def test_a_letter_arrives_with_its_text_and_the_operators_address(mailbox):
-    await to(mailbox).send(letter("anna@example.com", "Ditt ärende", "Hej Anna, på återseende"))
-    [envelope] = mailbox.taken
+async def test_a_letter_arrives_with_its_text_and_the_operators_address(box):
+    await to(box).send(letter("anna@example.com", "Ditt ärende", "Hej Anna, på återseende"))
+    [envelope] = box.taken
     assert envelope.rcpt_tos == ["anna@example.com"] and envelope.mail_from == "privacy@nordtel.example"
     assert b"From: privacy@nordtel.example" in envelope.content
 
 
 @pytest.mark.parametrize(("answer", "problem"), [("550 no such user", MailRefused), ("451 later", MailAway)])
-async def test_a_final_refusal_is_told_from_one_that_passes(mailbox, answer, problem):
-    mailbox.answer = answer
+async def test_a_final_refusal_is_told_from_one_that_passes(box, answer, problem):
+    box.answer = answer
     with pytest.raises(problem):
-        await to(mailbox).send(letter("anna@example.com", "s", "t"))
+        await to(box).send(letter("anna@example.com", "s", "t"))
 
 
 async def test_a_server_that_is_away_is_tried_again_later():

@@ -1,10 +1,12 @@
 """Rights on real PostgreSQL over HTTP, with a real registry in front of it and a small operator behind it."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as time_of_day
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -24,6 +26,7 @@ from services.requests.rights.app import create_app
 from services.requests.rights.client import RightsClient
 from services.requests.rights.contract import Confirm, Kind, OpenRequest
 from services.requests.rights.settings import Settings
+from tests.mailbox import Mailbox, mailbox
 from tests.rights.operator import Operator
 from tests.serving import Issuer, serve
 
@@ -50,10 +53,12 @@ class House:
     operator: Operator
     settings: Settings
     server: Postgres
+    mailbox: Mailbox
     offset: timedelta = timedelta(0)
 
-    def person(self, principal: UUID, tenant: UUID) -> RightsClient:
+    def person(self, principal: UUID, tenant: UUID, **bent: Any) -> RightsClient:
         claims = {"sub": str(principal), "kind": "customer", "tenant": tenant, "act": {"sub": "public"}}
+        claims |= {"acr": "password", "auth_time": int(time.time())} | bent
         return self._client("rights.request", claims)
 
     def helpdesk(self, tenant: UUID) -> RightsClient:
@@ -89,7 +94,7 @@ class House:
 
     async def until_day(self, day: date) -> None:
         """Business time goes on to noon of a day; it never goes back."""
-        noon = datetime.combine(day, time(12), UTC)
+        noon = datetime.combine(day, time_of_day(12), UTC)
         if noon > self.now():
             self.later(seconds=(noon - self.now()).total_seconds())
 
@@ -142,6 +147,7 @@ async def house(server: Postgres) -> AsyncIterator[House]:
     issuer, operator = Issuer(), Operator()
     issuer.app.add_api_route("/token", _grant(issuer), methods=["POST"])
     async with AsyncExitStack() as stack:
+        box = stack.enter_context(mailbox())
         identity = await stack.enter_async_context(serve(issuer.app))
         http = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False))
         told = {
@@ -153,17 +159,27 @@ async def house(server: Postgres) -> AsyncIterator[House]:
             "database_name": database,
             "clock_file": server.home.path / f"clock-{database}",
         }
-        registry = await stack.enter_async_context(
-            serve(registry_app(RegistrySettings(secrets_dir=cluster.secrets / "registry", **told)))
-        )
         anonymizer = await stack.enter_async_context(serve(operator.app()))
+        of_registry = RegistrySettings(
+            secrets_dir=cluster.secrets / "registry", peers={"identity": identity, "anonymizer": anonymizer}, **told
+        )
+        registry = await stack.enter_async_context(serve(registry_app(of_registry)))
         peers = {"identity": identity, "registry": registry, "anonymizer": anonymizer, "consent": anonymizer}
-        settings = Settings(secrets_dir=cluster.secrets / "rights", peers=peers, **told)
+        (cluster.secrets / "rights" / "sms.token").write_text("provider's token")
+        post = {
+            "smtp_host": "127.0.0.1",
+            "smtp_port": box.port,
+            "smtp_starttls": False,
+            "smtp_from": "us@nordtel.example",
+        }
+        settings = Settings(
+            secrets_dir=cluster.secrets / "rights", peers=peers, sms_url=f"{anonymizer}/sms", **post, **told
+        )
         url = await stack.enter_async_context(serve(create_app(settings)))
         async with asyncio.timeout(20):
             while (await http.get(url + "/health/ready")).status_code != 200:
                 await asyncio.sleep(0.05)
-        yield House(url, http, issuer, operator, settings, server)
+        yield House(url, http, issuer, operator, settings, server, box)
 
 
 @pytest.fixture

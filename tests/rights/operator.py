@@ -58,6 +58,7 @@ class Operator:
     portable: set[UUID] = field(default_factory=set)
     stood: list[tuple[str, UUID, dict[str, Any]]] = field(default_factory=list)
     consent_down: bool = False
+    texts: list[dict[str, str]] = field(default_factory=list)
 
     def person(self, *rows: tuple[str, Row], **identifiers: str) -> UUID:
         principal = uuid4()
@@ -73,6 +74,8 @@ class Operator:
     def app(self) -> FastAPI:
         app = FastAPI()
         app.add_api_route("/v1/principals", self._principal, methods=["POST"])
+        app.add_api_route("/v1/principals/lookup", self._lookup, methods=["POST"])
+        app.add_api_route("/sms", self._sms, methods=["POST"])
         app.add_api_route("/v1/stores", self._stores)
         app.add_api_route("/v1/collections", self._collect, methods=["POST"])
         app.add_api_route("/v1/steps/{step}", self._step, methods=["PUT"])
@@ -118,6 +121,19 @@ class Operator:
         for each in wish.identifiers:
             self.people[(each.type, each.value)] = principal
         return JSONResponse({"principal": str(principal)})
+
+    async def _lookup(self, request: Request) -> Response:
+        wish = FindPrincipal.model_validate_json(await request.body())
+        found = {self.people.get((each.type, each.value)) for each in wish.identifiers} - {None}
+        if len(found) > 1:
+            return IdentifiersConflict().response()
+        principal = next(iter(found), None)
+        return JSONResponse({"principal": str(principal) if principal else None})
+
+    async def _sms(self, request: Request) -> Response:
+        assert request.headers["authorization"] == "Bearer provider's token"
+        self.texts.append(orjson.loads(await request.body()))
+        return Response(status_code=202)
 
     async def _stores(self) -> dict[str, Any]:
         verbs = ["collect", "preview", "erase", "verify", "correct", "freeze", "unfreeze"]

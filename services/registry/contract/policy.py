@@ -70,6 +70,8 @@ LimitKey = Literal[
     "answer_kept",
     "claims_kept",
     "restriction_notice",
+    "step_up_after",
+    "one_time_code_sends",
     "one_time_code_expiry",
     "one_time_code_tries",
     "breach_telecom",
@@ -189,10 +191,12 @@ class SubjectGroup(LabelledRow):
 
 
 class Element(LabelledRow):
-    """One kind of data. A category's rules hold for all its elements, unless a rule names the element."""
+    """One kind of data. A category's rules hold for all its elements, unless a rule names the element. `shows_home`: where
+    somebody lives, which is never shown of a protected identity."""
 
     explicit_consent: bool
     content: bool = False
+    shows_home: bool = False
     dpv: Words | None = None
 
 
@@ -376,7 +380,8 @@ class Ground(LabelledRow):
 
 class Right(LabelledRow):
     """What a person may ask. `due` counts from receipt; `bases`: only data processed on these (empty: all). `decided_by`: what no
-    rule can decide is decided by one person of the staff, or proposed by one and reviewed by another."""
+    rule can decide is decided by one person of the staff, or proposed by one and reviewed by another. `assurance`: the level of
+    the book's `assurances` that a login needs for it."""
 
     key: RightKind
     description: Text
@@ -389,6 +394,14 @@ class Right(LabelledRow):
     grounds: tuple[Ground, ...] = ()
     exceptions: tuple[Ground, ...] = ()
     decided_by: Literal["rule", "person", "four_eyes"] = "rule"
+    assurance: int = 1
+
+
+class Assurance(LabelledRow):
+    """How sure a way of logging in makes us of who asks. `acr`: what issuers call it; an unknown one counts nothing."""
+
+    acr: tuple[Words, ...]
+    level: int
 
 
 class OrderCategory(LabelledRow):
@@ -559,6 +572,7 @@ class PolicyBook(Contract):
     rights: tuple[Right, ...]
     extensions: tuple[Ground, ...] = ()
     refusals: tuple[Ground, ...] = ()
+    assurances: tuple[Assurance, ...] = ()
     order_categories: tuple[OrderCategory, ...]
     instruments: tuple[Instrument, ...]
     limits: tuple[Limit, ...]

@@ -6,11 +6,14 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from chassis import app as chassis_app
+from chassis.mail import Mail
+from chassis.sms import Sms
 from services.anonymizer.client import AnonymizerClient
 from services.consent.client import ConsentClient
 from services.registry.client import following_policy
 from services.requests.rights.jobs import Work
 from services.requests.rights.office import Office
+from services.requests.rights.post import Post
 from services.requests.rights.routes import router
 from services.requests.rights.settings import Settings
 
@@ -33,5 +36,6 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
         state.office = Office.open(settings, policy)
         anonymizer = AnonymizerClient(state.http, settings.peers["anonymizer"], state.tokens)
         consent = ConsentClient(state.http, settings.peers["consent"], state.tokens)
-        Work(state.database, state.office, anonymizer, consent).register(state.jobs)
+        post = Post(Mail(settings), Sms(settings, state.http))
+        Work(state.database, state.office, anonymizer, consent, post).register(state.jobs)
         yield

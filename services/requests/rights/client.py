@@ -10,17 +10,25 @@ from chassis.client import ServiceClient
 from services.requests.rights.contract import (
     Answer,
     Ask,
+    AskCode,
     Certificate,
+    CheckCode,
+    CodeAsked,
+    CodeChecked,
     Confirm,
     Controller,
     Extend,
     Letters,
+    Mandate,
     NameController,
     OpenRequest,
     PostTicket,
     Preview,
     Propose,
+    Protection,
+    ProtectPerson,
     ProveIdentity,
+    RecordMandate,
     Refuse,
     Replied,
     Request,
@@ -100,6 +108,27 @@ class RightsClient(ServiceClient):
 
     async def name_controller(self, wish: NameController, *, key: str, tenant: UUID | None = None) -> Controller:
         return await self.ask(Controller, "PUT", "/v1/controller", body=wish, idempotency_key=key, tenant=tenant)
+
+    async def code(self, request: UUID, wish: AskCode, *, key: str, tenant: UUID | None = None) -> CodeAsked:
+        path = f"/v1/requests/{request}/code"
+        return await self.ask(CodeAsked, "POST", path, body=wish, idempotency_key=key, tenant=tenant)
+
+    async def check_code(self, request: UUID, wish: CheckCode, *, key: str, tenant: UUID | None = None) -> CodeChecked:
+        path = f"/v1/requests/{request}/code/check"
+        return await self.ask(CodeChecked, "POST", path, body=wish, idempotency_key=key, tenant=tenant)
+
+    async def record_mandate(self, wish: RecordMandate, *, key: str, tenant: UUID | None = None) -> Mandate:
+        return await self.ask(Mandate, "POST", "/v1/mandates", body=wish, idempotency_key=key, tenant=tenant)
+
+    async def revoke_mandate(self, mandate: UUID, *, key: str, tenant: UUID | None = None) -> Mandate:
+        path = f"/v1/mandates/{mandate}/revocation"
+        return await self.ask(Mandate, "POST", path, idempotency_key=key, tenant=tenant)
+
+    async def protect(
+        self, principal: UUID, wish: ProtectPerson, *, key: str, tenant: UUID | None = None
+    ) -> Protection:
+        path = f"/v1/people/{principal}/protection"
+        return await self.ask(Protection, "PUT", path, body=wish, idempotency_key=key, tenant=tenant)
 
     async def answer(self, request: UUID, *, tenant: UUID | None = None) -> Answer:
         return await self.ask(Answer, "GET", f"/v1/requests/{request}/answer", tenant=tenant)

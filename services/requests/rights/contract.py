@@ -14,10 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from chassis.contract import Contract, Moment
 from chassis.errors import Problem
 from chassis.ledger.contract import Inclusion
-from services.anonymizer.contract import Action, Correction, Identifier, Scope, StepState, Verb
+from services.anonymizer.contract import Action, Correction, Identifier, IdentifierType, Scope, StepState, Verb
 from services.registry.contract import Text
 
-__all__ = ["Action", "Correction", "Identifier", "Scope", "StepState", "Text", "Verb"]
+__all__ = ["Action", "Correction", "Identifier", "IdentifierType", "Scope", "StepState", "Text", "Verb"]
 
 Language = Literal["sv", "en"]
 Party = Literal["operator", "tenant"]
@@ -192,6 +192,48 @@ class ProveIdentity(Contract):
     evidence: Evidence
 
 
+class AskCode(Contract):
+    """`POST /v1/requests/{id}/code`: send a one-time code to this contact, if it is on file for whom the request names. The answer
+    is the same if it is not."""
+
+    contact: Identifier = Field(repr=False)
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if self.contact.type not in (IdentifierType.email, IdentifierType.msisdn):
+            raise ValueError("a code is sent to an e-mail address or a telephone number")
+        return self
+
+
+class CheckCode(Contract):
+    """`POST /v1/requests/{id}/code/check`: the code that came."""
+
+    code: Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$")] = Field(repr=False)
+
+
+class RecordMandate(Contract):
+    """`POST /v1/mandates`: `agent` may act for `principal` in these rights, in these days (both included)."""
+
+    principal: UUID
+    agent: UUID
+    kinds: list[Kind] = Field(min_length=1, max_length=10)
+    valid_from: date | None = None
+    valid_to: date | None = None
+    evidence: Evidence
+
+    @model_validator(mode="after")
+    def _two_people(self) -> Self:
+        if self.principal == self.agent:
+            raise ValueError("nobody needs a mandate for herself")
+        return self
+
+
+class ProtectPerson(Contract):
+    """`PUT /v1/people/{principal}/protection`."""
+
+    protected: bool
+
+
 class SetPassphrase(Contract):
     """`POST /v1/requests/{id}/passphrase`: what the package will open with. Sealed, and destroyed once the package is
     built."""
@@ -357,6 +399,7 @@ class Request(Reply):
     purpose: str | None = None
     ground: str | None = None
     outcome: Verdict | None = None
+    agent: UUID | None = None
     ticket: str | None = None
     scope: Scope | None = None
     executes_at: datetime | None = None
@@ -445,6 +488,39 @@ class Tasks(Reply):
     next: str | None = None
 
 
+class CodeAsked(Reply):
+    """If the contact is on file, a code is on its way, and counts until then."""
+
+    request: UUID
+    expires_at: datetime
+
+
+class CodeChecked(Reply):
+    request: UUID
+    proven: bool
+
+
+class Mandate(Reply):
+    mandate: UUID
+    principal: UUID
+    agent: UUID
+    kinds: list[Kind]
+    valid_from: date
+    valid_to: date | None
+    recorded_by: str
+    recorded_at: datetime
+    revoked_at: datetime | None
+
+
+class Mandates(Reply):
+    items: list[Mandate]
+
+
+class Protection(Reply):
+    principal: UUID
+    protected: bool
+
+
 class Controller(Reply):
     """Who decides about the data of which the operator is not controller."""
 
@@ -530,6 +606,21 @@ class TaskMoved(Reply):
     by: str
 
 
+class MandateMoved(Reply):
+    """`mandate.recorded`, `mandate.revoked`; the subject is for whom somebody may act."""
+
+    mandate: UUID
+    agent: UUID
+    kinds: list[Kind]
+    by: str
+
+
+class PersonMoved(Reply):
+    """`person.protected`, `person.unprotected`."""
+
+    by: str
+
+
 class ControllerNamed(Reply):
     """`controller.named`: by whom of the organisation."""
 
@@ -571,6 +662,10 @@ EVENTS: dict[str, type[Reply]] = {
     "request.lifting": RequestMoved,
     "request.duplicate": RequestMoved,
     "controller.named": ControllerNamed,
+    "mandate.recorded": MandateMoved,
+    "mandate.revoked": MandateMoved,
+    "person.protected": PersonMoved,
+    "person.unprotected": PersonMoved,
     "request.paused": RequestMoved,
     "request.resumed": RequestMoved,
     "request.extended": RequestMoved,
@@ -609,6 +704,21 @@ class NotNow(Problem):
     code = "rights.not_now"
     status = 409
     title = "This cannot be done where the request stands now"
+
+
+class StepUpNeeded(Problem):
+    """RFC 9470: `max_age` or `acr_values` in the body say what login is enough."""
+
+    code = "rights.step_up_needed"
+    status = 401
+    title = "Log in again, or with a stronger means"
+    headers = {"WWW-Authenticate": 'Bearer error="insufficient_user_authentication"'}
+
+
+class MandateUnknown(Problem):
+    code = "rights.mandate_unknown"
+    status = 404
+    title = "No such mandate"
 
 
 class TaskUnknown(Problem):

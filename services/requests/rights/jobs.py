@@ -20,13 +20,15 @@ from services.anonymizer.contract import (
 )
 from services.consent.client import ConsentClient
 from services.consent.contract import SetObjection, SetRestriction, WithdrawConsent
-from services.requests.rights.commands import answering, clocks, deciding, doing
+from services.requests.rights.commands import answering, clocks, deciding, doing, proving
 from services.requests.rights.commands.doing import Claim
 from services.requests.rights.contract import Kind
 from services.requests.rights.office import Office
 from services.requests.rights.package import spool
 from services.requests.rights.package.build import Contents, build
+from services.requests.rights.post import Post
 from services.requests.rights.rules.kinds import STANDING
+from services.requests.rights.rules.proof import ONE_DAY
 
 TICK = 1.0
 _ASK_AGAIN = 0.2
@@ -46,14 +48,16 @@ _OBJECTIONS = {"object": "raised", "overrule": "overruled", "unobject": "lifted"
 
 class Work:
     def __init__(
-        self, database: Database, office: Office, anonymizer: AnonymizerClient, consent: ConsentClient
+        self, database: Database, office: Office, anonymizer: AnonymizerClient, consent: ConsentClient, post: Post
     ) -> None:
         self.database, self.office, self.anonymizer, self.consent = database, office, anonymizer, consent
+        self.post = post
 
     def register(self, jobs: Jobs) -> None:
         jobs.on("rights.prepare", self.prepare, _DELIVERIES)
         jobs.on("rights.step", self.step, _DELIVERIES)
         jobs.on("rights.pack", self.pack, _DELIVERIES)
+        jobs.on("rights.code", self.code)
         jobs.every("rights.clock", TICK, self.tick)
 
     async def prepare(self, job: Job) -> None:
@@ -105,6 +109,17 @@ class Work:
             await answering.package_built(tx, self.office, job.id, built)
         self._remove_spools(contents)
 
+    async def code(self, job: Job) -> None:
+        """A one-time code goes to a contact that is on file for whom the request names, and to nobody else."""
+        async with self.database.transaction(job.tenant) as tx:
+            wanted = await proving.to_send(tx, self.office, job.id)
+        if wanted is None or not await self._is_on_file(job.tenant, wanted):
+            return
+        async with self.database.transaction(job.tenant) as tx:
+            drawn = await proving.make_code(tx, self.office, job.id)
+        if drawn is not None:
+            await self.post.code(wanted, drawn, self.office.book)
+
     async def tick(self) -> None:
         """Whatever's time has come, on any replica: each row is looked at again under its lock."""
         now = clock.now()
@@ -114,6 +129,7 @@ class Work:
             lifted = await connection.fetch(_LIFTED, now)
             due = await connection.fetch(_DUE, now)
             notices = await connection.fetch(clocks.DUE, now)
+            await connection.execute(proving.OVER, now - ONE_DAY)
         for request, tenant in over:
             async with self.database.transaction(tenant) as tx:
                 await doing.execute(tx, self.office, request)
@@ -129,6 +145,15 @@ class Work:
         for tenant, those in clocks.by_tenant(notices).items():
             async with self.database.transaction(tenant) as tx:
                 await clocks.tell(tx, self.office, those)
+
+    async def _is_on_file(self, tenant: UUID, wanted: proving.ToSend) -> bool:
+        """Whose the contact is now: a number that was given on to somebody else proves nothing about its former user."""
+        try:
+            claimed = await self.anonymizer.lookup(wanted.claimed, tenant=tenant)
+            owner = await self.anonymizer.lookup(wanted.contact, tenant=tenant)
+        except IdentifiersConflict:
+            return False
+        return owner is not None and owner == claimed
 
     async def _found(self, tenant: UUID, identifiers: bytes | None) -> UUID:
         """Somebody unknown gets a principal too, and the same answer as anybody else: that nothing is there."""

@@ -1,7 +1,7 @@
 """What every command needs beside the transaction: the seals, the policy book, the calendar, the signing key."""
 
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Self
@@ -24,6 +24,7 @@ class Office:
     signing: OKPKey
     holidays: Container[date]
     packages: Path
+    secret: bytes = field(repr=False)
 
     @classmethod
     def open(cls, settings: Settings, policy: PolicyShelf) -> Self:
@@ -33,6 +34,7 @@ class Office:
             signing=OKPKey.import_key(settings.jwk("signing")),
             holidays=public_holidays(settings.holiday_country),
             packages=settings.packages,
+            secret=settings.secret("index.key"),
         )
 
     @property

@@ -4,8 +4,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from uuid import UUID, uuid5
 
+import sqlalchemy as sa
 from sqlmodel import col, select
 
+from chassis import clock
 from chassis.auth import Caller
 from chassis.db import Database, Transaction
 from chassis.ledger import queries as ledger
@@ -20,6 +22,8 @@ from services.requests.rights.contract import (
     Controller,
     Letter,
     Letters,
+    Mandate,
+    Mandates,
     NoController,
     NotAnswered,
     NotNow,
@@ -37,9 +41,9 @@ from services.requests.rights.contract import (
     TaskUnknown,
 )
 from services.requests.rights.office import Office
-from services.requests.rights.rules import answers
+from services.requests.rights.rules import answers, proof
 from services.requests.rights.rules.answers import Told
-from services.requests.rights.tables import ClockRow, ControllerRow, LetterRow, RequestRow, StepRow, TaskRow
+from services.requests.rights.tables import ClockRow, ControllerRow, LetterRow, MandateRow, RequestRow, StepRow, TaskRow
 
 HANDLING = "rights.handle"
 DECIDES = {"operator": "privacy_officer", "tenant": "privacy_contact"}
@@ -51,10 +55,10 @@ def shelf_of(request: UUID) -> UUID:
 
 
 def may_see(caller: Caller, row: RequestRow) -> bool:
-    """A person sees her own requests, staff who handle requests see the tenant's, the helpdesk's system those of its
-    tickets."""
+    """A person sees her own requests and those she made for somebody, staff who handle requests see the tenant's, the
+    helpdesk's system those of its tickets."""
     if caller.principal is not None:
-        return row.principal == caller.principal
+        return caller.principal in (row.principal, row.agent)
     return HANDLING in caller.scopes or row.ticket is not None
 
 
@@ -63,7 +67,17 @@ async def find(tx: Transaction, caller: Caller, request: UUID, *, lock: bool = F
     row = await tx.session.get(RequestRow, request, with_for_update=True if lock else None)
     if row is None or not may_see(caller, row):
         raise RequestUnknown
+    if row.agent is not None and row.agent == caller.principal:
+        await _must_still_act(tx, row)
     return row
+
+
+async def _must_still_act(tx: Transaction, row: RequestRow) -> None:
+    """An agent whose mandate ended sees no more of what she asked."""
+    wanted = select(MandateRow).where(MandateRow.principal == row.principal, MandateRow.agent == row.agent)
+    mandates = (await tx.session.scalars(wanted)).all()
+    if not any(proof.is_live(mandate, row.kind, clock.now().date()) for mandate in mandates):
+        raise RequestUnknown
 
 
 async def steps_of(tx: Transaction, request: UUID) -> Sequence[StepRow]:
@@ -136,6 +150,26 @@ async def task_text(tx: Transaction, office: Office, task: TaskRow) -> Text:
     )
 
 
+async def list_mandates(tx: Transaction, principal: UUID) -> Mandates:
+    """Who may act for a person, and who may no more; newest first."""
+    wanted = select(MandateRow).where(MandateRow.principal == principal).order_by(col(MandateRow.id).desc())
+    return Mandates(items=[mandate_view(row) for row in (await tx.session.scalars(wanted)).all()])
+
+
+def mandate_view(row: MandateRow) -> Mandate:
+    return Mandate(
+        mandate=row.id,
+        principal=row.principal,
+        agent=row.agent,
+        kinds=row.kinds,
+        valid_from=row.valid_from,
+        valid_to=row.valid_to,
+        recorded_by=row.recorded_by,
+        recorded_at=row.recorded_at,
+        revoked_at=row.revoked_at,
+    )
+
+
 async def read_controller(tx: Transaction) -> Controller:
     row = await tx.session.get(ControllerRow, tx.tenant)
     if row is None:
@@ -157,7 +191,10 @@ async def list_requests(
 ) -> Requests:
     """Newest first."""
     wanted = select(RequestRow).order_by(col(RequestRow.id).desc()).limit(limit)
-    if caller.principal is not None or principal is not None:
+    if caller.principal is not None and principal is None:
+        mine = caller.principal
+        wanted = wanted.where(sa.or_(col(RequestRow.principal) == mine, col(RequestRow.agent) == mine))
+    elif principal is not None:
         wanted = wanted.where(RequestRow.principal == caller.own(principal))
     if caller.principal is None and HANDLING not in caller.scopes:
         wanted = wanted.where(col(RequestRow.ticket).is_not(None))
@@ -171,8 +208,8 @@ async def list_requests(
         steps[step.request].append(step)
     clocks: dict[UUID, list[ClockRow]] = defaultdict(list)
     wanted_clocks = select(ClockRow).where(col(ClockRow.request).in_(named))
-    for clock in (await tx.session.scalars(wanted_clocks.order_by(col(ClockRow.id)))).all():
-        clocks[clock.request].append(clock)
+    for each in (await tx.session.scalars(wanted_clocks.order_by(col(ClockRow.id)))).all():
+        clocks[each.request].append(each)
     items = [_request(row, steps[row.id], clocks[row.id]) for row in rows]
     return Requests(items=items, next=str(rows[-1].id) if len(rows) == limit else None)
 
@@ -292,6 +329,7 @@ def _request(row: RequestRow, steps: Iterable[StepRow], clocks: Iterable[ClockRo
         purpose=row.purpose,
         ground=row.ground,
         outcome=row.outcome,
+        agent=row.agent,
         ticket=row.ticket,
         scope=Scope(recording=row.recording) if row.recording else None,
         executes_at=row.executes_at,

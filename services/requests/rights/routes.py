@@ -12,16 +12,20 @@ from chassis.bodies import Body
 from chassis.db import Tx
 from chassis.idempotency import Once
 from services.requests.rights import contract, queries
-from services.requests.rights.commands import asking, clocks, deciding
+from services.requests.rights.commands import asking, clocks, deciding, proving
 from services.requests.rights.contract import (
     Ask,
+    AskCode,
+    CheckCode,
     Confirm,
     Extend,
     NameController,
     OpenRequest,
     PostTicket,
     Propose,
+    ProtectPerson,
     ProveIdentity,
+    RecordMandate,
     Refuse,
     Replied,
     Review,
@@ -163,3 +167,33 @@ async def name_controller(caller: Handler, wish: Body[NameController], tx: Tx, o
 @router.get("/controller", response_model=contract.Controller)
 async def read_controller(_: Handler, tx: Tx):
     return await queries.read_controller(tx)
+
+
+@router.post("/requests/{request_id}/code", response_model=contract.CodeAsked, status_code=202)
+async def ask_code(caller: Asker, request_id: UUID, wish: Body[AskCode], tx: Tx, office: TheOffice, once: Once):
+    return await once(proving.ask_code, tx, office, caller, request_id, wish)
+
+
+@router.post("/requests/{request_id}/code/check", response_model=contract.CodeChecked)
+async def check_code(caller: Asker, request_id: UUID, wish: Body[CheckCode], tx: Tx, office: TheOffice, once: Once):
+    return await once(proving.check_code, tx, office, caller, request_id, wish)
+
+
+@router.post("/mandates", status_code=201, response_model=contract.Mandate)
+async def record_mandate(caller: Handler, wish: Body[RecordMandate], tx: Tx, office: TheOffice, once: Once):
+    return await once(proving.record_mandate, tx, office, caller, wish)
+
+
+@router.get("/mandates", response_model=contract.Mandates)
+async def list_mandates(_: Handler, principal: UUID, tx: Tx):
+    return await queries.list_mandates(tx, principal)
+
+
+@router.post("/mandates/{mandate_id}/revocation", response_model=contract.Mandate)
+async def revoke_mandate(caller: Handler, mandate_id: UUID, tx: Tx, once: Once):
+    return await once(proving.revoke_mandate, tx, caller, mandate_id)
+
+
+@router.put("/people/{principal}/protection", response_model=contract.Protection)
+async def protect(caller: Handler, principal: UUID, wish: Body[ProtectPerson], tx: Tx, once: Once):
+    return await once(proving.protect, tx, caller, principal, wish)

@@ -60,6 +60,7 @@ class RequestRow(SQLModel, table=True):
     refusal: str | None = None
     reason: bytes | None = None
     part_of: UUID | None = None
+    agent: UUID | None = None
     duplicate_of: UUID | None = None
     downloads_left: int | None = None
 
@@ -113,6 +114,54 @@ class TaskRow(SQLModel, table=True):
     proposed_at: datetime | None = _instant(default=None)
     decided_by: str | None = None
     decided_at: datetime | None = _instant(default=None)
+
+
+class CodeRow(SQLModel, table=True):
+    """One one-time code that was asked for. `contact` is sealed under the request's key; `digest` is None as long as nothing was
+    sent, which is for ever if the contact is not on file."""
+
+    __tablename__ = "one_time_code"
+
+    id: UUID = Field(primary_key=True)
+    tenant: UUID
+    request: UUID
+    contact: bytes | None = None
+    contact_index: bytes
+    digest: bytes | None = None
+    asked_at: datetime = _instant()
+    expires_at: datetime = _instant()
+    tries_left: int
+    used_at: datetime | None = _instant(default=None)
+
+
+class MandateRow(SQLModel, table=True):
+    """`agent` may act for `principal`, in these kinds and days; `evidence` is sealed under the mandate's own key."""
+
+    __tablename__ = "mandate"
+
+    id: UUID = Field(primary_key=True)
+    tenant: UUID
+    principal: UUID
+    agent: UUID
+    kinds: list[str] = Field(sa_type=JSONB)
+    valid_from: date
+    valid_to: date | None = None
+    evidence: bytes | None = None
+    recorded_by: str
+    recorded_at: datetime = _instant()
+    revoked_by: str | None = None
+    revoked_at: datetime | None = _instant(default=None)
+
+
+class ProtectedRow(SQLModel, table=True):
+    """A protected identity."""
+
+    __tablename__ = "protected_person"
+
+    tenant: UUID = Field(primary_key=True)
+    principal: UUID = Field(primary_key=True)
+    recorded_by: str
+    recorded_at: datetime = _instant()
 
 
 class ControllerRow(SQLModel, table=True):

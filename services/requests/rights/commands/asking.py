@@ -1,5 +1,6 @@
 """What people do: ask, prove who asks, set a passphrase, confirm, change their mind."""
 
+import time
 from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
@@ -14,7 +15,7 @@ from chassis.ids import new_id
 from services.anonymizer.contract import Correction, FindPrincipal, Identifier
 from services.registry.contract import PolicyBook
 from services.requests.rights import queries
-from services.requests.rights.commands import answering, clocks, deciding, doing
+from services.requests.rights.commands import answering, clocks, deciding, doing, proving
 from services.requests.rights.contract import (
     Channel,
     Confirm,
@@ -41,7 +42,7 @@ from services.requests.rights.contract import (
 from services.requests.rights.moves import emit_moved
 from services.requests.rights.office import Office
 from services.requests.rights.rules import clock as due_clock
-from services.requests.rights.rules import kinds
+from services.requests.rights.rules import kinds, proof
 from services.requests.rights.rules.way import WITHDRAWABLE, must_stand_in
 from services.requests.rights.tables import RequestRow
 
@@ -51,6 +52,10 @@ async def open_request(tx: Transaction, office: Office, caller: Caller, wish: Op
     principal = _who_asks(caller, wish)
     row = _new_row(tx, office, wish, wish.channel, wish.received_at)
     row.principal = principal
+    if caller.principal is not None:
+        proof.must_be_assured(office.book, wish.kind, caller.acr)
+    if caller.principal is not None and principal != caller.principal:
+        row.agent = await proving.acting_for(tx, office, caller, principal, wish.kind)
     row.recording = wish.scope.recording if wish.scope else None
     if wish.evidence:
         row.evidence_method = wish.evidence.method
@@ -93,6 +98,7 @@ async def set_passphrase(
 ) -> Request:
     """Possible until the package is being built."""
     row = await queries.find(tx, caller, request, lock=True)
+    _must_be_fresh(office, caller)
     if row.kind not in kinds.PACKED:
         raise NotNow("This right has no package.", state=row.state)
     must_stand_in(State(row.state), {State.received, State.clarification, State.identified, State.awaiting_passphrase})
@@ -106,6 +112,7 @@ async def set_passphrase(
 async def confirm(tx: Transaction, office: Office, caller: Caller, request: UUID, wish: Confirm) -> Request:
     """The person has read what will be lost. Nothing happens before her time to change her mind is over."""
     row = await queries.find(tx, caller, request, lock=True)
+    _must_be_fresh(office, caller)
     must_stand_in(State(row.state), {State.previewed})
     if wish.preview != (await queries.preview_of(tx, request)).digest:
         raise PreviewOutdated
@@ -138,6 +145,7 @@ async def withdraw(tx: Transaction, office: Office, caller: Caller, request: UUI
 async def count_download(tx: Transaction, office: Office, caller: Caller, request: UUID) -> UUID:
     """One download fewer. Raises PackageGone after its time, DownloadsUsed when none is left."""
     row = await queries.find(tx, caller, request, lock=True)
+    _must_be_fresh(office, caller)
     if row.package_expires_at is None:
         raise NotNow("There is no package yet.", state=row.state)
     if row.state != State.answered or clock.now() >= row.package_expires_at or not office.package(request).exists():
@@ -146,6 +154,12 @@ async def count_download(tx: Transaction, office: Office, caller: Caller, reques
         raise DownloadsUsed
     row.downloads_left -= 1
     return request
+
+
+def _must_be_fresh(office: Office, caller: Caller) -> None:
+    """A person's session left open at a library opens no package and erases nothing. Tokens go by the machine's clock."""
+    if caller.principal is not None:
+        proof.must_be_fresh(office.book, caller.auth_time, time.time())
 
 
 def must_be_known(book: PolicyBook, wish: Wish) -> None:
@@ -164,7 +178,7 @@ def _who_asks(caller: Caller, wish: OpenRequest) -> UUID | None:
     if caller.principal is not None:
         if wish.channel is not Channel.portal or wish.received_at or wish.identifiers or wish.evidence:
             raise Forbidden("A person asks for herself: her login says who she is, and receipt is now.")
-        return caller.own(wish.principal)
+        return wish.principal or caller.principal
     if wish.evidence is None or (wish.principal is None and not wish.identifiers):
         raise PersonNotNamed
     return wish.principal

@@ -59,12 +59,12 @@ def due_after(term: Term, pauses: Iterable[Pause], holidays: Container[date]) ->
     """The last day in time. A pause that counts adds the days from the question to the answer; one that nobody has
     answered yet adds nothing: until then no day is the last."""
     last = _whole(term).last_day(term.received_on)
-    stood = sum((days_between(pause) for pause in pauses if pause.counts), timedelta(0))
+    stood = sum((days_between(pause) for pause in pauses if pause.counts), timedelta())
     return next_working_day(last + stood, holidays)
 
 
 def days_between(pause: Pause) -> timedelta:
-    return pause.answered_on - pause.asked_on if pause.answered_on else timedelta(0)
+    return pause.answered_on - pause.asked_on if pause.answered_on else timedelta()
 
 
 def is_paused(pauses: Iterable[Pause]) -> bool:

@@ -1,0 +1,45 @@
+"""Text messages leave here: one POST to whichever provider the operator has, or a clear refusal.
+
+The provider's side is a few lines of its own: `POST SMS_URL` {"to": E.164 digits with +, "text", "from"}, a bearer token
+from the file `sms.token`, and an Idempotency-Key, so that a message sent twice arrives once.
+"""
+
+import httpx2
+
+from chassis.errors import Problem
+from chassis.settings import Settings
+
+
+class SmsNotSetUp(Problem):
+    code, status, title = "sms.not_set_up", 503, "No SMS provider is set up: set WARDLINE_SMS_URL"
+
+
+class SmsRefused(Problem):
+    """The provider will not take this message: trying again changes nothing."""
+
+    code, status, title = "sms.refused", 502, "The SMS provider refused the message"
+
+
+class SmsAway(Problem):
+    code, status, title = "sms.away", 503, "The SMS provider does not answer; the message will be tried again"
+
+
+class Sms:
+    def __init__(self, settings: Settings, http: httpx2.AsyncClient) -> None:
+        self.settings, self.http = settings, http
+
+    async def send(self, to: str, text: str, key: str) -> None:
+        """`to`: E.164 digits. Raises SmsNotSetUp, SmsRefused or SmsAway."""
+        if not self.settings.sms_url:
+            raise SmsNotSetUp
+        token = self.settings.secret("sms.token").decode().strip()
+        message = {"to": f"+{to.removeprefix('+')}", "text": text, "from": self.settings.sms_from}
+        headers = {"authorization": f"Bearer {token}", "idempotency-key": key}
+        try:
+            answer = await self.http.post(self.settings.sms_url, json=message, headers=headers, follow_redirects=False)
+        except httpx2.HTTPError:
+            raise SmsAway from None
+        if answer.status_code in (429, 500, 502, 503, 504):
+            raise SmsAway
+        if answer.status_code >= 300:
+            raise SmsRefused

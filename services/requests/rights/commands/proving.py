@@ -1,0 +1,199 @@
+"""How it becomes known who asks: a code sent to a contact that is already on file, a recorded mandate, a protected identity.
+
+Whoever asks about somebody learns nothing: a code that is sent, one that is not because nobody knows the person, and one
+to somebody else's address are answered by the same words after the same work.
+"""
+
+import hmac
+import secrets
+from dataclasses import dataclass, field
+from hashlib import sha256
+from uuid import UUID
+
+from sqlmodel import col, select
+
+from chassis import clock, identifiers
+from chassis.auth import Caller
+from chassis.db import Transaction
+from chassis.errors import TooMany
+from chassis.ids import new_id
+from services.anonymizer.contract import FindPrincipal, Identifier
+from services.requests.rights import queries
+from services.requests.rights.commands import clocks
+from services.requests.rights.contract import (
+    AskCode,
+    CheckCode,
+    CodeAsked,
+    CodeChecked,
+    Mandate,
+    MandateMoved,
+    MandateUnknown,
+    PersonMoved,
+    Protection,
+    ProtectPerson,
+    RecordMandate,
+    RequestUnknown,
+    State,
+)
+from services.requests.rights.office import Office
+from services.requests.rights.rules import clock as counting
+from services.requests.rights.rules import proof
+from services.requests.rights.rules.way import must_stand_in
+from services.requests.rights.tables import CodeRow, MandateRow, ProtectedRow, RequestRow
+
+DIGITS = 6
+# Old codes are nobody's business: they go a day after they were asked for, which is as long as they are counted.
+OVER = "DELETE FROM one_time_code WHERE asked_at < $1"
+
+
+@dataclass(frozen=True)
+class ToSend:
+    """A code that may be sent: if `contact` is on file for the person of `claimed`."""
+
+    code: UUID
+    language: str
+    claimed: FindPrincipal
+    contact: FindPrincipal = field(repr=False)
+
+
+async def ask_code(tx: Transaction, office: Office, caller: Caller, request: UUID, wish: AskCode) -> CodeAsked:
+    """Raises TooMany; otherwise the answer is the same for everybody."""
+    row = await queries.find(tx, caller, request, lock=True)
+    must_stand_in(State(row.state), {State.received, State.clarification})
+    now, book = clock.now(), office.book
+    index = office.sealer.blind_index(tx.tenant, wish.contact.type, _normal(wish.contact))
+    await _must_not_be_too_many(tx, office, row, index)
+    key = await office.sealer.key_for_sealing(tx.connection, tx.tenant, row.id)
+    code = CodeRow(
+        id=new_id(),
+        tenant=tx.tenant,
+        request=row.id,
+        contact=key.seal("one_time_code", "contact", wish.contact.model_dump_json(by_alias=True).encode()),
+        contact_index=index,
+        asked_at=now,
+        expires_at=book.period("one_time_code_expiry").after(now, book.tz),
+        tries_left=book.number("one_time_code_tries"),
+    )
+    tx.session.add(code)
+    await tx.enqueue("rights.code", code.id)
+    return CodeAsked(request=row.id, expires_at=code.expires_at)
+
+
+async def to_send(tx: Transaction, office: Office, code: UUID) -> ToSend | None:
+    row = await tx.session.get(CodeRow, code)
+    if row is None or row.digest is not None or row.expires_at <= clock.now():
+        return None
+    request = await tx.session.get(RequestRow, row.request)
+    if request.identifiers is None or row.contact is None:
+        return None
+    key = await office.sealer.key(tx.connection, tx.tenant, request.id)
+    contact = Identifier.model_validate_json(key.open("one_time_code", "contact", row.contact))
+    claimed = FindPrincipal.model_validate_json(key.open("request", "identifiers", request.identifiers))
+    return ToSend(row.id, request.language, claimed, FindPrincipal(identifiers=[contact]))
+
+
+async def make_code(tx: Transaction, office: Office, code: UUID) -> str | None:
+    """The contact is on file: a code is drawn, and only its digest is kept."""
+    row = await tx.session.get(CodeRow, code, with_for_update=True)
+    if row is None or row.digest is not None:
+        return None
+    drawn = f"{secrets.randbelow(10**DIGITS):0{DIGITS}}"
+    row.digest = _digest(office, row, drawn)
+    return drawn
+
+
+async def check_code(tx: Transaction, office: Office, caller: Caller, request: UUID, wish: CheckCode) -> CodeChecked:
+    """Whether it proves who asks. A wrong, late or used-up code, and one that was never sent, are the same."""
+    row = await queries.find(tx, caller, request, lock=True)
+    must_stand_in(State(row.state), {State.received, State.clarification})
+    newest = select(CodeRow).where(CodeRow.request == row.id).order_by(col(CodeRow.id).desc()).limit(1)
+    code = (await tx.session.scalars(newest.with_for_update())).first()
+    proven = False
+    if code is not None and code.tries_left > 0 and code.used_at is None:
+        code.tries_left -= 1
+        given = _digest(office, code, wish.code)
+        right = hmac.compare_digest(given, code.digest or bytes(32))
+        proven = right and code.digest is not None and clock.now() < code.expires_at
+    if proven:
+        code.used_at, row.evidence_method, row.state = clock.now(), "one_time_code", State.received
+        await clocks.resume(tx, office, row, "identity")
+        await tx.enqueue("rights.prepare", row.id)
+    return CodeChecked(request=row.id, proven=proven)
+
+
+async def record_mandate(tx: Transaction, office: Office, caller: Caller, wish: RecordMandate) -> Mandate:
+    """Somebody may act for somebody else, in these rights, in this time."""
+    id, today = new_id(), counting.day_of(clock.now(), office.book.tz)
+    note = wish.evidence.note or wish.evidence.method
+    row = MandateRow(
+        id=id,
+        tenant=tx.tenant,
+        principal=wish.principal,
+        agent=wish.agent,
+        kinds=[str(kind) for kind in wish.kinds],
+        valid_from=wish.valid_from or today,
+        valid_to=wish.valid_to,
+        evidence=await office.sealer.seal(tx.connection, tx.tenant, id, "mandate", "evidence", note.encode()),
+        recorded_by=caller.subject,
+        recorded_at=clock.now(),
+    )
+    tx.session.add(row)
+    await tx.emit("mandate.recorded", _mandate_moved(row, caller), row.principal)
+    return queries.mandate_view(row)
+
+
+async def revoke_mandate(tx: Transaction, caller: Caller, mandate: UUID) -> Mandate:
+    """From now on. What was asked under it goes on, and its answers are for the person alone."""
+    row = await tx.session.get(MandateRow, mandate, with_for_update=True)
+    if row is None:
+        raise MandateUnknown
+    if row.revoked_at is None:
+        row.revoked_at, row.revoked_by = clock.now(), caller.subject
+        await tx.emit("mandate.revoked", _mandate_moved(row, caller), row.principal)
+    return queries.mandate_view(row)
+
+
+async def protect(tx: Transaction, caller: Caller, principal: UUID, wish: ProtectPerson) -> Protection:
+    """A protected identity: no address is shown in a package, and nothing is posted."""
+    row = await tx.session.get(ProtectedRow, (tx.tenant, principal), with_for_update=True)
+    if wish.protected and row is None:
+        row = ProtectedRow(tenant=tx.tenant, principal=principal, recorded_by=caller.subject, recorded_at=clock.now())
+        tx.session.add(row)
+        await tx.emit("person.protected", PersonMoved(by=caller.subject).model_dump(mode="json"), principal)
+    elif not wish.protected and row is not None:
+        await tx.session.delete(row)
+        await tx.emit("person.unprotected", PersonMoved(by=caller.subject).model_dump(mode="json"), principal)
+    return Protection(principal=principal, protected=wish.protected)
+
+
+async def acting_for(tx: Transaction, office: Office, caller: Caller, principal: UUID, kind: str) -> UUID:
+    """The agent who asks for this person, by a mandate that lives. Raises RequestUnknown: nobody learns who exists."""
+    wanted = select(MandateRow).where(MandateRow.principal == principal, MandateRow.agent == caller.principal)
+    today = counting.day_of(clock.now(), office.book.tz)
+    for mandate in (await tx.session.scalars(wanted)).all():
+        if proof.is_live(mandate, kind, today):
+            return mandate.agent
+    raise RequestUnknown
+
+
+async def _must_not_be_too_many(tx: Transaction, office: Office, row: RequestRow, index: bytes) -> None:
+    most, now = office.book.number("one_time_code_sends"), clock.now()
+    for mine in (CodeRow.request == row.id, CodeRow.contact_index == index):
+        sent = (await tx.session.scalars(select(CodeRow.asked_at).where(mine))).all()
+        if not proof.may_send(sent, now, most):
+            raise TooMany("No more codes today.")
+
+
+def _normal(contact: Identifier) -> str:
+    """However it is spelled, it is one address."""
+    return identifiers.normalise(contact.type, contact.value)
+
+
+def _digest(office: Office, row: CodeRow, code: str) -> bytes:
+    """Keyed: a million codes are tried in no time by whoever reads the table."""
+    return hmac.digest(office.secret, f"{row.id}|{code}".encode(), sha256)
+
+
+def _mandate_moved(row: MandateRow, caller: Caller) -> dict:
+    said = MandateMoved(mandate=row.id, agent=row.agent, kinds=row.kinds, by=caller.subject)
+    return said.model_dump(mode="json")

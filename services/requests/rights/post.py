@@ -1,0 +1,25 @@
+"""What leaves the house for a person: a code to her telephone or mailbox, a letter to her mailbox."""
+
+from dataclasses import dataclass
+
+from chassis.mail import Mail, letter
+from chassis.sms import Sms
+from services.anonymizer.contract import IdentifierType
+from services.registry.contract import PolicyBook
+from services.requests.rights import words
+from services.requests.rights.commands.proving import ToSend
+
+
+@dataclass(frozen=True)
+class Post:
+    mail: Mail
+    sms: Sms
+
+    async def code(self, wanted: ToSend, code: str, book: PolicyBook) -> None:
+        """Raises what mail and sms raise; nobody who asked for the code is told."""
+        [contact] = wanted.contact.identifiers
+        subject, body = words.letter("code", wanted.language, {"code": code, "controller": book.controller.name})
+        if contact.type is IdentifierType.email:
+            await self.mail.send(letter(contact.value, subject, body))
+        else:
+            await self.sms.send(contact.value, f"{subject}: {code}", str(wanted.code))

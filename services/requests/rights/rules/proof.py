@@ -1,0 +1,48 @@
+"""Who asks: how sure a login makes us, when it must be fresh, and for how long a code counts. Facts in."""
+
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta
+from typing import Protocol
+
+from services.registry.contract import PolicyBook
+from services.requests.rights.contract import StepUpNeeded
+
+ONE_DAY = timedelta(days=1)
+
+
+class MandateFacts(Protocol):
+    """What the rules see of a mandate's row."""
+
+    kinds: list[str]
+    valid_from: date
+    valid_to: date | None
+    revoked_at: datetime | None
+
+
+def must_be_assured(book: PolicyBook, kind: str, acr: str | None) -> None:
+    """The login proves as much as this right asks for; never more is asked than that. Raises StepUpNeeded."""
+    needed = book.right(kind).assurance
+    if _level(book, acr) < needed:
+        enough = [name for row in book.assurances if row.level >= needed for name in row.acr]
+        raise StepUpNeeded("Log in with a stronger means.", acr_values=enough)
+
+
+def must_be_fresh(book: PolicyBook, auth_time: float | None, now: float) -> None:
+    """What cannot be taken back, or opens everything, wants a login of just now. Raises StepUpNeeded."""
+    longest = book.period("step_up_after").elapsed.total_seconds()
+    if auth_time is None or now - auth_time > longest:
+        raise StepUpNeeded("Log in again to go on.", max_age=int(longest))
+
+
+def is_live(mandate: MandateFacts, kind: str, today: date) -> bool:
+    in_time = mandate.valid_from <= today <= (mandate.valid_to or date.max)
+    return mandate.revoked_at is None and in_time and kind in mandate.kinds
+
+
+def may_send(sent: Iterable[datetime], now: datetime, most: int) -> bool:
+    """How many codes a day are sent, for one request or to one contact."""
+    return sum(now - at < ONE_DAY for at in sent) < most
+
+
+def _level(book: PolicyBook, acr: str | None) -> int:
+    return max((row.level for row in book.assurances if acr in row.acr), default=0)

@@ -1,0 +1,283 @@
+"""Who asks: codes to contacts on file, logins that are sure and fresh enough, mandates, and nothing told to who probes."""
+
+import re
+import time
+from asyncio import gather
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx2
+import pytest
+
+from chassis.errors import NotFound, TooMany
+from services.anonymizer.contract import Identifier, IdentifierType
+from services.requests.rights.contract import (
+    AskCode,
+    CheckCode,
+    Evidence,
+    Kind,
+    OpenRequest,
+    PostTicket,
+    ProtectPerson,
+    RecordMandate,
+    RequestUnknown,
+    SetPassphrase,
+    StepUpNeeded,
+)
+from services.requests.rights.rules import proof
+from tests.rights.conftest import House
+from tests.rights.operator import Row
+from tests.rights.test_clock import BOOK
+
+NUMBER = "46701740605"
+
+
+def key() -> str:
+    return str(uuid4())
+
+
+def mail(value: str) -> Identifier:
+    return Identifier(type=IdentifierType.email, value=value)
+
+
+def phone(value: str = NUMBER) -> Identifier:
+    return Identifier(type=IdentifierType.msisdn, value=value)
+
+
+async def a_ticket(house: House, tenant: UUID, *who: Identifier) -> UUID:
+    ticket = PostTicket(ticket=uuid4().hex, kind=Kind.access, identifiers=list(who))
+    return (await house.ticket_system(tenant).post_ticket(ticket, key=key())).request
+
+
+@pytest.fixture
+def anna(house: House) -> tuple[UUID, str]:
+    """A person and her address."""
+    address = f"{uuid4().hex}@epost.example"
+    return house.operator.person(("billing", Row("customer", "1")), email=address), address
+
+
+async def a_code_to(house: House, address: str) -> str:
+    [text] = await house.seen(lambda: texts(house, address), bool)
+    return re.search(r"\b\d{6}\b", text)[0]
+
+
+async def texts(house: House, address: str) -> list[str]:
+    return house.mailbox.texts(address)
+
+
+async def test_a_code_to_an_address_on_file_proves_who_asks(house: House, tenant: UUID, anna: tuple[UUID, str]):
+    principal, address = anna
+    system, request = house.ticket_system(tenant), await a_ticket(house, tenant, mail(address))
+    await system.code(request, AskCode(contact=mail(address)), key=key())
+    checked = await system.check_code(request, CheckCode(code=await a_code_to(house, address)), key=key())
+    assert checked.proven
+    seen = await house.until_state(system, request, "awaiting_passphrase")
+    assert seen.principal == principal
+
+
+async def test_a_code_comes_by_text_message_too(house: House, tenant: UUID):
+    house.operator.person(("billing", Row("customer", "1")), msisdn=NUMBER)
+    system, request = house.ticket_system(tenant), await a_ticket(house, tenant, phone())
+    await system.code(request, AskCode(contact=phone()), key=key())
+
+    async def sent() -> list[dict[str, str]]:
+        return house.operator.texts
+
+    [message] = await house.seen(sent, bool)
+    assert message["to"] == f"+{NUMBER}"
+    code = re.search(r"\d{6}", message["text"])[0]
+    assert (await system.check_code(request, CheckCode(code=code), key=key())).proven
+
+
+async def test_unknown_people_and_other_people_s_addresses_get_the_same_answer_and_no_code(
+    house: House, tenant: UUID, anna: tuple[UUID, str]
+):
+    _, address = anna
+    strangers = f"{uuid4().hex}@epost.example"
+    house.operator.person(email=strangers)
+    cases = {
+        "known": (mail(address), mail(address)),
+        "nobody": (mail("nobody@epost.example"), mail("nobody@epost.example")),
+        "somebody else's address": (mail(address), mail(strangers)),
+    }
+    said = {}
+    for name, (claimed, contact) in cases.items():
+        request = await a_ticket(house, tenant, claimed)
+        asked = await house.ticket_system(tenant).code(request, AskCode(contact=contact), key=key())
+        wrong = await house.ticket_system(tenant).check_code(request, CheckCode(code="000000"), key=key())
+        said[name] = (asked.expires_at - house.now() > timedelta(minutes=9), asked.model_dump().keys(), wrong.proven)
+    assert said["known"] == said["nobody"] == said["somebody else's address"]
+    await a_code_to(house, address)
+    assert not house.mailbox.texts(strangers) and not house.mailbox.texts("nobody@epost.example")
+
+
+async def test_a_code_has_three_tries_ten_minutes_and_one_use(house: House, tenant: UUID, anna: tuple[UUID, str]):
+    _, address = anna
+    system, request = house.ticket_system(tenant), await a_ticket(house, tenant, mail(address))
+    await system.code(request, AskCode(contact=mail(address)), key=key())
+    right = await a_code_to(house, address)
+    wrong = f"{(int(right) + 1) % 1_000_000:06}"
+    for _ in range(3):
+        assert not (await system.check_code(request, CheckCode(code=wrong), key=key())).proven
+    assert not (await system.check_code(request, CheckCode(code=right), key=key())).proven, "the tries are used up"
+    await system.code(request, AskCode(contact=mail(address)), key=key())
+    await house.seen(lambda: texts(house, address), lambda seen: len(seen) == 2)
+    newest = re.search(r"\b\d{6}\b", house.mailbox.texts(address)[-1])[0]
+    house.later(minutes=11)
+    assert not (await system.check_code(request, CheckCode(code=newest), key=key())).proven, "its time is over"
+
+
+async def test_of_many_who_try_a_code_at_once_three_are_heard(house: House, tenant: UUID, anna: tuple[UUID, str]):
+    _, address = anna
+    system, request = house.ticket_system(tenant), await a_ticket(house, tenant, mail(address))
+    await system.code(request, AskCode(contact=mail(address)), key=key())
+    await a_code_to(house, address)
+    tries = [system.check_code(request, CheckCode(code=f"{n:06}"), key=key()) for n in range(20)]
+    await gather(*tries)
+    [code] = await house.rows("SELECT tries_left FROM rights.one_time_code WHERE request = $1", request)
+    assert code["tries_left"] == 0
+
+
+async def test_only_so_many_codes_a_day_go_to_one_contact_whatever_request_they_are_for(
+    house: House, tenant: UUID, anna: tuple[UUID, str]
+):
+    _, address = anna
+    system = house.ticket_system(tenant)
+    for spelled in (address, address.upper(), address, address, address):
+        request = await a_ticket(house, tenant, mail(address))
+        await system.code(request, AskCode(contact=mail(spelled)), key=key())
+    request = await a_ticket(house, tenant, mail(address))
+    with pytest.raises(TooMany):
+        await system.code(request, AskCode(contact=mail(address)), key=key())
+
+
+async def test_a_number_given_on_to_somebody_else_proves_nothing_about_its_former_user(house: House, tenant: UUID):
+    number = "46701740690"
+    house.operator.person(customer="K1000016", msisdn=number)
+    house.operator.person(customer="K1000017", msisdn=number)
+    before = len(house.operator.texts)
+    petra = Identifier(type=IdentifierType.customer, value="K1000016")
+    request = await a_ticket(house, tenant, petra)
+    await house.ticket_system(tenant).code(request, AskCode(contact=phone(number)), key=key())
+    other = await a_ticket(house, tenant, phone(number))
+    await house.ticket_system(tenant).code(other, AskCode(contact=phone(number)), key=key())
+
+    async def sent() -> int:
+        return len(house.operator.texts) - before
+
+    assert await house.seen(sent, bool) == 1, "only to whom the number belongs now"
+
+
+async def test_codes_stand_nowhere_in_the_clear(house: House, tenant: UUID, anna: tuple[UUID, str]):
+    _, address = anna
+    request = await a_ticket(house, tenant, mail(address))
+    await house.ticket_system(tenant).code(request, AskCode(contact=mail(address)), key=key())
+    code = await a_code_to(house, address)
+    [row] = await house.rows("SELECT * FROM rights.one_time_code WHERE request = $1", request)
+    stored = b"".join(bytes(value) for value in row.values() if isinstance(value, bytes))
+    assert code.encode() not in stored and address.encode() not in stored
+
+
+# --- logins -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("acr", "enough"),
+    [("password", False), (None, False), ("made-up", False), ("http://id.elegnamnden.se/loa/1.0/loa3", True)],
+)
+def test_a_right_that_asks_for_an_electronic_identity_gets_one(acr: str | None, enough: bool):
+    rights = [right.model_copy(update={"assurance": 3}) if right.key == "access" else right for right in BOOK.rights]
+    strict = BOOK.model_copy(update={"rights": tuple(rights)})
+    if enough:
+        proof.must_be_assured(strict, "access", acr)
+    else:
+        with pytest.raises(StepUpNeeded):
+            proof.must_be_assured(strict, "access", acr)
+
+
+@pytest.mark.parametrize("bent", [{"auth_time": int(time.time()) - 4_000}, {"auth_time": None}])
+async def test_a_login_of_hours_ago_opens_no_package(
+    house: House, tenant: UUID, anna: tuple[UUID, str], bent: dict[str, Any]
+):
+    person, stale = house.person(anna[0], tenant), house.person(anna[0], tenant, **bent)
+    asked = await stale.open(OpenRequest(kind=Kind.access), key=key())
+    await house.until_state(person, asked.request, "awaiting_passphrase")
+    with pytest.raises(StepUpNeeded) as refused:
+        await stale.set_passphrase(asked.request, SetPassphrase(passphrase="en hemlig mening"), key=key())
+    assert refused.value.extra["max_age"] == 3600
+    await person.set_passphrase(asked.request, SetPassphrase(passphrase="en hemlig mening"), key=key())
+
+
+async def test_a_refused_login_says_how_to_go_on_in_its_header(house: House, tenant: UUID, anna: tuple[UUID, str]):
+    stale = house.person(anna[0], tenant, auth_time=0)
+    asked = await stale.open(OpenRequest(kind=Kind.access, passphrase="en hemlig mening"), key=key())
+    await house.until_state(house.person(anna[0], tenant), asked.request, "answered")
+    token = await stale.tokens.token("rights")
+    answer: httpx2.Response = await house.http.get(
+        f"{house.url}/v1/requests/{asked.request}/package", headers={"authorization": f"Bearer {token}"}
+    )
+    assert answer.status_code == 401
+    assert "insufficient_user_authentication" in answer.headers["www-authenticate"]
+
+
+# --- acting for somebody ----------------------------------------------------------------------------------------------
+
+
+async def mandated(house: House, tenant: UUID, principal: UUID, agent: UUID, **more: Any) -> UUID:
+    wish = RecordMandate(
+        principal=principal, agent=agent, kinds=[Kind.access], evidence=Evidence(method="id_document"), **more
+    )
+    return (await house.helpdesk(tenant).record_mandate(wish, key=key())).mandate
+
+
+async def test_an_agent_with_a_mandate_asks_and_reads_until_it_ends(house: House, tenant: UUID, anna: tuple[UUID, str]):
+    erik, wish = house.operator.person(), OpenRequest(kind=Kind.access, principal=anna[0])
+    agent = house.person(erik, tenant)
+    with pytest.raises((RequestUnknown, NotFound)):
+        await agent.open(wish, key=key())
+    mandate = await mandated(house, tenant, anna[0], erik)
+    asked = await agent.open(wish, key=key())
+    assert (asked.principal, asked.agent) == (anna[0], erik)
+    assert asked.request in {each.request for each in (await agent.requests()).items}
+    with pytest.raises((RequestUnknown, NotFound)):
+        await agent.open(OpenRequest(kind=Kind.deletion, principal=anna[0]), key=key())
+    await house.helpdesk(tenant).revoke_mandate(mandate, key=key())
+    with pytest.raises(RequestUnknown):
+        await agent.request(asked.request)
+    assert (await house.person(anna[0], tenant).request(asked.request)).agent == erik, "the person sees who asked"
+
+
+async def test_a_mandate_of_last_year_counts_no_more(house: House, tenant: UUID, anna: tuple[UUID, str]):
+    erik, today = house.operator.person(), house.now().date()
+    await mandated(
+        house, tenant, anna[0], erik, valid_from=today - timedelta(days=400), valid_to=today - timedelta(days=35)
+    )
+    with pytest.raises(RequestUnknown):
+        await house.person(erik, tenant).open(OpenRequest(kind=Kind.access, principal=anna[0]), key=key())
+
+
+async def test_identity_proven_for_another_person_stops_the_request(house: House, tenant: UUID, anna: tuple[UUID, str]):
+    other = f"{uuid4().hex}@epost.example"
+    house.operator.person(email=other)
+    both = PostTicket(
+        ticket=uuid4().hex,
+        kind=Kind.access,
+        identifiers=[mail(anna[1]), mail(other)],
+        evidence=Evidence(method="call_back"),
+    )
+    request = (await house.ticket_system(tenant).post_ticket(both, key=key())).request
+    seen = await house.until_state(house.helpdesk(tenant), request, "clarification")
+    assert not seen.steps and seen.principal is None
+
+
+async def test_a_protected_identity_is_recorded_and_told_to_nobody_else(
+    house: House, tenant: UUID, anna: tuple[UUID, str]
+):
+    desk = house.helpdesk(tenant)
+    assert (await desk.protect(anna[0], ProtectPerson(protected=True), key=key())).protected
+    [row] = await house.rows("SELECT count(*) AS n FROM rights.protected_person WHERE principal = $1", anna[0])
+    assert row["n"] == 1
+    await desk.protect(anna[0], ProtectPerson(protected=False), key=key())
+    [row] = await house.rows("SELECT count(*) AS n FROM rights.protected_person WHERE principal = $1", anna[0])
+    assert row["n"] == 0
