@@ -380,14 +380,23 @@ class SweepRequest(Command):
 
 
 class Swept(Reply):
-    """One finished piece of a sweep. `how`: a month dropped whole, rows deleted, texts cleaned, or files removed."""
+    """One finished piece of a sweep. `how`: a month dropped whole, or copied without its expired rows and exchanged; rows deleted in
+    place, texts cleaned, or files removed.
+
+    result: what the expired records became. `anonymous` are counts that passed the k-check, `delinked` texts without the people in
+    them; nothing else is ever called by those names · remains: how many counts or texts · lost: the records in groups too small to
+    stand, or the texts that could not be cleaned with confidence.
+    """
 
     store: str
     table: str
     rule: str
     month: str
-    how: Literal["partition", "delete", "redact", "files"]
+    how: Literal["partition", "swap", "delete", "redact", "files"]
     count: int
+    result: Literal["deleted", "delinked", "anonymous"] = "deleted"
+    remains: int = 0
+    lost: int = 0
 
 
 class Sweep(Reply):

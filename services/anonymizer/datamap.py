@@ -121,6 +121,24 @@ class Numbers(Contract):
     valid_to: str
 
 
+class Counted(Contract):
+    """How expired rows are counted: by day of `at`, by the prefix of a column of numbers, by area and by type. No group stands in
+    which fewer different people than the book's k are found in one of the columns of `people`."""
+
+    prefix: str
+    area: str
+    type: str
+    people: list[str] = Field(min_length=1, max_length=2)
+
+
+class Remains(Contract):
+    """What stays of rows whose time is over, where the book says `anonymise`: counts, or their texts without the people in them.
+    The rows themselves always go; a table that says nothing here leaves nothing."""
+
+    counts: Counted | None = None
+    texts: bool = False
+
+
 class Table(Contract):
     """One table, or one kind of file.
 
@@ -129,7 +147,7 @@ class Table(Contract):
     an order's period always touches it · stays_for: rows elsewhere for whose sake a row here stays, reduced to what `stays` ·
     invoice: the column with the id of an invoice in the billing store · claim: the rows are invoices themselves · bills: the
     invoices in this store that bill the row ·
-    months: partitioned by month of `at`, so that an expired month may be dropped whole.
+    months: partitioned by month of `at`, so that an expired month may be dropped whole · remains: what an anonymised row leaves.
     """
 
     label: Text
@@ -150,6 +168,7 @@ class Table(Contract):
     bills: Bills | None = None
     lasting: bool = False
     months: bool = False
+    remains: Remains | None = None
 
     @model_validator(mode="after")
     def _kinds_said(self) -> Self:
@@ -310,7 +329,9 @@ def _named_columns(table: Table) -> set[str]:
         (place.by or place.column).partition(".")[0] for anchor in table.anchors for place in anchors_in(table, anchor)
     ]
     named = {table.tenant, table.at, *table.key, *own, *(link.column for link in table.links)}
-    return named | {name for name in (table.invoice, table.kind_column) if name}
+    counts = table.remains.counts if table.remains else None
+    counted = {counts.prefix, counts.area, counts.type, *counts.people} if counts else set()
+    return named | counted | {name for name in (table.invoice, table.kind_column) if name}
 
 
 def _misfits(store: Store, book: PolicyBook) -> list[str]:

@@ -12,6 +12,7 @@ from services.anonymizer.datamap import DataMap, Numbers, Store
 from services.anonymizer.rules.facts import Invoices, OpenInvoice, Terms
 from services.anonymizer.rules.person import Known, normalised
 from services.anonymizer.settings import Settings
+from services.anonymizer.text.vocabularies import Told, gather, nobody, telling
 from services.registry.contract import PolicyBook
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -47,6 +48,10 @@ class House:
         """What decisions are made by. `invoices`: only these matter (one person's); None: all that are open."""
         return Terms(book, now, Invoices(await self.billing.open_invoices(book, now, invoices), LONG_AGO))
 
+    async def known(self) -> Told:
+        """Whom each tenant knows: what a text is cleaned of."""
+        return await self.billing.known()
+
     async def close(self) -> None:
         for connector in self.connectors.values():
             await connector.close()
@@ -68,6 +73,23 @@ class Billing:
         async with self.connections.reading() as connection:
             rows = await connection.fetch(select, since, None if only is None else sorted(only))
         return {row["id"]: OpenInvoice(row["paid_at"], row["claim_until"]) for row in rows}
+
+    async def known(self) -> Told:
+        """Customers and their numbers, by tenant."""
+        people, numbers = self.store.tables[self.store.people or ""], self.store.numbers
+        told, columns = nobody(), telling(people)
+        async with self.connections.reading() as connection:
+            async for row in connection.cursor(
+                f"SELECT t.{people.tenant} AS tenant, {', '.join(columns)} FROM {self.store.people} t", prefetch=5000
+            ):
+                gather(told, row["tenant"], columns, [row])
+            async for row in connection.cursor(
+                f"SELECT t.{people.tenant} AS tenant, n.{numbers.number} AS number FROM {numbers.table} n "
+                f"JOIN {self.store.people} t ON t.{people.key[0]} = n.{numbers.holder}",
+                prefetch=5000,
+            ):
+                gather(told, row["tenant"], {"number": "numbers"}, [row])
+        return told
 
     async def people(self, tenant: UUID | None, known: list[Known], now: datetime) -> list[list[Known]]:
         """The customers that these values belong to (a number: to whom it belonged in that time, or else now), each with all they are

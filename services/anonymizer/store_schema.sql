@@ -20,6 +20,28 @@ create table if not exists wardline.preserved (
     arose_at         timestamptz not null,
     row              jsonb not null
 );
+-- What remains of expired records: how many there were, in groups large enough to hide everybody in them …
+create table if not exists wardline.anonymous_count (
+    step        uuid not null,
+    store_table text not null,
+    rule        text not null,
+    day         date not null,
+    prefix      text not null,
+    area        text not null,
+    type        text not null,
+    count       bigint not null
+);
+
+-- … and texts in which nobody is named any more, without anything that tells which record they were of.
+create table if not exists wardline.cleaned_text (
+    step        uuid not null,
+    store_table text not null,
+    rule        text not null,
+    tenant      uuid not null,
+    month       text not null,
+    text        text not null
+);
+
 create index if not exists preserved_hold on wardline.preserved (hold);
 create index if not exists preserved_step on wardline.preserved (step);
 create index if not exists preserved_identifier on wardline.preserved (identifier_type, identifier_value, arose_at);

@@ -83,9 +83,8 @@ def test_what_stands_where_somebody_was(text: str, cleaned: str):
         "Мой номер и моё имя Анна Свенссон, позвоните мне пожалуйста",
         "私の名前はアンナです、電話してください",
         "x" * 100_001,
-        "koden 12, 34, 56, 78, 90, 12, 34 gäller",
     ],
-    ids=["an @ that no rule explained", "another script", "yet another", "beyond any length", "digits between commas"],
+    ids=["an @ that no rule explained", "another script", "yet another", "beyond any length"],
 )
 def test_a_text_that_cannot_be_cleaned_with_confidence_is_deleted(text: str):
     assert CLEANER.clean(text).text is None

@@ -71,7 +71,7 @@ class Sweeper:
         # Unreadable holds pause a sweep before it touches anything.
         await self.holds.held()
         await self._set(job, "running")
-        async for piece in self.house.connector(store).sweep(job.id, terms, self.holds):
+        async for piece in self.house.connector(store).sweep(job.id, terms, self.holds, self.house.known):
             await self.holds.settle(piece.step, store, piece.preserved)
             await self._note(job, piece)
 

@@ -10,6 +10,7 @@ from services.anonymizer.contract import Change, Correction, DisclosureRequest, 
 from services.anonymizer.datamap import Store
 from services.anonymizer.rules.facts import Terms
 from services.anonymizer.rules.person import Known, Person
+from services.anonymizer.text.vocabularies import KnownPeople
 from services.registry.contract import PolicyBook
 
 
@@ -54,7 +55,9 @@ class Connector(Protocol):
         """The records that a sweep would treat differently under the proposed terms."""
         ...
 
-    def sweep(self, sweep: UUID, terms: Terms, guard: Guard) -> AsyncIterator[Piece]: ...
+    def sweep(self, sweep: UUID, terms: Terms, guard: Guard, known: KnownPeople) -> AsyncIterator[Piece]:
+        """`known`: whom texts are cleaned of."""
+        ...
 
     async def release(self, hold: UUID) -> int:
         """Finish the erasure that the hold deferred; how many preserved rows went."""

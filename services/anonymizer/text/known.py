@@ -8,7 +8,7 @@ count only with a capital.
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 from services.anonymizer.text.patterns import Span
@@ -30,7 +30,7 @@ class Vocabulary:
     addresses: tuple[str, ...] = ()
     emails: tuple[str, ...] = ()
     numbers: tuple[str, ...] = ()
-    others: tuple[str, ...] = field(default=())
+    others: tuple[str, ...] = ()
     country: str = "46"
 
 

@@ -46,6 +46,7 @@ from services.anonymizer.rules.orders import Hold, columns_of, covers, holding, 
 from services.anonymizer.rules.person import ERASED, NOTHING, Known, Person, mentions, stored_as
 from services.anonymizer.rules.retention import Asked, Decision, decide, fate, restricted
 from services.anonymizer.settings import Settings
+from services.anonymizer.text.vocabularies import KnownPeople
 from services.registry.contract import NotInBook, PolicyBook
 
 Result = TypeVar("Result")
@@ -163,7 +164,7 @@ class Files:
     async def _once(self, step: UUID, plan: Callable[[], Plan], carry_out: Callable[[Plan], object]) -> list[Outcome]:
         return read(await self._work(lambda: self.journal.once(step, plan, carry_out)))
 
-    async def sweep(self, sweep: UUID, terms: Terms, guard: Guard) -> AsyncIterator[Piece]:
+    async def sweep(self, sweep: UUID, terms: Terms, guard: Guard, known: KnownPeople) -> AsyncIterator[Piece]:
         step = uuid5(sweep, self.store.store)
         lease = Lease(guard, step)
         said = await self._work(

@@ -30,6 +30,7 @@ from services.anonymizer.rules.facts import Terms
 from services.anonymizer.rules.person import Known, Person
 from services.anonymizer.rules.pushdown import Params
 from services.anonymizer.settings import Settings
+from services.anonymizer.text.vocabularies import KnownPeople
 from services.registry.contract import PolicyBook
 
 
@@ -95,8 +96,8 @@ class PostgreSQL:
     async def compare(self, terms: Terms, proposed: Terms) -> list[Change]:
         return await compare(self.connections, terms, proposed)
 
-    def sweep(self, sweep_id: UUID, terms: Terms, guard: Guard) -> AsyncIterator[Piece]:
-        return sweep(self.connections, sweep_id, terms, guard)
+    def sweep(self, sweep_id: UUID, terms: Terms, guard: Guard, known: KnownPeople) -> AsyncIterator[Piece]:
+        return sweep(self.connections, sweep_id, terms, guard, known)
 
     async def release(self, hold: UUID) -> int:
         async def work(connection: asyncpg.Connection) -> int:

@@ -1,13 +1,16 @@
-"""Letting go of everything in a PostgreSQL store whose time is over, a month at a time.
+"""Letting go of everything in a PostgreSQL store whose time is over: month by month, or chunk by chunk where there are no months.
 
-A month that nothing keeps any row of is dropped whole; others lose their expired rows in one statement. Each piece commits
-with its row in the journal, so a sweep that was killed goes on behind the last one.
+A month that nothing keeps any row of is dropped whole; one that mostly goes is copied without what goes, and exchanged; from the
+others rows are deleted. What may stay of them (`remains`) is written in the same transaction. Each piece commits with its row in the
+journal, so a sweep that was killed goes on behind the last one, and ends as if nothing had happened.
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from typing import Any, Literal
 from uuid import UUID, uuid5
 
 import asyncpg
@@ -18,13 +21,23 @@ from services.anonymizer.connectors.outcomes import Piece, changes
 from services.anonymizer.connectors.postgresql import store as transactions
 from services.anonymizer.connectors.postgresql.frozen import noted
 from services.anonymizer.connectors.postgresql.preserve import preserve
+from services.anonymizer.connectors.postgresql.remains import Going, Left, leave
 from services.anonymizer.connectors.postgresql.store import Connections
+from services.anonymizer.connectors.postgresql.swap import exchange
 from services.anonymizer.connectors.postgresql.whose import blanks, reduced, refers
 from services.anonymizer.contract import Change, Expected, Fate, Swept
 from services.anonymizer.datamap import Store
+from services.anonymizer.rules.branches import Verdicts
 from services.anonymizer.rules.facts import Terms
 from services.anonymizer.rules.orders import Hold
 from services.anonymizer.rules.pushdown import Params, going, verdicts
+from services.anonymizer.text.vocabularies import Cleaners, KnownPeople, gather, telling
+
+CHUNK = 5_000
+SWAP_FROM, SWAP_SHARE = 20_000, 0.5
+
+How = Literal["partition", "swap", "delete"]
+Where = Callable[[Params], str]
 
 _MONTHS = """
 SELECT c.relname AS name, pg_get_expr(c.relpartbound, c.oid) AS bound FROM pg_inherits i
@@ -83,36 +96,88 @@ async def compare(connections: Connections, terms: Terms, proposed: Terms) -> li
     return found
 
 
-async def sweep(connections: Connections, sweep: UUID, terms: Terms, guard: Guard) -> AsyncIterator[Piece]:
+async def sweep(
+    connections: Connections, sweep: UUID, terms: Terms, guard: Guard, known: KnownPeople
+) -> AsyncIterator[Piece]:
     """Every piece that something went in, those of an earlier run of the same sweep included."""
     store = connections.store
+    cleaners = await _cleaners(connections, known)
     for name in store.order:
-        for part in await _parts(connections, name):
-            piece = Part(store, name, part, uuid5(sweep, f"{store.store}/{name}/{part or ''}"), terms)
-            done = await connections.write_guarded(piece.step, guard, piece.run)
+        for month in await _months(connections, name):
+            swap = await _is_worth_a_swap(connections, name, month, terms)
+            step = uuid5(sweep, f"{store.store}/{name}/{month}")
+            done = await _do(connections, guard, Part(store, name, month, step, terms, cleaners, swap))
             if done.swept:
                 yield done
+        more, number = not store.tables[name].months, 0
+        while more:
+            step = uuid5(sweep, f"{store.store}/{name}/chunk {number}")
+            done = await _do(connections, guard, Part(store, name, None, step, terms, cleaners))
+            if done.swept:
+                yield done
+            more, number = sum(one.count for one in done.swept) >= CHUNK, number + 1
 
 
-async def _parts(connections: Connections, name: str) -> list[str | None]:
-    """The months of a table, or None for a table that has none."""
+async def _do(connections: Connections, guard: Guard, part: "Part") -> Piece:
+    return await connections.write_guarded(part.step, guard, part.run)
+
+
+async def _cleaners(connections: Connections, known: KnownPeople) -> Cleaners:
+    """What the operator's customers are known by, and whoever else wrote to this store."""
+    store = connections.store
+    if not any(table.remains and table.remains.texts for table in store.tables.values()):
+        return Cleaners({})
+    told = await known()
+    async with connections.reading() as connection:
+        for name, table in store.tables.items():
+            columns = telling(table)
+            if columns:
+                named = ", ".join(f"t.{column}" for column in columns)
+                select = f"SELECT DISTINCT t.{table.tenant} AS tenant, {named} FROM {name} t"
+                async for row in connection.cursor(select, prefetch=5000):
+                    gather(told, row["tenant"], columns, [row])
+    return Cleaners(told)
+
+
+async def _months(connections: Connections, name: str) -> list[str]:
+    """The partitions of a table that has them."""
     if not connections.store.tables[name].months:
-        return [None]
+        return []
     async with connections.reading() as connection:
         return [row["name"] for row in await connection.fetch(_MONTHS, name)]
 
 
+async def _is_worth_a_swap(connections: Connections, name: str, month: str, terms: Terms) -> bool:
+    """Where most of a month goes and some stays, copying what stays is cheaper than deleting, and leaves no dead rows behind."""
+    table, params = connections.store.tables[name], Params()
+    decided = verdicts(connections.store, table, terms, "sweep", params)
+    async with connections.reading() as connection:
+        counted = await connection.fetchrow(
+            f"SELECT count(*) AS whole, count(*) FILTER (WHERE {going(decided)}) AS going FROM {month} t", *params
+        )
+    return counted["whole"] >= SWAP_FROM and counted["whole"] > counted["going"] >= SWAP_SHARE * counted["whole"]
+
+
 @dataclass
 class Part:
-    """One table, or one month of it (`part` is the partition)."""
+    """One month of a table (`month` is the partition), or the next chunk of a table that has none."""
 
     store: Store
     name: str
-    part: str | None
+    month: str | None
     step: UUID
     terms: Terms
+    cleaners: Cleaners
+    swap: bool = False
+
+    @property
+    def source(self) -> str:
+        return self.month or self.name
 
     async def run(self, connection: asyncpg.Connection, holds: list[Hold]) -> Piece:
+        if self.swap:
+            # Before anything is read, so that nothing can be written between what is seen and what is exchanged.
+            await connection.execute(f"LOCK TABLE {self.source} IN SHARE ROW EXCLUSIVE MODE")
         done = await transactions.finished(connection, self.step)
         if done is None:
             await transactions.begin(connection, self.step, self.terms.now)
@@ -127,49 +192,87 @@ class Part:
 
     async def _let_go(self, connection: asyncpg.Connection, holds: list[Hold]) -> list[Swept]:
         table, params = self.store.tables[self.name], Params()
+        window = None if self.month else await self._window(connection)
         decided = verdicts(self.store, table, self.terms, "sweep", params)
-        source = self.part or self.name
         rows = await connection.fetch(
-            f"SELECT v, count(*) AS count, min(t.{table.at}) AS first FROM "
-            f"(SELECT t.*, {decided.number} AS v FROM {source} t WHERE NOT {reduced(table, params)} OFFSET 0) t GROUP BY v",
+            f"SELECT v, count(*) AS count, min(t.{table.at}) AS first FROM (SELECT t.*, {decided.number} AS v FROM {self.source} t "
+            f"WHERE {self._within(window, params)} AND NOT {reduced(table, params)} OFFSET 0) t GROUP BY v",
             *params,
         )
-        going = [row for row in rows if row["v"] is not None and decided.branches[row["v"]].decision.action != "keep"]
-        if not going:
+        expired = [row for row in rows if row["v"] in decided.going]
+        if not expired:
             return []
-        await preserve(connection, self.store, self.name, self._going, self.step, holds, None, self.terms.book, source)
-        whole = self.part is not None and len(going) == len(rows)
-        if whole:
-            await connection.execute(f"ALTER TABLE {self.name} DETACH PARTITION {self.part}")
-            await connection.execute(f"DROP TABLE {self.part}")
-        else:
-            await self._delete(connection, source)
+        expiry = partial(self._going, window)
+        await preserve(connection, self.store, self.name, expiry, self.step, holds, None, self.terms.book, self.source)
+        left = {row["v"]: await self._leave(connection, window, row["v"], decided) for row in expired}
+        how = await self._remove(connection, expiry, whole=self.month is not None and len(expired) == len(rows))
         return [
             Swept(
                 store=self.store.store,
                 table=self.name,
                 rule=decided.branches[row["v"]].decision.rule,
                 month=_month(row["first"]),
-                how="partition" if whole else "delete",
+                how="redact" if left[row["v"]].result == "delinked" else how,
                 count=row["count"],
+                result=left[row["v"]].result,
+                remains=left[row["v"]].remains,
+                lost=left[row["v"]].lost,
             )
-            for row in going
+            for row in expired
         ]
 
-    async def _delete(self, connection: asyncpg.Connection, source: str) -> None:
+    async def _leave(self, connection: asyncpg.Connection, window: Any, number: int, decided: Verdicts[str]) -> Left:
+        """What stays of the rows that one branch lets go."""
+        decision, table = decided.branches[number].decision, self.store.tables[self.name]
+        if decision.action != "anonymise":
+            return Left()
+
+        def where(params: Params) -> str:
+            again = verdicts(self.store, table, self.terms, "sweep", params)
+            return f"({again.number}) = {number} AND {self._within(window, params)} AND NOT {reduced(table, params)}"
+
+        rows = Going(self.name, table, self.source, decision.rule, self.step, where)
+        return await leave(connection, rows, self.terms.book, self.cleaners)
+
+    async def _remove(self, connection: asyncpg.Connection, expiry: Where, whole: bool) -> How:
+        if whole:
+            await connection.execute(f"ALTER TABLE {self.name} DETACH PARTITION {self.month}")
+            await connection.execute(f"DROP TABLE {self.month}")
+            return "partition"
+        if self.swap:
+            await exchange(connection, self.name, self.month or "", expiry)
+            return "swap"
+        await self._delete(connection, expiry)
+        return "delete"
+
+    async def _delete(self, connection: asyncpg.Connection, expiry: Where) -> None:
         table, params = self.store.tables[self.name], Params()
         alone = "".join(f" AND NOT {refers(link)}" for link in table.stays_for)
-        await connection.execute(f"DELETE FROM {source} t WHERE {self._going(params)}{alone}", *params)
+        await connection.execute(f"DELETE FROM {self.source} t WHERE {expiry(params)}{alone}", *params)
         if table.stays_for:
             # Whoever is left and should go is referred to by a row that stays.
             params = Params()
             assigned = ", ".join(f"{column} = {blank}" for column, blank in blanks(table, params).items())
-            await connection.execute(f"UPDATE {source} t SET {assigned} WHERE {self._going(params)}", *params)
+            await connection.execute(f"UPDATE {self.source} t SET {assigned} WHERE {expiry(params)}", *params)
 
-    def _going(self, params: Params) -> str:
+    async def _window(self, connection: asyncpg.Connection) -> Any:
+        """The key up to which this chunk goes; None: to the end."""
+        params, key = Params(), self.store.tables[self.name].key[0]
+        return await connection.fetchval(
+            f"SELECT t.{key} FROM {self.name} t WHERE {self._going(None, params)} ORDER BY t.{key} OFFSET {CHUNK - 1} LIMIT 1",
+            *params,
+        )
+
+    def _within(self, window: Any, params: Params) -> str:
+        if window is None:
+            return "true"
+        type = "uuid" if isinstance(window, UUID) else "bigint" if isinstance(window, int) else "text"
+        return f"t.{self.store.tables[self.name].key[0]} <= {params(window, type)}"
+
+    def _going(self, window: Any, params: Params) -> str:
         table = self.store.tables[self.name]
         expired = going(verdicts(self.store, table, self.terms, "sweep", params))
-        return f"{expired} AND NOT {reduced(table, params)}"
+        return f"{expired} AND {self._within(window, params)} AND NOT {reduced(table, params)}"
 
 
 def _month(at: datetime) -> str:
