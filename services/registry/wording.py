@@ -1,5 +1,9 @@
 """How the page says what the model's own words mean. Words only: every number and every rule comes from the book."""
 
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
 from services.registry.contract import Language, Period, Retention, Text
 from services.registry.contract.policy import PolicyBook
 
@@ -29,6 +33,42 @@ CONTEXT = {
     "tenant_legal_obligation": Text(
         sv="när en kund är skyldig enligt lag att spela in", en="when a customer has a legal duty to record"
     ),
+}
+ACTIVITY_STATUS = {
+    "planned": Text(sv="Planerad", en="Planned"),
+    "active": Text(sv="Pågår", en="Active"),
+    "suspended": Text(sv="Tillfälligt stoppad", en="Suspended"),
+    "ended": Text(sv="Avslutad", en="Ended"),
+}
+SUBPROCESSOR_STATUS = {
+    "proposed": Text(sv="Föreslagen", en="Proposed"),
+    "notified": Text(sv="Kunderna underrättas", en="Customers are being told"),
+    "objection_open": Text(sv="Kunder kan invända", en="Customers may object"),
+    "active": Text(sv="Anlitas", en="Active"),
+    "rejected": Text(sv="Förkastad", en="Rejected"),
+    "retired": Text(sv="Anlitas inte längre", en="Retired"),
+}
+CHANGE_KIND = {
+    "addition": Text(sv="Nytt", en="Addition"),
+    "replacement": Text(sv="Ersätter ett annat", en="Replacement"),
+    "alteration": Text(sv="Ändras", en="Alteration"),
+    "retirement": Text(sv="Upphör", en="Retirement"),
+    "correction": Text(sv="Rättelse av uppgifter", en="Correction of facts"),
+}
+ASSESSED = {
+    "not_needed": Text(sv="Behövs inte", en="Not needed"),
+    "needed": Text(sv="Behövs, ej påbörjad", en="Needed, not begun"),
+    "under_way": Text(sv="Pågår", en="Under way"),
+    "done": Text(sv="Klar", en="Done"),
+}
+DUE = {
+    "mechanism_not_stated": Text(sv="stöd ej angivet", en="mechanism not stated"),
+    "decision_not_in_force": Text(sv="beslutet gäller inte", en="the decision is not in force"),
+    "decision_ends": Text(sv="beslutet upphör", en="the decision ends"),
+    "importer_not_looked_up": Text(
+        sv="importörens certifiering är inte kontrollerad", en="the importer's certification was not looked up"
+    ),
+    "review_due": Text(sv="ska granskas", en="to be reviewed"),
 }
 _ANCHOR = {
     "agreement_ended": Text(sv="avtalet upphörde", en="the agreement ended"),
@@ -81,6 +121,26 @@ def _until(keep: Period, anchor: str, language: Language) -> str:
     return Text(
         sv=f"{length} efter {'att ' if anchor != 'started_at' else ''}{event}", en=f"{length} after {event}"
     ).in_(language)
+
+
+def erased(rule: Mapping[str, Any], language: Language) -> str:
+    """A rule of erasure in the JSON of a record: `Agreement data: 12 months after the agreement ended, then deleted`."""
+    until = _until(_read(rule["keep"]), rule["anchor"], language)
+    then = Text(sv="sedan", en="then").in_(language)
+    return f"{rule['label'][language]}: {until}, {then} {THEN[rule['then']].in_(language)}"
+
+
+def safeguard(transfer: Mapping[str, Any], language: Language) -> str:
+    """What makes a transfer lawful, in the JSON of a record."""
+    told = MECHANISM[transfer["mechanism"]].in_(language)
+    if transfer["decision_label"]:
+        return f"{told}: {transfer['decision_label'][language]}"
+    return f"{told}, {Text(sv='modul', en='module').in_(language)} {transfer['module']}" if transfer["module"] else told
+
+
+@lru_cache(maxsize=256)
+def _read(written: str) -> Period:
+    return Period.model_validate(written)
 
 
 def data_of(book: PolicyBook, covered: str, language: Language) -> str:

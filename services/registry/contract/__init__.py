@@ -22,6 +22,14 @@ from services.registry.contract.policy import (
     Text,
     TrafficKind,
 )
+from services.registry.contract.register import (
+    ChangeAnnounced,
+    ChangeDecided,
+    ObjectionRaised,
+    ProcessingRecords,
+    RegisterChanged,
+    SubProcessors,
+)
 from services.registry.contract.replies import (
     ApproveBook,
     Consequence,
@@ -33,13 +41,11 @@ from services.registry.contract.replies import (
     PolicyRejected,
     PolicyVersion,
     PolicyVersions,
-    ProcessingRecords,
     Proposal,
     Proposals,
     ProposeBook,
     RejectBook,
     SignedTenantPeriods,
-    SubProcessors,
     TenantPeriodDocuments,
     TenantPeriods,
     TenantPeriodsSet,
@@ -109,6 +115,11 @@ EVENTS: dict[str, type[Contract]] = {
     "policy.tenant_periods": TenantPeriodsSet,
     "contract.ending": EndingChosen,
     "contract.ended": EndingDone,
+    "register.changed": RegisterChanged,
+    "subprocessor.change_announced": ChangeAnnounced,
+    "subprocessor.change_decided": ChangeDecided,
+    "subprocessor.objection_raised": ObjectionRaised,
+    "subprocessor.objection_resolved": ObjectionRaised,
 }
 
 

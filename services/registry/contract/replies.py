@@ -1,4 +1,4 @@
-"""What the registry answers: signed versions, records of processing, sub-processors, the manifest of a bundle."""
+"""What the registry signs and hands out: versions of the book, tenants' periods, the manifest of a bundle."""
 
 from datetime import date, datetime
 from typing import Annotated, Literal
@@ -8,8 +8,7 @@ from pydantic import StringConstraints
 
 from chassis.contract import Contract, Moment
 from chassis.ledger.contract import Inclusion
-from services.registry.contract.periods import Period
-from services.registry.contract.policy import Controller, Finding, LegalBasis, Measure, TenantPeriod, Text, Transfer
+from services.registry.contract.policy import Language, TenantPeriod
 
 
 class CurrentPolicy(Contract):
@@ -79,86 +78,6 @@ class TenantPeriodsSet(Contract):
     periods: list[TenantPeriod]
 
 
-class Erasure(Contract):
-    """When data of one element are erased: the row of the book, in short, Art. 30(1)(f)."""
-
-    rule: str
-    label: Text
-    keep: Period
-    anchor: str
-    then: str
-    legal_ref: str
-
-
-class Processed(Contract):
-    """One category or element within an activity, with its one legal basis, and until when it is kept."""
-
-    category: str
-    element: str | None
-    context: str
-    label: Text
-    content: bool
-    special: bool
-    basis: LegalBasis
-    legal_ref: str
-    source: str
-    erasure: list[Erasure]
-
-
-class RecipientEntry(Contract):
-    key: str
-    label: Text
-    condition: Text
-
-
-class Activity(Contract):
-    """One processing activity: a purpose with everything Art. 30(1) asks for about it."""
-
-    purpose: str
-    label: Text
-    description: Text
-    subjects: list[Text]
-    data: list[Processed]
-    recipients: list[RecipientEntry]
-    transfers: list[Transfer]
-    source: str
-
-
-class ProcessingRecords(Contract):
-    """`GET /v1/ropa`: the record of processing activities of the operator as controller, Art. 30(1).
-
-    `missing`: what authorities' templates ask for and nobody has told us yet; named rather than left out.
-    """
-
-    policy_version: str
-    as_of: datetime
-    controller: Controller
-    activities: list[Activity]
-    measures: list[Measure]
-    findings: list[Finding]
-    missing: list[str]
-
-
-class SubProcessorEntry(Contract):
-    key: str
-    legal_name: str
-    purpose: Text
-    places: list[Text]
-    services: list[str]
-    covers: list[str]
-    status: str
-    transfers: list[Transfer]
-
-
-class SubProcessors(Contract):
-    """`GET /v1/subprocessors?service=`: who processes data for somebody who uses these services (none asked: all)."""
-
-    policy_version: str
-    as_of: date
-    services: list[str]
-    items: list[SubProcessorEntry]
-
-
 class BundleFile(Contract):
     path: str
     sha256: str
@@ -174,14 +93,18 @@ class BundlePolicy(Contract):
 
 
 class Manifest(Contract):
-    """`manifest.json` of a bundle. `ledger` proves that the version was put in force: event, place, signed head."""
+    """`manifest.json` of a bundle. `ledger` proves that the version was put in force: event, place, signed head. `register_row` proves
+    the same of the newest row of the register that was known; none was, if it is not there. `rows`: of each sheet."""
 
-    profile: Literal["art30-controller"]
+    profile: str
+    language: Language
     as_of: datetime
     known_at: datetime
     policy: BundlePolicy
     files: list[BundleFile]
+    rows: dict[str, int]
     ledger: Inclusion
+    register_row: Inclusion | None
 
 
 class Difference(Contract):

@@ -31,7 +31,9 @@ _PROVEN = """
 SELECT l.position, l.event_id, l.leaf, e.body, c.size, c.note
 FROM event e JOIN ledger_entry l ON l.event_id = e.id
 JOIN LATERAL (SELECT size, note FROM ledger_checkpoint WHERE size >= l.position ORDER BY size LIMIT 1) c ON true
-WHERE e.type = 'policy.in_force' AND convert_from(e.body, 'UTF8')::jsonb -> 'data' ->> 'version' = $1"""
+WHERE """
+_OF_VERSION = "e.type = 'policy.in_force' AND convert_from(e.body, 'UTF8')::jsonb -> 'data' ->> 'version' = $1"
+_OF_EVENT = "e.id = $1"
 
 
 async def versions(database: Database, known_after: datetime | None = None) -> list[PolicyVersion]:
@@ -64,8 +66,17 @@ async def book_of_today(database: Database) -> PolicyBook:
 
 async def proof(database: Database, version: str) -> Inclusion:
     """That a version was put in force stands in the ledger. Raises Unavailable before it has its position."""
+    return await _proof(database, _OF_VERSION, version)
+
+
+async def proof_of_event(database: Database, event: UUID) -> Inclusion:
+    """The same of any event of ours."""
+    return await _proof(database, _OF_EVENT, event)
+
+
+async def _proof(database: Database, which: str, value: str | UUID) -> Inclusion:
     async with database.system() as connection:
-        row = await connection.fetchrow(_PROVEN, version)
+        row = await connection.fetchrow(_PROVEN + which, value)
         if row is None:
             raise Unavailable("The newest version is not in the ledger yet; ask again in a second.")
         path = await range_roots(connection, "registry", merkle.inclusion_ranges(row["position"] - 1, row["size"]))

@@ -1,0 +1,364 @@
+"""The profiles of exports: which sheets a regulator gets, and what each column says.
+
+A record of processing has a column for every field that some supervisory authority's template asks for: each cell is filled or
+says that it is missing. Another part of the registry adds a profile here and its rows in `sources`.
+"""
+
+from services.registry import wording
+from services.registry.contract.policy import Text
+from services.registry.export import linked
+from services.registry.export.sheets import Cell, Column, Context, Profile, Row, Sheet, flag, from_words, said, text
+from services.registry.rules import completeness
+
+_LABELS = {
+    "data_location": Text(sv="Var uppgifterna finns", en="Personal data location"),
+    "data_sources": Text(sv="Varifrån uppgifterna kommer", en="Data sources"),
+    "legal_basis": Text(sv="Rättslig grund", en="Legal basis"),
+    "record_of_consent": Text(sv="Bevis om samtycke", en="Record of consent"),
+    "special_categories": Text(sv="Känsliga uppgifter", en="Special categories of data"),
+    "vulnerable_subjects": Text(sv="Sårbara registrerade", en="Vulnerable data subjects"),
+    "automated_decisions": Text(sv="Automatiserade beslut, profilering", en="Automated decisions, profiling"),
+    "joint_controller_agreement": Text(sv="Avtal om gemensamt ansvar", en="Joint controller agreement"),
+    "processors": Text(sv="Personuppgiftsbiträden", en="Data processors"),
+    "processing_contract": Text(sv="Biträdesavtal", en="Data processing contract"),
+    "status": Text(sv="Behandlingens status", en="Processing status"),
+    "measures_implementation": Text(sv="Hur åtgärderna genomförs", en="Implementation of measures"),
+    "security_measures": Text(sv="Säkerhetsåtgärder", en="Security measures"),
+    "technologies": Text(sv="System och teknik", en="Technologies used"),
+    "data_breaches": Text(sv="Personuppgiftsincidenter", en="Data breaches"),
+    "risk_assessment": Text(sv="Riskbedömning", en="Risk assessment and mitigation"),
+    "assessment_result": Text(sv="Konsekvensbedömningens resultat", en="DPIA result"),
+    "assessment": Text(sv="Konsekvensbedömning", en="Relevant DPIA"),
+    "prior_consultation": Text(sv="Förhandssamråd", en="Prior consultation"),
+    "external_dpo": Text(sv="Externt dataskyddsombud", en="External DPO organisation"),
+    "business_process": Text(sv="Verksamhetsprocess", en="Business process"),
+    "process_owner": Text(sv="Processens ägare", en="Owner of process"),
+    "type_of_processing": Text(sv="Typ av behandling", en="Type of processing"),
+    "data_subject_rights": Text(sv="De registrerades rättigheter", en="Data subject rights"),
+    "third_party_transfer": Text(sv="Utlämnande till tredje part", en="Third party data transfer"),
+    "dpo_contact": Text(sv="Dataskyddsombudets kontaktuppgifter", en="Data protection officer contact"),
+    "representative": Text(sv="Företrädare", en="Representative"),
+    "representative_contact": Text(sv="Företrädarens kontaktuppgifter", en="Representative contact"),
+    "joint_controller": Text(sv="Gemensamt ansvariga", en="Joint controllers"),
+    "joint_controller_contact": Text(sv="Gemensamt ansvarigas kontaktuppgifter", en="Joint controller contact"),
+    "purposes": Text(sv="Ändamål", en="Purposes of processing"),
+    "main_processing": Text(sv="Huvudsaklig eller stödjande", en="Main or auxiliary processing"),
+    "data_categories": Text(sv="Kategorier av uppgifter", en="Personal data categories"),
+    "subject_categories": Text(sv="Kategorier av registrerade", en="Data subject categories"),
+    "recipients": Text(sv="Mottagare", en="Recipient categories"),
+    "third_countries": Text(sv="Tredje länder", en="Third countries"),
+    "safeguards": Text(sv="Lämpliga skyddsåtgärder", en="Appropriate safeguards"),
+    "retention": Text(sv="Tidsfrister för radering", en="Retention and deletion periods"),
+    "measures": Text(sv="Tekniska och organisatoriska åtgärder", en="Technical and organisational measures"),
+    "controller_contact": Text(sv="Personuppgiftsansvarig", en="Data controller and contact"),
+    "dpo": Text(sv="Dataskyddsombud", en="Data protection officer"),
+    "nature_of_transfer": Text(sv="Överföringens art", en="Nature of transfer"),
+    "legitimate_interests": Text(sv="Berättigade intressen", en="Legitimate interests"),
+    "interests_assessment": Text(sv="Intresseavvägning", en="Legitimate interests assessment"),
+    "data_combination": Text(sv="Sammanförande av uppgifter", en="Data combination"),
+}
+
+
+def label_of_field(key: str) -> Text:
+    return _LABELS[key]
+
+
+def _field(key: str) -> Column:
+    def cell(row: Row, context: Context) -> Cell:
+        return completeness.answer(key, row, context.about, context.language)
+
+    return Column(key, _LABELS[key], cell, width=36, must=True)
+
+
+def _transfers(row: Row, context: Context) -> Cell:
+    return "; ".join(
+        f"{each['country'][context.language]}: {wording.safeguard(each, context.language)}" for each in row["transfers"]
+    )
+
+
+def _due(row: Row, context: Context) -> Cell:
+    return "; ".join(
+        wording.DUE[each["reason"]].in_(context.language) + (f" ({each['since']})" if each["since"] else "")
+        for each in row["due"]
+    )
+
+
+def _named(name: str):
+    return lambda row, context: "; ".join(each["label"][context.language] for each in row[name])
+
+
+def _missing_of(row: Row, context: Context) -> Cell:
+    return "; ".join(_CONTRACT_LABELS[each].in_(context.language) for each in row["missing"])
+
+
+_CONTRACT_LABELS = {
+    "organisation_number": Text(sv="Organisationsnummer", en="Organisation number"),
+    "address": Text(sv="Adress", en="Address"),
+    "contact": Text(sv="Kontaktuppgifter", en="Contact"),
+    "representative": Text(sv="Företrädare", en="Representative"),
+    "data_protection_officer": Text(sv="Dataskyddsombud", en="Data protection officer"),
+    "instructions": Text(sv="Instruktioner", en="Instructions"),
+}
+
+RECORDS = Sheet(
+    "processing-records",
+    Text(sv="Behandlingar", en="Processing activities"),
+    (
+        Column("activity", Text(sv="Nyckel", en="Key"), said("key"), 20),
+        Column("name", Text(sv="Behandling", en="Activity"), text("label"), 32),
+        *(_field(key) for key in completeness.keys()),
+        Column("reviewed_on", Text(sv="Senast granskad", en="Last review"), said("reviewed_on"), 14, must=True),
+        Column("review_at", Text(sv="Nästa granskning", en="Next review"), said("review_at"), 14, must=True),
+        Column("valid_from", Text(sv="Gäller från", en="Valid from"), said("valid_from"), 14),
+        Column("valid_to", Text(sv="Gäller till", en="Valid to"), said("valid_to"), 14),
+        Column("source", Text(sv="Källa", en="Source"), said("source"), 28),
+    ),
+    linked.activity,
+    "card",
+    lambda row, context: row["label"][context.language],
+)
+
+BASES = Sheet(
+    "processing-data",
+    Text(sv="Uppgifter, grunder och frister", en="Data, legal bases and periods"),
+    (
+        Column("activity", Text(sv="Nyckel", en="Key"), said("activity"), 20),
+        Column("name", Text(sv="Behandling", en="Activity"), text("name"), 28),
+        Column("purpose", Text(sv="Ändamål", en="Purpose"), said("purpose"), 22),
+        Column("category", Text(sv="Kategori", en="Category"), said("category"), 20),
+        Column("element", Text(sv="Uppgift", en="Element"), said("element"), 20),
+        Column("context", Text(sv="Sammanhang", en="Context"), said("context"), 14),
+        Column("data", Text(sv="Uppgifter", en="Data"), text("label"), 28),
+        Column("special", Text(sv="Känsliga", en="Special"), flag("special"), 10),
+        Column("content", Text(sv="Innehåll", en="Content"), flag("content"), 10),
+        Column("legal_basis", Text(sv="Grund (nyckel)", en="Basis (key)"), said("basis"), 18),
+        Column("basis", Text(sv="Rättslig grund", en="Legal basis"), from_words("basis", wording.BASIS), 26),
+        Column("legal_ref", Text(sv="Lagrum", en="Legal reference"), said("legal_ref"), 26),
+        Column(
+            "erasure",
+            Text(sv="Radering", en="Erasure"),
+            lambda row, context: "; ".join(wording.erased(rule, context.language) for rule in row["erasure"]),
+            40,
+        ),
+        Column("source", Text(sv="Källa", en="Source"), said("source"), 24),
+    ),
+    linked.record("Process", "activity", "category", "element", "context"),
+)
+
+PROCESSOR_RECORDS = Sheet(
+    "processor-records",
+    Text(sv="Behandlingar för kunders räkning", en="Processing on behalf of customers"),
+    (
+        Column("contract", Text(sv="Avtal", en="Agreement"), said("contract"), 18),
+        Column("controller", Text(sv="Personuppgiftsansvarig", en="Controller"), said("controller"), 28),
+        *(
+            Column(name, label, said(name), 26, must=name != "representative")
+            for name, label in _CONTRACT_LABELS.items()
+            if name != "instructions"
+        ),
+        Column("instructions", _CONTRACT_LABELS["instructions"], text("instructions"), 30, must=True),
+        Column("services", Text(sv="Tjänster", en="Services"), text("services"), 28),
+        Column(
+            "processing",
+            Text(sv="Kategorier av behandling", en="Categories of processing"),
+            text("processing"),
+            40,
+            must=True,
+        ),
+        Column("data", Text(sv="Kategorier av uppgifter", en="Categories of data"), text("data"), 36, must=True),
+        Column("subjects", Text(sv="Registrerade", en="Data subjects"), text("subjects"), 30, must=True),
+        Column("processors", Text(sv="Underbiträden", en="Sub-processors"), _named("processors"), 36),
+        Column(
+            "transfers", Text(sv="Överföringar till tredje land", en="Transfers to third countries"), _transfers, 36
+        ),
+        Column("measures", Text(sv="Åtgärder", en="Measures"), text("measures"), 40, must=True),
+        Column("objection_window", Text(sv="Tid för invändning", en="Objection window"), said("objection_window"), 14),
+        Column("missing", Text(sv="Saknas", en="Missing"), _missing_of, 26),
+        Column("valid_from", Text(sv="Gäller från", en="Valid from"), said("valid_from"), 14),
+        Column("valid_to", Text(sv="Gäller till", en="Valid to"), said("valid_to"), 14),
+        Column("source", Text(sv="Källa", en="Source"), said("source"), 24),
+    ),
+    linked.processor_record,
+    "card",
+    lambda row, context: f"{row['controller']} ({row['contract']})",
+)
+
+SUBPROCESSORS = Sheet(
+    "sub-processors",
+    Text(sv="Underbiträden", en="Sub-processors"),
+    (
+        Column("key", Text(sv="Nyckel", en="Key"), said("key"), 14),
+        Column("legal_name", Text(sv="Namn", en="Legal name"), said("legal_name"), 30),
+        Column("tier", Text(sv="Led", en="Tier"), said("tier"), 6),
+        Column("chain", Text(sv="Kedja", en="Chain"), lambda row, _: " → ".join(row["chain"]), 36),
+        Column("status", Text(sv="Status", en="Status"), from_words("status", wording.SUBPROCESSOR_STATUS), 16),
+        Column("purpose", Text(sv="Ändamål", en="Purpose"), text("purpose"), 28),
+        Column("data", Text(sv="Uppgifter", en="Data"), text("data"), 32),
+        Column("services", Text(sv="Tjänster (inga: alla)", en="Services (none: all)"), said("services"), 24),
+        Column("customers", Text(sv="Berörda kunder", en="Customers in scope"), said("customers"), 10),
+        Column("places", Text(sv="Lagring och arbete", en="Storage and work"), text("places"), 22),
+        Column("support_from", Text(sv="Åtkomst från", en="Access from"), text("support_from"), 18),
+        Column("address", Text(sv="Adress", en="Address"), said("address"), 28, must=True),
+        Column("contact", Text(sv="Kontakt", en="Contact"), said("contact"), 24, must=True),
+        Column("agreement", Text(sv="Biträdesavtal", en="Art. 28 agreement"), said("agreement"), 20, must=True),
+        Column("agreed_on", Text(sv="Avtalsdag", en="Agreed on"), said("agreed_on"), 12, must=True),
+        Column("certifications", Text(sv="Certifieringar", en="Certifications"), said("certifications"), 24),
+        Column("transfers", Text(sv="Överföringar", en="Transfers"), _transfers, 36),
+        Column("started_on", Text(sv="Från", en="From"), said("started_on"), 12),
+        Column("ends_on", Text(sv="Till", en="To"), said("ends_on"), 12),
+        Column("source", Text(sv="Källa", en="Source"), said("source"), 24),
+    ),
+    linked.subprocessor,
+    "card",
+    lambda row, context: row["legal_name"],
+)
+
+CHANGES = Sheet(
+    "sub-processor-changes",
+    Text(sv="Ändringar av underbiträden", en="Changes of sub-processors"),
+    (
+        Column("change", Text(sv="Ändring", en="Change"), said("change"), 38),
+        Column("subprocessor", Text(sv="Underbiträde", en="Sub-processor"), said("subprocessor"), 18),
+        Column("kind", Text(sv="Slag", en="Kind"), from_words("kind", wording.CHANGE_KIND), 16),
+        Column("status", Text(sv="Status", en="Status"), from_words("status", wording.SUBPROCESSOR_STATUS), 18),
+        Column("reason", Text(sv="Skäl", en="Reason"), text("reason"), 36),
+        Column("effective_on", Text(sv="Avses gälla från", en="Intended from"), said("effective_on"), 12),
+        Column("proposed_at", Text(sv="Föreslagen", en="Proposed"), said("proposed_at"), 20),
+        Column("notice_at", Text(sv="Kunder underrättade", en="Customers told"), said("notice_at"), 20),
+        Column("decided_at", Text(sv="Avgjord", en="Decided"), said("decided_at"), 20),
+        Column("told", Text(sv="Underrättelser", en="Notices"), said("told"), 10),
+        Column("objections", Text(sv="Invändningar", en="Objections"), said("objections"), 10),
+        Column("upheld", Text(sv="Bifallna", en="Upheld"), said("upheld"), 10),
+    ),
+    linked.record("Record", "change"),
+)
+
+TRANSFERS = Sheet(
+    "transfers",
+    Text(sv="Överföringar till tredje land", en="Transfers to third countries"),
+    (
+        Column("exporter", Text(sv="Exportör", en="Exporter"), said("exporter"), 20),
+        Column("importer", Text(sv="Importör", en="Importer"), said("importer"), 28),
+        Column("country", Text(sv="Land", en="Country"), text("country"), 14),
+        Column("data", Text(sv="Uppgifter", en="Data"), text("data"), 30),
+        Column("mechanism", Text(sv="Stöd", en="Mechanism"), from_words("mechanism", wording.MECHANISM), 26),
+        Column("module", Text(sv="Modul", en="Module"), said("module"), 8),
+        Column("decision", Text(sv="Beslut", en="Decision"), text("decision_label"), 26),
+        Column("decision_from", Text(sv="Beslutet gäller från", en="Decision from"), said("decision_from"), 12),
+        Column("decision_to", Text(sv="Beslutet gäller till", en="Decision to"), said("decision_to"), 12),
+        Column("listed_on", Text(sv="Certifiering kontrollerad", en="Certification looked up"), said("listed_on"), 12),
+        Column("assessment", Text(sv="Bedömning (TIA)", en="Impact assessment"), said("assessment"), 18, must=True),
+        Column(
+            "supplementary", Text(sv="Ytterligare åtgärder", en="Supplementary measures"), said("supplementary"), 26
+        ),
+        Column("onward", Text(sv="Vidare överföring", en="Onward transfer"), text("onward"), 24),
+        Column("review_at", Text(sv="Granskas", en="Review at"), said("review_at"), 12, must=True),
+        Column("due", Text(sv="Att göra", en="Due"), _due, 34),
+        Column("source", Text(sv="Källa", en="Source"), said("source"), 24),
+    ),
+    linked.transfer,
+    "card",
+    lambda row, context: f"{row['importer']}, {row['country'][context.language]}",
+)
+
+MEASURES = Sheet(
+    "measures",
+    Text(sv="Åtgärder, artikel 32", en="Measures, Art. 32"),
+    (
+        Column("key", Text(sv="Nyckel", en="Key"), said("key"), 20),
+        Column("label", Text(sv="Åtgärd", en="Measure"), text("label"), 30),
+        Column("description", Text(sv="Beskrivning", en="Description"), text("description"), 60),
+        Column("source", Text(sv="Källa", en="Source"), said("source"), 24),
+    ),
+    linked.measure,
+)
+
+FINDINGS = Sheet(
+    "findings",
+    Text(sv="Att reda ut", en="Findings"),
+    (
+        Column("key", Text(sv="Nyckel", en="Key"), said("key"), 22),
+        Column("statement", Text(sv="Iakttagelse", en="Finding"), text("statement"), 60),
+        Column("decision", Text(sv="Tills vidare", en="Until decided"), text("decision"), 40),
+        Column("rows", Text(sv="Rader i regelboken", en="Rows of the book"), said("rows"), 30),
+        Column("source", Text(sv="Källa", en="Source"), said("source"), 24),
+    ),
+    linked.record("Record", "key"),
+)
+
+COMPLETENESS = Sheet(
+    "completeness",
+    Text(sv="Fullständighet per mall", en="Completeness per template"),
+    (
+        Column("template", Text(sv="Mall", en="Template"), said("template"), 10),
+        Column("fields", Text(sv="Fält", en="Fields"), said("fields"), 8),
+        Column("cells", Text(sv="Celler", en="Cells"), said("cells"), 10),
+        Column("filled", Text(sv="Ifyllda", en="Filled"), said("filled"), 10),
+        Column(
+            "missing",
+            Text(sv="Saknas (antal behandlingar)", en="Missing (number of activities)"),
+            lambda row, context: "; ".join(
+                f"{_LABELS[key].in_(context.language)} ({count})" for key, count in row["missing"].items()
+            ),
+            80,
+        ),
+    ),
+    linked.record("Record", "template"),
+)
+
+ORDER_KINDS = Sheet(
+    "transparency",
+    Text(sv="Utlämnande till myndigheter", en="Disclosure to authorities"),
+    (
+        Column("key", Text(sv="Nyckel", en="Key"), said("key"), 24),
+        Column("instrument", Text(sv="Slag av begäran", en="Instrument"), text("label"), 36),
+        Column("country", Text(sv="Land", en="Country"), said("country"), 8),
+        Column("issuers", Text(sv="Kan utfärdas av", en="May be issued by"), said("issuers"), 30),
+        Column("legal_ref", Text(sv="Lagrum", en="Legal reference"), said("legal_ref"), 30),
+        Column("requests", Text(sv="Antal", en="Requests"), said("requests"), 12, must=True),
+        Column("disclosed", Text(sv="Utlämnade", en="Disclosed"), said("disclosed"), 12, must=True),
+        Column("refused", Text(sv="Avslagna", en="Refused"), said("refused"), 12, must=True),
+        Column("median_days", Text(sv="Mediantid, dagar", en="Median time, days"), said("median_days"), 12, must=True),
+    ),
+    linked.record("Record", "key"),
+)
+
+PROFILES = {
+    profile.key: profile
+    for profile in (
+        Profile(
+            "art30-controller",
+            Text(sv="Register över behandling", en="Record of processing activities"),
+            "GDPR Art. 30(1)",
+            (RECORDS, BASES, SUBPROCESSORS, TRANSFERS, MEASURES, FINDINGS, COMPLETENESS),
+        ),
+        Profile(
+            "art30-processor",
+            Text(sv="Register över behandling som personuppgiftsbiträde", en="Record of processing as processor"),
+            "GDPR Art. 30(2)",
+            (PROCESSOR_RECORDS, SUBPROCESSORS, TRANSFERS, MEASURES),
+        ),
+        Profile(
+            "subprocessors",
+            Text(sv="Underbiträden och ändringar", en="Sub-processors and their changes"),
+            "GDPR Art. 28(2), 28(4)",
+            (SUBPROCESSORS, CHANGES),
+        ),
+        Profile(
+            "transfers",
+            Text(sv="Överföringar till tredje land", en="Transfers to third countries"),
+            "GDPR Chapter V",
+            (TRANSFERS,),
+        ),
+        Profile(
+            "transparency",
+            Text(sv="Insynsrapport", en="Transparency report"),
+            "House: disclosure",
+            (ORDER_KINDS,),
+            Text(
+                sv="Antal lämnas ut av den del som handlägger begäranden. Den har inte lämnat några; de står därför som saknade.",
+                en="Counts come from the part that handles orders. It has given none, so they are named as missing.",
+            ),
+        ),
+    )
+}

@@ -1,0 +1,100 @@
+"""Where the rows of each sheet come from: book and register of one moment, read a few rows at a time."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from chassis.contract import Contract
+from chassis.db import Database
+from services.registry.queries import register
+from services.registry.queries.register import Moment
+from services.registry.rules.completeness import Count
+from services.registry.rules.records import Records
+
+Rows = AsyncIterator[dict[str, Any]]
+
+
+class Sources:
+    """The rows of one moment. `count` is filled while the records are read."""
+
+    def __init__(self, database: Database, asked: Moment) -> None:
+        self.database, self.asked = database, asked
+        self.records = Records(asked.book, asked.day)
+        self.count = Count()
+
+    def rows(self, sheet: str) -> Rows:
+        return _SOURCES[sheet](self)
+
+    async def activities(self) -> Rows:
+        """Each activity of the register, then each purpose of the book that has none."""
+        carried_out: set[str] = set()
+        async for kept in register.activities(self.database, self.asked):
+            if (told := self.records.activity(kept)) is not None:
+                carried_out.add(kept.purpose)
+                yield told
+        for told in self.records.purposes_beside(carried_out):
+            yield told
+
+    async def counted(self) -> Rows:
+        self.count = Count()
+        async for told in self.activities():
+            self.count.add(told)
+            yield told
+
+    async def bases(self) -> Rows:
+        async for told in self.activities():
+            for data in told["data"]:
+                yield data | {"activity": told["key"], "name": told["label"], "purpose": told["purpose"]}
+
+    async def processor_records(self) -> Rows:
+        async for contract in register.contracts(self.database, self.asked):
+            yield _json(self.records.processor_record(contract))
+
+    async def subprocessors(self) -> Rows:
+        using = [contract.services async for contract in register.contracts(self.database, self.asked)]
+        for told in self.records.chain.told((), using):
+            yield _json(told)
+
+    async def changes(self) -> Rows:
+        async for change in register.changes(self.database, self.asked):
+            yield _json(change)
+
+    async def transfers(self) -> Rows:
+        for told in self.records.chain.transfers():
+            yield _json(told)
+
+    async def measures(self) -> Rows:
+        for row in self.asked.book.measures:
+            yield _json(row)
+
+    async def findings(self) -> Rows:
+        for row in self.asked.book.findings:
+            yield _json(row)
+
+    async def completeness(self) -> Rows:
+        """After the records: what was counted while they were read."""
+        for told in self.count.answered():
+            yield _json(told)
+
+    async def order_kinds(self) -> Rows:
+        """The instruments of the book. How often each was used only disclosure knows, and it tells nobody who."""
+        for row in self.asked.book.instruments:
+            told = row.model_dump(mode="json", include={"key", "label", "country", "issuers", "legal_ref"})
+            yield told | dict.fromkeys(("requests", "disclosed", "refused", "median_days"))
+
+
+_SOURCES: dict[str, Callable[[Sources], Rows]] = {
+    "processing-records": Sources.counted,
+    "processing-data": Sources.bases,
+    "processor-records": Sources.processor_records,
+    "sub-processors": Sources.subprocessors,
+    "sub-processor-changes": Sources.changes,
+    "transfers": Sources.transfers,
+    "measures": Sources.measures,
+    "findings": Sources.findings,
+    "completeness": Sources.completeness,
+    "transparency": Sources.order_kinds,
+}
+
+
+def _json(row: Contract) -> dict[str, Any]:
+    return row.model_dump(mode="json")
