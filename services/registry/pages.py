@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from services.registry import wording
 from services.registry.contract import LANGUAGES, Language, PolicyBook, Text
-from services.registry.rules.records import places_of
+from services.registry.rules.subprocessors import places_of
 
 _FOLDER = Path(__file__).parent / "templates"
 _STYLE = (_FOLDER / "privacy.css").read_text()

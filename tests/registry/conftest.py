@@ -107,7 +107,7 @@ class Site:
         self, policy_book: Path = BOOK, until: str = "/health/ready", says: int = 200, **more: Any
     ) -> AsyncIterator[Registry]:
         settings = self.settings(policy_book=policy_book, **more)
-        async with serve(create_app(settings)) as url, httpx2.AsyncClient(timeout=30) as http:
+        async with serve(create_app(settings)) as url, httpx2.AsyncClient(timeout=60) as http:
             registry = Registry(url, http, self.issuer)
             await registry.wait_for(until, says)
             yield registry

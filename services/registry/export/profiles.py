@@ -106,7 +106,9 @@ RECORDS = Sheet(
     (
         Column("activity", Text(sv="Nyckel", en="Key"), said("key"), 20),
         Column("name", Text(sv="Behandling", en="Activity"), text("label"), 32),
-        *(_field(key) for key in completeness.keys()),
+        # What Article 30 itself asks for comes first.
+        *(_field(key) for key in completeness.keys() if key in completeness.asked_by("A30")),
+        *(_field(key) for key in completeness.keys() if key not in completeness.asked_by("A30")),
         Column("reviewed_on", Text(sv="Senast granskad", en="Last review"), said("reviewed_on"), 14, must=True),
         Column("review_at", Text(sv="Nästa granskning", en="Next review"), said("review_at"), 14, must=True),
         Column("valid_from", Text(sv="Gäller från", en="Valid from"), said("valid_from"), 14),

@@ -1,6 +1,6 @@
 """HTTP of the registry, by subject. The page is for everybody; everything else needs a scope."""
 
-from services.registry.routes import access, book, page, proposals, records, registers, tenants
+from services.registry.routes import access, book, page, proposals, records, register, registers, tenants
 
 routers = [
     access.asked,

@@ -20,6 +20,7 @@ PolicyWriter = Annotated[auth.Caller, auth.Requires("policy.propose")]
 PolicyApprover = Annotated[auth.Caller, auth.Requires("policy.approve")]
 PolicyDecider = Annotated[auth.Caller, auth.Requires("policy.propose", "policy.approve")]
 RegistryReader = Annotated[auth.Caller, auth.Requires("registry.read")]
+RegistryWriter = Annotated[auth.Caller, auth.Requires("registry.write")]
 Exporter = Annotated[auth.Caller, auth.Requires("registry.export")]
 
 # The calendar's own ends cannot be moved to another zone.

@@ -6,7 +6,7 @@ from fastapi.responses import Response
 from chassis import clock
 from chassis.bodies import Body
 from services.registry.commands import register as commands
-from services.registry.contract.register import KeepActivity, KeepContract, Kept, KeepTransfer
+from services.registry.contract.register import KeepActivity, KeepContract, KeepTransfer, Kept
 from services.registry.queries import register
 from services.registry.queries.register import Moment
 from services.registry.routes.asking import HouseOnce, HouseTx, RegistryWriter, database

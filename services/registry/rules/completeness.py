@@ -52,6 +52,11 @@ def templates() -> dict[str, tuple[Field, ...]]:
 
 
 @cache
+def asked_by(template: str) -> frozenset[str]:
+    return frozenset(field.key for field in templates()[template])
+
+
+@cache
 def keys() -> tuple[str, ...]:
     return tuple(dict.fromkeys(field.key for field in fields()))
 

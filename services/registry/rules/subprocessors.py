@@ -95,7 +95,7 @@ class Chain:
             services=list(row.services),
             covers=list(row.covers),
             data=[label_of(self.book, covered) for covered in row.covers],
-            places=[self._places[place].label for place in row.places],
+            places=places_of(self.book, row),
             support_from=[self._places[place].label for place in row.support_from],
             certifications=list(row.certifications),
             customers=sum(serves(row, used) for used in customers),
@@ -163,3 +163,8 @@ def label_of(book: PolicyBook, covered: str) -> Text:
         if category.key == covered:
             return category.label
     return book.element(covered).label
+
+
+def places_of(book: PolicyBook, row: SubProcessor) -> list[Text]:
+    labels = {place.key: place.label for place in book.places}
+    return [labels[place] for place in row.places]

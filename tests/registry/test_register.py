@@ -1,0 +1,296 @@
+"""The living register over HTTP: dated rows, what is missing, bundles in every format, and questions it refuses."""
+
+import csv
+import io
+import json
+import zipfile
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import pytest
+
+from services.registry import verify
+from services.registry.contract.dpv import terms
+from services.registry.export.linked import DPV, GDPR
+from services.registry.rules import completeness
+from tests.registry.conftest import Registry
+
+STAFF = "registry.read registry.write registry.export"
+
+
+def activity(**said: Any) -> dict[str, Any]:
+    usual = {
+        "key": f"billing_{uuid4().hex[:8]}",
+        "label": {"sv": "Fakturering av företag", "en": "Invoicing of companies"},
+        "purpose": "maintaining_service",
+        "covers": ["customer_invoice"],
+        "process": "Fakturering",
+        "owner": "Ekonomi",
+        "systems": ["billing"],
+        "locations": ["Stockholm"],
+        "source": "house: process map",
+    }
+    return usual | said
+
+
+def contract(**said: Any) -> dict[str, Any]:
+    usual = {
+        "reference": f"A-{uuid4().hex[:8]}",
+        "customer": str(uuid4()),
+        "name": "Bolaget AB",
+        "services": ["sms_notification"],
+        "objection_window": "30 days",
+        "source": "house: agreements",
+    }
+    return usual | said
+
+
+async def kept(registry: Registry, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    answer = await registry.send("POST", path, body, "officer", STAFF)
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+async def record_of(registry: Registry, key: str, **query: Any) -> dict[str, Any] | None:
+    activities = (await registry.get("/v1/ropa", **query)).json()["activities"]
+    return next((row for row in activities if row["key"] == key), None)
+
+
+async def test_an_activity_says_what_the_book_s_rows_say_and_what_the_register_knows(registry: Registry) -> None:
+    wish = activity()
+    await kept(registry, "/v1/activities", wish)
+    told = await record_of(registry, wish["key"])
+    assert (told["process"], told["owner"], told["registered"]) == ("Fakturering", "Ekonomi", True)
+    assert {(data["category"], data["basis"]) for data in told["data"]} == {("customer_invoice", "contract")}
+    assert {rule["rule"] for data in told["data"] for rule in data["erasure"]} >= {"accounting_records"}
+    assert "process_owner" not in told["missing"] and "assessment" in told["missing"]
+
+
+async def test_a_field_is_answered_by_a_statement_or_named_as_missing(registry: Registry) -> None:
+    wish = activity(statements={"automated_decisions": {"sv": "Inga", "en": "None"}})
+    await kept(registry, "/v1/activities", wish)
+    told = await record_of(registry, wish["key"])
+    assert "automated_decisions" not in told["missing"] and "vulnerable_subjects" in told["missing"]
+    lines = csv.DictReader(io.StringIO((await registry.get("/v1/ropa", format="csv", lang="en")).text))
+    line = next(line for line in lines if line["activity"] == wish["key"])
+    assert (line["automated_decisions"], line["vulnerable_subjects"]) == ("None", "— missing —")
+    assert all(line[key] for key in completeness.keys()), "a cell is neither filled nor named as missing"
+
+
+async def test_every_template_is_counted_cell_by_cell(registry: Registry) -> None:
+    told = (await registry.get("/v1/completeness")).json()
+    assert len(told["templates"]) == 18
+    for row in told["templates"]:
+        # The duplicate row of the comparison lacks its answer twice.
+        assert row["cells"] == row["fields"] * told["activities"]
+        assert row["cells"] - row["filled"] >= sum(row["missing"].values())
+    by_name = {row["template"]: row for row in told["templates"]}
+    assert (by_name["A30"]["fields"], by_name["BE"]["fields"], by_name["SK"]["fields"]) == (16, 46, 17)
+
+
+async def test_what_was_known_then_stays_what_it_was(registry: Registry) -> None:
+    wish = activity(valid_from="2024-01-01")
+    await kept(registry, "/v1/activities", wish)
+    before = datetime.now(UTC).isoformat()
+    bundle = await bundle_of(registry, known_at=before, as_of=before)
+    await kept(registry, "/v1/activities", wish | {"owner": "Inköp", "corrects": True})
+    assert (await record_of(registry, wish["key"]))["owner"] == "Inköp"
+    assert (await record_of(registry, wish["key"], known_at=before))["owner"] == "Ekonomi"
+    assert bundle == await bundle_of(registry, known_at=before, as_of=before)
+
+
+async def test_a_row_counts_from_its_first_day_to_its_last(registry: Registry) -> None:
+    wish, today = activity(), datetime.now(UTC).date()
+    await kept(registry, "/v1/activities", wish | {"valid_from": "2025-01-01", "owner": "Första"})
+    await kept(registry, "/v1/activities", wish | {"valid_from": "2025-07-01", "owner": "Andra"})
+    await kept(
+        registry, "/v1/activities", wish | {"valid_from": "2026-01-01", "valid_to": str(today), "owner": "Sista"}
+    )
+    owners = [
+        (await record_of(registry, wish["key"], as_of=f"{day}T12:00:00Z") or {}).get("owner")
+        for day in ("2024-12-31", "2025-06-30", "2025-07-01", today, today + timedelta(days=1))
+    ]
+    assert owners == [None, "Första", "Andra", "Sista", None]
+
+
+async def test_days_that_are_spoken_of_already_change_only_as_a_correction(registry: Registry) -> None:
+    wish = activity(valid_from="2025-01-01")
+    await kept(registry, "/v1/activities", wish)
+    for begins in ("2025-01-01", "2024-06-01"):
+        refused = await registry.send("POST", "/v1/activities", wish | {"valid_from": begins}, "officer", STAFF)
+        assert (refused.status_code, refused.json()["code"]) == (409, "registry.validity_overlaps")
+    await kept(registry, "/v1/activities", wish | {"valid_from": "2024-06-01", "corrects": True})
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "code"),
+    [
+        ("/v1/activities", {"purpose": "curiosity"}, "registry.unknown_reference"),
+        ("/v1/activities", {"covers": ["secrets"]}, "registry.unknown_reference"),
+        ("/v1/activities", {"statements": {"mood": {"sv": "bra", "en": "good"}}}, "registry.unknown_reference"),
+        ("/v1/activities", {"dpv": ["https://w3id.org/dpv#Gossip"]}, "registry.unknown_term"),
+        ("/v1/activities", {"valid_from": "2026-02-01", "valid_to": "2026-01-01"}, "registry.validity_overlaps"),
+        ("/v1/activities", {"known_from": "2020-01-01T00:00:00Z"}, "request.invalid"),
+        ("/v1/activities", {"owner": "bell \u0007"}, "request.invalid"),
+        ("/v1/contracts", {"objection_window": "at once"}, "registry.no_window"),
+        ("/v1/contracts", {"objection_window": "12 hours"}, "registry.no_window"),
+        ("/v1/contracts", {"objection_window": "0 days"}, "request.invalid"),
+        ("/v1/contracts", {"services": ["telepathy"]}, "registry.unknown_reference"),
+        ("/v1/contracts", {"services": []}, "request.invalid"),
+        ("/v1/contracts", {"notices_to": "a@b.example\r\nBcc: c@d.example"}, "request.invalid"),
+    ],
+)
+async def test_what_the_register_cannot_mean_is_refused(
+    registry: Registry, path: str, body: dict[str, Any], code: str
+) -> None:
+    usual = activity() if path == "/v1/activities" else contract()
+    refused = await registry.send("POST", path, usual | body, "officer", STAFF)
+    assert refused.json()["code"] == code and refused.status_code in (409, 422)
+
+
+async def test_nobody_asks_for_what_will_be_known_later(registry: Registry) -> None:
+    for path in ("/v1/ropa", "/v1/exports?profile=transfers"):
+        refused = await registry.get(path, known_at=(datetime.now(UTC) + timedelta(days=1)).isoformat())
+        assert (refused.status_code, refused.json()["code"]) == (422, "registry.not_known_yet")
+
+
+async def test_a_regulator_reads_and_writes_nothing(registry: Registry) -> None:
+    regulator = "registry.read registry.export policy.read"
+    for path, body in (("/v1/activities", activity()), ("/v1/contracts", contract())):
+        assert (await registry.send("POST", path, body, "imy", regulator)).status_code == 403
+    assert (await registry.get("/v1/ropa", regulator)).status_code == 200
+
+
+async def test_a_customer_s_sub_processors_are_those_of_its_services(registry: Registry) -> None:
+    wish = contract(services=["sms_notification"])
+    await kept(registry, "/v1/contracts", wish)
+    told = (await registry.get("/v1/subprocessors", customer=wish["customer"])).json()
+    assert {row["key"] for row in told["items"]} == {"idm", "twilio", "microsoft"}
+    unknown = await registry.get("/v1/subprocessors", customer=str(uuid4()))
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "registry.contract_unknown")
+
+
+async def test_a_transfer_is_due_until_somebody_says_what_makes_it_lawful(registry: Registry) -> None:
+    lawful = {
+        "subprocessor": "twilio",
+        "place": "us",
+        "mechanism": "adequacy",
+        "decision": "data_privacy_framework",
+        "listed_on": str(date.today()),
+        "review_at": "2099-01-01",
+        "source": "house: list of participants",
+    }
+    before = datetime.now(UTC).isoformat()
+    await kept(registry, "/v1/transfers", lawful)
+    assert await due(registry, "twilio/us", known_at=before) == ["mechanism_not_stated"]
+    assert await due(registry, "twilio/us") == []
+    await kept(
+        registry, "/v1/transfers", lawful | {"listed_on": "2024-01-01", "review_at": "2025-01-01", "corrects": True}
+    )
+    assert await due(registry, "twilio/us") == ["importer_not_looked_up", "review_due"]
+    # The decision began on 10 July 2023; on a day before, nothing rests on it.
+    shut = await registry.send("POST", "/v1/transfers", lawful | {"place": "de"}, "officer", STAFF)
+    assert shut.json()["code"] == "registry.unknown_reference"
+
+
+async def due(registry: Registry, key: str, **query: Any) -> list[str]:
+    items = (await registry.get("/v1/transfers", **query)).json()["items"]
+    return [each["reason"] for row in items if row["key"] == key for each in row["due"]]
+
+
+async def test_the_difference_names_row_and_field(registry: Registry) -> None:
+    wish = activity()
+    await kept(registry, "/v1/activities", wish | {"valid_from": "2025-01-01"})
+    before = datetime.now(UTC).isoformat()
+    await kept(registry, "/v1/activities", wish | {"valid_from": "2025-01-01", "owner": "Inköp", "corrects": True})
+    items = (await registry.get("/v1/diff", **{"from": before})).json()["register_rows"]
+    mine = [item for item in items if item["key"] == wish["key"]]
+    assert [(item["change"], item["fields"]) for item in mine] == [
+        ("changed", [{"field": "owner", "before": "Ekonomi", "after": "Inköp"}])
+    ]
+
+
+async def test_the_feed_names_the_newest_change_first(registry: Registry) -> None:
+    from xml.etree import ElementTree
+
+    wish = activity()
+    entry = await kept(registry, "/v1/activities", wish)
+    feed = ElementTree.fromstring((await registry.get("/v1/feed.atom")).content)
+    name = "{http://www.w3.org/2005/Atom}"
+    entries = feed.findall(f"{name}entry")
+    assert entries[0].findtext(f"{name}id") == f"urn:uuid:{entry['entry']}"
+    titles = [each.findtext(f"{name}title") for each in entries]
+    assert f"activity: {wish['key']}" in titles and "policy book 2026.1" in titles
+    assert not any(title.startswith("contract") for title in titles), "agreements are between operator and customer"
+
+
+async def bundle_of(registry: Registry, **query: Any) -> bytes:
+    answer = await registry.get("/v1/exports", **({"profile": "art30-controller", "format": "json"} | query))
+    assert answer.status_code == 200, answer.text
+    return answer.content
+
+
+@pytest.fixture(scope="module")
+async def everything(registry: Registry) -> dict[str, bytes]:
+    """The files of a bundle with every format, in English."""
+    await kept(registry, "/v1/activities", activity(label={"sv": "Åtgärder på ön", "en": "=cmd()"}))
+    answer: httpx2.Response = await registry.get("/v1/exports", profile="art30-controller", lang="en")
+    keys = (await registry.get("/keys", scopes=None)).json()
+    assert verify.check(answer.content, keys) == []
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+async def test_a_bundle_says_what_it_is(everything: dict[str, bytes]) -> None:
+    manifest = json.loads(everything["manifest.json"])
+    told = json.loads(everything["processing-records.json"])
+    assert manifest["rows"]["processing-records"] == len(told["items"])
+    assert json.loads(manifest["register_row"]["body"])["type"] == "register.changed"
+    assert {row["path"] for row in manifest["files"]} == everything.keys() - {"manifest.json", "manifest.jws"}
+
+
+async def test_the_linked_data_are_dpv_s_own_words(everything: dict[str, bytes]) -> None:
+    import rdflib
+
+    graph = rdflib.Graph().parse(data=everything["art30-controller.jsonld"], format="json-ld")
+    used = {str(term) for triple in graph for term in triple if str(term).startswith((DPV, GDPR))}
+    assert used and used <= terms(), f"no terms of DPV: {sorted(used - terms())}"
+    processes = set(graph.subjects(rdflib.RDF.type, rdflib.URIRef(f"{DPV}Process")))
+    assert len(processes) >= len(json.loads(everything["processing-records.json"])["items"])
+    bases = set(graph.objects(None, rdflib.URIRef(f"{DPV}hasLegalBasis")))
+    assert rdflib.URIRef(f"{GDPR}A6-1-b") in bases
+
+
+async def test_the_spreadsheet_has_every_sheet_and_no_formula(everything: dict[str, bytes]) -> None:
+    with zipfile.ZipFile(io.BytesIO(everything["art30-controller.xlsx"])) as book:
+        assert "Processing activities" in book.read("xl/workbook.xml").decode()
+        sheets = [book.read(name).decode() for name in book.namelist() if name.startswith("xl/worksheets/sheet")]
+    assert len(sheets) == 8
+    assert not any("<f>" in sheet for sheet in sheets)
+    assert any("=cmd()" in sheet for sheet in sheets)
+    assert "'=cmd()" in everything["processing-records.csv"].decode()
+
+
+async def test_the_document_reads_in_both_languages(registry: Registry) -> None:
+    import pypdfium2
+
+    found = {}
+    for language in ("sv", "en"):
+        answer = await registry.get("/v1/exports", profile="transfers", format="pdf", lang=language)
+        with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+            document = pypdfium2.PdfDocument(archive.read("transfers.pdf"))
+        found[language] = "\n".join(page.get_textpage().get_text_bounded() for page in document)
+        document.close()
+    assert "Överföringar till tredje land" in found["sv"] and "stöd ej angivet" in found["sv"]
+    assert "Transfers to third countries" in found["en"] and "mechanism not stated" in found["en"]
+
+
+@pytest.mark.parametrize("profile", ["art30-processor", "subprocessors", "transparency"])
+async def test_every_profile_is_the_same_bytes_again(registry: Registry, profile: str) -> None:
+    await kept(registry, "/v1/contracts", contract())
+    asked = {"profile": profile, "known_at": datetime.now(UTC).isoformat(), "as_of": datetime.now(UTC).isoformat()}
+    first, again = [(await registry.get("/v1/exports", **asked)).content for _ in range(2)]
+    assert first == again
+    assert verify.check(first, (await registry.get("/keys", scopes=None)).json()) == []
