@@ -8,7 +8,7 @@ from pydantic import StringConstraints
 
 from chassis.contract import Contract, Moment
 from chassis.ledger.contract import Inclusion
-from services.registry.contract.policy import Language, TenantPeriod
+from services.registry.contract.policy import Language, TenantPeriod, Text
 
 
 class CurrentPolicy(Contract):

@@ -35,9 +35,7 @@ async def differences(database: Database, before: Moment, after: Moment) -> Diff
         register_rows=[
             each
             for kind in ("activity", "contract")
-            for each in rows.differences(
-                kind, await _rows(database, kind, before), await _rows(database, kind, after)
-            )
+            for each in rows.differences(kind, await _rows(database, kind, before), await _rows(database, kind, after))
         ],
     )
 
