@@ -4,20 +4,31 @@ import csv
 import io
 import json
 import zipfile
+from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import httpx2
 import pytest
+import pytest_asyncio
 
+from ops.postgres import Postgres
 from services.registry import verify
+from services.registry.contract import PolicyBook
 from services.registry.contract.dpv import terms
 from services.registry.export.linked import DPV, GDPR
 from services.registry.rules import completeness
-from tests.registry.conftest import Registry
+from tests.registry.conftest import Registry, new_site
 
 STAFF = "registry.read registry.write registry.export"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def registry(server: Postgres) -> AsyncIterator[Registry]:
+    """One of this module's own, to write in."""
+    async with new_site(server) as site, site.registry() as registry:
+        yield registry
 
 
 def activity(**said: Any) -> dict[str, Any]:
@@ -66,6 +77,15 @@ async def test_an_activity_says_what_the_book_s_rows_say_and_what_the_register_k
     assert {(data["category"], data["basis"]) for data in told["data"]} == {("customer_invoice", "contract")}
     assert {rule["rule"] for data in told["data"] for rule in data["erasure"]} >= {"accounting_records"}
     assert "process_owner" not in told["missing"] and "assessment" in told["missing"]
+
+
+async def test_what_no_row_speaks_of_is_still_in_the_record(registry: Registry, book: PolicyBook) -> None:
+    await kept(registry, "/v1/activities", activity(covers=["traffic"]))
+    rows = (await registry.get("/v1/ropa")).json()["activities"]
+    told = {
+        (row["purpose"], data["element"] or data["category"], data["context"]) for row in rows for data in row["data"]
+    }
+    assert told == {(row.purpose, row.covers, row.context) for row in book.bases}
 
 
 async def test_a_field_is_answered_by_a_statement_or_named_as_missing(registry: Registry) -> None:

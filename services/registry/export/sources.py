@@ -25,13 +25,12 @@ class Sources:
         return _SOURCES[sheet](self)
 
     async def activities(self) -> Rows:
-        """Each activity of the register, then each purpose of the book that has none."""
-        carried_out: set[str] = set()
+        """Each activity of the register, then what the book's purposes do beside them."""
+        records = Records(self.asked.book, self.asked.day)
         async for kept in register.activities(self.database, self.asked):
-            if (told := self.records.activity(kept)) is not None:
-                carried_out.add(kept.purpose)
+            if (told := records.activity(kept)) is not None:
                 yield told
-        for told in self.records.purposes_beside(carried_out):
+        for told in records.beside():
             yield told
 
     async def counted(self) -> Rows:

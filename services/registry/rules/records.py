@@ -4,7 +4,7 @@ A row of the register says how a purpose of the book is carried out; what the pu
 changed rule changes every activity. A purpose without any row of its own is an activity all the same.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Set
 from datetime import date
 from functools import cached_property
 from typing import Any
@@ -40,20 +40,35 @@ class Records:
             "statements": {row.key: row.text.model_dump() for row in book.statements},
         }
         self._purposes = {row.key: row for row in book.purposes}
-        self._drawn: dict[tuple[str, tuple[str, ...]], dict[str, Any]] = {}
+        self._data = {row.key for row in book.categories} | {one.key for row in book.categories for one in row.elements}
+        self._elements = {
+            purpose.key: frozenset(
+                element for row in book.bases if row.purpose == purpose.key for element in book.elements_of(row.covers)
+            )
+            for purpose in book.purposes
+        }
+        self._carried_out: dict[str, frozenset[str]] = dict.fromkeys(self._purposes, frozenset())
+        self._drawn: dict[tuple[str, frozenset[str]], dict[str, Any]] = {}
 
     def activity(self, kept: KeepActivity) -> dict[str, Any] | None:
         """A row of the register as `Activity`'s JSON; None when the book has its purpose no more."""
         purpose = self._purposes.get(kept.purpose)
         if purpose is None:
             return None
-        return self._complete(self._of_purpose(purpose, kept.covers) | _registered(kept))
+        elements = self._covered(kept)
+        self._carried_out[purpose.key] |= elements
+        return self._complete(self._of_purpose(purpose, elements) | _registered(kept))
 
-    def purposes_beside(self, carried_out: Collection[str]) -> Iterator[dict[str, Any]]:
-        """The same of each purpose that no row of the register carries out."""
+    def beside(self) -> Iterator[dict[str, Any]]:
+        """The same of what no row of the register spoke of: each purpose with the data that are left of it."""
         for purpose in self.book.purposes:
-            if purpose.key not in carried_out:
-                yield self._complete(self._of_purpose(purpose, ()))
+            if left := self._elements[purpose.key] - self._carried_out[purpose.key]:
+                yield self._complete(self._of_purpose(purpose, left))
+
+    def _covered(self, kept: KeepActivity) -> frozenset[str]:
+        whole = self._elements[kept.purpose]
+        named = [key for key in kept.covers if key in self._data]
+        return whole & {element for key in named for element in self.book.elements_of(key)} if kept.covers else whole
 
     def _complete(self, told: dict[str, Any]) -> dict[str, Any]:
         return told | {"missing": completeness.missing(told, self.about)}
@@ -84,18 +99,16 @@ class Records:
             **{name: getattr(row, name) for name in _AS_KEPT},
         )
 
-    def _of_purpose(self, purpose: Purpose, covers: tuple[str, ...]) -> dict[str, Any]:
-        if (purpose.key, covers) not in self._drawn:
-            self._drawn[purpose.key, covers] = self._draw(purpose, covers).model_dump(mode="json")
-        return self._drawn[purpose.key, covers]
+    def _of_purpose(self, purpose: Purpose, elements: frozenset[str]) -> dict[str, Any]:
+        if (purpose.key, elements) not in self._drawn:
+            self._drawn[purpose.key, elements] = self._draw(purpose, elements).model_dump(mode="json")
+        return self._drawn[purpose.key, elements]
 
-    def _draw(self, purpose: Purpose, covers: tuple[str, ...]) -> Activity:
+    def _draw(self, purpose: Purpose, elements: frozenset[str]) -> Activity:
         book = self.book
-        bases = [row for row in book.bases if row.purpose == purpose.key]
-        elements = {key for row in bases for key in book.elements_of(row.covers)}
-        if covers:
-            elements &= {key for covered in covers for key in book.elements_of(covered)}
-            bases = [row for row in bases if elements & set(book.elements_of(row.covers))]
+        bases = [
+            row for row in book.bases if row.purpose == purpose.key and elements & set(book.elements_of(row.covers))
+        ]
         subjects = {key for element in elements for key in book.category_of(element).subjects}
         processors = [
             row for row in book.subprocessors if row.status == "active" and _touches(book, row.covers, elements)
@@ -178,5 +191,5 @@ def _erasure(rule: Retention) -> Erasure:
     )
 
 
-def _touches(book: PolicyBook, covers: Collection[str], elements: set[str]) -> bool:
+def _touches(book: PolicyBook, covers: Collection[str], elements: Set[str]) -> bool:
     return any(elements & set(book.elements_of(covered)) for covered in covers)
