@@ -13,22 +13,23 @@ from chassis.db import Transaction
 from chassis.ledger.canonical import canonical
 from services.registry.commands.book import signature
 from services.registry.commands.tenants import told
-from services.registry.contract import PolicyBook
+from services.registry.contract import PolicyBook, SubProcessors
 from services.registry.contract.pack import EndingUnknown, PackManifest
 from services.registry.contract.replies import BundleFile
 from services.registry.contract.signed import PACK
 from services.registry.queries import tenants
 from services.registry.rules.book import digest
-from services.registry.rules.records import sub_processors
 
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)
 
 
-async def packed(tx: Transaction, book: PolicyBook, tenant: UUID, as_of: datetime, key: OKPKey) -> bytes:
+async def packed(
+    tx: Transaction, book: PolicyBook, processors: SubProcessors, tenant: UUID, as_of: datetime, key: OKPKey
+) -> bytes:
     """The zip. Its parts are the tenant's own; of other customers nothing stands in it."""
     own = await tenants.own_periods(tx)
     files = {
-        "sub-processors.json": _json(sub_processors(book, (), as_of.astimezone(book.tz).date())),
+        "sub-processors.json": _json(processors),
         "measures.json": _list(book.measures),
         "anonymisation-times.json": _json(told(book, tenant, own)),
         "deletions.json": _list(await tenants.deletions(tx, book.zone)),

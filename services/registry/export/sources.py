@@ -1,10 +1,12 @@
 """Where the rows of each sheet come from: book and register of one moment, read a few rows at a time."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from typing import Any
+from uuid import UUID
 
 from chassis.contract import Contract
 from chassis.db import Database
+from services.registry.contract.register import SubProcessors
 from services.registry.queries import register
 from services.registry.queries.register import Moment
 from services.registry.rules.completeness import Count
@@ -52,6 +54,19 @@ class Sources:
         using = [contract.services async for contract in register.contracts(self.database, self.asked)]
         for told in self.records.chain.told((), using):
             yield _json(told)
+
+    async def processors_of(self, services: Collection[str] = (), customer: UUID | None = None) -> SubProcessors:
+        """Who concerns a user of these services, or those of the customer's agreements. Raises ContractUnknown."""
+        contracts = [contract async for contract in register.contracts(self.database, self.asked)]
+        used = set(services)
+        if customer is not None:
+            used |= register.services_of(contracts, customer)
+        return SubProcessors(
+            policy_version=self.asked.version,
+            as_of=self.asked.day,
+            services=sorted(used),
+            items=self.records.chain.told(used, [contract.services for contract in contracts]),
+        )
 
     async def changes(self) -> Rows:
         async for change in register.changes(self.database, self.asked):

@@ -117,22 +117,7 @@ async def sub_processors(
     """Who processes data for a customer who uses these services; every sub-processor when none is named. With `customer`, the
     services are those of its agreements."""
     sources = await _sources(request, as_of, known_at)
-    return await sub_processors_of(sources, service or [], customer)
-
-
-async def sub_processors_of(sources: Sources, services: list[str], customer: UUID | None) -> SubProcessors:
-    """Raises ContractUnknown for a customer without any agreement on that day."""
-    asked = sources.asked
-    contracts = [contract async for contract in register.contracts(sources.database, asked)]
-    used = set(services)
-    if customer is not None:
-        used |= register.services_of(contracts, customer)
-    return SubProcessors(
-        policy_version=asked.version,
-        as_of=asked.day,
-        services=sorted(used),
-        items=sources.records.chain.told(used, [contract.services for contract in contracts]),
-    )
+    return await sources.processors_of(service or [], customer)
 
 
 @router.get("/v1/transfers")

@@ -12,7 +12,7 @@ from chassis.db import Tx
 from chassis.errors import Forbidden
 from chassis.idempotency import Idempotent, Once, Sent
 from services.registry.commands import tenants as commands
-from services.registry.contract import HOUSE, PolicyBook
+from services.registry.contract import HOUSE, PolicyBook, SubProcessors
 from services.registry.contract.pack import (
     ChoosablePeriods,
     EndContract,
@@ -21,7 +21,10 @@ from services.registry.contract.pack import (
     PeriodsPreview,
     SetPeriods,
 )
+from services.registry.contract.register import ContractUnknown
+from services.registry.export.sources import Sources
 from services.registry.pack import packed
+from services.registry.queries import register
 from services.registry.queries import tenants as queries
 from services.registry.queries.book import book_of, version_in_force
 from services.registry.routes.asking import database, signing_key
@@ -41,10 +44,23 @@ async def _in_force(request: Request) -> PolicyBook:
 InForce = Annotated[PolicyBook, Depends(_in_force)]
 
 
+async def _own_processors(request: Request, caller: Contact) -> SubProcessors:
+    """Those of the services in the tenant's agreements; every one while the register has no agreement with it."""
+    now = clock.now()
+    sources = Sources(database(request), await register.moment(database(request), now, now))
+    try:
+        return await sources.processors_of(customer=_tenant(caller))
+    except ContractUnknown:
+        return await sources.processors_of()
+
+
+OwnProcessors = Annotated[SubProcessors, Depends(_own_processors)]
+
+
 @router.get("/v1/pack", response_class=Response, responses={200: {"content": {"application/zip": {}}}})
-async def pack(request: Request, caller: Contact, book: InForce, tx: Tx) -> Response:
+async def pack(request: Request, caller: Contact, book: InForce, processors: OwnProcessors, tx: Tx) -> Response:
     """The tenant's Art. 28 pack as it stands now, signed."""
-    made = await packed(tx, book, _tenant(caller), clock.now(), signing_key(request))
+    made = await packed(tx, book, processors, _tenant(caller), clock.now(), signing_key(request))
     named = {"content-disposition": f'attachment; filename="art28-{clock.now():%Y%m%d}.zip"'}
     return Response(made, media_type="application/zip", headers=named)
 
