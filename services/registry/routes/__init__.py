@@ -8,6 +8,7 @@ routers = [
     book.router,
     proposals.router,
     records.router,
+    register.router,
     registers.router,
     page.router,
     tenants.router,
