@@ -585,6 +585,14 @@ class StoreUnavailable(Problem):
     title = "The store does not answer; nothing was recorded"
 
 
+class StoreDrifted(Problem):
+    """Somebody changed the store: a table or column of the data map is not there. See `GET /v1/drift`."""
+
+    code = "anonymizer.store_drifted"
+    status = 503
+    title = "The store no longer has the shape that the data map says; nothing was done"
+
+
 class HoldsUnreadable(Problem):
     """Fail closed: what cannot be asked is not erased. The public wording names no holds."""
 

@@ -1,10 +1,12 @@
 """The stores, each behind its connector, and the facts about people and invoices that only the billing store has."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from uuid import UUID
 
 from services.anonymizer import datamap
 from services.anonymizer.connectors.files import Files
+from services.anonymizer.connectors.mysql import MySQL
 from services.anonymizer.connectors.postgresql import PostgreSQL
 from services.anonymizer.connectors.protocol import Connector
 from services.anonymizer.contract import IdentifierType, StoreUnknown, VerbUnsupported
@@ -15,6 +17,7 @@ from services.anonymizer.settings import Settings
 from services.anonymizer.text.vocabularies import Told, gather, nobody, telling
 from services.registry.contract import PolicyBook
 
+_CONNECTORS: dict[str, Callable[[Store, Settings], Connector]] = {"postgresql": PostgreSQL, "mysql": MySQL}
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -25,7 +28,7 @@ class House:
         self.connectors: dict[str, Connector] = {}
         for name, store in self.map.stores.items():
             if not store.manual:
-                self.connectors[name] = (PostgreSQL if store.kind == "postgresql" else Files)(store, settings)
+                self.connectors[name] = _CONNECTORS.get(store.kind, Files)(store, settings)
         billing = self.connectors[self.map.billing.store]
         if not isinstance(billing, PostgreSQL):
             raise datamap.DataMapFault(f"{billing.store.store}: customers, numbers and invoices are read by SQL")

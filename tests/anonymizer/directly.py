@@ -5,11 +5,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import orjson
 import yaml
 
 from sample.cases import PRIVATE
 from services.anonymizer import datamap
 from services.anonymizer.connectors.files import Files
+from services.anonymizer.connectors.protocol import Connector
 from services.anonymizer.house import LONG_AGO
 from services.anonymizer.rules.facts import Invoices, Terms
 from services.anonymizer.rules.orders import Hold
@@ -41,8 +43,8 @@ def person(*known: tuple[str, str]) -> Person:
     return Person(uuid4(), PRIVATE.id, values)
 
 
-def connector(tmp_path: Path, written: str, secret: str = "wonderland") -> Files:
-    """Of a store as the data map writes it, with credentials in `tmp_path`."""
+def store_of(tmp_path: Path, written: str, secret: str = "wonderland") -> tuple[datamap.Store, Settings]:
+    """A store as the data map writes it, with credentials in `tmp_path`."""
     folder, secrets = tmp_path / "map", tmp_path / "secrets" / "stores"
     folder.mkdir()
     secrets.mkdir(parents=True)
@@ -50,15 +52,16 @@ def connector(tmp_path: Path, written: str, secret: str = "wonderland") -> Files
     (folder / f"{name}.yaml").write_text(written)
     for role in ("wardline", "verifier"):
         (secrets / f"{name}.{role}.password").write_text(secret)
-    store = datamap.load(folder).stores[name]
     nobody = "https://nobody.invalid"
     told = {"issuer": nobody, "jwks_url": nobody, "environment": "development"}
-    return Files(store, Settings(home=tmp_path, secrets_dir=tmp_path / "secrets", **told))
+    return datamap.load(folder).stores[name], Settings(home=tmp_path, secrets_dir=tmp_path / "secrets", **told)
 
 
-async def collected(connector: Files, who: Person) -> list[list]:
-    import orjson
+def connector(tmp_path: Path, written: str) -> Files:
+    return Files(*store_of(tmp_path, written))
 
+
+async def collected(connector: Connector, who: Person) -> list[list]:
     chunks = b"".join([chunk async for chunk in connector.collect(who, TERMS.book, False)])
     return [line for line in map(orjson.loads, chunks.splitlines()) if isinstance(line, list)]
 

@@ -6,10 +6,10 @@ import re
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from uuid import UUID, uuid5
 
-from services.anonymizer.connectors.files.formats import Row
+from services.anonymizer.connectors.files.formats import Format, Row
 from services.anonymizer.connectors.files.journal import Journal, Plan
 from services.anonymizer.connectors.files.kinds import FORMATS
 from services.anonymizer.connectors.guard import Guard, Lease
@@ -66,13 +66,29 @@ class Files:
     )
 
     def __init__(self, store: Store, settings: Settings) -> None:
+        """Raises DataMapFault."""
         if len(store.tables) != 1 or not store.location.folder:
             raise DataMapFault(f"{store.store}: a store of files is one folder with one kind of record")
-        self.store = store
-        self.root = settings.folder(store.location.folder)
-        self.format = FORMATS[store.kind](store, settings)
-        self.journal = Journal(self.root)
-        self.name, self.table = next(iter(store.tables.items()))
+        root = settings.folder(store.location.folder)
+        self._set(store, next(iter(store.tables)), root, FORMATS[store.kind](store, settings))
+
+    @classmethod
+    def of_table(cls, store: Store, name: str, root: Path, format: Format) -> Self:
+        """One table of a store that has several; `root` is where what is planned and preserved for it lies."""
+        made = cls.__new__(cls)
+        made._set(store, name, root, format)
+        return made
+
+    def _set(self, store: Store, name: str, root: Path, format: Format) -> None:
+        self.store, self.root, self.format, self.journal = store, root, format, Journal(root)
+        self.name, self.table = name, store.tables[name]
+        # Whose a row is may stand in the row it hangs on; a format that can look there gives it as `link.column`.
+        inherited = {
+            f"{link.column}.{column}": what
+            for link in self.table.links
+            for column, what in store.tables[link.table].identifying.items()
+        }
+        self.identifying = self.table.identifying | inherited
 
     # --- reading ---------------------------------------------------------------------------------------------------------
 
@@ -207,7 +223,7 @@ class Files:
     def _columns(self, person: Person, row: Row, parties: tuple[str, ...]) -> list[str]:
         return [
             column
-            for column, what in self.table.identifying.items()
+            for column, what in self.identifying.items()
             if what.party in parties and person.is_known_by(what.type, row.get(column), row[self.table.at])
         ]
 
@@ -227,7 +243,11 @@ class Files:
     # --- deciding --------------------------------------------------------------------------------------------------------
 
     def _decided(self, row: Row, terms: Terms, asked: Asked) -> Decision:
-        anchors = {anchor: row.get(anchors_in(self.table, anchor)[0].column) for anchor in self.table.anchors}
+        # An event that is dated elsewhere comes with the row, under the anchor's own name.
+        anchors = {
+            anchor: row[f"@{anchor}"] if f"@{anchor}" in row else row.get(anchors_in(self.table, anchor)[0].column)
+            for anchor in self.table.anchors
+        }
         return decide(facts_of(self.table, row, anchors, frozenset(), terms), terms.book, terms.now, asked)
 
     def _deletion(self, person: Person, terms: Terms, scope: Scope | None) -> Plan:
@@ -261,7 +281,7 @@ class Files:
 
     def _struck(self, plan: Plan, piece: str, mark: str, person: Person, row: Row) -> bool:
         """Notes what must go from its texts. Somebody who bears the same name keeps it in what is theirs."""
-        named = {row.get(column) for column, what in self.table.identifying.items() if what.type == IdentifierType.name}
+        named = {row.get(column) for column, what in self.identifying.items() if what.type == IdentifierType.name}
         bears = {str(name).lower() for name in named} & {name.lower() for name in person.names()}
         known = [one for one in person.known if one.type != IdentifierType.name or not bears]
         pattern, found = re.compile(mentions(known) or NOTHING, re.IGNORECASE), False
@@ -376,10 +396,17 @@ class Files:
         self, path: Path, rows: list[tuple[str, Row]], holds: list[Hold], lease: Lease, person: Person | None
     ) -> None:
         for hold in holds:
-            held = {mark for mark, row in rows if touches(hold, self.table, row, person)}
+            held = {mark for mark, row in rows if self._is_held(hold, row, person)}
             if held:
                 folder = self.journal.place("preserved", str(hold.hold), str(lease.step))
                 self.format.copy(path, self.table, held, folder)
+
+    def _is_held(self, hold: Hold, row: Row, person: Person | None) -> bool:
+        """Also by whom the row it hangs on belongs to."""
+        linked = (name for name, what in self.identifying.items() if "." in name and what.type == hold.identifier.type)
+        at, named = row[self.table.at], any(row.get(name) == hold.identifier.value for name in linked)
+        in_time = self.table.lasting or hold.from_ <= at < hold.to
+        return touches(hold, self.table, row, person) or (named and in_time)
 
     def _preserved(self, step: UUID) -> dict[UUID, int]:
         holds = self.journal.place("preserved")

@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 
 from services.anonymizer.connectors.guard import COMMIT_WITHIN, Guard, HoldsCame, still
-from services.anonymizer.contract import StoreUnavailable
+from services.anonymizer.contract import StoreDrifted, StoreUnavailable
 from services.anonymizer.datamap import Store
 from services.anonymizer.rules.orders import Hold
 from services.anonymizer.settings import Settings
@@ -106,6 +106,8 @@ class Connections:
         try:
             async with (await self._pool(role)).acquire(timeout=5) as connection:
                 yield connection
+        except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.UndefinedFunctionError):
+            raise StoreDrifted from None
         except _AWAY:
             raise StoreUnavailable(f"{self.store.store} does not answer.") from None
 

@@ -1,0 +1,125 @@
+"""The connector to MariaDB and MySQL: each table is read by indexed SQL, decided row by row, and changed by key.
+
+Tables are done in the order in which rows can go, so that a row is found through the one it hangs on while that is still there. A
+window of keys is a piece, and a transaction of its own; the intent beside it makes the whole happen once.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from uuid import UUID, uuid5
+
+import orjson
+
+from services.anonymizer.connectors.files import Files
+from services.anonymizer.connectors.guard import Guard
+from services.anonymizer.connectors.mysql.rows import Database, Rows
+from services.anonymizer.connectors.ndjson import end_line
+from services.anonymizer.connectors.outcomes import Effect, Piece, Verification
+from services.anonymizer.contract import (
+    Change,
+    Correction,
+    DisclosureRequest,
+    Expected,
+    Outcome,
+    Scope,
+    StoreVerb,
+    VerbUnsupported,
+)
+from services.anonymizer.datamap import DataMapFault, Store
+from services.anonymizer.rules.facts import Terms
+from services.anonymizer.rules.person import Known, Person
+from services.anonymizer.settings import Settings
+from services.registry.contract import PolicyBook
+
+
+class MySQL:
+    verbs: frozenset[StoreVerb] = Files.verbs
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        """Raises DataMapFault."""
+        if not (store.location.database and store.location.folder):
+            raise DataMapFault(f"{store.store}: needs a database, and a folder for what is planned and preserved")
+        self.store, database = store, Database(store, settings)
+        folder = settings.folder(store.location.folder)
+        for name in store.order:
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        self.tables = {
+            name: Files.of_table(store, name, folder / name, Rows(database, store, name)) for name in store.order
+        }
+
+    def collect(self, person: Person, book: PolicyBook, portable: bool) -> AsyncGenerator[bytes]:
+        return _one_stream([table.collect(person, book, portable) for table in self.tables.values()])
+
+    def disclose(
+        self, known: Known, person: Person, wish: DisclosureRequest, book: PolicyBook
+    ) -> AsyncGenerator[bytes]:
+        return _one_stream([table.disclose(known, person, wish, book) for table in self.tables.values()])
+
+    async def invoices(self, person: Person) -> set[int]:
+        return set().union(*[await table.invoices(person) for table in self.tables.values()])
+
+    async def preview(self, person: Person, terms: Terms, scope: Scope | None) -> list[Outcome]:
+        _whole(scope)
+        return [one for table in self.tables.values() for one in await table.preview(person, terms, None)]
+
+    async def erase(self, step: UUID, person: Person, terms: Terms, guard: Guard, scope: Scope | None) -> Effect:
+        _whole(scope)
+        return await self._each(step, lambda table, own: table.erase(own, person, terms, guard, None))
+
+    async def correct(self, step: UUID, person: Person, terms: Terms, changes: list[Correction]) -> Effect:
+        return await self._each(step, lambda table, own: table.correct(own, person, terms, changes))
+
+    async def freeze(self, step: UUID, person: Person, terms: Terms) -> Effect:
+        return await self._each(step, lambda table, own: table.freeze(own, person, terms))
+
+    async def unfreeze(self, step: UUID, person: Person, terms: Terms) -> Effect:
+        return await self._each(step, lambda table, own: table.unfreeze(own, person, terms))
+
+    async def verify(self, person: Person, terms: Terms, scope: Scope | None) -> Verification:
+        _whole(scope)
+        found = [await table.verify(person, terms, None) for table in self.tables.values()]
+        return Verification([finding for one in found for finding in one.findings])
+
+    async def simulate(self, terms: Terms) -> list[Expected]:
+        return [one for table in self.tables.values() for one in await table.simulate(terms)]
+
+    async def compare(self, terms: Terms, proposed: Terms) -> list[Change]:
+        return [one for table in self.tables.values() for one in await table.compare(terms, proposed)]
+
+    async def sweep(self, sweep: UUID, terms: Terms, guard: Guard) -> AsyncIterator[Piece]:
+        for name, table in self.tables.items():
+            async for piece in table.sweep(uuid5(sweep, name), terms, guard):
+                yield piece
+
+    async def release(self, hold: UUID) -> int:
+        return sum([await table.release(hold) for table in self.tables.values()])
+
+    async def close(self) -> None:
+        return None
+
+    async def _each(self, step: UUID, work: Callable[[Files, UUID], Awaitable[Effect]]) -> Effect:
+        """Table by table, each once under a step of its own; what orders held is counted together."""
+        done = [await work(table, uuid5(step, name)) for name, table in self.tables.items()]
+        preserved: dict[UUID, int] = {}
+        for effect in done:
+            for hold, count in effect.preserved.items():
+                preserved[hold] = preserved.get(hold, 0) + count
+        return Effect([outcome for effect in done for outcome in effect.outcomes], preserved)
+
+
+async def _one_stream(parts: list[AsyncGenerator[bytes]]) -> AsyncGenerator[bytes]:
+    """Several tables' streams as one: their last lines become one last line."""
+    counts: dict[str, int] = {}
+    for part in parts:
+        async with aclosing(part) as lines:
+            async for line in lines:
+                if line.startswith(b'{"end":'):
+                    counts |= orjson.loads(line)["counts"]
+                else:
+                    yield line
+    yield end_line(counts)
+
+
+def _whole(scope: Scope | None) -> None:
+    if scope is not None:
+        raise VerbUnsupported("Only a store of recordings can remove a single recording.")

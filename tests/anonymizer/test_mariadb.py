@@ -1,0 +1,184 @@
+"""A store in MariaDB: real server, two tables that hang together, one role that works and one that only reads."""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+
+from sample.cases import PRIVATE
+from services.anonymizer.connectors.mysql import MySQL
+from services.anonymizer.contract import Correction, StoreDrifted, StoreUnavailable
+from tests.anonymizer import mariadb
+from tests.anonymizer.directly import NOW, TERMS, Guard, collected, person, store_of
+
+MAP = """
+store: chats
+label: {sv: Chattar, en: Chats}
+kind: mysql
+controller: operator
+location: {database: DATABASE, host: 127.0.0.1, port: PORT, folder: kept/chats}
+tables:
+  chat:
+    label: {sv: Chatt, en: Chat}
+    element: helpdesk_chat
+    store_class: business
+    at: started_at
+    anchors: {closed_at: closed_at}
+    key: [id]
+    columns:
+      id: technical
+      tenant: technical
+      customer_number: {element: customer_number, identifies: {type: customer}}
+      visitor_name: {element: name, identifies: {type: name}}
+      visitor_email: {element: customer_email_address, identifies: {type: email}}
+      started_at: helpdesk_chat
+      closed_at: helpdesk_chat
+  message:
+    label: {sv: Meddelande, en: Message}
+    element: helpdesk_chat
+    store_class: business
+    at: sent_at
+    anchors:
+      closed_at: {table: chat, column: closed_at, key: id, by: chat}
+    key: [id]
+    links: [{column: chat, table: chat}]
+    columns:
+      id: technical
+      tenant: technical
+      chat: technical
+      body: {element: helpdesk_chat, text: true}
+      sent_at: helpdesk_chat
+"""
+DDL = """
+CREATE TABLE chat (id BIGINT PRIMARY KEY, tenant CHAR(36) NOT NULL, customer_number VARCHAR(20), visitor_name VARCHAR(100),
+  visitor_email VARCHAR(100), started_at DATETIME(6) NOT NULL, closed_at DATETIME(6), INDEX (customer_number), INDEX (visitor_email));
+CREATE TABLE message (id BIGINT PRIMARY KEY, tenant CHAR(36) NOT NULL, chat BIGINT NOT NULL REFERENCES chat (id), body TEXT,
+  sent_at DATETIME(6) NOT NULL, INDEX (chat))"""
+NINA = person(("customer", "K7"), ("email", "nina@epost.example"), ("name", "Nina Prov"))
+
+
+@dataclass
+class Chats:
+    store: MySQL
+    guard: Guard
+    connection: Any
+    name: str
+
+    def rows(self, statement: str) -> list[tuple]:
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement)
+            return list(cursor.fetchall())
+
+    def chat(self, id: int, customer: str, email: str, *bodies: str, days: int, closed: bool = True) -> None:
+        at = (NOW - timedelta(days=days)).strftime("%Y-%m-%d %H:%M:%S")
+        name = "Nina Prov" if customer == "K7" else "Olof Annan"
+        self.rows(
+            f"INSERT INTO chat VALUES ({id}, '{PRIVATE.id}', '{customer}', '{name}', '{email}', '{at}', "
+            f"{repr(at) if closed else 'NULL'})"
+        )
+        for n, body in enumerate(bodies):
+            self.rows(f"INSERT INTO message VALUES ({id * 10 + n}, '{PRIVATE.id}', {id}, '{body}', '{at}')")
+
+    async def erase(self, step=None):
+        return await self.store.erase(step or uuid4(), NINA, TERMS, self.guard, None)
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory) -> Iterator[int]:
+    with mariadb.server(tmp_path_factory.mktemp("m")) as port:
+        yield port
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def chats(port: int, tmp_path: Path) -> AsyncIterator[Chats]:
+    name = f"chats_{uuid4().hex[:8]}"
+    connection = mariadb.admin(port)
+    written = MAP.replace("DATABASE", name).replace("PORT", str(port))
+    chats = Chats(MySQL(*store_of(tmp_path, written)), Guard(), connection, name)
+    chats.rows(f"CREATE DATABASE {name}")
+    connection.select_db(name)
+    for statement in DDL.split(";"):
+        chats.rows(statement)
+    for role, may in (("wardline", "SELECT, INSERT, UPDATE, DELETE"), ("verifier", "SELECT")):
+        chats.rows(f"CREATE OR REPLACE USER chats_{role}@'127.0.0.1' IDENTIFIED BY 'wonderland'")
+        chats.rows(f"GRANT {may} ON {name}.* TO chats_{role}@'127.0.0.1'")
+    chats.chat(1, "K7", "nina@epost.example", "Hej", "Det är Nina", days=30)
+    chats.chat(2, "K7", "nina@epost.example", "Pågår", days=2, closed=False)
+    chats.chat(12_003, "K8", "olof@epost.example", "Nina Prov säger hej, nina@epost.example", "Annat", days=200)
+    yield chats
+    connection.close()
+
+
+async def test_own_rows_are_found_in_every_table_through_what_they_hang_on(chats: Chats):
+    rows = await collected(chats.store, NINA)
+    assert len(rows) == 5 and not any("Annat" in str(row) for row in rows)
+
+
+async def test_what_the_preview_says_goes_and_an_open_case_stays(chats: Chats):
+    preview, step = await chats.store.preview(NINA, TERMS, None), uuid4()
+    assert (await chats.store.verify(NINA, TERMS, None)).remaining > 0
+    effect = await chats.erase(step)
+    assert effect.outcomes == preview
+    counts = {(one.table, str(one.action)): one.count for one in effect.outcomes if one.action != "redact"}
+    assert counts == {("chat", "erase"): 1, ("message", "erase"): 2, ("chat", "keep"): 1, ("message", "keep"): 1}
+    assert chats.rows("SELECT id FROM chat ORDER BY id") == [(2,), (12_003,)]
+    assert chats.rows("SELECT body FROM message WHERE chat = 12003 ORDER BY id") == [
+        ("[…] säger hej, […]",),
+        ("Annat",),
+    ]
+    assert (await chats.store.verify(NINA, TERMS, None)).remaining == 0
+    assert await chats.erase(step) == effect, "the same step does nothing twice"
+
+
+async def test_what_an_order_holds_is_kept_aside_and_released(chats: Chats):
+    hold = chats.guard.hold(NINA.known[1], "helpdesk_chat")
+    effect = await chats.erase()
+    # Her chat, its two messages, and the one in which somebody else writes of her.
+    assert effect.preserved == {hold: 4} and chats.rows("SELECT count(*) FROM message WHERE chat = 1") == [(0,)]
+    assert await chats.store.release(hold) == 4
+
+
+async def test_a_sweep_keeps_aside_what_hangs_on_a_held_row(chats: Chats):
+    olof = person(("email", "olof@epost.example"))
+    hold = chats.guard.hold(olof.known[0], "helpdesk_chat")
+    pieces = [piece async for piece in chats.store.sweep(uuid4(), TERMS, chats.guard)]
+    assert sum(piece.preserved.get(hold, 0) for piece in pieces) == 3
+
+
+async def test_a_sweep_takes_what_is_over_by_windows_of_keys_and_once(chats: Chats):
+    expected = {(one.table, one.count) for one in await chats.store.simulate(TERMS)}
+    assert expected == {("chat", 1), ("message", 2)}
+    sweep = uuid4()
+    pieces = [piece async for piece in chats.store.sweep(sweep, TERMS, chats.guard)]
+    assert sum(one.count for piece in pieces for one in piece.swept) == 3
+    assert chats.rows("SELECT id FROM chat ORDER BY id") == [(1,), (2,)]
+    assert [piece async for piece in chats.store.sweep(sweep, TERMS, chats.guard)] == pieces
+
+
+async def test_corrected_and_frozen_like_everywhere(chats: Chats):
+    change = Correction(element="customer_email_address", old="nina@epost.example", new="nina@ny.example")
+    await chats.store.correct(uuid4(), NINA, TERMS, [change])
+    assert chats.rows("SELECT DISTINCT visitor_email FROM chat WHERE customer_number = 'K7'") == [("nina@ny.example",)]
+    await chats.store.freeze(uuid4(), NINA, TERMS)
+    kept = await chats.erase()
+    assert {one.rule for one in kept.outcomes if one.action == "keep"} == {"restriction"}
+    assert chats.rows("SELECT count(*) FROM chat WHERE customer_number = 'K7'") == [(2,)]
+
+
+async def test_a_schema_that_changed_under_the_map_is_said_and_nothing_is_done(chats: Chats):
+    chats.rows("ALTER TABLE chat RENAME COLUMN visitor_email TO mail")
+    with pytest.raises(StoreDrifted):
+        await chats.erase()
+    assert chats.rows("SELECT count(*) FROM chat") == [(3,)]
+
+
+async def test_a_credential_that_was_revoked_is_said_and_nothing_is_done(chats: Chats):
+    chats.rows(f"REVOKE ALL ON {chats.name}.* FROM chats_wardline@'127.0.0.1'")
+    with pytest.raises(StoreUnavailable) as refused:
+        await chats.erase()
+    assert "credential" in refused.value.detail
