@@ -184,9 +184,19 @@ class Release(Reply):
 
 
 class Scope(Command):
-    """Less than everything: a single named recording, with all its versions."""
+    """Less than everything, in a store of recordings: a single named one with all its versions, or the person's own records of some
+    elements (what rested on a consent that was withdrawn)."""
 
-    recording: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$")]
+    recording: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$")] | None = None
+    elements: list[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{1,60}$")]] = Field(
+        default=[], max_length=50
+    )
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if (self.recording is None) == (not self.elements):
+            raise ValueError("a scope is one recording or some elements")
+        return self
 
 
 class Correction(Command):

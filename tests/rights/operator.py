@@ -22,6 +22,7 @@ from services.anonymizer.contract import (
     StepResult,
     StoreUnavailable,
     VerbUnsupported,
+    Waiting,
 )
 from services.registry.contract import Text
 
@@ -59,6 +60,11 @@ class Operator:
     stood: list[tuple[str, UUID, dict[str, Any]]] = field(default_factory=list)
     consent_down: bool = False
     texts: list[dict[str, str]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    has_mailbox: bool = False
+    forgotten: list[UUID] = field(default_factory=list)
+    by_hand: set[tuple[UUID, str]] = field(default_factory=set)
+    promised: dict[tuple[UUID, str], date] = field(default_factory=dict)
 
     def person(self, *rows: tuple[str, Row], **identifiers: str) -> UUID:
         principal = uuid4()
@@ -76,6 +82,8 @@ class Operator:
         app.add_api_route("/v1/principals", self._principal, methods=["POST"])
         app.add_api_route("/v1/principals/lookup", self._lookup, methods=["POST"])
         app.add_api_route("/sms", self._sms, methods=["POST"])
+        app.add_api_route("/events", self._feed)
+        app.add_api_route("/v1/principals/{principal}/forgotten", self._forget, methods=["PUT"])
         app.add_api_route("/v1/stores", self._stores)
         app.add_api_route("/v1/collections", self._collect, methods=["POST"])
         app.add_api_route("/v1/steps/{step}", self._step, methods=["PUT"])
@@ -130,6 +138,44 @@ class Operator:
         principal = next(iter(found), None)
         return JSONResponse({"principal": str(principal) if principal else None})
 
+    async def _feed(self, after: int = 0, wait: float = 0) -> dict[str, Any]:
+        """What the consent service tells; it waits a little, as a feed does."""
+        if len(self.events) <= after:
+            await asyncio.sleep(min(wait, 0.2))
+        return {"items": self.events[after:], "next": str(len(self.events))}
+
+    def consent_withdrawn(self, principal: UUID, tenant: UUID, elements: list[str]) -> None:
+        said = {
+            "record": str(uuid4()),
+            "sha256": "",
+            "kind": "consent",
+            "regulation": "gdpr",
+            "purpose": "communication",
+            "state": "withdrawn",
+            "sequence": 2,
+            "occurred_at": "2026-11-20T12:00:00Z",
+            "notice": None,
+            "notice_version": None,
+            "valid_until": None,
+        } | ({"erase_rule": "recordings_go", "erase_elements": elements} if elements else {})
+        event = {
+            "specversion": "1.0",
+            "id": str(uuid4()),
+            "type": "consent.withdrawn",
+            "source": "/wardline/consent",
+            "time": "2026-11-20T12:00:00.000000Z",
+            "tenant": str(tenant),
+            "subject": str(principal),
+            "dataschema": "urn:wardline:event:consent.withdrawn/v1",
+            "data": said,
+            "position": len(self.events) + 1,
+        }
+        self.events.append(event)
+
+    async def _forget(self, principal: UUID) -> Response:
+        self.forgotten.append(principal)
+        return JSONResponse({"principal": str(principal), "forgotten_at": "2027-01-01T00:00:00Z"})
+
     async def _sms(self, request: Request) -> Response:
         assert request.headers["authorization"] == "Bearer provider's token"
         self.texts.append(orjson.loads(await request.body()))
@@ -137,8 +183,17 @@ class Operator:
 
     async def _stores(self) -> dict[str, Any]:
         verbs = ["collect", "preview", "erase", "verify", "correct", "freeze", "unfreeze"]
+        mailbox = {
+            "store": "mailbox",
+            "label": {"sv": "Brevlåda", "en": "Mailbox"},
+            "kind": "manual",
+            "controller": "operator",
+            "categories": ["service_specific"],
+            "verbs": ["erase", "verify", "correct", "freeze", "unfreeze"],
+        }
         return {
-            "items": [
+            "items": [mailbox] * self.has_mailbox
+            + [
                 {
                     "store": store,
                     "label": {"sv": store.title(), "en": store.title()},
@@ -176,19 +231,30 @@ class Operator:
         self.asked.append(step)
         if wish.store in self.down:
             return StoreUnavailable().response()
-        if wish.verb == "erase" and wish.store not in KINDS:
+        if wish.verb == "erase" and wish.store not in (*KINDS, "mailbox"):
             return VerbUnsupported().response()
         if self.asked.count(step) <= self.running_first:
             await asyncio.sleep(0)
             return _json(StepResult(step=step, verb=wish.verb, store=wish.store, state="running"))
+        if (wish.principal, wish.store) in self.by_hand and wish.verb == "erase":
+            until = self.promised.get((wish.principal, wish.store))
+            said = Waiting(
+                owner="kundtjanst@nordtel.example", due=date(2027, 3, 1), instructions=REASON, pending_until=until
+            )
+            return _json(StepResult(step=step, verb=wish.verb, store=wish.store, state="waiting", waiting=said))
         if step not in self.results:
             self.results[step] = self._do(step, wish)
+            if wish.store == "mailbox" and wish.verb == "erase":
+                attested = {"by": "hilda", "at": "2027-01-01T00:00:00Z", "evidence_sha256": "0" * 64}
+                self.results[step] = StepResult.model_validate(
+                    self.results[step].model_dump(mode="json") | {"attested": attested}
+                )
         return _json(self.results[step])
 
     def _do(self, step: UUID, wish: StepRequest) -> StepResult:
         self.journal.append((step, wish.store, wish.verb))
         rows = self.held(wish.principal, wish.store)
-        touched = [row for row in rows if wish.scope is None or row.id == wish.scope.recording]
+        touched = [row for row in rows if _is_meant(wish, row)]
         going = [row for row in touched if row.keep is None]
         done = {"step": step, "verb": wish.verb, "store": wish.store, "state": "done"}
         if wish.verb in ("freeze", "unfreeze"):
@@ -204,6 +270,12 @@ class Operator:
         if wish.verb == "erase" and wish.store not in self.stubborn:
             self.rows[(wish.principal, wish.store)] = [row for row in rows if row not in going]
         return StepResult(**done, outcomes=_outcomes(touched))
+
+
+def _is_meant(wish: StepRequest, row: Row) -> bool:
+    if wish.scope is None:
+        return True
+    return row.id == wish.scope.recording if wish.scope.recording else row.table in wish.scope.elements
 
 
 def _outcomes(rows: list[Row]) -> list[Outcome]:

@@ -72,6 +72,7 @@ LimitKey = Literal[
     "claims_kept",
     "restriction_notice",
     "step_up_after",
+    "passphrase_awaited",
     "one_time_code_sends",
     "one_time_code_expiry",
     "one_time_code_tries",

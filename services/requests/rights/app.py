@@ -1,16 +1,19 @@
 """Rights: what people ask of the operator, from intake to a closed request."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
 from chassis import app as chassis_app
+from chassis.ledger.follow import Follower
 from chassis.mail import Mail
 from chassis.sms import Sms
 from services.anonymizer.client import AnonymizerClient
 from services.consent.client import ConsentClient
 from services.registry.client import following_policy
+from services.requests.rights.commands import cascades
 from services.requests.rights.jobs import Work
 from services.requests.rights.office import Office
 from services.requests.rights.post import Post
@@ -37,5 +40,8 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
         anonymizer = AnonymizerClient(state.http, settings.peers["anonymizer"], state.tokens)
         consent = ConsentClient(state.http, settings.peers["consent"], state.tokens)
         post = Post(Mail(settings), Sms(settings, state.http))
-        Work(state.database, state.office, anonymizer, consent, post).register(state.jobs)
+        work = Work(state.database, state.office, anonymizer, consent, post)
+        work.register(state.jobs)
+        withdrawals = Follower(consent, state.database, "cascades", work.cascade, cascades.FOLLOWED)
+        state.tasks.append(asyncio.create_task(withdrawals.run(), name="cascades"))
         yield

@@ -14,10 +14,31 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from chassis.contract import Contract, Moment
 from chassis.errors import Problem
 from chassis.ledger.contract import Inclusion
-from services.anonymizer.contract import Action, Correction, Identifier, IdentifierType, Scope, StepState, Verb
+from services.anonymizer.contract import (
+    Action,
+    Attested,
+    Correction,
+    Identifier,
+    IdentifierType,
+    Scope,
+    StepState,
+    Verb,
+    Waiting,
+)
 from services.registry.contract import Text
 
-__all__ = ["Action", "Correction", "Identifier", "IdentifierType", "Scope", "StepState", "Text", "Verb"]
+__all__ = [
+    "Action",
+    "Attested",
+    "Correction",
+    "Identifier",
+    "IdentifierType",
+    "Scope",
+    "StepState",
+    "Text",
+    "Verb",
+    "Waiting",
+]
 
 Language = Literal["sv", "en"]
 Party = Literal["operator", "tenant"]
@@ -48,13 +69,15 @@ class Kind(StrEnum):
 
 
 class Channel(StrEnum):
-    """Where it came in. The clock runs from receipt in any of them, not from typing in."""
+    """Where it came in. The clock runs from receipt in any of them, not from typing in. `consent`: nobody asked; a consent was
+    withdrawn, and what rested on it alone goes."""
 
     portal = "portal"
     helpdesk = "helpdesk"
     letter = "letter"
     email = "email"
     telephone = "telephone"
+    consent = "consent"
 
 
 class State(StrEnum):
@@ -166,6 +189,10 @@ class OpenRequest(Wish):
 
     @model_validator(mode="after")
     def _fitting(self) -> Self:
+        if self.channel is Channel.consent:
+            raise ValueError("a withdrawn consent is no way in for somebody's request")
+        if self.scope is not None and self.scope.recording is None:
+            raise ValueError("a person names one recording, or asks for everything")
         if self.passphrase is not None and self.kind not in (Kind.access, Kind.portability):
             raise ValueError("a passphrase locks a package; this right has none")
         if self.scope is not None and self.kind is not Kind.deletion:
@@ -354,6 +381,8 @@ class Step(Reply):
     """One thing done in one store. `problem`: why the last try failed, as the code of its Problem; it is tried again at
     `next_at`.
 
+    `waiting`: a person does it by hand, or a vendor has promised a day.
+
     `deferred`: a rule still keeps something; erased by itself on `due_on` or when the rule's reason ends.
     """
 
@@ -367,6 +396,7 @@ class Step(Reply):
     problem: str | None = None
     next_at: datetime | None = None
     due_on: date | None = None
+    waiting: Waiting | None = None
 
 
 class Package(Reply):
@@ -529,6 +559,21 @@ class Controller(Reply):
     named_at: datetime
 
 
+class Recipient(Reply):
+    """Who received data of this kind and was told what became of them, Art. 19."""
+
+    recipient: str
+    label: Text
+
+
+class ByHand(Reply):
+    """What a person did in a source that no machine reaches: who says so, when, and the digest of the scan that shows it."""
+
+    store: str
+    label: Text
+    attested: Attested
+
+
 class Found(Reply):
     """How many records of each table an access request found in one store."""
 
@@ -553,6 +598,8 @@ class Answer(Reply):
     refusal: Refusal | None = None
     text: str | None = None
     outcomes: list[AnswerLine] = []
+    recipients: list[Recipient] = []
+    by_hand: list[ByHand] = []
     found: list[Found] = []
     clauses: list[Text]
     complaint: Text
@@ -604,6 +651,15 @@ class TaskMoved(Reply):
     matter: Matter
     verdict: Verdict | None = None
     by: str
+
+
+class RecipientTold(Reply):
+    """`recipient.told`: whoever received data of these categories is to do the same with them (Art. 19)."""
+
+    request: UUID
+    recipient: str
+    done: Literal["erased", "corrected", "restricted", "unrestricted"]
+    categories: list[str]
 
 
 class MandateMoved(Reply):
@@ -662,6 +718,7 @@ EVENTS: dict[str, type[Reply]] = {
     "request.lifting": RequestMoved,
     "request.duplicate": RequestMoved,
     "controller.named": ControllerNamed,
+    "recipient.told": RecipientTold,
     "mandate.recorded": MandateMoved,
     "mandate.revoked": MandateMoved,
     "person.protected": PersonMoved,

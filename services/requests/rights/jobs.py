@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator
 from uuid import UUID
 
 from chassis import clock
-from chassis.db import Database
+from chassis.db import Database, Transaction
 from chassis.durable import Job, Jobs
 from chassis.errors import Problem, Unavailable
+from chassis.ledger.events import Event
 from services.anonymizer.client import AnonymizerClient
 from services.anonymizer.contract import (
     CollectionRequest,
@@ -20,14 +21,14 @@ from services.anonymizer.contract import (
 )
 from services.consent.client import ConsentClient
 from services.consent.contract import SetObjection, SetRestriction, WithdrawConsent
-from services.requests.rights.commands import answering, clocks, deciding, doing, proving
+from services.requests.rights.commands import answering, cascades, clocks, deciding, doing, proving
 from services.requests.rights.commands.doing import Claim
 from services.requests.rights.contract import Kind
 from services.requests.rights.office import Office
 from services.requests.rights.package import spool
 from services.requests.rights.package.build import Contents, build
 from services.requests.rights.post import Post
-from services.requests.rights.rules.kinds import STANDING
+from services.requests.rights.rules.kinds import PEOPLE, STANDING
 from services.requests.rights.rules.proof import ONE_DAY
 
 TICK = 1.0
@@ -38,6 +39,7 @@ _DELIVERIES = 1_000_000
 _OVER = "SELECT id, tenant FROM request WHERE state = 'cooling_off' AND executes_at <= $1"
 _LIFTED = "SELECT id, tenant FROM request WHERE state = 'answered' AND kind = 'restriction' AND executes_at <= $1"
 _EXPIRED = "SELECT id, tenant FROM request WHERE state = 'answered' AND package_deleted_at <= $1"
+_UNLOCKED = "SELECT id, tenant FROM request WHERE state = 'awaiting_passphrase' AND awaiting_since <= $1"
 _DUE = "SELECT id, tenant FROM request_step WHERE state = 'deferred' AND due_at <= $1"
 
 
@@ -127,6 +129,8 @@ class Work:
             over = await connection.fetch(_OVER, now)
             expired = await connection.fetch(_EXPIRED, now)
             lifted = await connection.fetch(_LIFTED, now)
+            waited = self.office.book.period("passphrase_awaited").cutoff(now, self.office.book.tz)
+            unlocked = await connection.fetch(_UNLOCKED, waited)
             due = await connection.fetch(_DUE, now)
             notices = await connection.fetch(clocks.DUE, now)
             await connection.execute(proving.OVER, now - ONE_DAY)
@@ -136,6 +140,9 @@ class Work:
         for request, tenant in expired:
             async with self.database.transaction(tenant) as tx:
                 await answering.close_expired(tx, self.office, request)
+        for request, tenant in unlocked:
+            async with self.database.transaction(tenant) as tx:
+                await answering.give_up_waiting(tx, self.office, request)
         for request, tenant in lifted:
             async with self.database.transaction(tenant) as tx:
                 await deciding.lift_in_time(tx, request)
@@ -145,6 +152,9 @@ class Work:
         for tenant, those in clocks.by_tenant(notices).items():
             async with self.database.transaction(tenant) as tx:
                 await clocks.tell(tx, self.office, those)
+
+    async def cascade(self, tx: Transaction, event: Event) -> None:
+        await cascades.erase_what_rested_on_it(tx, self.office, event)
 
     async def _is_on_file(self, tenant: UUID, wanted: proving.ToSend) -> bool:
         """Whose the contact is now: a number that was given on to somebody else proves nothing about its former user."""
@@ -163,6 +173,9 @@ class Work:
     async def _done(self, tenant: UUID, claim: Claim) -> StepResult | dict[str, int]:
         if claim.store == STANDING:
             await self._stand(tenant, claim)
+            return {}
+        if claim.store == PEOPLE:
+            await self.anonymizer.forget(claim.principal, claim.request, tenant=tenant)
             return {}
         if claim.verb == "collect":
             portable = claim.kind == Kind.portability

@@ -17,6 +17,7 @@ from services.anonymizer.contract import Action, Outcome, Scope
 from services.registry.contract import Text
 from services.requests.rights.contract import (
     Answer,
+    ByHand,
     Certificate,
     Clock,
     Controller,
@@ -303,6 +304,14 @@ def outcomes(step: StepRow) -> list[Outcome]:
     return [Outcome.model_validate(each) for each in said]
 
 
+def attested(steps: Iterable[StepRow]) -> list[ByHand]:
+    return [
+        ByHand(store=step.store, label=label(step), attested=step.result["attested"])
+        for step in steps
+        if step.result and step.result.get("attested")
+    ]
+
+
 def label(step: StepRow) -> Text:
     return Text.model_validate(step.label)
 
@@ -331,7 +340,7 @@ def _request(row: RequestRow, steps: Iterable[StepRow], clocks: Iterable[ClockRo
         outcome=row.outcome,
         agent=row.agent,
         ticket=row.ticket,
-        scope=Scope(recording=row.recording) if row.recording else None,
+        scope=Scope(recording=row.recording, elements=row.elements or []) if row.recording or row.elements else None,
         executes_at=row.executes_at,
         answered_at=row.answered_at,
         closed_at=row.closed_at,
@@ -379,4 +388,5 @@ def _step(row: StepRow) -> Step:
         problem=row.problem,
         next_at=row.next_at,
         due_on=row.due_on,
+        waiting=row.result["waiting"] if row.state == "waiting" and row.result else None,
     )

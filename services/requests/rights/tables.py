@@ -16,7 +16,8 @@ def _instant(**options: Any) -> Any:
 class RequestRow(SQLModel, table=True):
     """One request. `said`, `identifiers`, `evidence`, `changes`, `reason`, `passphrase` and `spool_key` are sealed.
 
-    recording: the one recording it is limited to · executes_at: when a confirmed deletion begins, or a restriction is lifted
+    recording, elements: the one recording, or the elements of data, it is limited to · awaiting_since: the package waits for a
+    passphrase · executes_at: when a confirmed deletion begins, or a restriction is lifted
     · outcome, refusal, reason: what was decided, by which row of the book, in which words · answer_event: the ledger's
     `request.answered` · package_*, downloads_left: of the locked file, while there is one · package_deleted_at: when our own
     copies go, of whatever kind they are.
@@ -61,6 +62,8 @@ class RequestRow(SQLModel, table=True):
     reason: bytes | None = None
     part_of: UUID | None = None
     agent: UUID | None = None
+    elements: list[str] | None = Field(default=None, sa_type=JSONB(none_as_null=True))
+    awaiting_since: datetime | None = _instant(default=None)
     duplicate_of: UUID | None = None
     downloads_left: int | None = None
 

@@ -254,7 +254,7 @@ class Files:
         """A person's own records go; in somebody else's traffic only the person's number does, and their words in somebody's text."""
         plan, lines, frozen = Plan(), [], self.journal.frozen()
         for piece, mark, row in self._named(person):
-            if scope is not None and row[self._scoped()] != scope.recording:
+            if scope is not None and not self._meant(scope, row):
                 continue
             own = self._own(person, row)
             decision = restricted(terms.book) if (piece, mark) in frozen else self._decided(row, terms, "deletion")
@@ -429,7 +429,11 @@ class Files:
                 if (str(path.relative_to(self.root)), mark) in frozen:
                     continue
                 if scope is not None:
-                    found[self._scoped()] += row[self._scoped()] == scope.recording and self._own(person, row)
+                    found[self._scoped()] += (
+                        self._meant(scope, row)
+                        and self._own(person, row)
+                        and self._decided(row, terms, "deletion").action != "keep"
+                    )
                     continue
                 for column, value in row.items():
                     if isinstance(value, str) and (value in values or (column in searched and spelled.search(value))):
@@ -446,6 +450,11 @@ class Files:
         if what and not person.is_seen_in(row[column], at):
             return True
         return self._decided(row, terms, "deletion").action == "keep"
+
+    def _meant(self, scope: Scope, row: Row) -> bool:
+        if scope.recording is not None:
+            return row[self._scoped()] == scope.recording
+        return self._scoped() in row and self.table.element in scope.elements
 
     def _scoped(self) -> str:
         """The column that names a single recording."""

@@ -5,19 +5,35 @@ from collections.abc import Sequence
 from pathlib import Path
 from uuid import UUID
 
+from pydantic import TypeAdapter
+
 from chassis import clock
 from chassis.db import Transaction
 from services.registry.contract import Text
 from services.requests.rights import certificate, queries
 from services.requests.rights.commands import clocks, letters
-from services.requests.rights.contract import Answer, AnswerLine, Found, Kind, Refusal, State, Verdict
+from services.requests.rights.contract import (
+    Action,
+    Answer,
+    AnswerLine,
+    Correction,
+    Found,
+    Kind,
+    Recipient,
+    RecipientTold,
+    Refusal,
+    State,
+    Verdict,
+)
 from services.requests.rights.moves import emit_moved, moved
 from services.requests.rights.office import Office
 from services.requests.rights.package.build import Built, Contents, Source
 from services.requests.rights.rules import answers
 from services.requests.rights.rules.about import about
+from services.requests.rights.rules.recipients import recipients_of
 from services.requests.rights.tables import ControllerRow, RequestRow, StepRow
 
+Changes = TypeAdapter(list[Correction])
 _NO_PROPOSALS = "UPDATE request_task SET text = NULL WHERE request = $1"
 _NO_LETTERS = "UPDATE letter SET subject = NULL, body = NULL, recipient = NULL WHERE request = $1"
 
@@ -26,7 +42,9 @@ async def answer_deletion(tx: Transaction, office: Office, row: RequestRow, step
     """Answered and closed in one move: nothing of the person is left here but ids."""
     lines = answers.answer_lines(queries.told_after_erasing(steps))
     clauses = answers.deletion_clauses(office.book, lines)
-    await _answer(tx, office, row, clauses, outcomes=lines)
+    gone = [line.category for line in lines if line.action is not Action.keep]
+    told = await _tell(tx, office, row, "erased", gone)
+    await _answer(tx, office, row, clauses, outcomes=lines, told=told)
     await close(tx, office, row)
 
 
@@ -34,7 +52,10 @@ async def answer_decided(tx: Transaction, office: Office, row: RequestRow) -> No
     """What a rule or a person decided, told with its reason; our copies of it end with the book's period."""
     book = office.book
     refused = next((reason for reason in book.refusals if reason.key == row.refusal), None)
-    await _answer(tx, office, row, [])
+    told: list[Recipient] = []
+    if row.kind == Kind.correction and not refused:
+        told = await _tell(tx, office, row, "corrected", await _corrected(tx, office, row))
+    await _answer(tx, office, row, [], told=told)
     remove(office.folder(row.id))
     kept = book.period("claims_kept" if row.kind == Kind.damages else "answer_kept")
     row.package_deleted_at = kept.after(row.answered_at, book.tz)
@@ -55,8 +76,13 @@ async def answer_restriction(tx: Transaction, office: Office, row: RequestRow) -
     """It holds from now on, and until it is lifted: the request stays answered and open."""
     row.outcome = Verdict.granted
     exceptions = [exception.label for exception in office.book.right(Kind.restriction).exceptions]
-    await _answer(tx, office, row, exceptions)
+    told = await _tell(tx, office, row, "restricted", [category.key for category in office.book.categories])
+    await _answer(tx, office, row, exceptions, told=told)
     await letters.write(tx, office, row, "restricted")
+
+
+async def tell_lifted(tx: Transaction, office: Office, row: RequestRow) -> None:
+    await _tell(tx, office, row, "unrestricted", [category.key for category in office.book.categories])
 
 
 async def answer_at_once(tx: Transaction, office: Office, row: RequestRow) -> None:
@@ -123,6 +149,17 @@ async def close_expired(tx: Transaction, office: Office, request: UUID) -> None:
         await close(tx, office, row)
 
 
+async def give_up_waiting(tx: Transaction, office: Office, request: UUID) -> None:
+    """Nobody said what the package is to open with: what was collected for it goes, and the person may ask again."""
+    row = await tx.session.get(RequestRow, request, with_for_update=True)
+    if row.state != State.awaiting_passphrase:
+        return
+    row.state, row.closed_at = State.withdrawn, clock.now()
+    await clocks.end(tx, row)
+    await forget(tx, office, row)
+    await emit_moved(tx, "request.withdrawn", row)
+
+
 async def close(tx: Transaction, office: Office, row: RequestRow) -> None:
     row.state, row.closed_at = State.closed, clock.now()
     await clocks.end(tx, row)
@@ -160,6 +197,7 @@ async def _answer(
     *,
     outcomes: Sequence[AnswerLine] = (),
     found: Sequence[Found] = (),
+    told: Sequence[Recipient] = (),
 ) -> None:
     """Answer, signed certificate and the ledger's event that holds the certificate's digest: one transaction."""
     book = office.book
@@ -178,6 +216,8 @@ async def _answer(
         outcome=row.outcome or Verdict.granted,
         refusal=Refusal(reason=refused.key, label=refused.label, legal_ref=refused.legal_ref) if refused else None,
         outcomes=list(outcomes),
+        recipients=list(told),
+        by_hand=queries.attested(await queries.steps_of(tx, row.id)),
         found=list(found),
         clauses=clauses,
         complaint=book.clause("complaint"),
@@ -186,6 +226,22 @@ async def _answer(
     row.certificate = certificate.sign(office.signing, _certified(row, book.version))
     said = moved(row) | {"certificate_sha256": certificate.digest(row.certificate)}
     row.answer_event = (await tx.emit("request.answered", said, row.principal)).id
+
+
+async def _tell(
+    tx: Transaction, office: Office, row: RequestRow, done: str, categories: Sequence[str]
+) -> list[Recipient]:
+    """One event for each, which their webhooks bring them; the person is told who they are."""
+    found = recipients_of(office.book, categories)
+    for recipient, theirs in found:
+        said = RecipientTold(request=row.id, recipient=recipient.recipient, done=done, categories=theirs)
+        await tx.emit("recipient.told", said.model_dump(mode="json"), row.principal)
+    return [recipient for recipient, _ in found]
+
+
+async def _corrected(tx: Transaction, office: Office, row: RequestRow) -> list[str]:
+    changes = Changes.validate_json(await open_sealed(tx, office, row, "changes"))
+    return [office.book.category_of(change.element).key for change in changes]
 
 
 async def _words_of(tx: Transaction, office: Office, row: RequestRow) -> str:

@@ -231,7 +231,7 @@ async def _seal(
     """Each column that got something to hold is sealed; the others stay as they are."""
     named = FindPrincipal(identifiers=identifiers).model_dump_json(by_alias=True) if identifiers else None
     note = evidence.note if evidence else None
-    wrong = doing.Changes.dump_json(list(changes)).decode() if changes else None
+    wrong = answering.Changes.dump_json(list(changes)).decode() if changes else None
     given = {"said": text, "passphrase": passphrase, "identifiers": named, "evidence": note, "changes": wrong}
     if not any(given.values()):
         return

@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from pydantic import TypeAdapter
-
 from chassis import clock
 from chassis.db import Transaction
 from services.anonymizer.contract import Action, Correction, Scope, StepResult, StepState, Store
@@ -22,7 +20,7 @@ from services.requests.rights.office import Office
 from services.requests.rights.rules import kinds, way
 from services.requests.rights.tables import ControllerRow, RequestRow, StepRow
 
-Changes = TypeAdapter(list[Correction])
+_RESULT = {"outcomes", "remaining", "findings", "attested"}
 
 
 @dataclass(frozen=True)
@@ -123,9 +121,9 @@ async def _mine(tx: Transaction, office: Office, row: RequestRow, stores: Sequen
     if row.party == "tenant":
         return theirs
     verb = kinds.WAYS[Kind(row.kind)].verb
-    if not way.first_steps(verb, row.recording is not None, theirs):
+    if not way.first_steps(verb, _scope(row) is not None, theirs):
         return ours
-    if not way.first_steps(verb, row.recording is not None, ours):
+    if not way.first_steps(verb, _scope(row) is not None, ours):
         row.party = "tenant"
         await clocks.hand_over(tx, row)
         return theirs
@@ -141,9 +139,12 @@ async def _begin(tx: Transaction, office: Office, row: RequestRow, stores: Seque
         row.spool_key = key.seal("request", "spool_key", os.urandom(32))
     if how.standing and row.party == "operator":
         await steps.add_standing(tx, row, how.standing)
-    for each in way.first_steps(how.verb, row.recording is not None, stores):
+    for each in way.first_steps(how.verb, _scope(row) is not None, stores):
         await steps.add_in(tx, row, each.store, each.verb)
-    if row.recording is not None or row.kind not in kinds.COLLECTS:
+    if how.verb == "preview" and _scope(row) is None:
+        for store in way.without_preview(stores):
+            await steps.add(tx, row, store.store, store.label.model_dump(), store.verbs, "erase", state="deferred")
+    if _scope(row) is not None or row.kind not in kinds.COLLECTS:
         row.state = State.executing
         await emit_moved(tx, "request.executing", row)
     await go_on(tx, office, row)
@@ -164,7 +165,7 @@ async def claim(tx: Transaction, office: Office, step: UUID) -> Claim | None:
     if row.verb == "collect":
         spool_key = await answering.open_sealed(tx, office, request, "spool_key")
     if row.verb == "correct":
-        changes = Changes.validate_json(await answering.open_sealed(tx, office, request, "changes"))
+        changes = answering.Changes.validate_json(await answering.open_sealed(tx, office, request, "changes"))
     row.state, row.fence, row.tries, row.next_at = "running", row.fence + 1, row.tries + 1, None
     return Claim(
         step=row.id,
@@ -173,7 +174,7 @@ async def claim(tx: Transaction, office: Office, step: UUID) -> Claim | None:
         principal=request.principal,
         store=row.store,
         verb=row.verb,
-        scope=Scope(recording=request.recording) if request.recording else None,
+        scope=_scope(request),
         kind=request.kind,
         purpose=request.purpose,
         ground=request.ground,
@@ -205,10 +206,11 @@ async def record(tx: Transaction, office: Office, claim: Claim, result: StepResu
     if isinstance(result, dict):
         row.state, row.result = "done", {"counts": result}
     else:
-        row.state, row.result = "done", result.model_dump(mode="json", include={"outcomes", "remaining", "findings"})
+        row.state, row.result = "done", result.model_dump(mode="json", include=_RESULT)
         await _after(tx, office, request, row, result)
     if request.state in way.ANSWERED:
         await _tell_deferred(tx, request, row)
+        await forget_at_the_end(tx, request)
     elif request.state == State.withdrawn:
         answering.remove(office.folder(request.id))
     else:
@@ -239,7 +241,10 @@ async def execute(tx: Transaction, office: Office, request: UUID) -> None:
         return
     row.state = State.executing
     for step in await queries.steps_of(tx, request):
-        if "erase" in step.verbs:
+        if step.verb == "erase":
+            step.state = "pending"
+            await tx.enqueue("rights.step", step.id)
+        elif "erase" in step.verbs:
             await steps.add(tx, row, step.store, step.label, step.verbs, "erase")
     await emit_moved(tx, "request.executing", row)
     await go_on(tx, office, row)
@@ -255,7 +260,7 @@ async def resume_deferred(tx: Transaction, step: UUID) -> None:
 
 async def _after(tx: Transaction, office: Office, request: RequestRow, row: StepRow, result: StepResult) -> None:
     """An erasure is checked; one that left something is done again; what a rule keeps waits for the rule's end."""
-    if row.verb == "erase":
+    if row.verb == "erase" and "verify" in row.verbs:
         await steps.add(tx, request, row.store, row.label, row.verbs, "verify", row.round)
     elif row.verb == "verify" and (result.state is not StepState.done or result.remaining != 0):
         row.state, row.problem = "failed", "rights.something_remains"
@@ -277,6 +282,17 @@ async def _defer(tx: Transaction, office: Office, request: RequestRow, row: Step
         return
     later = await steps.add(tx, request, row.store, row.label, row.verbs, "erase", row.round + 1, state="deferred")
     later.due_at, later.due_on = when
+
+
+async def forget_at_the_end(tx: Transaction, row: RequestRow) -> None:
+    """Once nothing is kept anywhere and nothing else is asked, the data plane forgets who this was."""
+    await tx.flush()
+    if row.kind != Kind.deletion or _scope(row) is not None or row.party != "operator":
+        return
+    done = await queries.steps_of(tx, row.id)
+    others = await queries.others_of(tx, row)
+    if way.may_forget(done) and not any(kinds.is_unfinished(other) for other in others):
+        await steps.add_forgetting(tx, row)
 
 
 async def _tell_deferred(tx: Transaction, request: RequestRow, row: StepRow) -> None:
@@ -303,6 +319,7 @@ async def go_on(tx: Transaction, office: Office, row: RequestRow) -> None:
         return
     if row.state == State.checking:
         await answering.answer_deletion(tx, office, row, done)
+        await forget_at_the_end(tx, row)
     elif row.state == State.executing:
         await _executed(tx, office, row)
     elif row.state == State.lifting:
@@ -340,6 +357,8 @@ async def _investigate(tx: Transaction, office: Office, row: RequestRow) -> None
 
 async def _lifted(tx: Transaction, office: Office, row: RequestRow) -> None:
     await deciding.void_tasks(tx, row)
+    if row.kind == Kind.restriction:
+        await answering.tell_lifted(tx, office, row)
     row.executes_at = None
     if row.kind == Kind.objection:
         row.state, row.closed_at = State.withdrawn, clock.now()
@@ -358,8 +377,14 @@ async def _collected(tx: Transaction, office: Office, row: RequestRow) -> None:
         row.state = State.packing
         await tx.enqueue("rights.pack", row.id)
     else:
-        row.state = State.awaiting_passphrase
+        row.state, row.awaiting_since = State.awaiting_passphrase, clock.now()
         await emit_moved(tx, "request.awaiting_passphrase", row)
+
+
+def _scope(row: RequestRow) -> Scope | None:
+    if row.recording is None and not row.elements:
+        return None
+    return Scope(recording=row.recording, elements=row.elements or [])
 
 
 def _is_ours(row: StepRow, claim: Claim) -> bool:

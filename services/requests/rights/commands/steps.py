@@ -8,9 +8,10 @@ from chassis import clock
 from chassis.db import Transaction
 from chassis.ids import new_id
 from services.anonymizer.contract import Store
-from services.requests.rights.rules.kinds import STANDING
+from services.requests.rights.rules.kinds import PEOPLE, STANDING
 from services.requests.rights.tables import RequestRow, StepRow
 
+_PEOPLE_LABEL = {"sv": "Vem du är i våra system", "en": "Who you are in our systems"}
 _STANDING_LABEL = {"sv": "Samtycken, invändningar och begränsningar", "en": "Consents, objections and restrictions"}
 
 
@@ -46,6 +47,11 @@ async def add(
 
 async def add_in(tx: Transaction, request: RequestRow, store: Store, verb: str) -> StepRow:
     return await add(tx, request, store.store, store.label.model_dump(), store.verbs, verb)
+
+
+async def add_forgetting(tx: Transaction, request: RequestRow) -> StepRow:
+    """By whom the person was known goes last."""
+    return await add(tx, request, PEOPLE, _PEOPLE_LABEL, [], "forget")
 
 
 async def add_standing(tx: Transaction, request: RequestRow, verb: str) -> StepRow:

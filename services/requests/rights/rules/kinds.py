@@ -6,10 +6,12 @@ from typing import Literal, Protocol
 from uuid import UUID
 
 from services.registry.contract import PolicyBook
-from services.requests.rights.contract import Kind, Matter, State, Verdict
+from services.requests.rights.contract import Channel, Kind, Matter, State, Verdict
 
 # The consent service, seen as one more place where something is done: a person's standing.
 STANDING = "standing"
+# The data plane's own knowledge of who somebody is.
+PEOPLE = "people"
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class Facts(Protocol):
     party: str
     purpose: str | None
     recording: str | None
+    elements: list[str] | None
+    channel: str
 
 
 def eyes_of(book: PolicyBook, kind: str, matter: Matter) -> int:
@@ -90,7 +94,9 @@ def refusal(book: PolicyBook, row: Facts, others: Iterable[Facts]) -> str | None
         return "not_on_consent"
     if row.kind == Kind.objection and book.purpose(row.purpose or "").objection == "none":
         return "no_right_to_object"
-    if row.kind == Kind.deletion and any(is_in_force(other) for other in others):
+    # What a withdrawn consent sets off waits in the stores instead: frozen rows are kept and looked at again each day.
+    by_herself = row.channel != Channel.consent
+    if row.kind == Kind.deletion and by_herself and any(is_in_force(other) for other in others):
         return "restricted"
     return None
 
@@ -100,20 +106,23 @@ def is_always_granted(book: PolicyBook, purpose: str | None) -> bool:
     return book.purpose(purpose or "").objection == "absolute"
 
 
+def _what(row: Facts) -> tuple[object, ...]:
+    return row.kind, row.party, row.purpose, row.recording, row.elements
+
+
 def is_in_force(row: Facts) -> bool:
     """Whether this is a restriction that holds now."""
     return row.kind == Kind.restriction and row.state in (State.executing, State.answered, State.lifting)
 
 
+def is_unfinished(row: Facts) -> bool:
+    """Whether this request still needs to know whose data are whose."""
+    return row.state in OPEN or (row.state == State.answered and row.kind == Kind.restriction)
+
+
 def duplicate(row: Facts, others: Iterable[Facts]) -> UUID | None:
     """The open request that asks the same already."""
     for other in others:
-        same = (other.kind, other.party, other.purpose, other.recording) == (
-            row.kind,
-            row.party,
-            row.purpose,
-            row.recording,
-        )
-        if same and other.id < row.id and (other.state in OPEN or is_in_force(other)):
+        if _what(other) == _what(row) and other.id < row.id and (other.state in OPEN or is_in_force(other)):
             return other.id
     return None

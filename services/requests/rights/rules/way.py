@@ -33,6 +33,8 @@ ASKABLE = {
 ENDED = frozenset({State.closed, State.withdrawn, State.duplicate})
 ANSWERED = frozenset({State.answered, State.closed})
 
+# The kinds of store that hold recordings: there a single one, or all of some element, can be removed.
+RECORDINGS = ("folder", "objects")
 # A reason without a date (an unpaid invoice, a running agreement) is asked about again each day.
 LOOK_AGAIN = timedelta(days=1)
 # A process that is away (restarted, redeployed) is back in seconds; a store may be away for days.
@@ -65,8 +67,13 @@ def must_stand_in(state: State, allowed: Iterable[State]) -> None:
 def first_steps(verb: str | None, one_recording: bool, stores: Sequence[Store]) -> list[Planned]:
     """What is done in the stores once it is known who asks. One named recording goes at once, without a preview."""
     if one_recording:
-        return [Planned(store, "erase") for store in stores if store.kind == "folder" and "erase" in store.verbs]
+        return [Planned(store, "erase") for store in stores if store.kind in RECORDINGS and "erase" in store.verbs]
     return [Planned(store, verb) for store in stores if verb in store.verbs]
+
+
+def without_preview(stores: Sequence[Store]) -> list[Store]:
+    """Where a person erases by hand there is no dry run: it is asked of her once the deletion is confirmed."""
+    return [store for store in stores if "erase" in store.verbs and "preview" not in store.verbs]
 
 
 def is_finished(steps: Iterable[StepFacts]) -> bool:
@@ -75,9 +82,16 @@ def is_finished(steps: Iterable[StepFacts]) -> bool:
     return all(step.state in ("done", "failed", "deferred") for step in steps)
 
 
+def may_forget(steps: Sequence[StepFacts]) -> bool:
+    """Whether nothing is left to do now or later, and nobody has forgotten yet: what a rule keeps would be a step to come."""
+    over = all(step.state in ("done", "failed") for step in steps)
+    erased = any(step.verb == "erase" for step in steps)
+    return over and erased and not any(step.verb == "forget" for step in steps)
+
+
 def are_all_checking(steps: Iterable[StepFacts]) -> bool:
     """Whether every erasure is done and only verifications run."""
-    return all(step.verb == "verify" for step in steps if step.state in ("pending", "running"))
+    return all(step.verb == "verify" for step in steps if step.state in ("pending", "running", "waiting"))
 
 
 def retry_after(tries: int, problem: str) -> timedelta:

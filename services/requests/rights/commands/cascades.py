@@ -1,0 +1,45 @@
+"""What follows by itself: a consent is withdrawn, and what rested on it alone is erased without anybody asking."""
+
+from chassis import clock
+from chassis.db import Transaction
+from chassis.ids import new_id
+from chassis.ledger.events import Event
+from services.consent.contract import Stated
+from services.requests.rights.commands import clocks
+from services.requests.rights.contract import Channel, Kind, State
+from services.requests.rights.moves import emit_moved
+from services.requests.rights.office import Office
+from services.requests.rights.rules import clock as counting
+from services.requests.rights.tables import RequestRow
+
+GROUND = "consent_withdrawn"
+FOLLOWED = ("consent.withdrawn",)
+
+
+async def erase_what_rested_on_it(tx: Transaction, office: Office, event: Event) -> None:
+    """`consent.withdrawn` with a rule of the book: a deletion of these elements, at once, like any other in all else."""
+    said = Stated.model_validate(event.data, strict=False)
+    if said.erase_rule is None or not said.erase_elements or event.subject is None:
+        return
+    book, now = office.book, clock.now()
+    due = book.right(Kind.deletion).due
+    row = RequestRow(
+        id=new_id(),
+        tenant=tx.tenant,
+        principal=event.subject,
+        kind=Kind.deletion,
+        channel=Channel.consent,
+        language="sv",
+        state=State.identified,
+        ground=GROUND,
+        elements=sorted(said.erase_elements),
+        received_at=said.occurred_at,
+        recorded_at=now,
+        due_on=counting.due_on(said.occurred_at, due, book.tz, office.holidays),
+    )
+    tx.session.add(row)
+    await tx.flush()
+    await clocks.start(tx, office, row, due)
+    await emit_moved(tx, "request.received", row)
+    await emit_moved(tx, "request.identified", row)
+    await tx.enqueue("rights.prepare", row.id)

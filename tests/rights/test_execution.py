@@ -1,0 +1,135 @@
+"""What follows: work by hand, recipients told, what rested on a consent, and forgetting who somebody was."""
+
+from datetime import date, timedelta
+from uuid import UUID, uuid4
+
+import orjson
+import pytest
+
+from services.anonymizer.contract import Correction
+from services.registry.contract import Text
+from services.requests.rights.contract import Kind, OpenRequest, Propose, Verdict
+from tests.rights.conftest import House
+from tests.rights.operator import Row
+
+
+def key() -> str:
+    return str(uuid4())
+
+
+@pytest.fixture
+def greta(house: House) -> UUID:
+    return house.operator.person(("billing", Row("customer", "1")), ("helpdesk", Row("ticket", "2")))
+
+
+async def told(house: House, request: UUID) -> list[dict]:
+    rows = await house.rows("SELECT body FROM rights.event WHERE type = 'recipient.told' ORDER BY seq")
+    said = [orjson.loads(row["body"])["data"] for row in rows]
+    return [each for each in said if each["request"] == str(request)]
+
+
+async def test_a_deletion_waits_for_the_mailbox_and_then_for_the_vendor(house: House, tenant: UUID, greta: UUID):
+    person, where = house.person(greta, tenant), (greta, "mailbox")
+    house.operator.by_hand.add(where)
+    house.operator.has_mailbox = True
+    asked = await house.confirmed(person)
+    house.operator.has_mailbox = False
+    house.later(hours=73)
+    waiting = await house.until(person, asked.request, lambda seen: any(s.state == "waiting" for s in seen.steps))
+    [step] = [step for step in waiting.steps if step.state == "waiting"]
+    assert (step.store, step.waiting.owner) == ("mailbox", "kundtjanst@nordtel.example")
+    assert waiting.state in ("executing", "checking"), "it can't close"
+    house.operator.promised[where] = date(2027, 6, 1)
+    await house.until(
+        person, asked.request, lambda seen: any(s.waiting and s.waiting.pending_until for s in seen.steps)
+    )
+    house.operator.by_hand.discard(where)
+    closed = await house.until_state(person, asked.request, "closed")
+    assert not any(step.state == "waiting" for step in closed.steps)
+    [hand] = (await person.answer(asked.request)).by_hand
+    assert (hand.store, hand.attested.by) == ("mailbox", "hilda")
+
+
+async def test_whoever_received_the_data_is_told_and_the_person_learns_who(house: House, tenant: UUID, greta: UUID):
+    person = house.person(greta, tenant)
+    asked = await house.confirmed(person)
+    house.later(hours=73)
+    await house.until_state(person, asked.request, "closed")
+    named = {each.label.en for each in (await person.answer(asked.request)).recipients}
+    assert "Microsoft Corporation (Office 365)" in named and "Zendesk" not in named, "only of what was erased"
+    said = await told(house, asked.request)
+    assert {each["done"] for each in said} == {"erased"} and len(said) == len(named)
+    assert all(each["categories"] == ["customer_invoice"] for each in said)
+
+
+async def test_recipients_are_told_of_a_correction(house: House, tenant: UUID, greta: UUID):
+    person = house.person(greta, tenant)
+    change = Correction(element="name", old="Greta", new="Greta Postlund")
+    asked = await person.open(OpenRequest(kind=Kind.correction, changes=[change]), key=key())
+    await house.until_state(person, asked.request, "deciding")
+    officer = house.officer(tenant)
+    [task] = [task for task in (await officer.tasks()).items if task.request == asked.request]
+    words = Text(sv="Rättat.", en="Corrected.")
+    await officer.propose(task.task, Propose(verdict=Verdict.granted, text=words), key=key())
+    await house.until_state(person, asked.request, "answered")
+    assert {each["done"] for each in await told(house, asked.request)} == {"corrected"}
+
+
+async def test_what_rested_on_a_withdrawn_consent_goes_without_anybody_asking(house: House, tenant: UUID):
+    cilla = house.operator.person(
+        ("recordings", Row("recorded_call", "r-1")), ("recordings", Row("quality", "q-1")), ("billing", Row("c", "1"))
+    )
+    person = house.person(cilla, tenant)
+    house.operator.consent_withdrawn(cilla, tenant, [])
+    house.operator.consent_withdrawn(cilla, tenant, ["recorded_call"])
+
+    async def asked() -> list:
+        return (await person.requests()).items
+
+    [request] = await house.seen(asked, lambda seen: bool(seen) and seen[0].state == "closed")
+    assert (request.channel, request.ground) == ("consent", "consent_withdrawn")
+    assert [row.id for row in house.operator.held(cilla, "recordings")] == ["q-1"]
+    assert house.operator.held(cilla, "billing")
+    assert cilla not in house.operator.forgotten
+
+
+async def test_a_person_is_forgotten_when_the_last_thing_of_hers_has_gone(house: House, tenant: UUID):
+    until = house.now().date() + timedelta(days=30)
+    anna = house.operator.person(
+        ("billing", Row("customer", "1")), ("billing", Row("invoice", "2", keep="accounting_records", until=until))
+    )
+    person = house.person(anna, tenant)
+    asked = await house.confirmed(person)
+    house.later(hours=73)
+    await house.until_state(person, asked.request, "closed")
+    assert anna not in house.operator.forgotten, "an invoice is kept: it is still hers"
+    house.operator.held(anna, "billing")[0].keep = None
+    await house.until_day(until + timedelta(days=2))
+
+    async def forgotten() -> bool:
+        return anna in house.operator.forgotten
+
+    await house.seen(forgotten, bool)
+    assert house.operator.forgotten.count(anna) == 1
+
+
+async def test_nobody_is_forgotten_while_she_still_asks_for_something(house: House, tenant: UUID, greta: UUID):
+    person = house.person(greta, tenant)
+    complaint = await person.open(OpenRequest(kind=Kind.complaint, text="Fel"), key=key())
+    asked = await house.confirmed(person)
+    house.later(hours=73)
+    await house.until_state(person, asked.request, "closed")
+    await house.until_state(person, complaint.request, "deciding")
+    assert greta not in house.operator.forgotten
+
+
+async def test_a_package_that_nobody_locks_is_given_up_with_everything_collected_for_it(
+    house: House, tenant: UUID, greta: UUID
+):
+    person = house.person(greta, tenant)
+    asked = await person.open(OpenRequest(kind=Kind.access), key=key())
+    await house.until_state(person, asked.request, "awaiting_passphrase")
+    assert list(house.settings.packages.glob(f"{asked.request}/*"))
+    house.later(days=16)
+    await house.until_state(person, asked.request, "withdrawn")
+    assert not list(house.settings.packages.glob(f"{asked.request}/*"))
