@@ -201,6 +201,13 @@ async def fresh_house() -> AsyncIterator[House]:
         yield house
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def fresh_sweep_house() -> AsyncIterator[House]:
+    """For tests that sweep store after store, each for itself."""
+    async with a_filled_house() as house:
+        yield house
+
+
 @asynccontextmanager
 async def a_filled_house() -> AsyncIterator[House]:
     with a_house() as home:

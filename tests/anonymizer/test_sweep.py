@@ -8,11 +8,16 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import pyarrow as pa
 import pytest
 import yaml
 
 from sample.cases import CASES, PEOPLE, PRIVATE
+from services.anonymizer import datamap
+from services.anonymizer.connectors.postgresql.remains import Going, leave
 from services.anonymizer.contract import BookMisfits, SimulationRequest, StoreUnknown, Sweep, SweepRequest, SweepUnknown
+from services.anonymizer.text.vocabularies import Cleaners
+from services.anonymizer.transforms.counts import Groups, anonymous, coarse
 from services.registry.contract import PolicyBook, Retention
 from tests.anonymizer.conftest import House
 
@@ -60,6 +65,8 @@ async def test_a_simulation_says_what_a_sweep_then_takes_and_writes_nothing(fres
     assert taken == expected
     assert {"partition", "delete", "files"} <= {one.how for one in done.items}
 
+    await _nobody_is_left_in_what_remains(house, done)
+
     # case 3: the disputed invoice keeps what it bills under its claim, the unpaid one its fourteen months old traffic
     assert len(await house.rows("calls", "SELECT FROM call_record WHERE caller = $1", PEOPLE["doris"].msisdn)) > 0
     assert len(await house.rows("calls", "SELECT FROM call_record WHERE caller = $1", PEOPLE["ulf"].msisdn)) > 0
@@ -86,6 +93,78 @@ async def test_a_simulation_says_what_a_sweep_then_takes_and_writes_nothing(fres
     assert len(events) == 1
 
 
+async def _nobody_is_left_in_what_remains(house: House, done: Sweep) -> None:
+    """Counts of groups that hide everybody, texts without their people; and each says what it is."""
+    calls = [one for one in done.items if (one.store, one.table) == ("calls", "call_record")]
+    assert {one.result for one in calls} == {"anonymous"}
+    counts = await house.rows("calls", "SELECT * FROM wardline.anonymous_count")
+    assert sum(one.remains for one in calls) == len(counts)
+    assert sum(row["count"] for row in counts) == sum(one.count - one.lost for one in calls)
+    texts = [one for one in done.items if one.result == "delinked"]
+    assert {(one.store, one.how) for one in texts} == {("helpdesk", "redact")}
+    cleaned = await house.rows("helpdesk", "SELECT text FROM wardline.cleaned_text")
+    assert len(cleaned) == sum(one.remains for one in texts) > 0
+    known = {row["name"] for row in await house.rows("billing", "SELECT name FROM customer")}
+    known |= {row["msisdn"] for row in await house.rows("billing", "SELECT msisdn FROM number_period")}
+    assert not [row["text"] for row in cleaned if any(each in row["text"] for each in known)]
+    assert any("[name]" in row["text"] for row in cleaned)
+    assert {one.result for one in done.items if one.store in ("billing", "authlog", "recordings")} <= {"deleted"}
+
+
+async def test_the_store_groups_calls_as_the_kernel_does(house: House):
+    """Day, prefix and the counting itself: the SQL that months are anonymised by, and the kernel that a lake is."""
+    book = house_book()
+    few = tuple(row.model_copy(update={"number": 2}) if row.key == "k_anonymity" else row for row in book.limits)
+    book, table = (
+        book.model_copy(update={"limits": few}),
+        datamap.load(ROOT / "policy" / "stores").stores["calls"].tables["call_record"],
+    )
+    odd = [
+        "112",
+        "sip:x@y",
+        "+46701234567",
+        "0701234567",
+        "12025550123",
+        "358401234567",
+        "46 70",
+        None,
+        "1234567890123456",
+    ]
+    rows = await house.rows("calls", "SELECT * FROM call_record")
+    everything = Going("call_record", table, "call_record", "traffic", uuid4(), lambda params: "true")
+    connection = await house.server.connect("sample_calls")
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        for n, callee in enumerate(odd):
+            values = [*rows[0].values()]
+            values[0], values[[*rows[0].keys()].index("callee")] = n, callee
+            await connection.copy_records_to_table("call_record", records=[values])
+        left = await leave(connection, everything, book, Cleaners({}))
+        made = await connection.fetch(
+            "SELECT day, prefix, area, type, count FROM wardline.anonymous_count WHERE step = $1", everything.step
+        )
+        all_rows = [
+            dict(row)
+            for row in await connection.fetch("SELECT started_at, caller, callee, area, kind FROM call_record")
+        ]
+    finally:
+        await transaction.rollback()
+        await connection.close()
+    counts = table.remains.counts
+    groups = Groups(table.at, counts.prefix, counts.area, counts.type, tuple(counts.people), book.tz)
+    kernel = anonymous([coarse(pa.RecordBatch.from_pylist(all_rows), groups)], groups, book.number("k_anonymity"))
+    told = sorted(tuple(row.values()) for row in kernel.released.to_pylist())
+    assert sorted(tuple(row) for row in made) == told and len(told) == left.remains > 0
+    assert left.lost == kernel.suppressed_rows > 0
+
+
+def house_book() -> PolicyBook:
+    return PolicyBook.model_validate_json(
+        json.dumps(yaml.safe_load((ROOT / "policy" / "book.yaml").read_text()), default=str)
+    )
+
+
 async def test_a_store_nobody_has_and_a_sweep_nobody_asked_are_refused(house: House):
     with pytest.raises(StoreUnknown):
         await house.client.sweep(SweepRequest(stores=["mainframe"]), key=str(uuid4()), tenant=PRIVATE.id)
@@ -94,9 +173,7 @@ async def test_a_store_nobody_has_and_a_sweep_nobody_asked_are_refused(house: Ho
 
 
 async def test_a_proposed_book_is_told_what_it_would_change_before_anybody_signs_it(house: House):
-    book = PolicyBook.model_validate_json(
-        json.dumps(yaml.safe_load((ROOT / "policy" / "book.yaml").read_text()), default=str)
-    )
+    book = house_book()
     wish = SimulationRequest(stores=["recordings", "helpdesk"], proposed=book)
     assert (await house.client.simulate(wish, tenant=PRIVATE.id)).changes == []
 

@@ -1,9 +1,11 @@
 """A sweep: everything whose time is over goes, store by store, piece by piece, as durable work.
 
-Each piece is done once by the store's own journal, then noted here; a killed sweep begins again and passes over what is done. While
-the holds can't be read it is `paused`, and the job comes back by itself.
+It decides by the book and the moment at which it was asked, however often it is interrupted. Each piece is done once by the store's
+own journal, then noted here; a killed sweep begins again and passes over what is done. While the holds can't be read it is `paused`,
+and the job comes back by itself.
 """
 
+from datetime import datetime
 from uuid import UUID
 
 import orjson
@@ -19,7 +21,7 @@ from services.anonymizer.house import House
 from services.registry.client import PolicyShelf
 
 _ASK = "INSERT INTO sweep (tenant, id, stores, state, asked_at) VALUES ($1, $2, $3, 'running', $4)"
-_READ = "SELECT state, stores FROM sweep WHERE id = $1"
+_READ = "SELECT state, stores, asked_at FROM sweep WHERE id = $1"
 _PIECES = "SELECT swept FROM sweep_piece WHERE sweep = $1 ORDER BY number"
 _NOTE = """
 INSERT INTO sweep_piece (tenant, sweep, step, swept) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"""
@@ -60,14 +62,14 @@ class Sweeper:
             return
         try:
             for store in row["stores"]:
-                await self._store(job, store)
+                await self._store(job, store, row["asked_at"])
         except HoldsUnreadable:
             await self._set(job, "paused")
             raise
         await self._conclude(job)
 
-    async def _store(self, job: Job, store: str) -> None:
-        terms = await self.house.terms(self.policy.current(), clock.now())
+    async def _store(self, job: Job, store: str, as_of: datetime) -> None:
+        terms = await self.house.terms(self.policy.at(as_of), as_of)
         # Unreadable holds pause a sweep before it touches anything.
         await self.holds.held()
         await self._set(job, "running")

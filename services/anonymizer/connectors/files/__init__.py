@@ -5,6 +5,7 @@ import errno
 import re
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 from uuid import UUID, uuid5
@@ -12,6 +13,7 @@ from uuid import UUID, uuid5
 from services.anonymizer.connectors.files.formats import Format, Row
 from services.anonymizer.connectors.files.journal import Journal, Plan
 from services.anonymizer.connectors.files.kinds import FORMATS
+from services.anonymizer.connectors.files.lake import Lake
 from services.anonymizer.connectors.guard import Guard, Lease
 from services.anonymizer.connectors.ndjson import end_line, row_line, shown, table_line
 from services.anonymizer.connectors.outcomes import (
@@ -41,6 +43,7 @@ from services.anonymizer.contract import (
     VerbUnsupported,
 )
 from services.anonymizer.datamap import DataMapFault, Store, anchors_in
+from services.anonymizer.rules.columns import verdicts
 from services.anonymizer.rules.facts import Terms, facts_of
 from services.anonymizer.rules.orders import Hold, columns_of, covers, holding, touches
 from services.anonymizer.rules.person import ERASED, NOTHING, Known, Person, mentions, stored_as
@@ -89,6 +92,8 @@ class Files:
             for column, what in store.tables[link.table].identifying.items()
         }
         self.identifying = self.table.identifying | inherited
+        is_lake = store.kind == "parquet"
+        self.lake = Lake(store.store, self.name, self.table, self.root, self.journal) if is_lake else None
 
     # --- reading ---------------------------------------------------------------------------------------------------------
 
@@ -134,7 +139,10 @@ class Files:
         return await self._work(lambda: self._expected(terms))
 
     async def compare(self, terms: Terms, proposed: Terms) -> list[Change]:
-        counts = await self._work(lambda: Counter(self._fates(terms, proposed)))
+        lake = self.lake
+        counts = await self._work(
+            lambda: lake.fates(terms, proposed) if lake else Counter(self._fates(terms, proposed))
+        )
         return changes(self.store, self.name, counts, terms.book)
 
     # --- writing ---------------------------------------------------------------------------------------------------------
@@ -181,16 +189,14 @@ class Files:
         return read(await self._work(lambda: self.journal.once(step, plan, carry_out)))
 
     async def sweep(self, sweep: UUID, terms: Terms, guard: Guard, known: KnownPeople) -> AsyncIterator[Piece]:
-        step = uuid5(sweep, self.store.store)
-        lease = Lease(guard, step)
-        said = await self._work(
-            lambda: self.journal.once(
-                step, lambda: self._expiry(terms), lambda plan: self._carry_out(plan, lease, terms.book, None)
-            )
-        )
-        if said:
-            swept = [Swept.model_validate(one, strict=False) for one in said]
-            yield Piece(step, swept, await self._work(lambda: self._preserved(step)))
+        lake = self.lake
+        for part in await self._work(lambda: self.journal.parts(sweep, lake.folders if lake else lambda: [""])):
+            step = uuid5(sweep, f"{self.store.store}/{part}")
+            said = await self._work(partial(self._expire, step, part, terms, Lease(guard, step)))
+            if said:
+                swept = [Swept.model_validate(one, strict=False) for one in said]
+                yield Piece(step, swept, await self._work(partial(self._preserved, step)))
+        await self._work(lambda: self.journal.conclude(sweep))
 
     async def release(self, hold: UUID) -> int:
         def work() -> int:
@@ -320,6 +326,16 @@ class Files:
         line = by_right(self.store, self.name, right, action, count, terms.book)
         return [line.model_dump(mode="json")] if count else []
 
+    def _expire(self, step: UUID, part: str, terms: Terms, lease: Lease) -> list[dict[str, Any]]:
+        lake = self.lake
+        if lake:
+            return self.journal.once(
+                step, lambda: lake.plan(step, part, terms), lambda plan: lake.carry_out(plan, lease, terms)
+            )
+        return self.journal.once(
+            step, lambda: self._expiry(terms), lambda plan: self._carry_out(plan, lease, terms.book, None)
+        )
+
     def _expiry(self, terms: Terms) -> Plan:
         """Everything whose time is over."""
         plan, counts = Plan(), Counter[tuple[str, str]]()
@@ -336,8 +352,8 @@ class Files:
 
     def _expected(self, terms: Terms) -> list[Expected]:
         counts, decisions = Counter[tuple[str, str]](), {}
-        for _, _, row, decision in self._over(terms):
-            counts[f"{row[self.table.at]:%Y-%m}", decision.rule] += 1
+        for month, decision, count in self._months(terms):
+            counts[month, decision.rule] += count
             decisions[decision.rule] = decision
         category = terms.book.category_of(self.table.element).key
         return [
@@ -353,6 +369,13 @@ class Files:
             )
             for (month, rule), count in sorted(counts.items())
         ]
+
+    def _months(self, terms: Terms) -> Iterator[tuple[str, Decision, int]]:
+        if self.lake:
+            branches = verdicts(self.table, terms, "sweep").branches
+            yield from ((month, branches[number].decision, count) for month, number, count in self.lake.months(terms))
+        else:
+            yield from ((f"{row[self.table.at]:%Y-%m}", decision, 1) for _, _, row, decision in self._over(terms))
 
     def _over(self, terms: Terms) -> Iterator[tuple[Path, str, Row, Decision]]:
         frozen = self.journal.frozen()

@@ -21,11 +21,13 @@ from services.anonymizer.connectors.files.formats import OWN, Edit, replace, syn
 @dataclass
 class Plan:
     """gone: piece → marks · edits: piece → mark → column → what it says afterwards, and what was struck from it · said: what is
-    answered. Once it is done, only `said` is kept, and of `gone` the names of pieces."""
+    answered · terms: what a sweep decides by, where it names no marks. Once it is done, only `said` is kept, and of `gone` the
+    names of pieces."""
 
     said: list[dict[str, Any]] = field(default_factory=list)
     gone: dict[str, list[str]] = field(default_factory=dict)
     edits: dict[str, dict[str, dict[str, Edit]]] = field(default_factory=dict)
+    terms: dict[str, Any] = field(default_factory=dict)
 
     def pieces(self) -> list[str]:
         return sorted({*self.gone, *self.edits})
@@ -55,6 +57,17 @@ class Journal:
     def done(self, step: UUID) -> list[str]:
         """The pieces that something went from in a finished step."""
         return sorted(_read(self.place("journal") / f"{step}.json").gone)
+
+    def parts(self, sweep: UUID, find: Callable[[], list[str]]) -> list[str]:
+        """What a sweep goes through, as it found it when it began: a part that is gone by now has its answer in the journal."""
+        noted = self.place("sweeps") / f"{sweep}.json"
+        if not noted.exists():
+            found = orjson.dumps(find())
+            replace(noted, lambda fresh: fresh.write_bytes(found))
+        return orjson.loads(noted.read_bytes())
+
+    def conclude(self, sweep: UUID) -> None:
+        (self.place("sweeps") / f"{sweep}.json").unlink(missing_ok=True)
 
     def freeze(self, principal: UUID, marks: dict[str, list[str]]) -> None:
         replace(self._frozen(principal), lambda fresh: fresh.write_bytes(orjson.dumps(marks)))
@@ -96,7 +109,7 @@ def _read(path: Path) -> Plan:
         }
         for piece, marks in kept.get("edits", {}).items()
     }
-    return Plan(kept["said"], kept["gone"], edits)
+    return Plan(kept["said"], kept["gone"], edits, kept.get("terms", {}))
 
 
 def _write(path: Path, plan: Plan) -> None:

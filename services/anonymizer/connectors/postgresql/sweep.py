@@ -42,6 +42,7 @@ Where = Callable[[Params], str]
 _MONTHS = """
 SELECT c.relname AS name, pg_get_expr(c.relpartbound, c.oid) AS bound FROM pg_inherits i
 JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = $1::regclass ORDER BY c.relname"""
+_THERE = "SELECT to_regclass($1) IS NOT NULL"
 _PRESERVED = "SELECT hold, count(*) FROM wardline.preserved WHERE step = $1 GROUP BY hold"
 
 
@@ -103,7 +104,7 @@ async def sweep(
     store = connections.store
     cleaners = await _cleaners(connections, known)
     for name in store.order:
-        for month in await _months(connections, name):
+        for month in await _months(connections, name, uuid5(sweep, f"{store.store}/{name}"), terms):
             swap = await _is_worth_a_swap(connections, name, month, terms)
             step = uuid5(sweep, f"{store.store}/{name}/{month}")
             done = await _do(connections, guard, Part(store, name, month, step, terms, cleaners, swap))
@@ -139,12 +140,22 @@ async def _cleaners(connections: Connections, known: KnownPeople) -> Cleaners:
     return Cleaners(told)
 
 
-async def _months(connections: Connections, name: str) -> list[str]:
-    """The partitions of a table that has them."""
+async def _months(connections: Connections, name: str, step: UUID, terms: Terms) -> list[str]:
+    """The partitions of a table that has them, as they were when this sweep began: one that was dropped since has its answer in the
+    journal, and that may not have been heard yet."""
     if not connections.store.tables[name].months:
         return []
-    async with connections.reading() as connection:
-        return [row["name"] for row in await connection.fetch(_MONTHS, name)]
+
+    async def work(connection: asyncpg.Connection) -> list[str]:
+        noted = await transactions.finished(connection, step)
+        if noted is not None:
+            return orjson.loads(noted)
+        found = [row["name"] for row in await connection.fetch(_MONTHS, name)]
+        await transactions.begin(connection, step, terms.now)
+        await transactions.finish(connection, step, orjson.dumps(found).decode())
+        return found
+
+    return await connections.write(work)
 
 
 async def _is_worth_a_swap(connections: Connections, name: str, month: str, terms: Terms) -> bool:
@@ -152,6 +163,8 @@ async def _is_worth_a_swap(connections: Connections, name: str, month: str, term
     table, params = connections.store.tables[name], Params()
     decided = verdicts(connections.store, table, terms, "sweep", params)
     async with connections.reading() as connection:
+        if not await connection.fetchval(_THERE, month):
+            return False
         counted = await connection.fetchrow(
             f"SELECT count(*) AS whole, count(*) FILTER (WHERE {going(decided)}) AS going FROM {month} t", *params
         )
@@ -180,6 +193,8 @@ class Part:
             await connection.execute(f"LOCK TABLE {self.source} IN SHARE ROW EXCLUSIVE MODE")
         done = await transactions.finished(connection, self.step)
         if done is None:
+            if self.month and not await connection.fetchval(_THERE, self.month):
+                return Piece(self.step, [])
             await transactions.begin(connection, self.step, self.terms.now)
             self.terms = await noted(connection, self.terms)
             swept = await self._let_go(connection, holds)

@@ -1,0 +1,211 @@
+"""Letting go of the rows of a lake whose time is over, a month (or whatever lies in one folder) at a time, by columns.
+
+First all rows that go together are counted, checked and written down; then file after file is rewritten without them. The intent holds
+the terms by which that was decided: whoever carries on after a crash decides the same, finds the counts written, and nothing left to
+do in the files that were rewritten. Memory holds the columns that are counted of one folder, never a whole lake.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from services.anonymizer.connectors.files.formats import OWN, replace
+from services.anonymizer.connectors.files.journal import Journal, Plan
+from services.anonymizer.connectors.guard import Lease
+from services.anonymizer.contract import Fate, Swept
+from services.anonymizer.datamap import Table
+from services.anonymizer.rules.branches import Verdicts
+from services.anonymizer.rules.columns import verdicts
+from services.anonymizer.rules.facts import Invoices, OpenInvoice, Terms
+from services.anonymizer.rules.orders import Hold, columns_of, holding
+from services.anonymizer.transforms.counts import Counts, Groups, anonymous, coarse
+
+if TYPE_CHECKING:
+    import polars as pl
+
+ENDING = ".parquet"
+_V, _KEY = "wardline_verdict", "wardline_key"
+
+
+@dataclass(frozen=True)
+class Lake:
+    store: str
+    name: str
+    table: Table
+    root: Path
+    journal: Journal
+
+    def folders(self) -> list[str]:
+        """What is swept at once: everything under one folder of the first level."""
+        return sorted({path.relative_to(self.root).parts[0] for path in self._files()})
+
+    def plan(self, step: object, folder: str, terms: Terms) -> Plan:
+        """Counts what goes, by rule and month, and writes down what stays of it. Raises NotAnonymous."""
+        import polars as pl
+
+        decided, lines, gone = verdicts(self.table, terms, "sweep"), {}, []
+        month = pl.col(self.table.at).dt.strftime("%Y-%m").alias("month")
+        for path in self._files(folder):
+            counts = self._going(path, decided).group_by(_V, month).agg(pl.len().alias("count")).collect()
+            gone += [str(path.relative_to(self.root))] if len(counts) else []
+            for number, when, count in counts.iter_rows():
+                lines[number, when] = lines.get((number, when), 0) + count
+        left = {number: self._leave(step, folder, number, decided, terms) for number in {number for number, _ in lines}}
+        said = []
+        for (number, when), count in sorted(lines.items(), key=lambda line: (line[0][1], line[0][0])):
+            counted = left.pop(number, None)
+            told = (
+                {"result": "anonymous", "remains": len(counted.released), "lost": counted.suppressed_rows}
+                if counted
+                else {}
+            )
+            rule = decided.branches[number].decision.rule
+            said.append(
+                Swept(
+                    store=self.store, table=self.name, rule=rule, month=when, how="files", count=count, **told
+                ).model_dump(mode="json")
+            )
+        return Plan(said, dict.fromkeys(gone, []), terms=frozen(terms) if gone else {})
+
+    def carry_out(self, plan: Plan, lease: Lease, terms: Terms) -> None:
+        """A file that nothing goes from any more is left as it is."""
+        import polars as pl
+
+        terms = thawed(plan.terms, terms) if plan.terms else terms
+        decided = verdicts(self.table, terms, "sweep")
+        for piece in plan.pieces():
+            path = self.root / piece
+            if not path.exists() or not self._going(path, decided).select(pl.len()).collect().item():
+                continue
+
+            def leave(path: Path = path) -> None:
+                lease.during(lambda holds: self._preserve(path, holding(holds, self.table, terms.book), decided, lease))
+
+            kept = self._judged(path, decided).filter(~self._goes(decided)).drop(_V, _KEY)
+            if kept.select(pl.len()).collect().item():
+                replace(path, lambda fresh, kept=kept: kept.sink_parquet(fresh), leave)
+            else:
+                leave()
+                path.unlink()
+                for folder in (path.parent, path.parent.parent):
+                    if folder != self.root and not any(folder.iterdir()):
+                        folder.rmdir()
+
+    def months(self, terms: Terms) -> Iterator[tuple[str, int | None, int]]:
+        """(month, branch, count) of everything that would go."""
+        import polars as pl
+
+        month = pl.col(self.table.at).dt.strftime("%Y-%m").alias("month")
+        decided = verdicts(self.table, terms, "sweep")
+        frames = [self._going(path, decided).group_by(month, _V).agg(pl.len().alias("count")) for path in self._files()]
+        if frames:
+            yield from (
+                pl.concat(pl.collect_all(frames))
+                .group_by("month", _V)
+                .agg(pl.col("count").sum())
+                .sort("month")
+                .iter_rows()
+            )
+
+    def fates(self, terms: Terms, proposed: Terms) -> dict[tuple[Fate, Fate], int]:
+        """What both terms make of all records, counted."""
+        import polars as pl
+
+        now, then = (verdicts(self.table, each, "sweep") for each in (terms, proposed))
+        counts: dict[tuple[Fate, Fate], int] = {}
+        for path in self._files():
+            both = pl.scan_parquet(path, glob=False, hive_partitioning=False).select(
+                now.number.alias("now"), then.number.alias("then")
+            )
+            for one, other, count in both.group_by("now", "then").agg(pl.len().alias("count")).collect().iter_rows():
+                pair = now.fate(one), then.fate(other)
+                counts[pair] = counts.get(pair, 0) + count
+        return counts
+
+    # --- of one file -------------------------------------------------------------------------------------------------------
+
+    def _files(self, folder: str = ".") -> list[Path]:
+        found = (self.root / folder).rglob(f"*{ENDING}") if (self.root / folder).is_dir() else [self.root / folder]
+        return sorted(path for path in found if path.exists() and OWN not in path.relative_to(self.root).parts)
+
+    def _judged(self, path: Path, decided: "Verdicts[pl.Expr]") -> "pl.LazyFrame":
+        """A file's rows with their key and the number of the branch that decides each; what is frozen is decided by none."""
+        import polars as pl
+
+        piece = str(path.relative_to(self.root))
+        key = pl.concat_str([pl.col(name).cast(pl.String) for name in self.table.key], separator="|").alias(_KEY)
+        marks = sorted(mark for frozen, mark in self.journal.frozen() if frozen == piece)
+        number = pl.when(pl.col(_KEY).is_in(marks)).then(None).otherwise(pl.col(_V)).alias(_V) if marks else pl.col(_V)
+        frame = pl.scan_parquet(path, glob=False, hive_partitioning=False)
+        return frame.with_columns(key, decided.number.alias(_V)).with_columns(number)
+
+    def _going(self, path: Path, decided: "Verdicts[pl.Expr]") -> "pl.LazyFrame":
+        return self._judged(path, decided).filter(self._goes(decided))
+
+    def _goes(self, decided: "Verdicts[pl.Expr]") -> "pl.Expr":
+        import polars as pl
+
+        return pl.col(_V).is_in(decided.going).fill_null(False)
+
+    def _leave(
+        self, step: object, folder: str, number: int, decided: "Verdicts[pl.Expr]", terms: Terms
+    ) -> Counts | None:
+        """The counts of everything one rule anonymises here, written beside the lake. Raises NotAnonymous."""
+        import polars as pl
+        import pyarrow.parquet as pq
+
+        counted = self.table.remains.counts if self.table.remains else None
+        if not counted or decided.branches[number].decision.action != "anonymise":
+            return None
+        groups = Groups(self.table.at, counted.prefix, counted.area, counted.type, tuple(counted.people), terms.book.tz)
+        needed = [groups.at, groups.prefix, groups.area, groups.type, *groups.people]
+        batches = [
+            coarse(batch, groups)
+            for path in self._files(folder)
+            for batch in self._judged(path, decided)
+            .filter(pl.col(_V) == number)
+            .select(list(dict.fromkeys(needed)))
+            .collect()
+            .to_arrow(compat_level=pl.CompatLevel.oldest())
+            .to_batches()
+        ]
+        counts = anonymous(batches, groups, terms.book.number("k_anonymity"))
+        target = self.journal.place("anonymous") / f"{step}-{number}.parquet"
+        replace(target, lambda fresh: pq.write_table(counts.released, fresh))
+        return counts
+
+    def _preserve(self, path: Path, holds: list[Hold], decided: "Verdicts[pl.Expr]", lease: Lease) -> None:
+        """What an order holds of the rows that go is copied aside."""
+        import polars as pl
+
+        for hold in holds:
+            named = [pl.col(column) == hold.identifier.value for column in columns_of(self.table, hold.identifier.type)]
+            kept = self.journal.place("preserved", str(hold.hold), str(lease.step)) / "-".join(path.parts[-3:])
+            if named and not kept.exists():
+                at = pl.col(self.table.at)
+                within = pl.lit(self.table.lasting) | ((at >= hold.from_) & (at < hold.to))
+                held = self._going(path, decided).filter(pl.any_horizontal(named) & within).drop(_V, _KEY).collect()
+                if len(held):
+                    replace(kept, lambda fresh, held=held: held.write_parquet(fresh))
+
+
+def frozen(terms: Terms) -> dict[str, Any]:
+    """What a decision was made by beside the book, as it is written into an intent."""
+    told = {
+        str(id): [
+            one.paid_at.isoformat() if one.paid_at else None,
+            one.claim_until.isoformat() if one.claim_until else None,
+        ]
+        for id, one in terms.invoices.open.items()
+    }
+    return {"now": terms.now.isoformat(), "invoices": told}
+
+
+def thawed(told: dict[str, Any], terms: Terms) -> Terms:
+    def moment(text: str | None) -> datetime | None:
+        return datetime.fromisoformat(text) if text else None
+
+    invoices = {int(id): OpenInvoice(moment(paid), moment(claim)) for id, (paid, claim) in told["invoices"].items()}
+    return Terms(terms.book, datetime.fromisoformat(told["now"]), Invoices(invoices, terms.invoices.long_ago))
