@@ -114,6 +114,10 @@ async def chats(port: int, tmp_path: Path) -> AsyncIterator[Chats]:
     connection.close()
 
 
+async def nobody_known() -> dict:
+    return {}
+
+
 async def test_own_rows_are_found_in_every_table_through_what_they_hang_on(chats: Chats):
     rows = await collected(chats.store, NINA)
     assert len(rows) == 5 and not any("Annat" in str(row) for row in rows)
@@ -146,7 +150,7 @@ async def test_what_an_order_holds_is_kept_aside_and_released(chats: Chats):
 async def test_a_sweep_keeps_aside_what_hangs_on_a_held_row(chats: Chats):
     olof = person(("email", "olof@epost.example"))
     hold = chats.guard.hold(olof.known[0], "helpdesk_chat")
-    pieces = [piece async for piece in chats.store.sweep(uuid4(), TERMS, chats.guard)]
+    pieces = [piece async for piece in chats.store.sweep(uuid4(), TERMS, chats.guard, nobody_known)]
     assert sum(piece.preserved.get(hold, 0) for piece in pieces) == 3
 
 
@@ -154,10 +158,10 @@ async def test_a_sweep_takes_what_is_over_by_windows_of_keys_and_once(chats: Cha
     expected = {(one.table, one.count) for one in await chats.store.simulate(TERMS)}
     assert expected == {("chat", 1), ("message", 2)}
     sweep = uuid4()
-    pieces = [piece async for piece in chats.store.sweep(sweep, TERMS, chats.guard)]
+    pieces = [piece async for piece in chats.store.sweep(sweep, TERMS, chats.guard, nobody_known)]
     assert sum(one.count for piece in pieces for one in piece.swept) == 3
     assert chats.rows("SELECT id FROM chat ORDER BY id") == [(1,), (2,)]
-    assert [piece async for piece in chats.store.sweep(sweep, TERMS, chats.guard)] == pieces
+    assert [piece async for piece in chats.store.sweep(sweep, TERMS, chats.guard, nobody_known)] == pieces
 
 
 async def test_corrected_and_frozen_like_everywhere(chats: Chats):

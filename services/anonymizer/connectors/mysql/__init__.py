@@ -29,6 +29,7 @@ from services.anonymizer.datamap import DataMapFault, Store
 from services.anonymizer.rules.facts import Terms
 from services.anonymizer.rules.person import Known, Person
 from services.anonymizer.settings import Settings
+from services.anonymizer.text.vocabularies import KnownPeople
 from services.registry.contract import PolicyBook
 
 
@@ -86,9 +87,9 @@ class MySQL:
     async def compare(self, terms: Terms, proposed: Terms) -> list[Change]:
         return [one for table in self.tables.values() for one in await table.compare(terms, proposed)]
 
-    async def sweep(self, sweep: UUID, terms: Terms, guard: Guard) -> AsyncIterator[Piece]:
+    async def sweep(self, sweep: UUID, terms: Terms, guard: Guard, known: KnownPeople) -> AsyncIterator[Piece]:
         for name, table in self.tables.items():
-            async for piece in table.sweep(uuid5(sweep, name), terms, guard):
+            async for piece in table.sweep(uuid5(sweep, name), terms, guard, known):
                 yield piece
 
     async def release(self, hold: UUID) -> int:
