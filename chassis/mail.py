@@ -40,8 +40,9 @@ class Mail:
     def is_set_up(self) -> bool:
         return bool(self.settings.smtp_host and self.settings.smtp_from)
 
-    async def send(self, message: EmailMessage) -> None:
-        """The sender is ours if the message names none. Raises MailNotSetUp, MailRefused or MailAway."""
+    async def send(self, message: EmailMessage) -> str:
+        """What the server said when it took the message, which proves that it did. The sender is ours if the message names
+        none. Raises MailNotSetUp, MailRefused or MailAway."""
         # Imported where it is needed: most processes never send a message.
         import aiosmtplib
 
@@ -51,7 +52,7 @@ class Mail:
             message["From"] = self.settings.smtp_from
         user = self.settings.smtp_user
         try:
-            await aiosmtplib.send(
+            _, said = await aiosmtplib.send(
                 message,
                 hostname=self.settings.smtp_host,
                 port=self.settings.smtp_port,
@@ -64,6 +65,7 @@ class Mail:
             raise (MailRefused if _is_final(refused) else MailAway)() from None
         except (aiosmtplib.SMTPException, OSError):
             raise MailAway from None
+        return said
 
 
 def letter(to: str, subject: str, text: str, html: str | None = None) -> EmailMessage:

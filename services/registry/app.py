@@ -11,9 +11,10 @@ from joserfc.jwk import OKPKey
 import chassis.app
 from chassis import clock, telemetry
 from chassis.ledger.follow import Follower
+from chassis.mail import Mail
 from services.anonymizer.client import AnonymizerClient
 from services.registry.books import read_book
-from services.registry.commands import access, assessments, breaches
+from services.registry.commands import access, assessments, breaches, changes
 from services.registry.commands.book import begin_with
 from services.registry.commands.proposals import SIMULATE, simulate
 from services.registry.commands.tenants import conclude, note_deletion
@@ -48,6 +49,12 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     state.anonymizer = AnonymizerClient(state.http, state.settings.peers["anonymizer"], state.tokens)
     state.begun = False
     state.jobs.every("policy", _TRY_AGAIN, lambda: _begin(app))
+    mail = Mail(state.settings)
+    state.jobs.on(changes.ANNOUNCE, partial(changes.tell_everybody, state.database))
+    # A mail server may be away for days.
+    state.jobs.on(changes.MAIL, partial(changes.mail, state.database, mail), deliveries=1000)
+    state.jobs.on(changes.DECIDED, partial(changes.tell_decision, state.database))
+    state.jobs.every("changes", _LOOK_AGAIN, lambda: _go_on(app))
     state.jobs.every("access", _LOOK_AGAIN, lambda: _keep_time(app))
     state.jobs.on(SIMULATE, partial(simulate, state.database, state.anonymizer))
     deletions = Follower(state.anonymizer, state.database, "deletions", note_deletion, ("erasure.done",))
@@ -81,6 +88,11 @@ async def _keep_time(app: FastAPI) -> None:
         await access.keep_time(database, book)
         await assessments.remind(database, book)
         await breaches.remind(database, await versions(database))
+
+
+async def _go_on(app: FastAPI) -> None:
+    if app.state.begun:
+        await changes.go_on(app.state.database)
 
 
 async def _in_force(app: FastAPI) -> bool:

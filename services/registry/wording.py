@@ -1,8 +1,10 @@
 """How the page says what the model's own words mean. Words only: every number and every rule comes from the book."""
 
 from collections.abc import Mapping
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from services.registry.contract import Language, Period, Retention, Text
 from services.registry.contract.policy import PolicyBook
@@ -141,6 +143,11 @@ def safeguard(transfer: Mapping[str, Any], language: Language) -> str:
 @lru_cache(maxsize=256)
 def _read(written: str) -> Period:
     return Period.model_validate(written)
+
+
+def last_day(over: datetime, zone: ZoneInfo) -> date:
+    """The last day of a period that is over at an instant."""
+    return (over.astimezone(zone) - timedelta(microseconds=1)).date()
 
 
 def data_of(book: PolicyBook, covered: str, language: Language) -> str:

@@ -1,11 +1,12 @@
 """HTTP of the registry, by subject. The page is for everybody; everything else needs a scope."""
 
-from services.registry.routes import access, book, page, proposals, records, register, registers, tenants
+from services.registry.routes import access, book, changes, page, proposals, records, register, registers, tenants
 
 routers = [
     access.asked,
     access.router,
     book.router,
+    changes.router,
     proposals.router,
     records.router,
     register.router,

@@ -37,7 +37,7 @@ def _laid_over(kind: str, rows: Iterable, wins: Mapping[str, object]) -> tuple:
     merged = {f"{kind}:{row.identity}": row for row in rows} | {
         key: row for key, row in wins.items() if key.startswith(f"{kind}:")
     }
-    return tuple(row for row in merged.values() if row is not None)
+    return tuple(row for row in merged.values() if row is not None and getattr(row, "status", "") != "retired")
 
 
 def begun(books: Iterable[PolicyBook]) -> dict[str, date]:
