@@ -158,7 +158,8 @@ class Database:
     async def rest(self) -> None:
         """Give back what a busy moment opened: each idle connection is a process of the server, with memory of its own."""
         for engine in (self.engine, self.system_engine):
-            if self._most_open <= _QUIET < engine.pool.checkedin():
+            # One in use would come back to a pool that is gone, and stay open for ever.
+            if self._most_open <= _QUIET < engine.pool.checkedin() and not engine.pool.checkedout():
                 await engine.dispose()
         self._most_open = self._open
 

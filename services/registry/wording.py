@@ -63,6 +63,23 @@ ASSESSED = {
     "under_way": Text(sv="Pågår", en="Under way"),
     "done": Text(sv="Klar", en="Done"),
 }
+RISK = {
+    "none": Text(sv="Ingen", en="None"),
+    "risk": Text(sv="Risk", en="Risk"),
+    "high": Text(sv="Hög risk", en="High risk"),
+}
+CLOCK = {
+    "running": Text(sv="tiden löper", en="running"),
+    "overdue": Text(sv="försenad", en="overdue"),
+    "met": Text(sv="i tid", en="in time"),
+    "met_late": Text(sv="för sent", en="late"),
+}
+GRANT = {
+    "requested": Text(sv="begärd", en="requested"),
+    "refused": Text(sv="avslagen", en="refused"),
+    "approved": Text(sv="godkänd", en="approved"),
+    "ended": Text(sv="upphörd", en="ended"),
+}
 DUE = {
     "mechanism_not_stated": Text(sv="stöd ej angivet", en="mechanism not stated"),
     "decision_not_in_force": Text(sv="beslutet gäller inte", en="the decision is not in force"),

@@ -316,6 +316,16 @@ async def test_a_bundle_of_every_format_is_the_same_bytes_again(registry: Regist
     assert verify.check(first, (await registry.get("/keys", scopes=None)).json()) == []
 
 
+@pytest.mark.parametrize(("profile", "scope"), [("breaches", "breach.read"), ("access-reviews", "access.read")])
+async def test_a_profile_about_breaches_or_access_needs_its_own_scope(
+    registry: Registry, profile: str, scope: str
+) -> None:
+    refused = await registry.get("/v1/exports", "registry.export", profile=profile, format="csv")
+    assert (refused.status_code, refused.json()["code"]) == (403, "request.forbidden")
+    given = await registry.get("/v1/exports", f"registry.export {scope}", profile=profile)
+    assert verify.check(given.content, (await registry.get("/keys", scopes=None)).json()) == []
+
+
 @pytest.mark.parametrize("profile", ["subprocessors", "transfers", "transparency"])
 async def test_every_profile_says_what_is_missing(registry: Registry, profile: str) -> None:
     answer = await registry.get("/v1/exports", profile=profile, format="csv", lang="en")

@@ -87,6 +87,13 @@ def _named(name: str):
     return lambda row, context: "; ".join(each["label"][context.language] for each in row[name])
 
 
+def _clocks(row: Row, context: Context) -> Cell:
+    return "; ".join(
+        f"{each['label'][context.language]}: {wording.CLOCK[each['state']].in_(context.language)}"
+        for each in row["clocks"]
+    )
+
+
 def _missing_of(row: Row, context: Context) -> Cell:
     return "; ".join(_CONTRACT_LABELS[each].in_(context.language) for each in row["missing"])
 
@@ -325,6 +332,105 @@ ORDER_KINDS = Sheet(
     linked.record("Record", "key"),
 )
 
+BREACHES = Sheet(
+    "breaches",
+    Text(sv="Personuppgiftsincidenter", en="Personal data breaches"),
+    (
+        Column("breach", Text(sv="Incident", en="Breach"), said("id"), 38),
+        Column("title", Text(sv="Rubrik", en="Title"), said("title"), 30),
+        Column("aware_at", Text(sv="Känd sedan", en="Aware since"), said("aware_at"), 20),
+        Column("occurred_from", Text(sv="Inträffade från", en="Occurred from"), said("occurred_from"), 20),
+        Column("occurred_to", Text(sv="Inträffade till", en="Occurred until"), said("occurred_to"), 20, must=True),
+        Column("facts", Text(sv="Omständigheter", en="Facts"), said("facts"), 50),
+        Column("effects", Text(sv="Effekter", en="Effects"), said("effects"), 40),
+        Column("remedies", Text(sv="Vidtagna åtgärder", en="Remedial action"), said("remedies"), 40),
+        Column("categories", Text(sv="Kategorier av uppgifter", en="Categories of data"), text("categories"), 30),
+        Column("subjects", Text(sv="Antal registrerade", en="People concerned"), said("subjects"), 12, must=True),
+        Column("records", Text(sv="Antal poster", en="Records concerned"), said("records"), 12, must=True),
+        Column("risk", Text(sv="Risk", en="Risk"), from_words("risk", wording.RISK), 14),
+        Column("clocks", Text(sv="Underrättelser", en="Notices"), _clocks, 60),
+        Column("closed_at", Text(sv="Avslutad", en="Closed"), said("closed_at"), 20, must=True),
+        Column("conclusion", Text(sv="Slutsats", en="Conclusion"), said("conclusion"), 40, must=True),
+    ),
+    linked.record("DataBreachRecord", "id"),
+    "card",
+    lambda row, context: row["title"],
+)
+
+CLOCKS = Sheet(
+    "breach-notices",
+    Text(sv="Tidsfrister och underrättelser", en="Clocks and notices"),
+    (
+        Column("breach", Text(sv="Incident", en="Breach"), said("breach"), 38),
+        Column("clock", Text(sv="Skyldighet", en="Duty"), text("label"), 34),
+        Column("to", Text(sv="Till", en="To"), said("to"), 28),
+        Column("legal_ref", Text(sv="Lagrum", en="Legal reference"), said("legal_ref"), 26),
+        Column("due_at", Text(sv="Senast", en="Due"), said("due_at"), 22),
+        Column("told_at", Text(sv="Underrättad", en="Told"), said("told_at"), 22, must=True),
+        Column("state", Text(sv="Läge", en="State"), from_words("state", wording.CLOCK), 16),
+        Column("reference", Text(sv="Referens", en="Reference"), said("reference"), 20, must=True),
+    ),
+    linked.record("DataBreachNotice", "breach", "clock"),
+)
+
+REVIEWS = Sheet(
+    "access-reviews",
+    Text(sv="Granskningar av behörigheter", en="Reviews of access"),
+    (
+        Column("review", Text(sv="Granskning", en="Review"), said("id"), 38),
+        Column("opened_at", Text(sv="Öppnad", en="Opened"), said("opened_at"), 22),
+        Column("due_at", Text(sv="Senast", en="Due"), said("due_at"), 22),
+        Column("closed_at", Text(sv="Avslutad", en="Closed"), said("closed_at"), 22, must=True),
+        Column("grants", Text(sv="Behörigheter", en="Grants"), said("grants"), 12),
+        Column("kept", Text(sv="Bekräftade", en="Confirmed"), said("kept"), 12),
+        Column("not_kept", Text(sv="Återkallade", en="Revoked"), said("not_kept"), 12),
+        Column("undecided", Text(sv="Ej avgjorda", en="Undecided"), said("undecided"), 12),
+    ),
+    linked.record("Record", "id"),
+)
+
+REVIEWED = Sheet(
+    "access-review-decisions",
+    Text(sv="Beslut i granskningar", en="Decisions in reviews"),
+    (
+        Column("review", Text(sv="Granskning", en="Review"), said("review"), 38),
+        Column("grant", Text(sv="Behörighet", en="Grant"), said("grant"), 38),
+        Column("person", Text(sv="Person (konto)", en="Person (account)"), said("person"), 38),
+        Column("role", Text(sv="Roll", en="Role"), said("role"), 20),
+        Column(
+            "kept",
+            Text(sv="Bekräftad", en="Confirmed"),
+            lambda row, context: None if row["kept"] is None else flag("kept")(row, context),
+            12,
+            must=True,
+        ),
+        Column("decided_at", Text(sv="Avgjord", en="Decided"), said("decided_at"), 22, must=True),
+        Column("reason", Text(sv="Skäl", en="Reason"), said("reason"), 30),
+    ),
+    linked.record("Record", "review", "grant"),
+)
+
+GRANTS = Sheet(
+    "access-grants",
+    Text(sv="Behörigheter", en="Grants of access"),
+    (
+        Column("grant", Text(sv="Behörighet", en="Grant"), said("id"), 38),
+        Column("person", Text(sv="Person (konto)", en="Person (account)"), said("person"), 38),
+        Column("role", Text(sv="Roll", en="Role"), said("role"), 20),
+        Column("system", Text(sv="System", en="System"), said("system"), 16),
+        Column("facility", Text(sv="Anläggning", en="Facility"), said("facility"), 16),
+        Column("areas", Text(sv="Utrymmen", en="Areas"), said("areas"), 20),
+        Column("purpose", Text(sv="Ändamål", en="Purpose"), said("purpose"), 24),
+        Column("justification", Text(sv="Motivering", en="Justification"), said("justification"), 30),
+        Column("state", Text(sv="Läge", en="State"), from_words("state", wording.GRANT), 14),
+        Column("valid_from", Text(sv="Gäller från", en="Valid from"), said("valid_from"), 22),
+        Column("valid_to", Text(sv="Gäller till", en="Valid to"), said("valid_to"), 22),
+        Column("ended_at", Text(sv="Upphörde", en="Ended"), said("ended_at"), 22),
+        Column("ended_for", Text(sv="Därför att", en="Because"), said("ended_for"), 16),
+    ),
+    linked.record("Record", "id"),
+)
+
 PROFILES = {
     profile.key: profile
     for profile in (
@@ -351,6 +457,20 @@ PROFILES = {
             Text(sv="Överföringar till tredje land", en="Transfers to third countries"),
             "GDPR Chapter V",
             (TRANSFERS,),
+        ),
+        Profile(
+            "breaches",
+            Text(sv="Register över personuppgiftsincidenter", en="Register of personal data breaches"),
+            "GDPR Art. 33(5)",
+            (BREACHES, CLOCKS),
+            scope="breach.read",
+        ),
+        Profile(
+            "access-reviews",
+            Text(sv="Behörigheter och granskningar", en="Access and its reviews"),
+            "GDPR Art. 32(1)(d)",
+            (REVIEWS, REVIEWED, GRANTS),
+            scope="access.read",
         ),
         Profile(
             "transparency",

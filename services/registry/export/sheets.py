@@ -47,13 +47,15 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Profile:
-    """`note`: what the reader has to know of the whole, such as what nobody knows yet."""
+    """`note`: what the reader has to know of the whole, such as what nobody knows yet. `scope`: what its reader needs beside
+    `registry.export`."""
 
     key: str
     title: Text
     legal_ref: str
     sheets: tuple[Sheet, ...]
     note: Text | None = None
+    scope: str | None = None
 
 
 MISSING = Text(sv="— saknas —", en="— missing —")

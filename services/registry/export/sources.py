@@ -7,7 +7,7 @@ from uuid import UUID
 from chassis.contract import Contract
 from chassis.db import Database
 from services.registry.contract.register import SubProcessors
-from services.registry.queries import register
+from services.registry.queries import access, book, breaches, register
 from services.registry.queries.register import Moment
 from services.registry.rules.completeness import Count
 from services.registry.rules.records import Records
@@ -95,6 +95,41 @@ class Sources:
             told = row.model_dump(mode="json", include={"key", "label", "country", "issuers", "legal_ref"})
             yield told | dict.fromkeys(("requests", "disclosed", "refused", "median_days"))
 
+    async def breaches(self) -> Rows:
+        labels = {row.key: row.label.model_dump() for row in self.asked.book.categories}
+        for breach in await self._breaches():
+            said = breach["statement"]
+            named = [labels.get(key, {"sv": key, "en": key}) for key in said["categories"]]
+            yield breach | said | {"categories": named}
+
+    async def clocks(self) -> Rows:
+        for breach in await self._breaches():
+            for told in breach["clocks"]:
+                yield told | {"breach": breach["id"]}
+
+    async def _breaches(self) -> list[dict[str, Any]]:
+        known = [each for each in await book.versions(self.database) if each.known_from <= self.asked.known_at]
+        async with self.database.system() as connection:
+            return [_json(each) for each in await breaches.breaches(connection, known, self.asked.known_at)]
+
+    async def reviews(self) -> Rows:
+        async with self.database.system() as connection:
+            for review in await access.reviews(connection, self.asked.known_at):
+                yield _json(review)
+
+    async def reviewed(self) -> Rows:
+        async for review in self.reviews():
+            for item in review["items"]:
+                yield item | {"review": review["id"]}
+
+    async def grants(self) -> Rows:
+        after = None
+        async with self.database.system() as connection:
+            while page := await access.grants(connection, self.asked.known_at, after=after, limit=500):
+                for grant in page:
+                    yield _json(grant)
+                after = page[-1].id
+
 
 _SOURCES: dict[str, Callable[[Sources], Rows]] = {
     "processing-records": Sources.counted,
@@ -106,6 +141,11 @@ _SOURCES: dict[str, Callable[[Sources], Rows]] = {
     "measures": Sources.measures,
     "findings": Sources.findings,
     "completeness": Sources.completeness,
+    "breaches": Sources.breaches,
+    "breach-notices": Sources.clocks,
+    "access-reviews": Sources.reviews,
+    "access-review-decisions": Sources.reviewed,
+    "access-grants": Sources.grants,
     "transparency": Sources.order_kinds,
 }
 

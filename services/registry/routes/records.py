@@ -11,6 +11,7 @@ from fastapi.responses import FileResponse, Response, StreamingResponse
 from starlette.background import BackgroundTask
 
 from chassis import clock
+from chassis.errors import Forbidden
 from services.registry.contract import Language
 from services.registry.contract.register import (
     Completeness,
@@ -22,7 +23,7 @@ from services.registry.contract.register import (
 from services.registry.export import atom
 from services.registry.export.bundle import TYPES
 from services.registry.export.make import FORMATS, Format, made
-from services.registry.export.profiles import RECORDS
+from services.registry.export.profiles import PROFILES, RECORDS
 from services.registry.export.sheets import Context
 from services.registry.export.sources import Rows, Sources
 from services.registry.export.text import csv_pieces
@@ -41,7 +42,9 @@ from services.registry.routes.asking import (
 router = APIRouter(tags=["registry"])
 
 # `export.profiles.PROFILES`, as callers may name them.
-ProfileName = Literal["art30-controller", "art30-processor", "subprocessors", "transfers", "transparency"]
+ProfileName = Literal[
+    "art30-controller", "art30-processor", "subprocessors", "transfers", "breaches", "access-reviews", "transparency"
+]
 
 
 @router.get(
@@ -154,7 +157,7 @@ async def atom_feed(request: Request, _: RegistryReader) -> Response:
 @router.get("/v1/exports", response_class=FileResponse, responses={200: {"content": {"application/zip": {}}}})
 async def export(
     request: Request,
-    _: Exporter,
+    caller: Exporter,
     profile: ProfileName,
     format: Annotated[list[Format] | None, Query(max_length=len(FORMATS), description="all when absent")] = None,
     lang: Annotated[Language, Query(description="of what people read: PDF, XLSX and the cells of CSV")] = "sv",
@@ -162,6 +165,9 @@ async def export(
     known_at: KnownAt = None,
 ) -> Response:
     """A signed bundle; the same `as_of` and `known_at` give the same bytes."""
+    needed = PROFILES[profile].scope
+    if needed is not None and needed not in caller.scopes:
+        raise Forbidden(f"This profile needs the scope {needed}.")
     asked = await register.moment(database(request), *instants(as_of, known_at))
     formats = tuple(format) if format else FORMATS
     async with AsyncExitStack() as stack:
