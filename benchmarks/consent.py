@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from statistics import median
+from typing import Any
 from uuid import UUID, uuid4
 
 import httpx2
@@ -22,6 +23,7 @@ from ops.home import ROOT
 from services.consent.client import ConsentClient
 from services.consent.contract import GiveConsent, NoticePurpose, PublishNotice, Words
 
+PATH = "/access/v1/evaluation"
 SECONDS, CONNECTIONS = 2.0, 32
 PEOPLE = 500
 # Three legal bases: one that asks what the person said, two that do not.
@@ -50,10 +52,10 @@ async def _decision_http(house: House) -> Row:
     with reference("hello") as (port, pid), watched(house.pids("consent")) as peak:
         hello = itertools.repeat(request("GET", "/", {}))
         for _ in range(ROUNDS):
-            ours.append(await _asked(house.port("consent"), questions, servers=house.pids("consent")))
-            theirs.append(await _asked(port, hello, servers=[pid]))
+            ours.append(await asked(house.port("consent"), questions, servers=house.pids("consent")))
+            theirs.append(await asked(port, hello, servers=[pid]))
         fastest = median(seen.per_second for seen in ours)
-        half = await _asked(house.port("consent"), questions, rate=fastest / 2)
+        half = await asked(house.port("consent"), questions, rate=fastest / 2)
     return Row(
         "decision_http",
         fastest,
@@ -76,18 +78,22 @@ async def _decision_http(house: House) -> Row:
 async def _consent_write(house: House) -> Row:
     tenant = uuid4()
     async with house.tokens("seeder") as tokens:
-        await _publish(house, tokens, tenant)
+        await publish(house, tokens, tenant)
         token = await tokens.token("consent", tenant)
     await _make_tables(house)
     wishes = (_consent(token) for _ in itertools.count())
     rows = (_two_rows_asked() for _ in itertools.count())
-    ours, theirs, http = [], [], []
+    ours, theirs, http, shares = [], [], [], []
     dsn = {"BENCH_DSN": json.dumps(house.superuser())}
     with reference("two_rows_http", **dsn) as (port, pid), watched(house.pids("consent")) as peak:
         for _ in range(ROUNDS):
-            ours.append(await _asked(house.port("consent"), wishes, status=201, servers=house.pids("consent")))
+            before = cpu_seconds([house.stack.postgres.pid()])
+            ours.append(await asked(house.port("consent"), wishes, status=201, servers=house.pids("consent")))
+            between = cpu_seconds([house.stack.postgres.pid()])
             theirs.append(_two_rows(dsn))
-            http.append(await _asked(port, rows, status=201, servers=[pid]))
+            after = cpu_seconds([house.stack.postgres.pid()])
+            shares.append(((between - before) / ours[-1].all_of_it, (after - between) / (theirs[-1][0] * SECONDS)))
+            http.append(await asked(port, rows, status=201, servers=[pid]))
     return Row(
         "consent_write",
         median(seen.per_second for seen in ours),
@@ -100,6 +106,8 @@ async def _consent_write(house: House) -> Row:
             "p99_ms": median(seen.milliseconds(99) for seen in ours),
             "cpu_ms": median(seen.cost for seen in ours) * 1000,
             "cpu_ms_reference": median(cost for _, cost in theirs) * 1000,
+            "database_cpu_ms": median(share for share, _ in shares) * 1000,
+            "database_cpu_ms_reference": median(share for _, share in shares) * 1000,
             "fastapi_two_rows_per_s": median(seen.per_second for seen in http),
             "fastapi_two_rows_cpu_ms": median(seen.cost for seen in http) * 1000,
             "generator_cpu": median(seen.cpu for seen in ours),
@@ -113,8 +121,8 @@ async def _gateway_added(house: House) -> Row:
     ours, theirs = [], []
     with watched(house.pids("public")) as peak:
         for _ in range(ROUNDS):
-            ours.append(await _asked(house.port("public"), through, connections=1))
-            theirs.append(await _asked(house.port("consent"), direct, connections=1))
+            ours.append(await asked(house.port("public"), through, connections=1))
+            theirs.append(await asked(house.port("consent"), direct, connections=1))
     added = [edge.milliseconds(50) - bare.milliseconds(50) for edge, bare in zip(ours, theirs, strict=True)]
     return Row(
         "gateway_added",
@@ -127,7 +135,7 @@ async def _gateway_added(house: House) -> Row:
     )
 
 
-async def _asked(
+async def asked(
     port: int,
     requests: Iterator[bytes],
     *,
@@ -137,10 +145,11 @@ async def _asked(
     servers: Iterable[int] = (),
 ) -> Load:
     """`servers`: the processes whose time each answer takes."""
-    await load(port, requests, status=status, connections=connections, seconds=0.3)
+    warming = await load(port, requests, status=status, connections=connections, seconds=0.3)
     before = cpu_seconds(servers)
     seen = await load(port, requests, status=status, connections=connections, seconds=SECONDS, rate=rate)
     seen.cost = (cpu_seconds(servers) - before) / len(seen.took)
+    seen.all_of_it = len(warming.took) + len(seen.took)
     return seen
 
 
@@ -162,18 +171,31 @@ async def _make_tables(house: House) -> None:
 
 
 async def _questions(house: House, tenant: UUID, audience: str) -> Iterator[bytes]:
-    """About people of whom each has given her consent."""
+    token, people = await known_people(house, tenant, audience)
+    return itertools.cycle([_question(token, each) for each in people])
+
+
+async def known_people(house: House, tenant: UUID, audience: str) -> tuple[str, list[UUID]]:
+    """People of whom each has given her consent, and a token by which to ask about them."""
     people = [new_id() for _ in range(PEOPLE)]
     async with house.tokens("seeder") as tokens:
-        client = await _publish(house, tokens, tenant)
+        client = await publish(house, tokens, tenant)
         for person in people:
             await client.give(tenant, _wish(person), str(uuid4()))
     async with house.tokens("callserver") as tokens:
-        token = await tokens.token(audience, tenant)
-    return itertools.cycle([_question(token, person, *random.choice(ASKED)) for person in people])
+        return await tokens.token(audience, tenant), people
 
 
-async def _publish(house: House, tokens: TokenSource, tenant: UUID) -> ConsentClient:
+def asked_of(person: UUID) -> dict[str, Any]:
+    purpose, category = random.choice(ASKED)
+    return {
+        "subject": {"type": "principal", "id": str(person)},
+        "action": {"name": purpose},
+        "resource": {"type": category, "id": "any"},
+    }
+
+
+async def publish(house: House, tokens: TokenSource, tenant: UUID) -> ConsentClient:
     client = ConsentClient(tokens.http, house.stack.url("consent"), tokens)
     words = Words(title="Trafik", body="Vi utvecklar.", rights="Du kan återkalla.", consequence="Ingen.")
     notice = PublishNotice(
@@ -195,13 +217,8 @@ def _wish(person: UUID) -> GiveConsent:
     return GiveConsent(purpose="development", notice="development", notice_version=1, principal=person)
 
 
-def _question(token: str, person: UUID, purpose: str, category: str) -> bytes:
-    asked = {
-        "subject": {"type": "principal", "id": str(person)},
-        "action": {"name": purpose},
-        "resource": {"type": category, "id": "any"},
-    }
-    return request("POST", "/access/v1/evaluation", {"authorization": f"Bearer {token}"}, json.dumps(asked).encode())
+def _question(token: str, person: UUID) -> bytes:
+    return request("POST", PATH, {"authorization": f"Bearer {token}"}, json.dumps(asked_of(person)).encode())
 
 
 def _two_rows_asked() -> bytes:

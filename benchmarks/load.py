@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Load:
-    """What was seen: answers by status, how long each took in seconds, the share of a core that asking took, and how many seconds
-    of a core one answer cost those who gave it."""
+    """What was seen: answers by status, how long each took in seconds, the share of a core that asking took, how many seconds of a
+    core one answer cost those who gave it, and how many answers there were with those that warmed up."""
 
     seconds: float = 0
     cpu: float = 0
     cost: float = 0
+    all_of_it: int = 0
     statuses: dict[int, int] = field(default_factory=dict)
     took: list[float] = field(default_factory=list)
 

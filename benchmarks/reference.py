@@ -1,11 +1,12 @@
 """What others would write in ten lines, in a process of its own.
 
     python -m benchmarks.reference hello PORT             FastAPI's hello world, served exactly as our processes are
+    python -m benchmarks.reference json PORT              pure ASGI: reads each batch of questions and says yes to all of it
     python -m benchmarks.reference two_rows_http PORT     FastAPI writing two rows in a transaction by bare asyncpg
     python -m benchmarks.reference two_rows SECONDS N     transactions of two rows by bare asyncpg; prints how many a second, and
                                                           what each cost this process, in seconds of a core
 
-The last two read asyncpg's arguments from BENCH_DSN as JSON.
+Those of two rows read asyncpg's arguments from BENCH_DSN as JSON.
 """
 
 import asyncio
@@ -18,9 +19,11 @@ from contextlib import asynccontextmanager
 from uuid import UUID, uuid4
 
 import asyncpg
+import orjson
 import uvicorn
 import uvloop
 from fastapi import FastAPI, Request
+from starlette.types import Receive, Scope, Send
 
 from ops.serving import settings
 
@@ -35,6 +38,28 @@ def hello() -> FastAPI:
         return {"hello": "world"}
 
     return app
+
+
+async def json_alone(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] != "http":
+        return await _nothing_to_start(receive, send)
+    raw = b""
+    while True:
+        message = await receive()
+        raw += message.get("body", b"")
+        if not message.get("more_body"):
+            break
+    context = {"reason": "consent", "basis": "consent", "record": UUID(int=1), "state_version": 1}
+    told = [{"decision": True, "context": context} for _ in orjson.loads(raw)["evaluations"]]
+    body = orjson.dumps({"evaluations": told})
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _nothing_to_start(receive: Receive, send: Send) -> None:
+    while (await receive())["type"] == "lifespan.startup":
+        await send({"type": "lifespan.startup.complete"})
+    await send({"type": "lifespan.shutdown.complete"})
 
 
 def two_rows_http() -> FastAPI:
@@ -84,6 +109,8 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["hello", port]:
             uvicorn.Server(settings(hello(), "127.0.0.1", int(port))).run()
+        case ["json", port]:
+            uvicorn.Server(settings(json_alone, "127.0.0.1", int(port))).run()
         case ["two_rows_http", port]:
             uvicorn.Server(settings(two_rows_http(), "127.0.0.1", int(port))).run()
         case ["two_rows", seconds, at_once]:

@@ -25,6 +25,7 @@ from services.consent.memory import Memory
 from services.consent.routes import caches, calls, consents
 from services.registry.client import PolicyShelf, following_policy
 
+IMAGE_EVERY = 60.0  # seconds between two looks at whether a new one is due
 CLIENTS = {"public", "internal", "rights", "webhooks"}
 
 
@@ -59,6 +60,7 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
         state.own_desk = lambda: _own_desk(app)
         clockwork = Clockwork(state.database, state.own_desk)
         state.jobs.every("consent.clock", TICK, clockwork.tick)
+        state.jobs.every("consent.image", IMAGE_EVERY, replica.keep_image)
         holding = asyncio.create_task(replica.run(), name="lease")
         state.tasks.append(holding)
         try:

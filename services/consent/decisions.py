@@ -4,6 +4,7 @@ What a decision says depends on few things: the policy book's row, the terms of 
 combination is thought through once and kept as a `_Precedent`; only the name of the record and the state's version are a person's own.
 """
 
+from collections import Counter as Counts
 from collections.abc import Callable
 from typing import NamedTuple
 from uuid import UUID
@@ -30,12 +31,17 @@ _counted = {reason: _decisions.labels(reason.value) for reason in Reason}
 
 
 class _Precedent(NamedTuple):
-    """`told`: the JSON of the answer up to the state's version · said: which statement's record it names, of those heard."""
+    """told: the JSON of the answer up to the state's version · around: of the record it names (`rules.around_a_record`) · said: the
+    statement that bears it, where it is not the only one heard."""
 
     allowed: bool
+    reason: Reason
     told: bytes
-    said: Said | None
-    counted: Counter
+    around: tuple[str, str] | None = None
+    said: Said | None = None
+
+
+Answered = tuple[bool, Reason, bytes]
 
 
 class _Case:
@@ -68,10 +74,9 @@ class DecisionPoint:
     def answer(self, caller: Caller, content_type: bytes, raw: bytes) -> tuple[int, bytes]:
         """(status, JSON) of one question. The caller has a tenant and the scope."""
         try:
-            question = read_one(content_type, raw)
+            return 200, self._told(caller, read_one(content_type, raw))
         except BadQuestion as fault:
             return 400, orjson.dumps(str(fault))
-        return 200, self.decide(caller, question, microseconds(clock.now()))[1]
 
     def answer_many(self, caller: Caller, content_type: bytes, raw: bytes) -> tuple[int, bytes]:
         """The same of many: as many answers in the same order, up to the last one that was wanted."""
@@ -79,54 +84,71 @@ class DecisionPoint:
             asked = read_many(content_type, raw)
         except BadQuestion as fault:
             return 400, orjson.dumps(str(fault))
-        now = microseconds(clock.now())
         if isinstance(asked, Question):
-            return 200, self.decide(caller, asked, now)[1]
-        answers = []
+            return 200, self._told(caller, asked)
+        decide, answers, reasons = self._deciding(caller), [], Counts()
         for item in asked.items:
-            allowed, told = self._unread(item) if isinstance(item, BadQuestion) else self.decide(caller, item, now)
+            allowed, reason, told = decide(item)
             answers.append(told)
+            reasons[reason] += 1
             if allowed is asked.last:
                 break
+        for reason, count in reasons.items():
+            _counted[reason].inc(count)
         return 200, b'{"evaluations":[' + b",".join(answers) + b"]}"
 
-    def decide(self, caller: Caller, question: Question, now: int) -> tuple[bool, bytes]:
-        """(yes or no, its JSON)"""
-        principal = _principal(question.subject) if question.subject_type == "principal" else None
-        if principal is None or (caller.kind == "customer" and question.subject != caller.subject):
-            return self._no(Reason.unknown_subject)
-        if self._book is None or not self.may_answer():
-            return self._no(Reason.stale)
-        tenant, purpose = caller.tenant, question.purpose
-        case = self._case(purpose, question.category, self.memory.has_duty(tenant, purpose))
-        if isinstance(case, Reason):
-            return self._no(case)
-        if case.notices_seen != self.memory.notices_changed:
-            self._look_up_notices(case, purpose, question.category)
-        heard = self.memory.heard(tenant, principal, purpose)
-        found = self._precedent(case, tenant, question, heard, now)
-        found.counted.inc()
-        version = b"%d" % self.memory.position
-        if found.said is None:
-            return found.allowed, found.told + version + b"}}"
-        record = self._record(tenant, question.subject, heard, found.said)
-        return found.allowed, found.told + version + b',"record":"' + record + b'"}}'
+    def _told(self, caller: Caller, question: Question) -> bytes:
+        _, reason, told = self._deciding(caller)(question)
+        _counted[reason].inc()
+        return told
+
+    def _deciding(self, caller: Caller) -> Callable[[Question | BadQuestion], Answered]:
+        """To be used at once, without waiting for anything: the clock and the lease are looked at here, for all that is asked."""
+        now, version = microseconds(clock.now()), b"%d" % self.memory.position
+        fresh, tenant = self._book is not None and self.may_answer(), caller.tenant
+        herself = caller.subject if caller.kind == "customer" else None
+
+        def decide(question: Question | BadQuestion) -> Answered:
+            if isinstance(question, BadQuestion):
+                return self._unread(question)
+            principal = _principal(question.subject) if question.subject_type == "principal" else None
+            if principal is None or (herself is not None and question.subject != herself):
+                return _no(Reason.unknown_subject, version)
+            if not fresh:
+                return _no(Reason.stale, version)
+            purpose = question.purpose
+            case = self._case(purpose, question.category, self.memory.has_duty(tenant, purpose))
+            if isinstance(case, Reason):
+                return _no(case, version)
+            heard = self.memory.heard(tenant, principal, purpose)
+            found = self._precedent(case, tenant, question, heard, now)
+            if found.around is None:
+                return found.allowed, found.reason, found.told + version + b"}}"
+            occurred_at = heard[0][2] if found.said is None else found.said.occurred_at
+            record = rules.record_name(*found.around, question.subject, occurred_at).encode()
+            return found.allowed, found.reason, b'%b%b,"record":"%b"}}' % (found.told, version, record)
+
+        return decide
 
     def _precedent(self, case: _Case, tenant: UUID, question: Question, heard: list[Heard], now: int) -> _Precedent:
+        if case.notices_seen != self.memory.notices_changed:
+            self._look_up_notices(case, question.purpose, question.category)
         if len(heard) > 1 or case.ground.content:
             # Which of several was said last, or what others said, is no precedent.
             return self._thought_through(case, tenant, question, heard, now)
         operation = question.operation if question.operation in LEFT_OPEN else None
-        if not heard:
-            key: tuple = (operation,)
+        if heard:
+            matter, terms, occurred_at = heard[0]
+            until = terms.until(occurred_at)
+            # By their identities: the memory keeps one object of each.
+            key = (operation, id(matter), id(terms), until, until is not None and until <= now)
         else:
-            terms, until = heard[0][1], heard[0][1].until(heard[0][2])
-            key = (operation, heard[0][0], terms, until, until is not None and until <= now)
+            key = (operation,)
         found = case.precedents.get(key)
         if found is None:
             if len(case.precedents) >= _REMEMBERED:
                 case.precedents.clear()
-            found = case.precedents[key] = self._thought_through(case, tenant, question, heard, now)
+            found = case.precedents[key] = self._thought_through(case, tenant, question, heard, now)._replace(said=None)
         return found
 
     def _thought_through(
@@ -141,7 +163,7 @@ class DecisionPoint:
             covering=case.covering,
             now=now,
         )
-        return self._as_precedent(verdict, ground.basis)
+        return self._as_precedent(tenant, verdict, ground.basis)
 
     def _others(self, tenant: UUID, question: Question) -> list | None:
         if question.participants is None:
@@ -177,38 +199,34 @@ class DecisionPoint:
                 continue  # a category of an earlier book that the present one no longer has
         return explained
 
-    def _no(self, reason: Reason) -> tuple[bool, bytes]:
-        _counted[reason].inc()
-        return False, self._as_precedent(Verdict(False, reason)).told + b"%d}}" % self.memory.position
-
-    def _unread(self, fault: BadQuestion) -> tuple[bool, bytes]:
-        _counted[Reason.malformed].inc()
+    def _unread(self, fault: BadQuestion) -> Answered:
         error = {"status": 400, "message": str(fault)}
         context = {"reason": Reason.malformed, "error": error, "state_version": self.memory.position}
-        return False, orjson.dumps({"decision": False, "context": context})
+        return False, Reason.malformed, orjson.dumps({"decision": False, "context": context})
 
-    def _as_precedent(self, verdict: Verdict, basis: str | None = None) -> _Precedent:
-        context: dict[str, object] = {"reason": verdict.reason.value}
-        if basis is not None:
-            context["basis"] = basis
-        if verdict.said is not None and verdict.said.notice:
-            notice = self.memory.notices[verdict.said.notice]
-            context |= {"notice": notice.name, "notice_version": notice.version}
+    def _as_precedent(self, tenant: UUID, verdict: Verdict, basis: str) -> _Precedent:
+        context: dict[str, object] = {"reason": verdict.reason.value, "basis": basis}
+        said, around = verdict.said, None
+        if said is not None:
+            notice = self.memory.notices[said.notice] if said.notice else None
+            if notice:
+                context |= {"notice": notice.name, "notice_version": notice.version}
+            named = (notice.name, notice.version) if notice else None
+            around = rules.around_a_record(tenant, said.matter, said.state, named)
         if verdict.obligations:
             context["obligations"] = verdict.obligations
         if verdict.until is not None:
             context["expires_at"] = rules.instant(verdict.until)
-        told = orjson.dumps({"decision": verdict.allowed, "context": context})
-        return _Precedent(
-            verdict.allowed, told.removesuffix(b"}}") + b',"state_version":', verdict.said, _counted[verdict.reason]
-        )
+        told = orjson.dumps({"decision": verdict.allowed, "context": context}).removesuffix(b"}}")
+        return _Precedent(verdict.allowed, verdict.reason, told + b',"state_version":', around, said)
 
-    def _record(self, tenant: UUID, subject: str, heard: list[Heard], said: Said) -> bytes:
-        """The record's name. The instant is this person's, also where the rest is a precedent."""
-        occurred_at = heard[0][2] if len(heard) == 1 else said.occurred_at
-        notice = self.memory.notices[said.notice] if said.notice else None
-        named = (notice.name, notice.version) if notice else None
-        return str(rules.record_id(tenant, subject, said.matter, said.state, named, occurred_at)).encode()
+
+def _no(reason: Reason, version: bytes) -> Answered:
+    return (
+        False,
+        reason,
+        b'{"decision":false,"context":{"reason":"%b","state_version":%b}}' % (reason.encode(), version),
+    )
 
 
 def _principal(id: str) -> bytes | None:

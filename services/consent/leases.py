@@ -31,6 +31,7 @@ from chassis.durable import PASSING
 from chassis.ids import new_id
 from chassis.ledger.events import Event
 from chassis.ledger.sequencer import Bell
+from services.consent import image
 from services.consent.contract import NotYetEverywhere
 from services.consent.memory import Memory
 
@@ -94,7 +95,15 @@ class Replica:
         async with self._database.system() as connection:
             await connection.execute(_GIVE_UP, self.id)
 
+    async def keep_image(self) -> None:
+        """So that the next decision point starts from here."""
+        if self.may_answer():
+            async with self._database.system() as connection:
+                await image.keep(connection, self.memory)
+
     async def _hold(self, connection: asyncpg.Connection) -> None:
+        if self.memory.position == 0:
+            await image.recall(connection, self.memory)
         await connection.add_listener("consent_event", self._ledger_grew)
         await connection.add_listener("consent_awaited", self._somebody_waits)
         while True:

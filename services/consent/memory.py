@@ -8,11 +8,14 @@ buckets, by the last bits of their ids; a bucket is one string of bytes, a perso
 A *shape* is a tenant and the matters somebody spoke on, *terms* are what was said but for the instant; both are few and shared.
 """
 
+from array import array
 from bisect import bisect
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
+
+import orjson
 
 from chassis.ledger.events import Event
 from services.consent.contract import Kind, NoticePublished, Regulation, State
@@ -21,6 +24,8 @@ from services.consent.rules import Matter, Said, microseconds, rank, record_id
 _KINDS = frozenset(Kind)
 _NO_RECORD = UUID(int=0)
 _BUCKETS = 1 << 17
+PARTS = 512
+_OF_A_PART = _BUCKETS // PARTS
 _HEAD, _ENTRY = 19, 10
 _DAY = 24 * 60 * 60 * 1_000_000
 _MINUTE = 60 * 1_000_000
@@ -57,22 +62,18 @@ Heard = tuple[Matter, Terms, int]
 class _Shape:
     """size: of a row of this shape, in bytes."""
 
-    __slots__ = ("_places", "matters", "size", "tenant")
+    __slots__ = ("known", "matters", "size", "tenant")
 
     def __init__(self, tenant: UUID, matters: tuple[int, ...]) -> None:
         self.tenant, self.matters, self.size = tenant, matters, _HEAD + _ENTRY * len(matters)
-        self._places: dict[str, tuple[tuple[int, Matter], ...]] = {}
+        self.known: dict[str, tuple[tuple[int, Matter], ...]] = {}
 
     def places(self, purpose: str, known: list[Matter]) -> tuple[tuple[int, Matter], ...]:
-        """Where in a row stands what bears on a purpose: what was said of it, and a restriction."""
-        found = self._places.get(purpose)
-        if found is None:
-            matters = [(_HEAD + _ENTRY * n, known[number]) for n, number in enumerate(self.matters)]
-            found = tuple(
-                place for place in matters if place[1].purpose == purpose or place[1].kind is Kind.restriction
-            )
-            if found:  # what callers invent is endless
-                self._places[purpose] = found
+        """Where in a row stands what bears on a purpose (of the policy book: they are finite): what was said of it, and a restriction."""
+        matters = [(_HEAD + _ENTRY * n, known[number]) for n, number in enumerate(self.matters)]
+        found = self.known[purpose] = tuple(
+            place for place in matters if place[1].purpose == purpose or place[1].kind is Kind.restriction
+        )
         return found
 
 
@@ -105,7 +106,12 @@ class Memory:
         if at == len(bucket):
             return []
         shape = self._shapes[int.from_bytes(bucket[at + 16 : at + _HEAD], "little")]
-        return [(matter, *self._entry(bucket, at + place)) for place, matter in shape.places(purpose, self._matters)]
+        heard = []
+        places = shape.known.get(purpose)
+        for place, matter in shape.places(purpose, self._matters) if places is None else places:
+            value = int.from_bytes(bucket[at + place : at + place + _ENTRY], "little")
+            heard.append((matter, self._terms[value & 0xFFFFFF], (value >> 24) - _YEAR_ONE))
+        return heard
 
     def said(self, tenant: UUID, principal: bytes, purpose: str) -> list[Said]:
         return [as_said(*each) for each in self.heard(tenant, principal, purpose)]
@@ -193,6 +199,52 @@ class Memory:
         if until % _MINUTE == 0 and terms not in self._terms_numbers:
             terms = terms._replace(lasts=until - occurred_at // _DAY * _DAY, from_day=True)
         return terms, occurred_at
+
+    # --- kept and recalled (services.consent.image) ---
+
+    def part(self, n: int) -> bytes:
+        """The n-th part of the buckets: how long each is, then all of them."""
+        buckets = self._buckets[n * _OF_A_PART : (n + 1) * _OF_A_PART]
+        return array("I", map(len, buckets)).tobytes() + b"".join(buckets)
+
+    def index(self) -> bytes:
+        """What the rows name by numbers, the notices and the duties."""
+        of_notices = {number: key for key, number in self._notice_numbers.items()}
+        return orjson.dumps(
+            {
+                "shapes": [[shape.tenant, shape.matters] for shape in self._shapes],
+                "terms": [tuple(terms) for terms in self._terms],
+                "matters": [tuple(matter) for matter in self._matters],
+                "notices": [
+                    [*of_notices[n], {purpose: list(each) for purpose, each in self.notices[n].purposes.items()}]
+                    for n in range(1, len(self.notices))
+                ],
+                "duties": list(self._duties),
+            }
+        )
+
+    def recall(self, n: int, part: bytes) -> None:
+        lengths = array("I", part[: _OF_A_PART * 4])
+        at = _OF_A_PART * 4
+        for bucket, length in enumerate(lengths, n * _OF_A_PART):
+            if length:
+                self._buckets[bucket] = part[at : at + length]
+                at += length
+
+    def recall_index(self, index: bytes, position: int) -> None:
+        said = orjson.loads(index)
+        for kind, regulation, purpose in said["matters"]:
+            self._matter_number(kind, regulation, purpose)
+        for tenant, matters in said["shapes"]:
+            self._shape_number(UUID(tenant), tuple(matters))
+        for tenant, name, version, purposes in said["notices"]:
+            notice = self.notices[self._notice_number(UUID(tenant), name, version)]
+            notice.purposes = {purpose: frozenset(each) for purpose, each in purposes.items()}
+        for state, notice_number, lasts, from_day in said["terms"]:
+            self._terms_number(Terms(State(state), notice_number, lasts, from_day))
+        self._duties.update((UUID(tenant), purpose) for tenant, purpose in said["duties"])
+        self.notices_changed += 1
+        self.position = position
 
     # --- rows ---
 

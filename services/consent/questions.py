@@ -8,6 +8,7 @@ from chassis.bodies import refuse_ambiguous
 from chassis.errors import Malformed, TooLarge
 
 MOST = 1000
+_NONE = object()
 _DEFAULTS = ("subject", "action", "resource", "context")
 # After which answer the rest is not looked at any more.
 _LAST = {"execute_all": None, "deny_on_first_deny": False, "permit_on_first_permit": True}
@@ -61,7 +62,7 @@ def _item(defaults: dict[str, Any], item: Any) -> Question | BadQuestion:
     if not isinstance(item, dict):
         return BadQuestion("An evaluation is not an object.")
     try:
-        return _question(defaults | item)
+        return _question(defaults | item if defaults else item)
     except BadQuestion as fault:
         return fault
 
@@ -80,6 +81,28 @@ def _object(content_type: bytes, raw: bytes) -> dict[str, Any]:
 
 
 def _question(said: dict[str, Any]) -> Question:
+    """Plain questions are read at once; what is odd is looked at member by member, to say what is wrong with it."""
+    try:
+        subject, action, resource, context = (
+            said["subject"],
+            said["action"],
+            said["resource"],
+            said.get("context", _NONE),
+        )
+        kind, id, purpose, category = subject["type"], subject["id"], action["name"], resource["type"]
+        plain = type(kind) is type(id) is type(purpose) is type(category) is type(resource["id"]) is str
+    except (KeyError, TypeError):
+        plain = False
+    if (
+        plain
+        and context is _NONE
+        and not ("properties" in action or "properties" in subject or "properties" in resource)
+    ):
+        return Question(kind, id, purpose, category, None, None)
+    return _odd_question(said)
+
+
+def _odd_question(said: dict[str, Any]) -> Question:
     subject, action, resource = _entity(said, "subject"), _entity(said, "action"), _entity(said, "resource")
     context = said.get("context", {})
     if not isinstance(context, dict):

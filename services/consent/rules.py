@@ -88,17 +88,31 @@ def rank(occurred_at: int, state: State, record: UUID) -> Rank:
 
 
 def record_id(
-    tenant: UUID, principal: UUID | str, matter: Matter, state: State, notice: tuple[str, int] | None, occurred_at: int
+    tenant: UUID, principal: UUID, matter: Matter, state: State, notice: tuple[str, int] | None, occurred_at: int
 ) -> UUID:
     """A UUIDv7 whose random part is a hash of what was said: the same statement sent twice has one name.
 
     Decision points name the record they rest on without holding its sixteen bytes for every person and purpose.
     """
     name, version = notice or ("", 0)
-    said = f"{tenant}|{principal}|{matter.kind}|{matter.regulation}|{matter.purpose}|{state}|{name}|{version}|{occurred_at}"
-    hashed = int.from_bytes(sha256(said.encode()).digest()[:10])
-    random_a, random_b = hashed & 0xFFF, hashed >> 12 & (1 << 62) - 1
-    return UUID(int=(occurred_at // 1000) << 80 | 7 << 76 | random_a << 64 | 2 << 62 | random_b)
+    return UUID(record_name(*around_a_record(tenant, matter, state, notice), str(principal), occurred_at))
+
+
+def around_a_record(tenant: UUID, matter: Matter, state: State, notice: tuple[str, int] | None) -> tuple[str, str]:
+    """What stands before and after the principal in what a record is named by, but for the instant."""
+    name, version = notice or ("", 0)
+    return f"{tenant}|", f"|{matter.kind}|{matter.regulation}|{matter.purpose}|{state}|{name}|{version}|"
+
+
+def record_name(before: str, after: str, principal: str, occurred_at: int) -> str:
+    """`record_id` as text, for whoever says many of them."""
+    hashed = int.from_bytes(sha256(f"{before}{principal}{after}{occurred_at}".encode()).digest()[:10])
+    random_a, random_b = hashed & 0xFFF, hashed >> 12 & _62_BITS
+    name = f"{occurred_at // 1000 << 80 | 7 << 76 | random_a << 64 | 2 << 62 | random_b:032x}"
+    return f"{name[:8]}-{name[8:12]}-{name[12:16]}-{name[16:20]}-{name[20:]}"
+
+
+_62_BITS = (1 << 62) - 1
 
 
 def when_said(claimed: datetime | None, now: datetime, counted: int | None) -> int:

@@ -5,12 +5,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chassis.ledger.events import Event
 from services.consent.contract import Kind, Regulation, State
-from services.consent.memory import Memory
+from services.consent.memory import PARTS, Memory
 from services.consent.rules import Matter, instant, microseconds, record_id
 
 TENANT, ANNA = UUID(int=5), UUID(int=6)
@@ -130,3 +130,23 @@ def test_instants_are_held_to_the_microsecond(occurred: datetime, lasts: timedel
         occurred.replace(tzinfo=UTC),
         (occurred + lasts).replace(tzinfo=UTC),
     )
+
+
+@settings(max_examples=25)
+@given(histories(), st.integers(0, 12))
+def test_an_image_taken_while_more_is_said_is_as_good_as_the_whole_ledger(history, later: int):
+    memory = Memory()
+    for position, event in enumerate(history[:later], 1):
+        memory.apply(position, event)
+    position = memory.position
+    image = [memory.part(n) for n in range(PARTS // 2)]
+    for place, event in enumerate(history[later:], later + 1):
+        memory.apply(place, event)  # between two parts of the image
+    image += [memory.part(n) for n in range(PARTS // 2, PARTS)]
+    recalled = Memory()
+    for n, part in enumerate(image):
+        recalled.recall(n, part)
+    recalled.recall_index(memory.index(), position)
+    for place, event in enumerate(history[position:], position + 1):
+        recalled.apply(place, event)
+    assert recalled.everything() == memory.everything() and recalled.position == memory.position

@@ -6,8 +6,8 @@ import random
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
@@ -17,11 +17,14 @@ import pytest_asyncio
 
 from chassis.errors import Problem
 from chassis.ids import new_id
+from chassis.ledger.events import Event
 from ops import keys
 from ops.postgres import Postgres
+from services.consent import image
 from services.consent.client import ConsentClient
 from services.consent.contract import GiveConsent, SetObjection, WithdrawConsent
 from services.consent.leases import RENEW_EVERY
+from services.consent.memory import Memory
 from tests.consent.conftest import key, notice, question
 from tests.consent.house import DATABASE, House, client, migrated
 from tests.serving import Issuer, serve
@@ -40,6 +43,9 @@ class Process:
     def go_on(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
 
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+
 
 @dataclass
 class Pair:
@@ -48,7 +54,13 @@ class Pair:
     house: House
     one: Process
     other: Process
+    started: Callable[[int], AbstractContextManager[Process]]
     tenant: UUID = field(default_factory=uuid4)
+
+    @asynccontextmanager
+    async def third(self, port: int) -> AsyncIterator[Process]:
+        with ExitStack() as stack:
+            yield await asyncio.to_thread(stack.enter_context, self.started(port))
 
     async def give(self, anna: UUID) -> None:
         wish = GiveConsent(purpose="development", notice="recordings", notice_version=1, principal=anna)
@@ -77,12 +89,14 @@ async def pair(tmp_path_factory) -> AsyncIterator[Pair]:
         house = await asyncio.to_thread(migrated, postgres)
         await house.hold_book()
         async with serve(issuer.app) as issuer_url, _http() as http:
-            processes = []
-            for _ in range(2):
-                port = _free_port()
-                started = await asyncio.to_thread(stack.enter_context, house.process(port, issuer, issuer_url))
-                processes.append(Process(started.pid, client(http, f"http://127.0.0.1:{port}", issuer)))
-            found = Pair(house, *processes)
+
+            @contextmanager
+            def started(port: int) -> Iterator[Process]:
+                with house.process(port, issuer, issuer_url) as running:
+                    yield Process(running.pid, client(http, f"http://127.0.0.1:{port}", issuer))
+
+            processes = [await asyncio.to_thread(stack.enter_context, started(_free_port())) for _ in range(2)]
+            found = Pair(house, *processes, started)
             await found.one.client.publish_notice(found.tenant, notice(), key())
             yield found
 
@@ -235,17 +249,163 @@ async def test_a_paused_database_makes_every_process_refuse(pair: Pair):
     await pair.give(anna)
     for process in (pair.one, pair.other):
         await pair.until(process, anna, "consent")
+    async with _nothing_moves(pair):
+        await asyncio.sleep(1.1)
+        assert {await pair.reason(process, anna) for process in (pair.one, pair.other)} == {"stale"}
+    for process in (pair.one, pair.other):
+        await pair.until(process, anna, "consent")
+
+
+@asynccontextmanager
+async def _nothing_moves(pair: Pair) -> AsyncIterator[None]:
+    """Every process of the database stopped."""
     pids = await asyncio.to_thread(_server_processes, pair.house.postgres)
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:
-        await asyncio.sleep(1.1)
-        assert {await pair.reason(process, anna) for process in (pair.one, pair.other)} == {"stale"}
+        yield
     finally:
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
+
+
+@asynccontextmanager
+async def _one_stopped(pair: Pair) -> AsyncIterator[None]:
+    pair.other.stop()
+    try:
+        yield
+    finally:
+        pair.other.go_on()
+
+
+@asynccontextmanager
+async def _no_renewal(pair: Pair) -> AsyncIterator[None]:
+    locking = await pair.house.postgres.connect(DATABASE)
+    async with locking.transaction():
+        await locking.execute("SELECT FROM consent.replica_lease FOR UPDATE")
+        yield
+    await locking.close()
+
+
+@asynccontextmanager
+async def _no_entries(pair: Pair) -> AsyncIterator[None]:
+    locking = await pair.house.postgres.connect(DATABASE)
+    async with locking.transaction():
+        await locking.execute("LOCK TABLE consent.ledger_entry IN ACCESS EXCLUSIVE MODE")
+        yield
+    await locking.close()
+
+
+@asynccontextmanager
+async def _cut_off(pair: Pair) -> AsyncIterator[None]:
+    """Every connection of decision points is lost, and no new one is had."""
+    admin = await pair.house.postgres.connect(DATABASE)
+    await admin.execute("ALTER ROLE consent_system CONNECTION LIMIT 0")
+    await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'consent_system'")
+    try:
+        yield
+    finally:
+        await admin.execute("ALTER ROLE consent_system CONNECTION LIMIT -1")
+        await admin.close()
+
+
+TROUBLES = [_nothing_moves, _one_stopped, _no_renewal, _no_entries, _cut_off]
+
+
+@pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.__name__.strip("_"))
+async def test_no_yes_begins_after_the_acknowledgement_whatever_goes_wrong_meanwhile(pair: Pair, trouble):
+    chance, people = random.Random(trouble.__name__), [new_id() for _ in range(3)]
+    for anna in people:
+        await pair.give(anna)
+        for process in (pair.one, pair.other):
+            await pair.until(process, anna, "consent")
+
+    async def withdrawn(anna: UUID) -> None:
+        async with _asked_all_the_time(pair, anna, "traffic") as seen:
+            await asyncio.sleep(chance.uniform(0.1, 1.0))
+            writer, same = chance.choice([pair.one, pair.other]).client, key()
+            acknowledged = await _acknowledged(pair, writer, anna, same)
+            await asyncio.sleep(chance.uniform(0.1, 0.4))
+        assert seen.yes_asked_after(acknowledged) == []
+
+    async def troubled() -> None:
+        await asyncio.sleep(chance.uniform(0.1, 0.6))
+        async with trouble(pair):
+            await asyncio.sleep(chance.uniform(0.3, 1.5))
+
+    await asyncio.gather(troubled(), *map(withdrawn, people))
+    for anna in people:
+        for process in (pair.one, pair.other):
+            await pair.until(process, anna, "withdrawn")
+
+
+async def _acknowledged(pair: Pair, writer: ConsentClient, anna: UUID, same: str) -> float:
+    """When it was; a refusal means that it is to be sent again."""
+    wish = WithdrawConsent(purpose="development", principal=anna)
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                await writer.withdraw(pair.tenant, wish, same)
+            except Problem as refused:
+                assert refused.status == 503, refused.code
+                await asyncio.sleep(0.05)
+            else:
+                return time.monotonic()
+
+
+async def test_a_process_that_lost_the_ledger_refuses_within_a_second(pair: Pair):
+    anna = new_id()
+    await pair.give(anna)
     for process in (pair.one, pair.other):
         await pair.until(process, anna, "consent")
+    async with _cut_off(pair):
+        await asyncio.sleep(1.1)
+        assert {await pair.reason(process, anna) for process in (pair.one, pair.other)} == {"stale"}
+    for process in (pair.one, pair.other):
+        await pair.until(process, anna, "consent")
+
+
+async def test_a_process_that_starts_from_an_old_image_knows_what_was_said_since(pair: Pair, monkeypatch):
+    """Killed, and started again from an image in which everything still stood; asked from its first moment."""
+    before, after = [new_id() for _ in range(5)], [new_id() for _ in range(5)]
+    for anna in (*before, *after):
+        await pair.give(anna)
+    await pair.until(pair.one, after[-1], "consent")
+    held = Memory()
+    monkeypatch.setattr(image, "EVERY", 0)
+    admin = await pair.house.postgres.connect(DATABASE)
+    await admin.execute("SET search_path TO consent")
+    for row in await admin.fetch(
+        "SELECT position, body FROM ledger_entry JOIN event ON id = event_id ORDER BY position"
+    ):
+        held.apply(row["position"], Event.read(row["body"], 0))
+    async with admin.transaction():
+        assert await image.keep(admin, held)
+    for anna in before:
+        await _acknowledged(pair, pair.one.client, anna, key())
+    port = _free_port()
+    async with pair.third(port) as third:
+        for anna in after:
+            await _acknowledged(pair, pair.one.client, anna, key())
+        seen = {await pair.reason(third, anna) for anna in (*before, *after)}
+        third.kill()
+        asked = asyncio.create_task(_until_it_answers(pair, third, before[0]))
+        async with pair.third(port):
+            assert await asked in ("stale", "withdrawn")
+            await pair.until(third, before[0], "withdrawn")
+            seen |= {await pair.reason(third, anna) for anna in (*before, *after)}
+    await admin.execute("DELETE FROM memory_image")
+    await admin.close()
+    assert seen == {"withdrawn"}
+
+
+async def _until_it_answers(pair: Pair, process: Process, anna: UUID) -> str:
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                return await pair.reason(process, anna)
+            except Problem:
+                await asyncio.sleep(0.01)
 
 
 async def test_the_database_crashes_under_load_and_nothing_acknowledged_is_lost(pair: Pair):
