@@ -106,6 +106,8 @@ PUBLIC = (
     public("POST /v1/tickets", "rights", "ticket.post", kinds=MACHINE),
     # What the operator says of itself.
     public("GET /privacy", "registry", rate="page"),
+    public("GET /privacy/history", "registry", rate="page"),
+    public("GET /v1/pack/subprocessors", "registry", "pack.read", kinds=CUSTOMER),
     public("GET /v1/ropa", "registry", "registry.read"),
     public("GET /v1/subprocessors", "registry", "registry.read"),
     public("GET /v1/transfers", "registry", "registry.read"),
@@ -233,8 +235,9 @@ INTERNAL = (
     internal("POST /v1/access/reviews/{review}/decisions", "registry", "access.decide", kinds=STAFF),
     # A customer organisation's own pack, Art. 28, by its privacy contact; and what operations hand over when it ends.
     internal("GET /v1/pack", "registry", "pack.manage", kinds=STAFF, rate="bulk"),
+    staff("GET /v1/pack/subprocessors", "registry", "pack.manage"),
     internal("GET /v1/pack/periods", "registry", "pack.manage", kinds=STAFF),
-    internal("POST /v1/pack/periods/preview", "registry", "pack.manage", kinds=STAFF, key=False),
+    internal("POST /v1/pack/periods/preview", "registry", "pack.manage", kinds=STAFF),
     internal("PUT /v1/pack/periods", "registry", "pack.manage", kinds=STAFF),
     internal("GET /v1/pack/ending", "registry", "pack.manage", kinds=STAFF),
     internal("POST /v1/pack/ending", "registry", "pack.manage", kinds=STAFF),

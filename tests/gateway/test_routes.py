@@ -69,6 +69,7 @@ def test_only_these_need_no_token():
         "/logout",
         "/token",
         "/privacy",
+        "/privacy/history",
     }
 
 

@@ -23,6 +23,7 @@ WHERE $1::timestamptz IS NULL OR known_from > $1 ORDER BY known_from"""
 _IN_FORCE = """
 SELECT version, valid_from, known_from, jws FROM policy_version
 WHERE valid_from <= $1 AND known_from <= $2 ORDER BY valid_from DESC, known_from DESC LIMIT 1"""
+_NAMED = "SELECT version, valid_from, known_from, jws FROM policy_version WHERE version = $1"
 _TENANT_PERIODS = """
 SELECT tenant, known_from, jws FROM tenant_periods
 WHERE $1::timestamptz IS NULL OR known_from > $1 ORDER BY known_from"""
@@ -62,6 +63,15 @@ async def book_of_today(database: Database) -> PolicyBook:
     now = clock.now()
     book = book_of((await version_in_force(database, now, now)).jws)
     return book.on(now.astimezone(book.tz).date())
+
+
+async def version_named(database: Database, version: str) -> PolicyVersion:
+    """Raises VersionUnknown."""
+    async with database.system() as connection:
+        row = await connection.fetchrow(_NAMED, version)
+    if row is None:
+        raise VersionUnknown("There is no such version.")
+    return _version(row)
 
 
 async def proof(database: Database, version: str) -> Inclusion:

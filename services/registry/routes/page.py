@@ -1,31 +1,72 @@
-"""HTTP of the public privacy page, which is for everybody."""
+"""HTTP of the pages: the public privacy page with its history is for everybody, a customer's sub-processors for itself."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import HTMLResponse
 
 from chassis import auth, clock
 from services.registry import pages
 from services.registry.contract import Language
-from services.registry.queries import book
+from services.registry.queries import book, history
 from services.registry.routes.asking import database
+from services.registry.routes.tenants import processors_of
 from services.registry.rules.book import on_the_day
 
 router = APIRouter(tags=["privacy page"])
 
+Accepted = Annotated[str, Header(alias="accept-language")]
+Customer = Annotated[auth.Caller, auth.Requires("pack.read", "pack.manage")]
+
 
 @router.get("/privacy", response_class=HTMLResponse)
 async def privacy_page(
-    request: Request, _: auth.Anyone, lang: Language | None = None, accept_language: Annotated[str, Header()] = ""
+    request: Request,
+    _: auth.Anyone,
+    lang: Language | None = None,
+    version: Annotated[str | None, Query(max_length=100)] = None,
+    accept_language: Accepted = "",
 ) -> HTMLResponse:
-    """The public privacy page in the language asked for, else in the one the browser prefers."""
+    """The public privacy page in the language asked for, else in the one the browser prefers; or another version of it."""
     now = clock.now()
-    version = await book.version_in_force(database(request), now, now)
+    in_force = await book.version_in_force(database(request), now, now)
+    told = await book.version_named(database(request), version) if version else in_force
+    shown = book.book_of(told.jws)
+    older = told.version != in_force.version
     language = lang or pages.preferred(accept_language)
-    page = pages.privacy_page(on_the_day(book.book_of(version.jws), now), language)
+    # Another version is shown as on its first day: rows that ended since then stood there.
+    return _page(pages.privacy_page(on_the_day(shown, told.valid_from if older else now), language, older), language)
+
+
+@router.get("/privacy/history", response_class=HTMLResponse)
+async def history_page(
+    request: Request, _: auth.Anyone, lang: Language | None = None, accept_language: Accepted = ""
+) -> HTMLResponse:
+    """Every version, and what each one changed, in plain words."""
+    now = clock.now()
+    in_force = await book.version_in_force(database(request), now, now)
+    language = lang or pages.preferred(accept_language)
+    versions = await history.shown(database(request), now)
+    return _page(pages.history_page(book.book_of(in_force.jws), versions, language), language)
+
+
+@router.get("/v1/pack/subprocessors", response_class=HTMLResponse)
+async def sub_processors_page(
+    request: Request, caller: Customer, lang: Language | None = None, accept_language: Accepted = ""
+) -> HTMLResponse:
+    """A customer's own list, for whoever is logged in for it."""
+    now = clock.now()
+    language = lang or pages.preferred(accept_language)
+    rows = on_the_day(book.book_of((await book.version_in_force(database(request), now, now)).jws), now)
+    told = await processors_of(request, caller.tenant)
+    page = _page(pages.sub_processors_page(rows, told, language), language)
+    page.headers["cache-control"] = "private, no-store"
+    return page
+
+
+def _page(html: str, language: Language) -> HTMLResponse:
     return HTMLResponse(
-        page,
+        html,
         headers={
             "content-security-policy": pages.SECURITY_POLICY,
             "content-language": language,

@@ -44,14 +44,18 @@ async def _in_force(request: Request) -> PolicyBook:
 InForce = Annotated[PolicyBook, Depends(_in_force)]
 
 
-async def _own_processors(request: Request, caller: Contact) -> SubProcessors:
+async def processors_of(request: Request, tenant: UUID | None) -> SubProcessors:
     """Those of the services in the tenant's agreements; every one while the register has no agreement with it."""
     now = clock.now()
     sources = Sources(database(request), await register.moment(database(request), now, now))
     try:
-        return await sources.processors_of(customer=_tenant(caller))
+        return await sources.processors_of(customer=tenant)
     except ContractUnknown:
         return await sources.processors_of()
+
+
+async def _own_processors(request: Request, caller: Contact) -> SubProcessors:
+    return await processors_of(request, _tenant(caller))
 
 
 OwnProcessors = Annotated[SubProcessors, Depends(_own_processors)]

@@ -1,6 +1,6 @@
 """What differs between two books, row by row and in plain words, so that a lawyer reads what a change means."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from pydantic import BaseModel
@@ -13,6 +13,19 @@ from services.registry.contract.policy import Row
 _INNER = ("elements", "grounds", "exceptions")
 # Who a row is, and not what it says.
 _IDENTITY = frozenset({"key", "tenant_periods"})
+
+
+# What the public page shows; limits, findings and kinds of orders are for others to read.
+_PUBLIC = frozenset(
+    "book controller authorities categories collection purposes bases conditions retention recipients places subprocessors "
+    "transfers adequacy rights measures clauses".split()
+)
+_NOT_SHOWN = frozenset({"source", "dpv"})
+
+
+def public(found: Iterable[Difference]) -> list[Difference]:
+    """Those differences that the public sees."""
+    return [row for row in found if row.where.split("/")[0] in _PUBLIC and row.field not in _NOT_SHOWN]
 
 
 def differences(old: PolicyBook, new: PolicyBook) -> list[Difference]:
