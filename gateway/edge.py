@@ -38,6 +38,7 @@ _INWARDS = frozenset(
         b"prefer",
         b"range",
         b"sec-gpc",
+        b"x-correlator",
     }
 )
 # Only the issuer's own pages use cookies; `origin` is how it knows its own form.

@@ -32,6 +32,7 @@ CLIENTS = (
     Client("staff", redirect_uris=(CALLBACK,)),
     Client("helpdesk", PRIVATE.id),
     Client("callserver"),
+    Client("api-consumer", PRIVATE.id),
     Client("regulator", PRIVATE.id),
     Client("authority-se", PRIVATE.id),
     Client("seeder"),

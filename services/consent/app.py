@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from joserfc.jwk import OKPKey
 
 from chassis import app as chassis_app
-from chassis.auth import Caller
+from chassis.auth import Caller, Verifier
 from chassis.durable import PASSING
 from chassis.errors import Unavailable
 from chassis.hot import HotPaths
@@ -22,7 +22,7 @@ from services.consent.decisions import DecisionPoint
 from services.consent.jobs import TICK, Clockwork
 from services.consent.leases import Barrier, Replica
 from services.consent.memory import Memory
-from services.consent.routes import caches, calls, consents
+from services.consent.routes import caches, calls, captures, consents
 from services.registry.client import PolicyShelf, following_policy
 
 IMAGE_EVERY = 60.0  # seconds between two looks at whether a new one is due
@@ -34,7 +34,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         "consent",
         settings or Settings(),
         package=__package__,
-        routers=[consents.router, calls.router, caches.router],
+        routers=[consents.router, calls.router, caches.router, captures.router],
         clients=CLIENTS,
         running=running,
     )
@@ -46,6 +46,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 async def running(app: FastAPI) -> AsyncIterator[None]:
     state = app.state
     state.receipt_key = OKPKey.import_key(state.settings.jwk("signing"))
+    # Who logged in on the way to a question for consent.
+    state.people = Verifier(
+        issuer=state.settings.issuer,
+        jwks_url=state.settings.jwks_url,
+        audience="public",
+        clients=frozenset({captures.CLIENT}),
+    )
     memory = Memory()
     state.together = Together(state.database, record_together)
     async with following_policy(app) as shelf, state.database.system_pool(4) as pool:
@@ -71,6 +78,7 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
             # A lease nobody gave back runs out by itself.
             with contextlib.suppress(*PASSING):
                 await replica.give_up()
+            await state.people.close()
 
 
 def _own_desk(app: FastAPI) -> Desk:

@@ -355,6 +355,60 @@ class Standing(Reply):
     restriction: StandingRestriction | None
 
 
+# --- consent by an open API (CAMARA ConsentInfo) -----------------------------------------------------------------------
+
+
+class RetrieveStatus(BaseModel):
+    """`POST /consent-info/v0.2/retrieve`: may these scopes be used for this purpose, and where can she be asked?"""
+
+    model_config = ConfigDict(strict=True)
+
+    phoneNumber: Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{4,14}$")] | None = Field(None, repr=False)
+    scopes: Annotated[
+        list[Annotated[str, StringConstraints(min_length=1, max_length=200)]], Field(min_length=1, max_length=50)
+    ]
+    purpose: Annotated[str, StringConstraints(pattern=r"^dpv:[a-zA-Z0-9]+$", max_length=200)]
+    requestCaptureUrl: bool
+    callbackUrl: Annotated[str, StringConstraints(min_length=1, max_length=2000)] | None = None
+
+
+class StatusInfo(BaseModel):
+    scopes: list[str]
+    purpose: str
+    statusValidForProcessing: bool
+    statusReason: Literal["PENDING", "REQUESTED", "DENIED", "EXPIRED", "OBJECTED"] | None = None
+    expirationDate: datetime | None = None
+
+
+class RetrievedStatus(BaseModel):
+    statusInfo: list[StatusInfo]
+    captureUrl: str | None = None
+
+
+class CamaraError(BaseModel):
+    """CAMARA's own shape of a refusal."""
+
+    status: int
+    code: str
+    message: str
+
+
+class SetCallbacks(Command):
+    """`PUT /v1/callbacks/{client}`: every address to which this client may have people sent back, compared character by character.
+
+    https, or this machine's own loopback, or an app's own scheme.
+    """
+
+    urls: Annotated[
+        list[Annotated[str, StringConstraints(min_length=8, max_length=500, pattern=r"^[!-~]+$")]], Field(max_length=20)
+    ]
+
+
+class Callbacks(Reply):
+    client: str
+    urls: list[str]
+
+
 # --- calls -------------------------------------------------------------------------------------------------------------
 
 
@@ -621,6 +675,12 @@ class GuardianSet(Reply):
     guardian: UUID
 
 
+class CallbacksSet(Reply):
+    """`callbacks.set`: where people may be sent back to has changed for a client."""
+
+    client: str
+
+
 class DutySet(Reply):
     """`duty.recorded`, `duty.ended`: of a tenant, not of a person."""
 
@@ -663,6 +723,7 @@ EVENTS: dict[str, type[BaseModel]] = {
     "recording.start": CallTold,
     "recording.stop": CallTold,
     "recording.kept": CallTold,
+    "callbacks.set": CallbacksSet,
     "guardian.set": GuardianSet,
     "guardian.ended": GuardianSet,
     "duty.recorded": DutySet,
@@ -753,6 +814,10 @@ class PartyUnknown(Conflict):
 
 class NotContent(Conflict):
     code, title = "consent.not_content", "Only content of communication is recorded in a call"
+
+
+class BadCallback(Problem):
+    code, status, title = "consent.bad_callback", 422, "People cannot be sent back to that address"
 
 
 class NoSignal(Problem):

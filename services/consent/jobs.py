@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from chassis import clock
@@ -17,6 +18,9 @@ _AT_ONCE = 500
 _LAPSED = """
 SELECT tenant, principal, regulation, purpose FROM standing
 WHERE kind = 'consent' AND state IN ('given', 'renewed_given') AND valid_until <= $1 ORDER BY valid_until LIMIT $2"""
+# Long enough that somebody who comes late is told so.
+_KEPT = timedelta(days=1)
+_OVER = "DELETE FROM capture WHERE expires_at < $1"
 _CHILDREN = "SELECT tenant, principal, born FROM guardianship WHERE born <= $1"
 
 
@@ -31,6 +35,8 @@ class Clockwork:
         while await self._lapse() == _AT_ONCE:
             pass
         await self._come_of_age()
+        async with self.database.system() as connection:
+            await connection.execute(_OVER, clock.now() - _KEPT)
 
     async def _lapse(self) -> int:
         """A decision point says no from the very instant on; this is what subscribers and the record are told."""

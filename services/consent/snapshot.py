@@ -22,7 +22,8 @@ from chassis.ledger import queries as ledger
 from chassis.ledger.canonical import canonical
 from services.consent import receipts, rules
 from services.consent.contract import Reason
-from services.registry.contract import NotInBook, PolicyBook
+from services.consent.spoken import explained
+from services.registry.contract import PolicyBook
 
 MEDIA_TYPE = "application/x-ndjson"
 TYPE = "wardline-snapshot+jws"
@@ -76,19 +77,9 @@ def _grounds(book: PolicyBook, duties: set[str], notices: list[asyncpg.Record]) 
                 covering = [
                     number
                     for number, row in enumerate(notices, start=1)
-                    if wanted <= _explained(book, row["purposes"], purpose.key)
+                    if wanted <= explained(book, row["purposes"], purpose.key)
                 ]
                 yield [purpose.key, category, ground.basis, ground.objection, ground.content, ground.by_duty, covering]
-
-
-def _explained(book: PolicyBook, purposes: list[dict[str, Any]], purpose: str) -> set[str]:
-    explained: set[str] = set()
-    for category in (each for row in purposes if row["purpose"] == purpose for each in row["categories"]):
-        try:
-            explained.update(book.elements_of(category))
-        except NotInBook:
-            continue  # of an earlier book that the present one no longer has
-    return explained
 
 
 async def _people(

@@ -134,6 +134,39 @@ class CallPartyRow(SQLModel, table=True):
     record: UUID | None
 
 
+class Capture(SQLModel, table=True):
+    """A question for consent that waits for one person at its own address; `token` is the hash of what stands in it.
+
+    form: the hash of what proves that the answer comes from the page she was shown after she logged in.
+    """
+
+    __tablename__ = "capture"
+
+    tenant: UUID = Field(primary_key=True)
+    token: bytes = Field(primary_key=True)
+    principal: UUID
+    client: str
+    purpose: str
+    scopes: list[str] = Field(sa_type=JSONB)
+    notice: str
+    notice_version: int
+    callback: str | None
+    consumer_state: str | None
+    form: bytes | None
+    outcome: str | None
+    expires_at: datetime = Field(sa_type=_MOMENT)
+
+
+class CaptureCallback(SQLModel, table=True):
+    """Where people may be sent back to after they answered: addresses that a client is known to own."""
+
+    __tablename__ = "capture_callback"
+
+    tenant: UUID = Field(primary_key=True)
+    client: str = Field(primary_key=True)
+    url: str = Field(primary_key=True)
+
+
 class TenantDuty(SQLModel, table=True):
     """A duty to record that an organisation has by law, for a purpose."""
 

@@ -31,7 +31,7 @@ def create_app() -> FastAPI:
 async def running(app: FastAPI) -> AsyncIterator[None]:
     state, settings = app.state, app.state.settings
     state.signer = Signer.open(settings.issuer, settings.secrets_dir)
-    state.shelf = Shelf(settings.clients_table, settings.secrets_dir)
+    state.shelf = Shelf(settings.clients_table, settings.secrets_dir, settings.issuer)
     state.register = RegistryClient(
         state.http, settings.peers.get("registry", ""), OwnTokens(state.signer, state.shelf)
     )

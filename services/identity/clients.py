@@ -21,6 +21,7 @@ class _Row(BaseModel):
     tenants: Literal["any", "own", "none"]
     audiences: dict[str, Scopes]
     exchanges: Scopes = frozenset()
+    page: str | None = None
 
 
 class _Book(BaseModel):
@@ -46,14 +47,16 @@ class _Book(BaseModel):
 _INSTALLED: TypeAdapter[dict[Annotated[str, "client id"], InstalledClient]] = TypeAdapter(dict[str, InstalledClient])
 
 
-def load(table: Path, secrets_dir: Path) -> Table:
-    """The table with the keys of `secrets_dir`. Raises ValueError, in words for whoever installs, for a faulty one."""
+def load(table: Path, secrets_dir: Path, issuer: str = "") -> Table:
+    """The table with the keys of `secrets_dir`; a client with a `page` has that address of the issuer's own. Raises ValueError, in words for whoever installs, for a faulty one."""
     book = _Book.model_validate(yaml.safe_load(table.read_text()))
     installed = _installed(secrets_dir)
     if strangers := installed.keys() - book.clients.keys():
         raise ValueError(f"clients.json names {sorted(strangers)}, which {table.name} does not")
     return Table(
-        clients={id: _client(id, row, installed.get(id, InstalledClient())) for id, row in book.clients.items()},
+        clients={
+            id: _client(id, row, installed.get(id, InstalledClient()), issuer) for id, row in book.clients.items()
+        },
         audiences=book.audiences,
         roles=book.roles,
     )
@@ -69,7 +72,8 @@ def _installed(secrets_dir: Path) -> dict[str, InstalledClient]:
     return processes | (_INSTALLED.validate_json(others.read_bytes()) if others.exists() else {})
 
 
-def _client(id: str, row: _Row, here: InstalledClient) -> Client:
+def _client(id: str, row: _Row, here: InstalledClient, issuer: str) -> Client:
+    own = [issuer + row.page] if row.page and issuer else []
     return Client(
         id=id,
         grants=row.grants,
@@ -78,7 +82,7 @@ def _client(id: str, row: _Row, here: InstalledClient) -> Client:
         audiences=row.audiences,
         exchanges=row.exchanges,
         jwk=here.jwk,
-        redirect_uris=frozenset(here.redirect_uris),
+        redirect_uris=frozenset([*here.redirect_uris, *own]),
         tenant=here.tenant,
     )
 
@@ -86,15 +90,15 @@ def _client(id: str, row: _Row, here: InstalledClient) -> Client:
 class Shelf:
     """The table as it is now: read again when clients.json or a key appears, since a sample operator is filled after the start."""
 
-    def __init__(self, table: Path, secrets_dir: Path) -> None:
-        self.table, self.secrets_dir = table, secrets_dir
+    def __init__(self, table: Path, secrets_dir: Path, issuer: str) -> None:
+        self.table, self.secrets_dir, self.issuer = table, secrets_dir, issuer
         self._seen = self._state()
-        self._held = load(table, secrets_dir)
+        self._held = load(table, secrets_dir, issuer)
 
     def current(self) -> Table:
         state = self._state()
         if state != self._seen:
-            self._held, self._seen = load(self.table, self.secrets_dir), state
+            self._held, self._seen = load(self.table, self.secrets_dir, self.issuer), state
         return self._held
 
     def _state(self) -> tuple[int | None, ...]:

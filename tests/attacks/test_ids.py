@@ -156,6 +156,10 @@ CASES = {
     # A duty to record is always the caller's own organisation's, of one of the book's purposes: nobody else's can be named.
     "public PUT /v1/duties/{purpose}": case(),
     "internal PUT /staff/v1/duties/{purpose}": case(),
+    # An address that holds a secret is for whoever has it; the person behind it has to log in. A client's name is no id of ours.
+    "public GET /v1/captures/{capture}": case(),
+    "public POST /v1/captures/{capture}/answer": case(),
+    "internal PUT /staff/v1/callbacks/{client}": case(),
     "public GET /v1/calls/{call}": case("tenant"),
     "public POST /v1/calls/{call}/indications": case("tenant", body=INDICATION),
     "public POST /v1/calls/{call}/end": case("tenant", body={}),

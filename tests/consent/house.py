@@ -25,7 +25,7 @@ from services.registry.books import read_book
 from services.registry.contract.signed import ALGORITHM, POLICY, canonical_book
 from tests.serving import Issuer
 
-EVERYTHING = "consent.read consent.write notice.publish decision.ask call.write snapshot.read events.read ledger.read"
+EVERYTHING = "consent.read consent.write notice.publish decision.ask call.write snapshot.read consent-info:retrieve events.read ledger.read"
 NOBODY_THERE = "http://127.0.0.1:9"
 DATABASE = "consent_tests"
 

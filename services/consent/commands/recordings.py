@@ -10,17 +10,11 @@ import asyncpg
 
 from chassis import clock
 from chassis.db import Transaction
-from services.consent import rules
-from services.consent.contract import CallTold, Kind, Reason, Regulation, State
-from services.consent.rules import Matter, Said, Verdict
-from services.registry.contract import NotInBook, PolicyBook
+from services.consent import rules, spoken
+from services.consent.contract import CallTold, Kind, Reason, Regulation
+from services.consent.rules import Matter, Verdict
+from services.registry.contract import PolicyBook
 
-_SAID = """
-SELECT principal, kind, regulation, purpose, state, occurred_at, valid_until, notice, notice_version FROM standing
-WHERE tenant = $1 AND principal = ANY ($2) AND (purpose = $3 OR kind = 'restriction') AND statement IS NOT NULL"""
-_NOTICES = """
-SELECT n.notice, n.version, n.purposes FROM notice_version n
-JOIN unnest($2::text[], $3::int[]) named(notice, version) USING (notice, version) WHERE n.tenant = $1"""
 _DUTY = "SELECT legal_ref FROM tenant_duty WHERE tenant = $1 AND purpose = $2 AND state = 'recorded'"
 _PARTIES = "SELECT principal FROM call_party WHERE tenant = $1 AND call = $2 ORDER BY party"
 _OPEN = """
@@ -44,7 +38,7 @@ async def may_record(
         return Verdict(False, ground), None
     if not ground.by_duty and None in parties:
         return Verdict(False, Reason.participants_unknown), None
-    said, covering = await _said(tx, book, purpose, category, [each for each in parties if each])
+    said, covering = await spoken.said_of(tx, book, purpose, category, [each for each in parties if each])
     mine, *others = ([*said.get(each, ())] for each in parties)
     verdict = rules.decide(ground, mine, others, operation=None, covering=covering, now=rules.microseconds(clock.now()))
     return verdict, duty if ground.by_duty else None
@@ -79,45 +73,3 @@ async def _review(tx: Transaction, book: PolicyBook, call: asyncpg.Record) -> No
         return
     await tx.connection.execute(_STOP, tx.tenant, call["id"], verdict.reason.value, clock.now())
     await tx.emit("recording.stop", told.model_dump(mode="json"))
-
-
-async def _said(
-    tx: Transaction, book: PolicyBook, purpose: str, category: str, principals: list[UUID]
-) -> tuple[dict[UUID, list[Said]], frozenset[int]]:
-    """What each of them said of the purpose, and which of the notices they read speak of the category. Notices are numbered from 1."""
-    rows = await tx.connection.fetch(_SAID, tx.tenant, principals, purpose)
-    read = sorted({(row["notice"], row["notice_version"]) for row in rows if row["notice"]})
-    numbers = {named: number for number, named in enumerate(read, start=1)}
-    said: dict[UUID, list[Said]] = {}
-    for row in rows:
-        statement = Said(
-            Matter(Kind(row["kind"]), Regulation(row["regulation"]), row["purpose"]),
-            State(row["state"]),
-            rules.microseconds(row["occurred_at"]),
-            rules.microseconds(row["valid_until"]) if row["valid_until"] else None,
-            numbers.get((row["notice"], row["notice_version"])),
-        )
-        said.setdefault(row["principal"], []).append(statement)
-    wanted = set(book.elements_of(category))
-    texts = (
-        await tx.connection.fetch(_NOTICES, tx.tenant, *([*column] for column in zip(*read, strict=True)))
-        if read
-        else ()
-    )
-    covering = {
-        numbers[row["notice"], row["version"]]
-        for row in texts
-        if wanted <= {element for each in _explained(row["purposes"], purpose) for element in _elements(book, each)}
-    }
-    return said, frozenset(covering)
-
-
-def _explained(purposes: list[dict], purpose: str) -> list[str]:
-    return [category for each in purposes if each["purpose"] == purpose for category in each["categories"]]
-
-
-def _elements(book: PolicyBook, category: str) -> tuple[str, ...]:
-    try:
-        return book.elements_of(category)
-    except NotInBook:
-        return ()  # of an earlier book that the present one no longer has

@@ -99,6 +99,7 @@ def _references(book: PolicyBook) -> Iterator[Fault]:
         *(("bases", row.identity, [row.covers], data) for row in book.bases),
         *(("withdrawals", row.key, [row.purpose], known["purposes"]) for row in book.withdrawals),
         *(("withdrawals", row.key, row.elements, elements) for row in book.withdrawals),
+        *(("api_scopes", row.key, [row.covers], data) for row in book.api_scopes),
         *(("retention", row.key, row.elements, elements) for row in book.retention),
         *(("retention", row.key, _reasons(row), known["conditions"]) for row in book.retention),
         *(("recipients", row.key, row.covers, data) for row in book.recipients),

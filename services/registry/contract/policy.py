@@ -62,6 +62,8 @@ LimitKey = Literal[
     "consent_max_staleness",
     "consent_merge_delay",
     "consent_min_age",
+    "consent_capture_expiry",
+    "consent_captures",
     "package_link_expiry",
     "package_downloads",
     "package_kept",
@@ -241,6 +243,13 @@ class Basis(Row):
     @property
     def identity(self) -> str:
         return f"{self.purpose}/{self.covers}/{self.context}"
+
+
+class ApiScope(KeyedRow):
+    """What a scope of the operator's open APIs lets its caller process: `covers`, a category or element."""
+
+    scope: Words
+    covers: Key
 
 
 class Withdrawal(KeyedRow):
@@ -564,6 +573,7 @@ class PolicyBook(Contract):
     purposes: tuple[Purpose, ...]
     bases: tuple[Basis, ...]
     withdrawals: tuple[Withdrawal, ...] = ()
+    api_scopes: tuple[ApiScope, ...] = ()
     conditions: tuple[Condition, ...]
     retention: tuple[Retention, ...]
     recipients: tuple[Recipient, ...]

@@ -1,0 +1,226 @@
+"""A question for consent at an address of its own: put by an API consumer, answered by the person after she logged in."""
+
+import hmac
+import secrets
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from urllib.parse import urlencode
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import select
+
+from chassis import clock
+from chassis.db import Database, Transaction
+from services.consent import camara, rules, spoken
+from services.consent.camara import Refusal
+from services.consent.commands import notices
+from services.consent.commands.desk import Desk
+from services.consent.commands.recording import record, stands
+from services.consent.contract import (
+    BadCallback,
+    Callbacks,
+    Kind,
+    Recorded,
+    Regulation,
+    RetrievedStatus,
+    RetrieveStatus,
+    SetCallbacks,
+    State,
+    StatusInfo,
+)
+from services.consent.rules import Matter
+from services.consent.tables import Capture, CaptureCallback, NoticeVersion
+from services.registry.contract import PolicyBook
+
+_FIND = "SELECT tenant FROM capture WHERE token = $1"
+
+
+async def retrieve(
+    tx: Transaction, desk: Desk, principal: UUID, asked: RetrieveStatus, address: str
+) -> RetrievedStatus:
+    """address: what stands before a capture's token. Raises Refusal."""
+    purpose = camara.purpose_of(desk.book, asked.purpose)
+    covers = camara.covered_by(desk.book, purpose, asked.scopes)
+    if asked.callbackUrl is not None:
+        await _must_own(tx, desk.caller.original_client, asked.callbackUrl)
+    told = camara.together(await _statuses(tx, desk.book, principal, purpose, asked.purpose, covers))
+    askable = [each for each in told if each.statusReason in camara.ASKABLE]
+    if not askable or not asked.requestCaptureUrl:
+        return RetrievedStatus(statusInfo=told)
+    scopes = [scope for each in askable for scope in each.scopes]
+    notice = await _notice_for(tx, desk.book, purpose, {covers[scope] for scope in scopes})
+    if notice is None:
+        return RetrievedStatus(statusInfo=told)
+    token = await _put(tx, desk, principal, purpose, scopes, notice, asked.callbackUrl)
+    return RetrievedStatus(statusInfo=told, captureUrl=f"{address}/{token}")
+
+
+async def _statuses(
+    tx: Transaction, book: PolicyBook, principal: UUID, purpose: str, named: str, covers: dict[str, str]
+) -> list[StatusInfo]:
+    """One for each scope."""
+    now, found = rules.microseconds(clock.now()), []
+    for scope, category in covers.items():
+        said, covering = await spoken.said_of(tx, book, purpose, category, [principal])
+        hers = said.get(principal, [])
+        verdict = rules.decide(
+            rules.ground(book, purpose, category, False), hers, None, operation=None, covering=covering, now=now
+        )
+        asked = next((each for each in hers if each.matter.kind is Kind.consent), None)
+        found.append(camara.status(named, scope, verdict._replace(said=verdict.said or asked)))
+    return found
+
+
+async def _put(
+    tx: Transaction,
+    desk: Desk,
+    principal: UUID,
+    purpose: str,
+    scopes: list[str],
+    notice: NoticeVersion,
+    callback: str | None,
+) -> str:
+    """The token of a fresh address. She is asked, which stands in her record; how often, the policy book bounds."""
+    now = clock.now()
+    matter = Matter(Kind.consent, Regulation.gdpr, purpose)
+    before = await stands(tx, principal, matter)
+    waiting = select(sa.func.count()).where(
+        Capture.principal == principal, Capture.outcome.is_(None), Capture.expires_at > now
+    )
+    if (await tx.session.execute(waiting)).scalar() >= desk.book.number("consent_captures"):
+        raise Refusal(
+            403,
+            "CONSENT_INFO.CAPTURE_FREQUENCY_EXCEEDED",
+            "The frequency of consent capture requests has been exceeded. Please try again later.",
+        )
+    if before is None or before.state is not State.requested:
+        details = {"collection_method": "web_form", "type": "expressed", "asked_by": desk.caller.original_client}
+        await record(tx, desk, principal, matter, State.requested, None, details, notice)
+    token = secrets.token_urlsafe(32)
+    tx.session.add(
+        Capture(
+            tenant=tx.tenant,
+            token=_hashed(token),
+            principal=principal,
+            client=desk.caller.original_client,
+            purpose=purpose,
+            scopes=scopes,
+            notice=notice.notice,
+            notice_version=notice.version,
+            callback=callback,
+            consumer_state=None,
+            form=None,
+            outcome=None,
+            expires_at=desk.book.period("consent_capture_expiry").after(now, desk.book.tz),
+        )
+    )
+    return token
+
+
+async def _notice_for(tx: Transaction, book: PolicyBook, purpose: str, categories: set[str]) -> NoticeVersion | None:
+    """A notice in force that people can read on a page, and that speaks of all this."""
+    wanted = {element for category in categories for element in book.elements_of(category)}
+    now = clock.now()
+    found = (
+        select(NoticeVersion)
+        .where(NoticeVersion.channel.in_(["web", "app"]), NoticeVersion.valid_from <= now)
+        .where(sa.or_(NoticeVersion.valid_to.is_(None), NoticeVersion.valid_to > now))
+        .order_by(NoticeVersion.notice, NoticeVersion.version.desc())
+    )
+    newest: dict[str, NoticeVersion] = {}
+    for row in (await tx.session.execute(found)).scalars():
+        newest.setdefault(row.notice, row)
+    for row in newest.values():
+        if wanted <= spoken.explained(book, row.purposes, purpose):
+            return row
+    return None
+
+
+# --- the page ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A capture as whoever opens its address finds it."""
+
+    tenant: UUID
+    token: str
+
+
+async def find(database: Database, token: str) -> Opened | None:
+    async with database.system() as connection:
+        tenant = await connection.fetchval(_FIND, _hashed(token))
+    return Opened(tenant, token) if tenant else None
+
+
+async def read(tx: Transaction, token: str) -> tuple[Capture, NoticeVersion]:
+    row = await tx.session.get(Capture, (tx.tenant, _hashed(token)), with_for_update=True)
+    return row, await notices.published(tx, row.notice, row.notice_version)
+
+
+def over(row: Capture) -> bool:
+    return row.outcome is not None or row.expires_at <= clock.now()
+
+
+async def show(row: Capture) -> str:
+    """What the form must bring back: only who was shown the page after logging in has it."""
+    form = secrets.token_urlsafe(32)
+    row.form = _hashed(form)
+    return form
+
+
+async def answer(
+    tx: Transaction, desk: Desk, token: str, form: str, yes: bool, language: str
+) -> tuple[Capture, Recorded]:
+    """Her answer, under the notice she was shown. Raises Refusal for a form that is not of this page."""
+    row, notice = await read(tx, token)
+    if over(row) or row.form is None or not hmac.compare_digest(row.form, _hashed(form)):
+        raise Refusal(400, "INVALID_ARGUMENT", "This page was answered, or is too old.")
+    matter = Matter(Kind.consent, Regulation.gdpr, row.purpose)
+    details = {"language": language, "collection_method": "web_form", "type": "explicit", "asked_by": row.client}
+    state = State.given if yes else State.refused
+    herself = replace(desk.caller, original_client="capture", kind="customer", subject=str(row.principal))
+    told = await record(tx, replace(desk, caller=herself), row.principal, matter, state, None, details, notice)
+    row.outcome = "denied" if not yes else await _outcome(tx, desk.book, row)
+    return row, told
+
+
+async def _outcome(tx: Transaction, book: PolicyBook, row: Capture) -> str:
+    """Whether all that was asked for may be done now."""
+    covers = {each.scope: each.covers for each in book.api_scopes if each.scope in row.scopes}
+    allowed = [
+        each.statusValidForProcessing
+        for each in await _statuses(tx, book, row.principal, row.purpose, row.purpose, covers)
+    ]
+    return "granted" if all(allowed) else "partial_grant" if any(allowed) else "denied"
+
+
+def back_to(row: Capture, outcome: str) -> str | None:
+    """The consumer's own address with the outcome and the state it gave; nothing about the person."""
+    if row.callback is None:
+        return None
+    query = {"capture_result": outcome} | ({"state": row.consumer_state} if row.consumer_state is not None else {})
+    return row.callback + ("&" if "?" in row.callback else "?") + urlencode(query)
+
+
+def _hashed(token: str) -> bytes:
+    return sha256(token.encode()).digest()
+
+
+# --- where to ------------------------------------------------------------------------------------------------------------
+
+
+async def set_callbacks(tx: Transaction, client: str, wish: SetCallbacks) -> Callbacks:
+    if not all(camara.may_send_back_to(url) for url in wish.urls):
+        raise BadCallback("https, this machine's loopback, or an app's own scheme; no fragment, no user.")
+    await tx.session.execute(sa.delete(CaptureCallback).where(CaptureCallback.client == client))
+    for url in sorted(set(wish.urls)):
+        tx.session.add(CaptureCallback(tenant=tx.tenant, client=client, url=url))
+    await tx.emit("callbacks.set", {"client": client})
+    return Callbacks(client=client, urls=sorted(set(wish.urls)))
+
+
+async def _must_own(tx: Transaction, client: str, url: str) -> None:
+    if await tx.session.get(CaptureCallback, (tx.tenant, client, url)) is None:
+        raise Refusal(403, "CONSENT_INFO.INVALID_CALLBACK_URL", "The provided callback URL is invalid.")

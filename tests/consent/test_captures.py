@@ -1,0 +1,222 @@
+"""CAMARA ConsentInfo as an API consumer meets it, and the page on which a person answers after she logged in."""
+
+import re
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from fastapi import Request
+
+from chassis import clock
+from chassis.ids import new_id
+from services.consent import camara
+from services.consent.contract import SetObjection
+from tests.consent.conftest import key
+
+PATH = "/consent-info/v0.2/retrieve"
+LOCATION = "location-verification:verify"
+CALLBACK = "https://consumer.example.com/consent/callback"
+NUMBER = "+46701740605"
+
+
+class Around:
+    """The issuer's token endpoint and the anonymizer's look-up, as far as the page and the API need them."""
+
+    def __init__(self, served, company):
+        self.served, self.company, self.person, self.known = served, company, None, {}
+        state = served.app.state
+        state.settings.peers.update(identity=served.issuer_url, anonymizer=served.issuer_url)
+        state.tokens.token_url = f"{served.issuer_url}/token"
+        for route in ("/token", "/v1/principals/lookup"):
+            served.issuer.app.router.routes = [r for r in served.issuer.app.router.routes if r.path != route]
+        served.issuer.app.add_api_route("/token", self.token, methods=["POST"])
+        served.issuer.app.add_api_route("/v1/principals/lookup", self.lookup, methods=["POST"])
+
+    async def token(self, request: Request):
+        form = parse_qs((await request.body()).decode())
+        said = {}
+        if form["grant_type"] == ["authorization_code"]:
+            assert form["redirect_uri"][0].endswith("/v1/captures/return") and len(form["code_verifier"][0]) == 43
+            said = {"kind": "customer", "sub": str(self.person), "client_id": "capture"}
+        token = self.served.issuer.token("public", "consent.write", self.company.tenant, **said)
+        return {"access_token": token, "expires_in": 300}
+
+    async def lookup(self, request: Request):
+        (identifier,) = (await request.json())["identifiers"]
+        return {"principal": self.known.get(identifier["value"])}
+
+
+@pytest.fixture
+def around(served, company, anna):
+    found = Around(served, company)
+    found.person, found.known[NUMBER] = anna, str(anna)
+    return found
+
+
+async def ask(company, headers=None, **other):
+    body = {
+        "phoneNumber": NUMBER,
+        "scopes": [LOCATION],
+        "purpose": "dpv:ServiceOptimisation",
+        "requestCaptureUrl": True,
+    }
+    body = {name: value for name, value in (body | other).items() if value is not None}
+    usual = await company.headers(client_id="public", sub="public")
+    return await company.served.http.post(company.served.url + PATH, json=body, headers=usual | (headers or {}))
+
+
+async def may_call_back(company, *urls):
+    answer = await company.served.http.put(
+        company.served.url + "/v1/callbacks/public", json={"urls": list(urls)}, headers=await company.headers()
+    )
+    return answer.status_code
+
+
+def here(company, address):
+    """An address of ours as it is behind the edge."""
+    parts = urlsplit(address)
+    return company.served.url + parts.path + ("?" + parts.query if parts.query else "")
+
+
+async def open_page(company, capture, state="xyz123"):
+    """Through the login, back to the page: what she reads there."""
+    http = company.served.http
+    login = await http.get(here(company, capture), params={"state": state})
+    assert login.status_code == 303, login.text
+    query = parse_qs(urlsplit(login.headers["location"]).query)
+    assert query["client_id"] == ["capture"] and query["code_challenge_method"] == ["S256"]
+    back = {"code": "c", "state": query["state"][0], "iss": company.served.issuer.name}
+    return await http.get(company.served.url + "/v1/captures/return", params=back)
+
+
+async def press(company, capture, page, what):
+    form = {"form": re.search(r'name="form" value="([^"]+)"', page.text)[1], "answer": what, "language": "sv"}
+    return await company.served.http.post(here(company, capture) + "/answer", data=form)
+
+
+async def test_a_consumer_asks_is_given_an_address_and_hears_the_outcome(company, around, anna):
+    await company.notice()
+    await may_call_back(company, CALLBACK)
+    asked = await ask(company, {"x-correlator": "b4333c46-49c0"}, callbackUrl=CALLBACK)
+    assert asked.headers["x-correlator"] == "b4333c46-49c0"
+    (pending,) = asked.json()["statusInfo"]
+    assert pending == {
+        "scopes": [LOCATION],
+        "purpose": "dpv:ServiceOptimisation",
+        "statusValidForProcessing": False,
+        "statusReason": "PENDING",
+    }
+    again = (await ask(company, requestCaptureUrl=False)).json()
+    assert again["statusInfo"][0]["statusReason"] == "REQUESTED" and "captureUrl" not in again
+    capture = asked.json()["captureUrl"]
+    page = await open_page(company, capture)
+    assert page.status_code == 200 and "Vi spelar in." in page.text and "Lokaliseringsuppgift" in page.text
+    assert "script" not in page.text and "default-src 'none'" in page.headers["content-security-policy"]
+    answered = await press(company, capture, page, "yes")
+    assert answered.status_code == 303
+    assert answered.headers["location"] == f"{CALLBACK}?capture_result=granted&state=xyz123"
+    (valid,) = (await ask(company)).json()["statusInfo"]
+    assert valid["statusValidForProcessing"] and valid["expirationDate"] > clock.now().isoformat()
+    assert (await company.decision(anna, "development", "traffic")).decision
+    # Twice is once: the form is used up.
+    assert (await press(company, capture, page, "no")).status_code == 400
+    assert (await company.decision(anna, "development", "traffic")).decision
+
+
+async def test_a_no_is_a_no_and_no_new_address_is_given(company, around, anna):
+    await company.notice()
+    capture = (await ask(company)).json()["captureUrl"]
+    page = await open_page(company, capture)
+    assert "Tack" in (await press(company, capture, page, "no")).text
+    denied = (await ask(company)).json()
+    assert denied["statusInfo"][0]["statusReason"] == "DENIED" and "captureUrl" not in denied
+    found = (await company.service.records(company.tenant, anna)).items
+    assert [each.state for each in found] == ["refused", "requested"]
+
+
+async def test_only_the_person_who_is_asked_can_answer(company, around, anna):
+    await company.notice()
+    capture = (await ask(company)).json()["captureUrl"]
+    around.person = new_id()
+    other = await open_page(company, capture)
+    assert other.status_code == 403 and 'name="form"' not in other.text
+    around.person = anna
+    page = await open_page(company, capture)
+    forged = page.text.replace(re.search(r'name="form" value="([^"]+)"', page.text)[1], "x" * 43)
+    assert (await press(company, capture, type("Page", (), {"text": forged}), "yes")).status_code == 400
+    assert (await company.service.standing(company.tenant, anna)).consents[0].state == "requested"
+
+
+async def test_an_address_that_is_too_old_sends_back_with_timeout(company, around):
+    await company.notice()
+    await may_call_back(company, CALLBACK)
+    capture = (await ask(company, callbackUrl=CALLBACK)).json()["captureUrl"]
+    company.served.clock.write_text("3600")
+    try:
+        late = await company.served.http.get(here(company, capture))
+    finally:
+        company.served.clock.write_text("0")
+    assert (late.status_code, late.headers["location"]) == (303, f"{CALLBACK}?capture_result=timeout")
+
+
+async def test_objected_and_contract_are_told_as_camara_does(company, around, anna):
+    await company.notice()
+    objection = SetObjection(state="raised")
+    await company.service.set_objection(company.tenant, anna, "development", objection, key())
+    both = (await ask(company, scopes=[LOCATION, "usage-insights:read"])).json()
+    assert [(each["scopes"], each["statusReason"]) for each in both["statusInfo"]] == [
+        ([LOCATION], "PENDING"),
+        (["usage-insights:read"], "OBJECTED"),
+    ]
+    contract = (await ask(company, purpose="dpv:ServiceProvision")).json()
+    assert contract == {
+        "statusInfo": [{"scopes": [LOCATION], "purpose": "dpv:ServiceProvision", "statusValidForProcessing": True}]
+    }
+
+
+@pytest.mark.parametrize(
+    "change, status, code",
+    [
+        ({"scopes": []}, 400, "INVALID_ARGUMENT"),
+        ({"purpose": "marketing"}, 400, "INVALID_ARGUMENT"),
+        ({"requestCaptureUrl": "yes"}, 400, "INVALID_ARGUMENT"),
+        ({"phoneNumber": "0701"}, 400, "INVALID_ARGUMENT"),
+        ({"phoneNumber": None}, 422, "MISSING_IDENTIFIER"),
+        ({"phoneNumber": "+46701740699"}, 404, "IDENTIFIER_NOT_FOUND"),
+        ({"purpose": "dpv:Horoscope"}, 403, "CONSENT_INFO.NOT_ALLOWED_SCOPES_PURPOSE"),
+        ({"scopes": ["sim-swap:check"]}, 403, "CONSENT_INFO.NOT_ALLOWED_SCOPES_PURPOSE"),
+        ({"scopes": ["number-verification:verify"]}, 403, "CONSENT_INFO.NOT_ALLOWED_SCOPES_PURPOSE"),
+        ({"callbackUrl": "https://evil.example/"}, 403, "CONSENT_INFO.INVALID_CALLBACK_URL"),
+    ],
+)
+async def test_refusals_have_camara_s_shape(company, around, change, status, code):
+    answer = await ask(company, **change)
+    assert (answer.status_code, answer.json()["status"], answer.json()["code"]) == (status, status, code)
+    assert set(answer.json()) == {"status", "code", "message"}
+
+
+async def test_with_her_own_token_the_person_is_the_subject(company, around, anna):
+    await company.notice()
+    hers = await company.headers(kind="customer", sub=str(anna))
+    assert (await ask(company, hers, phoneNumber=None)).json()["statusInfo"][0]["statusReason"] == "PENDING"
+    assert (await ask(company, hers)).json()["code"] == "UNNECESSARY_IDENTIFIER"
+
+
+async def test_a_person_is_not_asked_by_any_number_of_addresses(company, around):
+    await company.notice()
+    for _ in range(3):
+        assert "captureUrl" in (await ask(company)).json()
+    assert (await ask(company)).json()["code"] == "CONSENT_INFO.CAPTURE_FREQUENCY_EXCEEDED"
+
+
+@pytest.mark.parametrize(
+    "url, may",
+    [
+        ("https://a.example/cb", True), ("http://127.0.0.1/cb", True), ("http://[::1]:8/cb", True), ("myapp://consent/cb", True),
+        ("http://a.example/cb", False), ("javascript:alert(1)", False), ("https://a.example/cb#x", False),
+        ("https://u@a.example/cb", False), ("//a.example", False), ("data:text/html,x", False), ("https://", False),
+    ],
+)  # fmt: skip
+async def test_people_are_sent_back_only_where_that_is_safe(company, url, may):
+    assert camara.may_send_back_to(url) is may
+    if len(url) >= 8:
+        assert (await may_call_back(company, url)) == (200 if may else 422)
