@@ -173,6 +173,7 @@ INTERNAL = (
     staff("GET /v1/requests/{request_id}/preview", "rights", "rights.handle"),
     staff("POST /v1/requests/{request_id}/refusal", "rights", "rights.handle"),
     staff("GET /v1/tasks", "rights", "rights.handle"),
+    staff("GET /v1/reports/{month}", "rights", "rights.handle"),
     staff("POST /v1/tasks/{task_id}/proposal", "rights", "rights.handle"),
     staff("POST /v1/tasks/{task_id}/review", "rights", "rights.handle"),
     staff("PUT /v1/controller", "rights", "rights.handle"),

@@ -112,6 +112,8 @@ CASES = {
         "tenant", body={"reason": "excessive", "text": WORDS}
     ),
     "internal GET /staff/v1/requests/{request_id}/letters": case("tenant"),
+    # A month is nobody's: each organisation reads its own.
+    "internal GET /staff/v1/reports/{month}": case(),
     "internal POST /staff/v1/tasks/{task_id}/proposal": case("tenant", body={"verdict": "granted", "text": WORDS}),
     "internal POST /staff/v1/tasks/{task_id}/review": case("tenant", body={"proposal": "0" * 64, "agreed": True}),
     "internal GET /staff/v1/requests/{request_id}/preview": case("tenant"),

@@ -90,6 +90,7 @@ class World:
             "authority": nordtel.person("intake").get("/v1/authorities").json()["items"][0]["id"],
             "order": order,
             "package": package,
+            "month": "2026-11",
             "mandate_id": _mandate(nordtel),
             "task_id": _task(nordtel, hugo),
             "step": await _step(nordtel, asked),

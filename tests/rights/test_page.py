@@ -15,7 +15,8 @@ from playwright.async_api import Page, async_playwright
 from services.registry.books import read_book
 from services.registry.contract import Text
 from services.requests.rights.package import spool
-from services.requests.rights.package.build import Contents, Source, build
+from services.requests.rights.package.build import HIDDEN, Contents, Source, build
+from services.requests.rights.package.unlock import unlock
 from services.requests.rights.rules.about import about
 
 PASSPHRASE = "Fyra gröna hästar"
@@ -25,8 +26,8 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, which 
 
 
 @pytest.fixture
-async def package(tmp_path: Path) -> Path:
-    """One store with 300 invoices, one of which tries to be a script."""
+async def source(tmp_path: Path) -> Source:
+    """One store with 300 invoices, one of which tries to be a script; its key lies in `key`."""
     column = {"name": "text", "element": "name", "category": "customer_invoice", "label": {"sv": "Namn", "en": "Name"}}
     rows = [["<script>document.title='owned'</script>"], *([f"Faktura {n}"] for n in range(299))]
     lines = [{"table": "invoice", "columns": [column]}, *rows, {"end": True, "counts": {"invoice": len(rows)}}]
@@ -37,8 +38,14 @@ async def package(tmp_path: Path) -> Path:
             yield orjson.dumps(line) + b"\n"
 
     counts = await spool.keep(kept, key, step, stream())
-    source = Source("billing", Text(sv="Fakturering", en="Billing"), step, kept, counts)
+    (tmp_path / "key").write_bytes(key)
+    return Source("billing", Text(sv="Fakturering", en="Billing"), step, kept, counts)
+
+
+@pytest.fixture
+def package(source: Source, tmp_path: Path) -> Path:
     target = tmp_path / "package.html"
+    key = (tmp_path / "key").read_bytes()
     build(target, Contents(uuid4(), "sv", about(read_book(BOOK)), [source], key), PASSPHRASE)
     return target
 
@@ -94,3 +101,33 @@ async def test_the_keyboard_alone_opens_it(package: Path, page: Page):
     await page.keyboard.type(PASSPHRASE)
     await page.keyboard.press("Enter")
     await page.frame_locator("#report").get_by_role("heading", name="Dina rättigheter").wait_for()
+
+
+async def test_a_search_leaves_the_rows_that_hold_it_and_says_how_many(package: Path, page: Page):
+    await page.goto(package.as_uri())
+    await page.get_by_label("Lösenfras").fill(PASSPHRASE)
+    await page.get_by_role("button", name="Öppna").click()
+    report = page.frame_locator("#report")
+    await report.get_by_text("Faktura 17", exact=True).wait_for()
+    await page.get_by_label("Sök i rapportens rader").fill("FAKTURA 17")
+    await page.get_by_text("11 rader innehåller det").wait_for()
+    await report.get_by_text("Faktura 18", exact=True).wait_for(state="hidden")
+    await report.get_by_text("Faktura 170", exact=True).wait_for()
+    assert await page.title() == "Ett låst utdrag", "what is shown anew runs nothing either"
+
+
+async def test_a_package_for_another_service_says_what_it_holds_and_a_protected_home_is_not_shown(
+    source: Source, tmp_path: Path
+):
+    key = (tmp_path / "key").read_bytes()
+    target = tmp_path / "portable.html"
+    said = about(read_book(BOOK))
+    build(target, Contents(uuid4(), "en", said, [source], key, frozenset({"name"}), portable=True), PASSPHRASE)
+    opened = unlock(target, PASSPHRASE)
+    archive = zipfile.ZipFile(io.BytesIO(opened.archive))
+    manifest = orjson.loads(archive.read("portability.json"))
+    assert manifest["format"] == "wardline-portability/1"
+    [file] = manifest["files"]
+    rows = orjson.loads(archive.read(file["file"]))["rows"]
+    assert len(rows) == file["rows"] == 300 and {row[0] for row in rows} == {HIDDEN}
+    assert "Faktura 17" not in opened.report and "Faktura 17" not in archive.read("csv/billing/invoice.csv").decode()

@@ -431,3 +431,25 @@ async def test_a_withdrawal_in_mid_execution_is_too_late_and_says_so(house: Hous
     finally:
         house.operator.down.discard("billing")
     await house.until_state(person, asked.request, "closed")
+
+
+async def test_the_month_s_report_counts_what_was_asked_answered_refused_and_is_overdue(
+    house: House, tenant: UUID, anna: UUID
+):
+    person = house.person(anna, tenant)
+    house.later(days=40 - house.now().day)  # early in a month
+    done = await opened(person, Kind.withdrawal, purpose="development")
+    await house.until_state(person, done.request, "closed")
+    refused = await opened(person, Kind.withdrawal, purpose="maintaining_service")
+    await house.until_state(person, refused.request, "answered")
+    late = await opened(person, Kind.complaint, text="Fel")
+    await house.until_state(person, late.request, "deciding")
+    month = f"{house.now():%Y-%m}"
+    kinds = {each.kind: each for each in (await house.officer(tenant).report(month)).kinds}
+    assert (kinds[Kind.withdrawal].received, kinds[Kind.withdrawal].answered) == (2, 2)
+    assert kinds[Kind.withdrawal].refused == {"not_on_consent": 1} and kinds[Kind.withdrawal].median_days == 0
+    assert (kinds[Kind.complaint].received, kinds[Kind.complaint].overdue) == (1, 0)
+    house.later(days=50)
+    [overdue] = (await house.officer(tenant).report(f"{house.now():%Y-%m}")).kinds
+    assert (overdue.kind, overdue.received, overdue.overdue) == (Kind.complaint, 0, 1)
+    assert not (await house.officer(uuid4()).report(month)).kinds, "another organisation's month is its own"

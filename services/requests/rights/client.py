@@ -20,6 +20,7 @@ from services.requests.rights.contract import (
     Extend,
     Letters,
     Mandate,
+    MonthReport,
     NameController,
     OpenRequest,
     PostTicket,
@@ -129,6 +130,9 @@ class RightsClient(ServiceClient):
     ) -> Protection:
         path = f"/v1/people/{principal}/protection"
         return await self.ask(Protection, "PUT", path, body=wish, idempotency_key=key, tenant=tenant)
+
+    async def report(self, month: str, *, tenant: UUID | None = None) -> MonthReport:
+        return await self.ask(MonthReport, "GET", f"/v1/reports/{month}", tenant=tenant)
 
     async def answer(self, request: UUID, *, tenant: UUID | None = None) -> Answer:
         return await self.ask(Answer, "GET", f"/v1/requests/{request}/answer", tenant=tenant)

@@ -518,6 +518,25 @@ class Tasks(Reply):
     next: str | None = None
 
 
+class MonthOfKind(Reply):
+    """`median_days`: from receipt to the answer · `overdue`: open at the month's end, after their day."""
+
+    kind: Kind
+    received: int
+    answered: int
+    median_days: float | None
+    answered_late: int
+    overdue: int
+    refused: dict[str, int]
+
+
+class MonthReport(Reply):
+    """`GET /v1/reports/{month}`, of the caller's organisation."""
+
+    month: str
+    kinds: list[MonthOfKind]
+
+
 class CodeAsked(Reply):
     """If the contact is on file, a code is on its way, and counts until then."""
 

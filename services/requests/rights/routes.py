@@ -1,9 +1,10 @@
 """HTTP of rights. Who may see which request is decided by `queries.find`; whatever is not theirs does not exist."""
 
+from datetime import date
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import FileResponse
 
 from chassis import auth
@@ -11,7 +12,7 @@ from chassis.auth import Caller
 from chassis.bodies import Body
 from chassis.db import Tx
 from chassis.idempotency import Once
-from services.requests.rights import contract, queries
+from services.requests.rights import contract, queries, reports
 from services.requests.rights.commands import asking, clocks, deciding, proving
 from services.requests.rights.contract import (
     Ask,
@@ -34,6 +35,8 @@ from services.requests.rights.contract import (
 from services.requests.rights.office import TheOffice
 
 router = APIRouter(prefix="/v1", tags=["rights"])
+
+MONTH = r"^(20|21)[0-9]{2}-(0[1-9]|1[0-2])$"
 
 Asker = Annotated[Caller, auth.Requires("rights.request", "rights.handle")]
 Handler = Annotated[Caller, auth.Requires("rights.handle")]
@@ -197,3 +200,8 @@ async def revoke_mandate(caller: Handler, mandate_id: UUID, tx: Tx, once: Once):
 @router.put("/people/{principal}/protection", response_model=contract.Protection)
 async def protect(caller: Handler, principal: UUID, wish: Body[ProtectPerson], tx: Tx, once: Once):
     return await once(proving.protect, tx, caller, principal, wish)
+
+
+@router.get("/reports/{month}", response_model=contract.MonthReport)
+async def read_report(_: Handler, month: Annotated[str, Path(pattern=MONTH)], tx: Tx, office: TheOffice):
+    return await reports.month(tx, office, date.fromisoformat(f"{month}-01"))

@@ -31,7 +31,7 @@ from services.requests.rights.package.build import Built, Contents, Source
 from services.requests.rights.rules import answers
 from services.requests.rights.rules.about import about
 from services.requests.rights.rules.recipients import recipients_of
-from services.requests.rights.tables import ControllerRow, RequestRow, StepRow
+from services.requests.rights.tables import ControllerRow, ProtectedRow, RequestRow, StepRow
 
 Changes = TypeAdapter(list[Correction])
 _NO_PROPOSALS = "UPDATE request_task SET text = NULL WHERE request = $1"
@@ -120,7 +120,15 @@ async def contents_of(tx: Transaction, office: Office, request: UUID) -> tuple[C
         Source(step.store, queries.label(step), step.id, office.spool(request, step.id), step.result["counts"])
         for step in await queries.steps_of(tx, request)
     ]
-    return Contents(request, row.language, about(office.book), sources, key), passphrase.decode()
+    hidden: frozenset[str] = frozenset()
+    if await tx.session.get(ProtectedRow, (tx.tenant, row.principal)):
+        hidden = frozenset(
+            one.key for category in office.book.categories for one in category.elements if one.shows_home
+        )
+    contents = Contents(
+        request, row.language, about(office.book), sources, key, hidden=hidden, portable=row.kind == Kind.portability
+    )
+    return contents, passphrase.decode()
 
 
 async def package_built(tx: Transaction, office: Office, request: UUID, built: Built) -> None:

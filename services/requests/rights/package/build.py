@@ -29,6 +29,8 @@ SHOWN_ROWS = 200
 _COMPRESSION = 1
 # A spreadsheet would run such a cell as a formula (CWE-1236).
 _FORMULA = re.compile(rb'"(?:[=+\-@]|\\t|\\r)')
+PORTABLE = "wardline-portability/1"
+HIDDEN = "[skyddad uppgift / protected]"
 _RUNS = ("=", "+", "-", "@", "\t", "\r")
 
 Writer = Callable[[IO[bytes], TableLine, Iterator[bytes]], None]
@@ -47,13 +49,25 @@ class Source:
 
 @dataclass(frozen=True)
 class Contents:
-    """Everything a package says. `key` opens the spools."""
+    """Everything a package says. `key` opens the spools.
+
+    hidden: elements that are not shown (where a protected person lives) · portable: the package is for another service to
+    read, and says in `portability.json` what it holds.
+    """
 
     request: UUID
     language: Language
     about: About
     sources: Sequence[Source]
     key: bytes
+    hidden: frozenset[str] = frozenset()
+    portable: bool = False
+
+    def tables(self, source: Source) -> Iterator[tuple[TableLine, Iterator[bytes]]]:
+        """Each table of a source with its rows; whatever of them nobody takes is passed over."""
+        for table, rows in _tables(spool.parts(source.path, self.key, source.step)):
+            places = [place for place, column in enumerate(table.columns) if column.element in self.hidden]
+            yield table, (_without(lines, places) for lines in rows) if places else rows
 
 
 @dataclass(frozen=True)
@@ -89,15 +103,32 @@ def _archive(out: LockedPart, contents: Contents, report: bytes) -> None:
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=_COMPRESSION) as archive:
         archive.writestr("report.html", report)
         archive.writestr("about.json", orjson.dumps(contents.about.model_dump(mode="json"), option=orjson.OPT_INDENT_2))
+        if contents.portable:
+            archive.writestr("portability.json", orjson.dumps(_manifest(contents), option=orjson.OPT_INDENT_2))
         for source in contents.sources:
             _members(archive, contents, source, "json", _as_json)
             _members(archive, contents, source, "csv", _as_csv)
 
 
+def _manifest(contents: Contents) -> dict[str, Any]:
+    """What another service reads first; docs/portability.md is the format."""
+    files = [
+        {"store": source.store, "table": table, "file": f"json/{source.store}/{table}.json", "rows": count}
+        for source in contents.sources
+        for table, count in source.counts.items()
+    ]
+    return {
+        "format": PORTABLE,
+        "request": str(contents.request),
+        "policy_version": contents.about.policy_version,
+        "controller": contents.about.controller.name,
+        "files": files,
+    }
+
+
 def _members(archive: zipfile.ZipFile, contents: Contents, source: Source, format: str, write: Writer) -> None:
     """One file for each table of a store, in one format."""
-    parts = spool.parts(source.path, contents.key, source.step)
-    for table, rows in _tables(parts):
+    for table, rows in contents.tables(source):
         name = f"{format}/{source.store}/{table.table}.{format}"
         with archive.open(name, "w", force_zip64=True) as member:
             write(member, table, rows)
@@ -119,6 +150,15 @@ def _tables(parts: Iterator[TableLine | Rows]) -> Iterator[tuple[TableLine, Iter
 def _headed(parts: Iterator[Any]) -> tuple[TableLine, Iterator[bytes]]:
     table: TableLine = next(parts)
     return table, (rows.lines for rows in parts)
+
+
+def _without(lines: bytes, places: Sequence[int]) -> bytes:
+    """The same rows with a mark in the place of what is not shown."""
+    rows = _values(lines)
+    for row in rows:
+        for place in places:
+            row[place] = HIDDEN if row[place] is not None else None
+    return b"".join(orjson.dumps(row) + b"\n" for row in rows)
 
 
 def _as_json(member: IO[bytes], table: TableLine, rows: Iterator[bytes]) -> None:
@@ -158,7 +198,7 @@ def _tame(cell: Any) -> Any:
 def _shown(contents: Contents) -> Iterator[page.StorePart]:
     for source in contents.sources:
         tables = []
-        for table, rows in _tables(spool.parts(source.path, contents.key, source.step)):
+        for table, rows in contents.tables(source):
             first: list[list[Any]] = []
             for lines in rows:
                 cut = _first_lines(lines, SHOWN_ROWS - len(first))

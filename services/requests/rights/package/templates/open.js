@@ -43,6 +43,19 @@ function save(blob, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
 }
 
+// The report is shown in a frame that runs nothing; what is searched for is looked up here, and the page shown anew.
+function search(report, wanted) {
+  const page = new DOMParser().parseFromString(report, "text/html");
+  const text = wanted.trim().toLocaleLowerCase();
+  let rows = 0;
+  for (const row of page.querySelectorAll("tbody tr")) {
+    row.hidden = !row.textContent.toLocaleLowerCase().includes(text);
+    rows += !row.hidden;
+  }
+  document.getElementById("found").textContent = text ? `${rows} ${words.rows}` : "";
+  document.getElementById("report").srcdoc = "<!doctype html>" + page.documentElement.outerHTML;
+}
+
 document.getElementById("form").addEventListener("submit", async (submitted) => {
   submitted.preventDefault();
   if (!window.crypto?.subtle || !window.DecompressionStream) {
@@ -55,6 +68,11 @@ document.getElementById("form").addEventListener("submit", async (submitted) => 
     const packed = await opened(REPORT, key);
     const report = await new Response(packed.stream().pipeThrough(new DecompressionStream("gzip"))).text();
     document.getElementById("report").srcdoc = report;
+    let typing;
+    document.getElementById("search").oninput = (event) => {
+      clearTimeout(typing);
+      typing = setTimeout(() => search(report, event.target.value), 200);
+    };
     document.getElementById("archive").onclick = async () => save(await opened(ARCHIVE, key), "data.zip");
     document.getElementById("page").onclick = () => save(new Blob([report], { type: "text/html" }), "report.html");
     document.getElementById("closed").hidden = true;
