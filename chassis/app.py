@@ -126,10 +126,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             issuer=settings.issuer, jwks_url=settings.jwks_url, audience=state.service, clients=state.clients
         )
         stack.push_async_callback(state.verifier.close)
-        state.tasks = tasks = await stack.enter_async_context(_cancelled_at_end())
         if state.package:
             state.database = Database(settings, state.service)
             stack.push_async_callback(state.database.close)
+        # Left before the database is closed: a task that still ran would open connections that nobody closes.
+        state.tasks = tasks = await stack.enter_async_context(_cancelled_at_end())
+        if state.package:
             state.ready_when["database"] = lambda: _database_ready(state.database, state.package)
             signer = OKPKey.import_key(settings.jwk("ledger")).private_key
             state.sequencer = sequencer = Sequencer(state.database.connect_system, state.service, signer)

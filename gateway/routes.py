@@ -240,6 +240,8 @@ INTERNAL = (
     internal("GET /v1/access/reviews/{review}", "registry", "access.read", kinds=STAFF),
     internal("POST /v1/access/reviews", "registry", "access.decide", kinds=STAFF),
     internal("POST /v1/access/reviews/{review}/decisions", "registry", "access.decide", kinds=STAFF),
+    internal("GET /v1/findings", "registry", "registry.read", kinds=STAFF),
+    internal("PUT /v1/findings/{kind}/{about}", "registry", "policy.propose policy.approve", kinds=STAFF),
     # A customer organisation's own pack, Art. 28, by its privacy contact; and what operations hand over when it ends.
     internal("GET /v1/pack", "registry", "pack.manage", kinds=STAFF, rate="bulk"),
     staff("GET /v1/pack/subprocessors", "registry", "pack.manage"),

@@ -12,6 +12,7 @@ from services.anonymizer.contract import (
     FindPrincipal,
     Forget,
     Forgotten,
+    MappedFields,
     Principal,
     Release,
     Simulation,
@@ -50,6 +51,9 @@ class AnonymizerClient(ServiceClient):
 
     async def stores(self, *, tenant: UUID | None = None) -> Stores:
         return await self.ask(Stores, "GET", "/v1/stores", tenant=tenant)
+
+    async def data_map(self) -> MappedFields:
+        return await self.ask(MappedFields, "GET", "/v1/datamap")
 
     def collect(
         self, wish: CollectionRequest, *, tenant: UUID | None = None

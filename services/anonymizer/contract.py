@@ -116,6 +116,21 @@ class Stores(Reply):
     items: list[Store]
 
 
+class MappedField(Reply):
+    """One field that the data map declares, and which element of the book it is."""
+
+    store: str
+    table: str
+    column: str
+    element: str
+
+
+class MappedFields(Reply):
+    """`GET /v1/datamap`: every field with personal data; keys and flags say nothing about a person and are left out."""
+
+    items: list[MappedField]
+
+
 # --- collect -----------------------------------------------------------------------------------------------------------
 
 

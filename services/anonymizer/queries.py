@@ -4,7 +4,15 @@ from datetime import datetime
 from zoneinfo import ZoneInfoNotFoundError
 
 from chassis import clock
-from services.anonymizer.contract import BookMisfits, Simulation, SimulationRequest, Store, Stores
+from services.anonymizer.contract import (
+    BookMisfits,
+    MappedField,
+    MappedFields,
+    Simulation,
+    SimulationRequest,
+    Store,
+    Stores,
+)
 from services.anonymizer.house import House
 from services.registry.contract import PolicyBook, TenantPeriod, faults
 
@@ -25,6 +33,28 @@ def stores(house: House, book: PolicyBook) -> Stores:
             for store in house.map.stores.values()
         ]
     )
+
+
+def fields(house: House) -> MappedFields:
+    """What the data map says of each store, papers and mailboxes included."""
+    found = [
+        MappedField(store=store.store, table=name, column=column, element=held.element)
+        for store in house.map.stores.values()
+        for name, table in store.tables.items()
+        for column, held in table.shown.items()
+    ]
+    by_hand = [
+        MappedField(store=store.store, table=store.store, column=element, element=element)
+        for store in house.map.stores.values()
+        for element in (store.elements if store.manual else ())
+    ]
+    # A row as a whole is kept as an element that need not stand in any one column of it.
+    whole = [
+        MappedField(store=store.store, table=name, column="*", element=table.element)
+        for store in house.map.stores.values()
+        for name, table in store.tables.items()
+    ]
+    return MappedFields(items=[*found, *by_hand, *whole])
 
 
 async def simulate(house: House, wish: SimulationRequest, book: PolicyBook) -> Simulation:

@@ -24,6 +24,7 @@ from services.anonymizer.contract import (
     FindPrincipal,
     Forget,
     Forgotten,
+    MappedFields,
     Principal,
     Release,
     Simulation,
@@ -68,6 +69,11 @@ async def forget(caller: Worker, principal: UUID, wish: Body[Forget], request: R
 @router.get("/v1/stores", response_model=Stores)
 async def stores(caller: Reader, request: Request, book: CurrentBook):
     return queries.stores(request.app.state.house, book)
+
+
+@router.get("/v1/datamap", response_model=MappedFields)
+async def data_map(_: Reader, request: Request):
+    return queries.fields(request.app.state.house)
 
 
 @router.post("/v1/collections")

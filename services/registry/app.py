@@ -16,6 +16,7 @@ from services.anonymizer.client import AnonymizerClient
 from services.registry.books import read_book
 from services.registry.commands import access, assessments, breaches, changes
 from services.registry.commands.book import begin_with
+from services.registry.commands.findings import look
 from services.registry.commands.proposals import SIMULATE, simulate
 from services.registry.commands.tenants import conclude, note_deletion
 from services.registry.contract import VersionUnknown
@@ -59,6 +60,7 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     state.jobs.on(SIMULATE, partial(simulate, state.database, state.anonymizer))
     deletions = Follower(state.anonymizer, state.database, "deletions", note_deletion, ("erasure.done",))
     state.tasks.append(asyncio.create_task(deletions.run(), name="deletions"))
+    state.jobs.every("findings", _COUNT_AGAIN, partial(look, state.database, state.anonymizer))
     state.jobs.every("endings", _COUNT_AGAIN, partial(conclude, state.database, state.anonymizer, state.signing_key))
     yield
 

@@ -33,6 +33,7 @@ class DataPlane:
         self.url = ""
         self.app = FastAPI()
         self.app.add_api_route("/token", self._token, methods=["POST"])
+        self.app.add_api_route("/v1/datamap", self._data_map)
         self.app.add_api_route("/events", self._events)
         self.app.add_api_route("/v1/simulations", self._simulate, methods=["POST"])
 
@@ -42,6 +43,10 @@ class DataPlane:
 
     async def _token(self) -> dict[str, Any]:
         return {"access_token": "any", "expires_in": 300}
+
+    async def _data_map(self) -> dict[str, Any]:
+        held = [{"store": "crm", "table": "person", "column": field, "element": field} for field in sorted(self.fields)]
+        return {"items": held}
 
     async def _events(self, after: int, wait: float) -> dict[str, Any]:
         fresh = [event for event in self.events if event["position"] > after]

@@ -5,6 +5,7 @@ from uuid import UUID
 from chassis.contract import Contract
 from chassis.errors import Problem
 from services.registry.contract.faults import Fault, faults
+from services.registry.contract.findings import FindingChanged
 from services.registry.contract.pack import EndingChosen, EndingDone
 from services.registry.contract.periods import Period
 from services.registry.contract.policy import (
@@ -65,6 +66,7 @@ __all__ = [
     "EndingChosen",
     "EndingDone",
     "Fault",
+    "FindingChanged",
     "Instrument",
     "Language",
     "LegalBasis",
@@ -113,6 +115,8 @@ EVENTS: dict[str, type[Contract]] = {
     "policy.proposed": PolicyProposed,
     "policy.rejected": PolicyRejected,
     "policy.tenant_periods": TenantPeriodsSet,
+    "finding.opened": FindingChanged,
+    "finding.closed": FindingChanged,
     "contract.ending": EndingChosen,
     "contract.ended": EndingDone,
     "register.changed": RegisterChanged,

@@ -37,6 +37,7 @@ def faults(book: PolicyBook) -> list[Fault]:
         *_limits(book),
         *_terms(book),
         *_tenants(book),
+        *_findings(book),
     ]
 
 
@@ -304,6 +305,12 @@ def _terms(book: PolicyBook) -> Iterator[Fault]:
     for where, row in named:
         if row.dpv is not None and row.dpv not in terms():
             yield Fault(code="unknown_term", where=where, what=f"The Data Privacy Vocabulary has no term {row.dpv}.")
+
+
+def _findings(book: PolicyBook) -> Iterator[Fault]:
+    for row in book.findings:
+        if row.owner is None or row.due_on is None:
+            yield Fault(code="no_owner", where=f"findings/{row.key}", what="Nobody settles it, or by no day.")
 
 
 def _tenants(book: PolicyBook) -> Iterator[Fault]:

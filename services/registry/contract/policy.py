@@ -98,6 +98,7 @@ LimitKey = Literal[
     "key_epoch",
     "importer_list_check",
     "ending_deadline",
+    "finding_due",
     "manual_step",
 ]
 
@@ -532,10 +533,13 @@ class Statement(KeyedRow):
 
 
 class Finding(KeyedRow):
-    """A difference between promise, law and practice, for the operator's lawyers. `rows`: the keys it is about."""
+    """A difference between promise, law and practice, for the operator's lawyers. `rows`: the keys it is about · `owner` settles
+    it no later than `due_on`; a finding without the two is a fault of the book."""
 
     statement: Text
     decision: Text
+    owner: Words | None = None
+    due_on: date | None = None
     rows: tuple[Key, ...] = ()
 
 

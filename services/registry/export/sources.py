@@ -7,7 +7,7 @@ from uuid import UUID
 from chassis.contract import Contract
 from chassis.db import Database
 from services.registry.contract.register import SubProcessors
-from services.registry.queries import access, book, breaches, register
+from services.registry.queries import access, book, breaches, findings, register
 from services.registry.queries.register import Moment
 from services.registry.rules.completeness import Count
 from services.registry.rules.records import Records
@@ -81,7 +81,9 @@ class Sources:
             yield _json(row)
 
     async def findings(self) -> Rows:
-        for row in self.asked.book.findings:
+        async with self.database.system() as connection:
+            told = await findings.told(connection, self.asked.book, self.asked.day, self.asked.known_at)
+        for row in told:
             yield _json(row)
 
     async def completeness(self) -> Rows:
