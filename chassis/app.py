@@ -15,6 +15,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -32,7 +33,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chassis import auth, clock, schema, telemetry
+from chassis import auth, clock, idempotency, schema, telemetry
 from chassis.bodies import BodyReader
 from chassis.client import TokenSource, trust
 from chassis.db import REST_AFTER, Database
@@ -70,11 +71,13 @@ def create_app(
     clients: Iterable[str] | None = (),
     running: Running | None = None,
     max_body: int = MAX_BODY,
+    shared: Sequence[str] = (),
 ) -> FastAPI:
     """A FastAPI app for one process.
 
     package: the service's package when it has a schema (an edge has none) · clients: which client ids may call it; empty lets
-    nobody in, None means any client of the issuer · max_body: bytes a request may have.
+    nobody in, None means any client of the issuer · max_body: bytes a request may have · shared: types of the house's own events that
+    every tenant may see.
     """
     # FastAPI's own telemetry records what failed validation, values included: people's data. Envelope records none.
     no_telemetry: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
@@ -89,6 +92,7 @@ def create_app(
     app.state.service, app.state.settings, app.state.package = service, settings, package
     app.state.running, app.state.clients = running, None if clients is None else frozenset(clients)
     app.state.ready_when = {}
+    app.state.shared = list(shared)
     app.state.jobs = Jobs()
     app.include_router(_health)
     if package:
@@ -141,6 +145,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             await stack.enter_async_context(state.running(app))
         if state.package:
             state.jobs.every("rest", REST_AFTER, state.database.rest)
+            state.jobs.every("idempotency", idempotency.SWEEP_EVERY, partial(idempotency.sweep, state.database))
         if state.jobs:
             tasks.append(_background("jobs", state.jobs.run(state.database)))
         yield

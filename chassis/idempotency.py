@@ -1,11 +1,13 @@
 """A write sent twice is done once: the reply is stored under (tenant, client, key) in the business transaction itself.
 
 Two simultaneous sends meet at the primary key: the second waits for the first's commit, then answers with its reply.
+A reply is kept for two days, long after any caller has given up repeating itself; a person's erasure outlives it.
 """
 
 import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,14 +19,20 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from chassis import auth, schema
-from chassis.db import Transaction, Tx
+from chassis.db import Database, Transaction, Tx
 from chassis.errors import KeyMissing, KeyReused, Malformed
 from chassis.settings import Settings
+
+KEPT = timedelta(days=2)
+SWEEP_EVERY = 3600.0
+_AT_ONCE = 5000
 
 _CLAIM = """
 INSERT INTO idempotency (tenant, client, key, body_hash) VALUES ($1, $2, $3, $4)
 ON CONFLICT (tenant, client, key) DO NOTHING RETURNING true"""
 _STORED = "SELECT body_hash, reply, status FROM idempotency WHERE tenant = $1 AND client = $2 AND key = $3"
+_FORGET = """
+DELETE FROM idempotency WHERE ctid = ANY (ARRAY(SELECT ctid FROM idempotency WHERE made_at < now() - $1::interval LIMIT $2))"""
 _STORE = "UPDATE idempotency SET reply = $4, status = $5 WHERE tenant = $1 AND client = $2 AND key = $3"
 
 
@@ -98,6 +106,18 @@ def _index_key(secrets: Path) -> bytes:
 
 
 Once = Annotated[Idempotent, Depends(_once, scope="function")]
+
+
+async def sweep(database: Database) -> None:
+    """Forgets old replies, some at a time: who deletes a busy day's in one statement holds up everybody's writes."""
+    async with database.system() as connection:
+        if await connection.fetchval("SELECT to_regclass('idempotency')") is None:
+            return
+    while True:
+        async with database.system() as connection:
+            gone = await connection.execute(_FORGET, KEPT, _AT_ONCE)
+        if gone != f"DELETE {_AT_ONCE}":
+            return
 
 
 def create(op: Operations) -> None:

@@ -1,4 +1,8 @@
-"""Reads of the ledger, all on a connection of the system role; `tenant` limits what is shown, None shows every tenant's."""
+"""Reads of the ledger, all on a connection of the system role.
+
+`tenant` limits what is shown, None shows every tenant's. `shared` are types of the house's own events (of the nil tenant) that
+every tenant may see, such as which policy book is in force: what concerns everybody must be checkable by everybody.
+"""
 
 from base64 import b64encode
 from collections.abc import Sequence
@@ -13,19 +17,22 @@ from chassis.ledger.tree import range_roots
 # How far one call looks for events of rare types, so that no call reads a whole ledger.
 SCANNED_AT_ONCE = 20_000
 
+NOBODY = UUID(int=0)
+# $2 is the tenant that asks, $3 the shared types.
+_VISIBLE = f"($2::uuid IS NULL OR e.tenant = $2 OR (e.tenant = '{NOBODY}' AND e.type = ANY ($3::text[])))"
 _HEAD = 'SELECT coalesce(max(position), 0) FROM "{service}".ledger_entry'
-_EVENTS = """
-SELECT l.position, e.body FROM "{service}".ledger_entry l JOIN "{service}".event e ON e.id = l.event_id
-WHERE l.position > $1 AND l.position <= $2
-  AND ($3::text[] IS NULL OR e.type = ANY ($3)) AND ($4::uuid IS NULL OR e.tenant = $4)
-ORDER BY l.position LIMIT $5"""
-_ENTRIES = """
-SELECT l.position, l.event_id, l.leaf, CASE WHEN $2::uuid IS NULL OR e.tenant = $2 THEN e.body END AS body
-FROM "{service}".ledger_entry l JOIN "{service}".event e ON e.id = l.event_id
-WHERE l.position > $1 ORDER BY l.position LIMIT $3"""
-_ENTRY = """
-SELECT l.position, l.leaf, e.body FROM "{service}".ledger_entry l JOIN "{service}".event e ON e.id = l.event_id
-WHERE l.event_id = $1 AND ($2::uuid IS NULL OR e.tenant = $2)"""
+_EVENTS = f"""
+SELECT l.position, e.body FROM "{{service}}".ledger_entry l JOIN "{{service}}".event e ON e.id = l.event_id
+WHERE l.position > $1 AND l.position <= $4
+  AND ($5::text[] IS NULL OR e.type = ANY ($5)) AND {_VISIBLE}
+ORDER BY l.position LIMIT $6"""
+_ENTRIES = f"""
+SELECT l.position, l.event_id, l.leaf, CASE WHEN {_VISIBLE} THEN e.body END AS body
+FROM "{{service}}".ledger_entry l JOIN "{{service}}".event e ON e.id = l.event_id
+WHERE l.position > $1 ORDER BY l.position LIMIT $4"""
+_ENTRY = f"""
+SELECT l.position, l.leaf, e.body FROM "{{service}}".ledger_entry l JOIN "{{service}}".event e ON e.id = l.event_id
+WHERE l.event_id = $1 AND {_VISIBLE}"""
 _NOTE = 'SELECT note FROM "{service}".ledger_checkpoint ORDER BY size DESC LIMIT 1'
 
 
@@ -42,19 +49,26 @@ async def feed(
     limit: int,
     types: Sequence[str] | None = None,
     tenant: UUID | None = None,
+    shared: Sequence[str] = (),
 ) -> tuple[list[tuple[int, bytes]], int]:
     """(position, canonical body) of the events after a position, and the position to go on from."""
     until = min(await head(connection, service), after + SCANNED_AT_ONCE)
     if until <= after:
         return [], after
-    rows = await connection.fetch(_EVENTS.format(service=service), after, until, types, tenant, limit)
+    rows = await connection.fetch(_EVENTS.format(service=service), after, tenant, shared, until, types, limit)
     return [tuple(row) for row in rows], rows[-1]["position"] if len(rows) == limit else until
 
 
 async def entries(
-    connection: asyncpg.Connection, service: str, *, after: int, limit: int, tenant: UUID | None = None
+    connection: asyncpg.Connection,
+    service: str,
+    *,
+    after: int,
+    limit: int,
+    tenant: UUID | None = None,
+    shared: Sequence[str] = (),
 ) -> list[Entry]:
-    rows = await connection.fetch(_ENTRIES.format(service=service), after, tenant, limit)
+    rows = await connection.fetch(_ENTRIES.format(service=service), after, tenant, shared, limit)
     return [
         Entry(position=position, event_id=UUID(int=id.int), leaf=_text(leaf), body=body and body.decode())
         for position, id, leaf, body in rows
@@ -70,10 +84,14 @@ async def latest_checkpoint(connection: asyncpg.Connection, service: str) -> str
 
 
 async def inclusion(
-    connection: asyncpg.Connection, service: str, event_id: UUID, tenant: UUID | None = None
+    connection: asyncpg.Connection,
+    service: str,
+    event_id: UUID,
+    tenant: UUID | None = None,
+    shared: Sequence[str] = (),
 ) -> Inclusion:
     """The proof against the newest signed head. Raises NotInLedger for an event unknown, not sequenced yet, or not `tenant`'s."""
-    row = await connection.fetchrow(_ENTRY.format(service=service), event_id, tenant)
+    row = await connection.fetchrow(_ENTRY.format(service=service), event_id, tenant, shared)
     if row is None:
         raise NotInLedger
     note = await latest_checkpoint(connection, service)

@@ -1,7 +1,8 @@
 """The ledger over HTTP: the feed others follow, and everything a verifier needs.
 
 A token that speaks for one tenant sees that tenant's events only (of others' entries the leaf, so that the tree can still be
-checked); a token without a tenant, which only the house's own services and auditors get, sees all.
+checked); a token without a tenant, which only the house's own services and auditors get, sees all. What a service declares as `shared`
+every tenant sees: facts of the house that concern everybody.
 """
 
 import asyncio
@@ -60,7 +61,13 @@ async def read_events(
         turn = sequencer.grown.turn()
         async with database.system() as connection:
             found, next_ = await queries.feed(
-                connection, database.service, after=after, limit=limit, types=wanted, tenant=caller.tenant
+                connection,
+                database.service,
+                after=after,
+                limit=limit,
+                types=wanted,
+                tenant=caller.tenant,
+                shared=_shared(request),
             )
         left = until - time.monotonic()
         if found or left <= 0 or await request.is_disconnected():
@@ -79,14 +86,21 @@ async def read_checkpoint(request: Request, _: LedgerReader) -> PlainTextRespons
 async def read_entries(request: Request, caller: LedgerReader, after: After = 0, limit: Limit = 100) -> Entries:
     async with _database(request).system() as connection:
         found = await queries.entries(
-            connection, _database(request).service, after=after, limit=limit, tenant=caller.tenant
+            connection,
+            _database(request).service,
+            after=after,
+            limit=limit,
+            tenant=caller.tenant,
+            shared=_shared(request),
         )
     return Entries(items=found, next=str(found[-1].position) if len(found) == limit else None)
 
 
 async def prove_inclusion(request: Request, caller: LedgerReader, event_id: UUID) -> Inclusion:
     async with _database(request).system() as connection:
-        return await queries.inclusion(connection, _database(request).service, event_id, caller.tenant)
+        return await queries.inclusion(
+            connection, _database(request).service, event_id, caller.tenant, _shared(request)
+        )
 
 
 async def prove_consistency(
@@ -129,6 +143,10 @@ async def _wait(turn: asyncio.Event, seconds: float) -> None:
 
 def _database(request: Request) -> Database:
     return request.app.state.database
+
+
+def _shared(request: Request) -> list[str]:
+    return request.app.state.shared
 
 
 def _sequencer(request: Request) -> Sequencer:

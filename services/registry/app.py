@@ -36,7 +36,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Raises BookRefused, with every fault, when the book in the file may not be put in force."""
     settings = settings or Settings()
     app = chassis.app.create_app(
-        "registry", settings, package=__package__, routers=routers, clients=CLIENTS, running=_running
+        "registry",
+        settings,
+        package=__package__,
+        routers=routers,
+        clients=CLIENTS,
+        running=_running,
+        shared=("policy.in_force",),
     )
     app.state.book = read_book(settings.book_file)
     return app

@@ -29,13 +29,19 @@ from services.registry.export import bundle
 from services.registry.rules.book import digest
 
 
+class CannotCheck(Exception):
+    """There is nothing to check with: no answer is better than a wrong one."""
+
+
 def check(raw: bytes, jwks: dict[str, Any]) -> list[str]:
     """What does not hold of a bundle, each as a sentence; nothing when all of it holds."""
     return check_file(BytesIO(raw), jwks)
 
 
 def check_file(source: BinaryIO, jwks: dict[str, Any]) -> list[str]:
-    """The same, read in pieces: a bundle may be larger than memory."""
+    """The same, read in pieces: a bundle may be larger than memory. Raises CannotCheck without keys."""
+    if not isinstance(jwks, dict) or not jwks.get("keys"):
+        raise CannotCheck("there is no key to check with")
     try:
         with ZipFile(source) as archive:
             return _check(source, archive, jwks)
@@ -157,7 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         jwks = json.loads(told.keys.read_bytes())
         with told.bundle.open("rb") as source:
             found = check_file(source, jwks)
-    except (OSError, ValueError, KeyError, JoseError) as unreadable:
+    except (OSError, ValueError, KeyError, JoseError, CannotCheck) as unreadable:
         print(f"cannot check: {unreadable}", file=sys.stderr)
         return 2
     if found:

@@ -29,33 +29,39 @@ DELIVER = "webhooks.deliver"
 OLDER_SECRET_FOR = timedelta(hours=24)
 
 
-async def register_endpoint(tx: Transaction, sealer: Sealer, wish: RegisterEndpoint, loopback: bool) -> Endpoint:
-    """Raises UnknownType or AddressRefused. The secret is made here, and read by a call of its own."""
+async def register_endpoint(
+    tx: Transaction, sealer: Sealer, client: str, wish: RegisterEndpoint, loopback: bool
+) -> Endpoint:
+    """Raises UnknownType or AddressRefused. The secret is made here, and read by a call of its own, by the same client only."""
     if unknown := set(wish.types) - EVENT_TYPES:
         raise UnknownType(f"No event is called {', '.join(sorted(unknown))}.")
     addresses.check_shape(wish.url, loopback)
     id = new_id()
     await tx.connection.execute(
-        "INSERT INTO endpoint (tenant, id, url, types, state, secret, created_at) VALUES ($1, $2, $3, $4, 'active', $5, $6)",
+        "INSERT INTO endpoint (tenant, id, url, types, state, secret, created_at, client) "
+        "VALUES ($1, $2, $3, $4, 'active', $5, $6, $7)",
         tx.tenant,
         id,
         wish.url,
         sorted(set(wish.types)),
         await _new_secret(tx, sealer, id),
         _now(),
+        client,
     )
     await tx.emit("endpoint.registered", {"endpoint": str(id)})
     return await queries.endpoint(tx, id)
 
 
-async def rotate_secret(tx: Transaction, sealer: Sealer, id: UUID) -> Endpoint:
+async def rotate_secret(tx: Transaction, sealer: Sealer, client: str, id: UUID) -> Endpoint:
     """A new secret signs from now on; the older one signs beside it until receivers had time to change. Raises EndpointUnknown."""
     changed = await tx.connection.execute(
-        "UPDATE endpoint SET older_secret = secret, older_until = $3, secret = $4 WHERE tenant = $1 AND id = $2",
+        "UPDATE endpoint SET older_secret = secret, older_until = $3, secret = $4 "
+        "WHERE tenant = $1 AND id = $2 AND client = $5",
         tx.tenant,
         id,
         _now() + OLDER_SECRET_FOR,
         await _new_secret(tx, sealer, id),
+        client,
     )
     if changed == "UPDATE 0":
         raise EndpointUnknown
@@ -63,9 +69,10 @@ async def rotate_secret(tx: Transaction, sealer: Sealer, id: UUID) -> Endpoint:
     return await queries.endpoint(tx, id)
 
 
-async def read_secrets(tx: Transaction, sealer: Sealer, id: UUID) -> Secrets:
-    """Reading a secret is an event too. Raises EndpointUnknown."""
-    found = await queries.secrets(tx, sealer, id)
+async def read_secrets(tx: Transaction, sealer: Sealer, client: str, id: UUID) -> Secrets:
+    """For whoever registered the endpoint, and for no other client of its organisation. Reading a secret is an event too.
+    Raises EndpointUnknown."""
+    found = await queries.secrets(tx, sealer, client, id)
     await tx.emit("endpoint.secret_read", {"endpoint": str(id)})
     return Secrets(secrets=found)
 

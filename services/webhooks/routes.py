@@ -19,7 +19,7 @@ Manager = Annotated[Caller, Requires("webhooks.manage")]
 @router.post("/v1/endpoints", status_code=201, response_model=Endpoint)
 async def register_endpoint(caller: Manager, wish: Body[RegisterEndpoint], request: Request, tx: Tx, once: Once):
     state = request.app.state
-    return await once(commands.register_endpoint, tx, state.sealer, wish, state.settings.loopback)
+    return await once(commands.register_endpoint, tx, state.sealer, caller.original_client, wish, state.settings.loopback)
 
 
 @router.get("/v1/endpoints")
@@ -29,12 +29,12 @@ async def list_endpoints(caller: Manager, tx: Tx) -> Endpoints:
 
 @router.get("/v1/endpoints/{endpoint}/secrets")
 async def read_secrets(caller: Manager, endpoint: UUID, request: Request, tx: Tx) -> Secrets:
-    return await commands.read_secrets(tx, request.app.state.sealer, endpoint)
+    return await commands.read_secrets(tx, request.app.state.sealer, caller.original_client, endpoint)
 
 
 @router.post("/v1/endpoints/{endpoint}/rotation", status_code=201, response_model=Endpoint)
 async def rotate_secret(caller: Manager, endpoint: UUID, request: Request, tx: Tx, once: Once):
-    return await once(commands.rotate_secret, tx, request.app.state.sealer, endpoint)
+    return await once(commands.rotate_secret, tx, request.app.state.sealer, caller.original_client, endpoint)
 
 
 @router.post("/v1/endpoints/{endpoint}/disable", response_model=Endpoint)

@@ -10,6 +10,7 @@ from sqlmodel import col, select
 from chassis import clock
 from chassis.auth import Caller
 from chassis.db import Database, Transaction
+from chassis.errors import Forbidden
 from chassis.ledger import queries as ledger
 from chassis.ledger.contract import NotInLedger
 from chassis.sealing import SubjectKey
@@ -70,6 +71,15 @@ async def find(tx: Transaction, caller: Caller, request: UUID, *, lock: bool = F
         raise RequestUnknown
     if row.agent is not None and row.agent == caller.principal:
         await _must_still_act(tx, row)
+    return row
+
+
+async def find_own(tx: Transaction, caller: Caller, request: UUID, *, lock: bool = False) -> RequestRow:
+    """The same for what is the person's alone, her package and the words that lock it: neither staff nor the system that
+    passed her ticket on may have them. Raises Forbidden for those."""
+    row = await find(tx, caller, request, lock=lock)
+    if caller.principal is None:
+        raise Forbidden("The package is for the person alone.")
     return row
 
 

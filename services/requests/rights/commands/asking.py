@@ -97,7 +97,7 @@ async def set_passphrase(
     tx: Transaction, office: Office, caller: Caller, request: UUID, wish: SetPassphrase
 ) -> Request:
     """Possible until the package is being built."""
-    row = await queries.find(tx, caller, request, lock=True)
+    row = await queries.find_own(tx, caller, request, lock=True)
     _must_be_fresh(office, caller)
     if row.kind not in kinds.PACKED:
         raise NotNow("This right has no package.", state=row.state)
@@ -144,7 +144,7 @@ async def withdraw(tx: Transaction, office: Office, caller: Caller, request: UUI
 
 async def count_download(tx: Transaction, office: Office, caller: Caller, request: UUID) -> UUID:
     """One download fewer. Raises PackageGone after its time, DownloadsUsed when none is left."""
-    row = await queries.find(tx, caller, request, lock=True)
+    row = await queries.find_own(tx, caller, request, lock=True)
     _must_be_fresh(office, caller)
     if row.package_expires_at is None:
         raise NotNow("There is no package yet.", state=row.state)
