@@ -97,7 +97,7 @@ PUBLIC = (
     public("POST /v1/requests", "rights", "rights.request"),
     public("GET /v1/requests", "rights", "rights.request"),
     public("GET /v1/requests/{request_id}", "rights", "rights.request"),
-    public("POST /v1/requests/{request_id}/passphrase", "rights", "rights.request"),
+    public("POST /v1/requests/{request_id}/passphrase", "rights", "rights.request", kinds=CUSTOMER),
     public("POST /v1/requests/{request_id}/code", "rights", "rights.request"),
     public("POST /v1/requests/{request_id}/code/check", "rights", "rights.request"),
     public("POST /v1/requests/{request_id}/replies", "rights", "rights.request"),
@@ -107,7 +107,7 @@ PUBLIC = (
     public("POST /v1/requests/{request_id}/withdraw", "rights", "rights.request"),
     public("GET /v1/requests/{request_id}/answer", "rights", "rights.request"),
     public("GET /v1/requests/{request_id}/certificate", "rights", "rights.request"),
-    public("GET /v1/requests/{request_id}/package", "rights", "rights.request", rate="bulk"),
+    public("GET /v1/requests/{request_id}/package", "rights", "rights.request", rate="bulk", kinds=CUSTOMER),
     public("POST /v1/tickets", "rights", "ticket.post", kinds=MACHINE),
     # What the operator says of itself.
     public("GET /privacy", "registry", rate="page"),

@@ -19,7 +19,9 @@ Manager = Annotated[Caller, Requires("webhooks.manage")]
 @router.post("/v1/endpoints", status_code=201, response_model=Endpoint)
 async def register_endpoint(caller: Manager, wish: Body[RegisterEndpoint], request: Request, tx: Tx, once: Once):
     state = request.app.state
-    return await once(commands.register_endpoint, tx, state.sealer, caller.original_client, wish, state.settings.loopback)
+    return await once(
+        commands.register_endpoint, tx, state.sealer, caller.original_client, wish, state.settings.loopback
+    )
 
 
 @router.get("/v1/endpoints")

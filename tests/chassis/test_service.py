@@ -22,7 +22,7 @@ from chassis.app import create_app
 from chassis.auth import Anyone, Caller, Requires
 from chassis.bodies import Body
 from chassis.contract import Contract
-from chassis.db import Transaction, Tx
+from chassis.db import Database, Transaction, Tx
 from chassis.errors import Conflict
 from chassis.idempotency import Once
 from chassis.settings import Settings
@@ -85,6 +85,7 @@ class Toy:
     issuer: Issuer
     house: object
     service: str
+    database: Database
 
     def headers(self, tenant: UUID = ALPHA, key: str | None = None, **bent) -> dict[str, str]:
         token = self.issuer.token(self.service, bent.pop("scope", "note.write"), tenant, **bent)
@@ -126,7 +127,7 @@ async def toy(cluster, house, tmp_path: Path, monkeypatch) -> AsyncIterator[Toy]
             made.service, settings, package="services.toy", routers=[router], clients={"tester"}, max_body=10_000
         )
         async with serve(app) as url, httpx2.AsyncClient(base_url=url) as http:
-            yield Toy(http, issuer, made, made.service)
+            yield Toy(http, issuer, made, made.service, app.state.database)
 
 
 async def _yes(*_args) -> bool:
@@ -289,3 +290,15 @@ async def test_the_document_declares_bodies_and_refusals(toy):
     post = document["paths"]["/v1/notes"]["post"]
     assert post["requestBody"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Note"}
     assert "application/problem+json" in post["responses"]["default"]["content"]
+
+
+async def test_old_replies_are_forgotten_and_fresh_ones_kept(toy: Toy):
+    old, fresh = toy.headers(key="of last week"), toy.headers(key="of today")
+    for headers in (old, fresh):
+        assert (await toy.post(headers=headers)).status_code == 201
+    connection = await toy.house.cluster.connect("postgres", toy.service)
+    await connection.execute("UPDATE idempotency SET made_at = made_at - interval '3 days' WHERE key = 'of last week'")
+    await idempotency.sweep(toy.database)
+    left = [row["key"] for row in await connection.fetch("SELECT key FROM idempotency")]
+    await connection.close()
+    assert left == ["of today"]

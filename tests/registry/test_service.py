@@ -1,5 +1,6 @@
 """The registry over HTTP: who may read what, signed versions, bundles that verify, and rows that change everything."""
 
+import asyncio
 import csv
 import io
 import json
@@ -11,6 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from joserfc.jwk import KeySet
@@ -194,6 +196,30 @@ async def test_another_s_keys_verify_nothing(registry: Registry) -> None:
     raw, keys = await bundle_of(registry, **then()), await keys_of(registry)
     assert verify.check(raw, {"keys": keys["keys"][:1]}) or verify.check(raw, {"keys": keys["keys"][1:]})
     assert verify.check(b"no archive", keys) != []
+
+
+async def test_without_a_key_nothing_is_said_to_hold(registry: Registry, tmp_path: Path) -> None:
+    raw = await bundle_of(registry)
+    for keys in ({}, {"keys": []}, []):
+        with pytest.raises(verify.CannotCheck):
+            verify.check(raw, keys)
+    (tmp_path / "bundle.zip").write_bytes(raw)
+    (tmp_path / "keys.json").write_text('{"keys": []}')
+    assert verify.main([str(tmp_path / "bundle.zip"), "--keys", str(tmp_path / "keys.json")]) == 2
+
+
+async def test_a_tenant_s_auditor_sees_which_book_is_in_force_and_nothing_else_of_the_house(registry: Registry) -> None:
+    token = registry.issuer.token("registry", "ledger.read", uuid4(), client_id="public")
+    headers = {"authorization": f"Bearer {token}"}
+    async with asyncio.timeout(10):
+        while not (page := (await registry.http.get(f"{registry.url}/ledger/entries", headers=headers)).json())[
+            "items"
+        ]:
+            await asyncio.sleep(0.05)
+    told = [json.loads(entry["body"]) for entry in page["items"] if entry["body"]]
+    assert {event["type"] for event in told} == {"policy.in_force"}
+    proof = await registry.http.get(f"{registry.url}/ledger/inclusion/{told[0]['id']}", headers=headers)
+    assert proof.status_code == 200
 
 
 async def test_a_bundle_has_only_the_formats_asked_for(registry: Registry) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import httpx2
 import pytest
 
-from chassis.errors import NotFound, TooMany
+from chassis.errors import Forbidden, NotFound, TooMany
 from services.anonymizer.contract import Identifier, IdentifierType
 from services.requests.rights.contract import (
     AskCode,
@@ -281,3 +281,18 @@ async def test_a_protected_identity_is_recorded_and_told_to_nobody_else(
     await desk.protect(anna[0], ProtectPerson(protected=False), key=key())
     [row] = await house.rows("SELECT count(*) AS n FROM rights.protected_person WHERE principal = $1", anna[0])
     assert row["n"] == 0
+
+
+async def test_the_system_that_passed_a_ticket_on_can_neither_lock_nor_fetch_the_person_s_package(
+    house: House, tenant: UUID, anna: tuple[UUID, str]
+):
+    _, address = anna
+    system, request = house.ticket_system(tenant), await a_ticket(house, tenant, mail(address))
+    await system.code(request, AskCode(contact=mail(address)), key=key())
+    await system.check_code(request, CheckCode(code=await a_code_to(house, address)), key=key())
+    await house.until_state(system, request, "awaiting_passphrase")
+    with pytest.raises(Forbidden):
+        await system.set_passphrase(request, SetPassphrase(passphrase="en hemlig mening"), key=key())
+    with pytest.raises(Forbidden):
+        async with system.package(request):
+            pass

@@ -52,9 +52,16 @@ class Webhooks:
     tenant: UUID = field(default_factory=uuid4)
 
     async def call(
-        self, method: str, path: str, body: Any = None, tenant: UUID | None = None, **query: Any
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        tenant: UUID | None = None,
+        client: str = "helpdesk",
+        **query: Any,
     ) -> httpx2.Response:
-        token = self.issuer.token("webhooks", "webhooks.manage", tenant or self.tenant, client_id="public")
+        acting = {"client_id": client, "act": {"sub": "public"}}
+        token = self.issuer.token("webhooks", "webhooks.manage", tenant or self.tenant, **acting)
         headers = {"authorization": f"Bearer {token}", "idempotency-key": str(uuid4())}
         return await self.http.request(method, path, json=body, params=query, headers=headers)
 

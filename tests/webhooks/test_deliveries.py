@@ -140,6 +140,14 @@ async def test_another_organisations_endpoint_and_delivery_do_not_exist(webhooks
     assert (await webhooks.call("GET", "/v1/deliveries", tenant=stranger)).json()["items"] == []
 
 
+async def test_the_secrets_are_for_the_client_that_registered_and_no_other_of_its_organisation(webhooks, receiver):
+    endpoint = (await webhooks.register(receiver.url))["endpoint"]
+    for method, path in (("GET", "secrets"), ("POST", "rotation")):
+        refused = await webhooks.call(method, f"/v1/endpoints/{endpoint}/{path}", client="another-system")
+        assert refused.status_code == 404
+    assert (await webhooks.call("GET", f"/v1/endpoints/{endpoint}/secrets")).status_code == 200
+
+
 async def test_secrets_are_sealed_at_rest(webhooks, receiver):
     endpoint = (await webhooks.register(receiver.url))["endpoint"]
     secret = await secret_of(webhooks, endpoint)
