@@ -72,7 +72,9 @@ async def rotate_secret(tx: Transaction, sealer: Sealer, client: str, id: UUID) 
 async def read_secrets(tx: Transaction, sealer: Sealer, client: str, id: UUID) -> Secrets:
     """For whoever registered the endpoint, and for no other client of its organisation. Reading a secret is an event too.
     Raises EndpointUnknown."""
-    found = await queries.secrets(tx, sealer, client, id)
+    if not await queries.is_of(tx, client, id):
+        raise EndpointUnknown
+    found = await queries.secrets(tx, sealer, id)
     await tx.emit("endpoint.secret_read", {"endpoint": str(id)})
     return Secrets(secrets=found)
 

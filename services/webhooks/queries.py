@@ -51,13 +51,17 @@ async def deliveries(
     return Deliveries(items=items, next=str(items[-1].delivery) if len(items) == limit else None)
 
 
-async def secrets(tx: Transaction, sealer: Sealer, client: str, id: UUID) -> list[str]:
+async def is_of(tx: Transaction, client: str, id: UUID) -> bool:
+    """Whether this client registered the endpoint."""
+    return await tx.connection.fetchval(
+        "SELECT EXISTS (SELECT FROM endpoint WHERE tenant = $1 AND id = $2 AND client = $3)", tx.tenant, id, client
+    )
+
+
+async def secrets(tx: Transaction, sealer: Sealer, id: UUID) -> list[str]:
     """The secrets that sign now, newest first. Raises EndpointUnknown."""
     row = await tx.connection.fetchrow(
-        "SELECT secret, older_secret, older_until FROM endpoint WHERE tenant = $1 AND id = $2 AND client = $3",
-        tx.tenant,
-        id,
-        client,
+        "SELECT secret, older_secret, older_until FROM endpoint WHERE tenant = $1 AND id = $2", tx.tenant, id
     )
     if row is None:
         raise EndpointUnknown
