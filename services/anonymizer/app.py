@@ -1,5 +1,6 @@
 """The anonymizer's process: it alone is given credentials to the operator's stores."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -9,6 +10,7 @@ import chassis.app
 from chassis import telemetry
 from chassis.sealing import Sealer
 from services.anonymizer.commands.people import People
+from services.anonymizer.commands.replays import Replays
 from services.anonymizer.commands.steps import Steps
 from services.anonymizer.commands.sweeps import JOB, Sweeper
 from services.anonymizer.holds import Holds
@@ -37,11 +39,16 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     async with following_policy(app, tenants=True) as policy:
         state.people = People(state.database, state.sealer, state.house.billing)
         state.steps = Steps(state.database, state.house, state.people, holds)
+        replays = Replays(state.database, state.house, state.sealer, holds, policy)
+        state.ready_when["erasures replayed"] = replays.ready
         state.jobs.on(JOB, Sweeper(state.database, state.house, holds, policy))
         state.ready_when["data map"] = lambda: _fits(state.house, policy)
+        replaying = asyncio.create_task(replays.run())
         try:
             yield
         finally:
+            replaying.cancel()
+            await asyncio.gather(replaying, return_exceptions=True)
             await state.house.close()
 
 

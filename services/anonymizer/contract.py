@@ -474,6 +474,14 @@ class ErasureVerified(Reply):
     store: str
 
 
+class ErasureReplayed(Reply):
+    """`erasure.replayed`: a store came back from a backup, and a finished erasure was done in it again."""
+
+    step: UUID
+    store: str
+    outcomes: list[Outcome]
+
+
 class DataCorrected(Reply):
     """`data.corrected`: rows of one store now say what is right; how many, never what."""
 
@@ -513,6 +521,7 @@ EVENTS: dict[str, type[Reply]] = {
     "data.collected": DataCollected,
     "erasure.done": ErasureDone,
     "erasure.verified": ErasureVerified,
+    "erasure.replayed": ErasureReplayed,
     "data.corrected": DataCorrected,
     "data.frozen": DataFrozen,
     "data.unfrozen": DataFrozen,

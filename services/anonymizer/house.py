@@ -9,7 +9,7 @@ from services.anonymizer.connectors.files import Files
 from services.anonymizer.connectors.mysql import MySQL
 from services.anonymizer.connectors.postgresql import PostgreSQL
 from services.anonymizer.connectors.protocol import Connector
-from services.anonymizer.contract import IdentifierType, StoreUnknown, VerbUnsupported
+from services.anonymizer.contract import IdentifierType, StoreUnavailable, StoreUnknown, VerbUnsupported
 from services.anonymizer.datamap import DataMap, Numbers, Store
 from services.anonymizer.rules.facts import Invoices, OpenInvoice, Terms
 from services.anonymizer.rules.person import Known, normalised
@@ -26,16 +26,21 @@ class House:
         """Raises DataMapFault."""
         self.map: DataMap = datamap.load(settings.data_map)
         self.connectors: dict[str, Connector] = {}
+        # Stores that may have come back from a backup: opened once whom we had erased is gone from them again.
+        self.closed: set[str] = set()
         for name, store in self.map.stores.items():
             if not store.manual:
                 self.connectors[name] = _CONNECTORS.get(store.kind, Files)(store, settings)
+        self.closed |= self.connectors.keys()
         billing = self.connectors[self.map.billing.store]
         if not isinstance(billing, PostgreSQL):
             raise datamap.DataMapFault(f"{billing.store.store}: customers, numbers and invoices are read by SQL")
         self.billing = Billing(billing)
 
     def connector(self, store: str) -> Connector:
-        """Raises StoreUnknown, and VerbUnsupported for a manual source, which only people can reach."""
+        """Raises StoreUnknown, StoreUnavailable, and VerbUnsupported for a manual source, which only people can reach."""
+        if store in self.closed:
+            raise StoreUnavailable(f"{store} is being brought up to date.")
         if store in self.connectors:
             return self.connectors[store]
         if store in self.map.stores:

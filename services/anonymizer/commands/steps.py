@@ -17,6 +17,7 @@ from chassis import clock
 from chassis.db import Database
 from services.anonymizer.commands import byhand
 from services.anonymizer.commands.people import People
+from services.anonymizer.commands.replays import leave_marks
 from services.anonymizer.connectors.protocol import Connector
 from services.anonymizer.contract import (
     DataCorrected,
@@ -34,6 +35,7 @@ from services.anonymizer.contract import (
 from services.anonymizer.datamap import Store
 from services.anonymizer.holds import Holds
 from services.anonymizer.house import House
+from services.anonymizer.rules.person import Person
 from services.registry.contract import PolicyBook
 
 PATIENCE = 8.0  # seconds a caller is kept waiting before it is told to ask again
@@ -103,7 +105,7 @@ class Steps:
                 found = await connector.verify(person, terms, wish.scope)
                 state = StepState.incomplete if found.remaining else StepState.done
                 result = _done(step, wish, state=state, remaining=found.remaining, findings=found.findings)
-        await self._conclude(tenant, wish.principal, result)
+        await self._conclude(tenant, wish, person, book, result)
         return result
 
     async def _note(self, tenant: UUID, step: UUID, wish: StepRequest) -> StepResult | None:
@@ -125,12 +127,17 @@ class Steps:
             digest = self.people.sealer.blind_index(tenant, "correction", said).hex()
         return orjson.dumps(wish.model_dump(mode="json") | {"changes": digest}).decode()
 
-    async def _conclude(self, tenant: UUID, principal: UUID, result: StepResult) -> None:
-        """The result and its event, once."""
+    async def _conclude(
+        self, tenant: UUID, wish: StepRequest, person: Person, book: PolicyBook, result: StepResult
+    ) -> None:
+        """The result and its event, once; and of an erasure what it takes to do it again after a restore."""
         async with self.database.transaction(tenant) as tx:
             noted = (result.step, result.state.value, result.model_dump_json(), clock.now())
-            if await tx.connection.fetchval(_DONE, *noted) and (event := _event(result)):
-                await tx.emit(*event, subject=principal)
+            is_first = await tx.connection.fetchval(_DONE, *noted)
+            if is_first and result.verb == Verb.erase:
+                await leave_marks(tx, self.people.sealer, result.step, wish, person, book)
+            if is_first and (event := _event(result)):
+                await tx.emit(*event, subject=wish.principal)
 
     async def _within_patience(
         self, step: UUID, wish: StepRequest, work: Callable[[], Coroutine[Any, Any, StepResult]]

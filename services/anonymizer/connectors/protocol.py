@@ -6,7 +6,16 @@ from uuid import UUID
 
 from services.anonymizer.connectors.guard import Guard
 from services.anonymizer.connectors.outcomes import Effect, Piece, Verification
-from services.anonymizer.contract import Change, Correction, DisclosureRequest, Expected, Outcome, Scope, StoreVerb
+from services.anonymizer.contract import (
+    Change,
+    Correction,
+    DisclosureRequest,
+    Expected,
+    IdentifierType,
+    Outcome,
+    Scope,
+    StoreVerb,
+)
 from services.anonymizer.datamap import Store
 from services.anonymizer.rules.facts import Terms
 from services.anonymizer.rules.person import Known, Person
@@ -61,6 +70,14 @@ class Connector(Protocol):
 
     async def release(self, hold: UUID) -> int:
         """Finish the erasure that the hold deferred; how many preserved rows went."""
+        ...
+
+    async def remembers(self, steps: set[UUID]) -> set[UUID]:
+        """Those of these finished steps that the store itself knows of; the rest it forgot, since it came back from a backup."""
+        ...
+
+    def values(self) -> AsyncIterator[tuple[IdentifierType, str]]:
+        """Every value in a column that identifies somebody, in the one spelling of its type."""
         ...
 
     async def close(self) -> None: ...

@@ -208,6 +208,23 @@ class Files:
 
         return await self._work(work)
 
+    async def remembers(self, steps: set[UUID]) -> set[UUID]:
+        journal = self.journal.place("journal")
+        return await self._work(lambda: {step for step in steps if (journal / f"{step}.json").exists()})
+
+    async def values(self) -> AsyncIterator[tuple[IdentifierType, str]]:
+        for found in await self._work(self._values):
+            yield found
+
+    def _values(self) -> set[tuple[IdentifierType, str]]:
+        return {
+            (what.type, str(row[column]))
+            for path in self.format.pieces(self.root)
+            for _, row in self.format.read(path, self.table)
+            for column, what in self.table.identifying.items()
+            if row.get(column) is not None
+        }
+
     async def close(self) -> None:
         self.format.close()
 

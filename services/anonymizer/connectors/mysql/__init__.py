@@ -20,6 +20,7 @@ from services.anonymizer.contract import (
     Correction,
     DisclosureRequest,
     Expected,
+    IdentifierType,
     Outcome,
     Scope,
     StoreVerb,
@@ -94,6 +95,20 @@ class MySQL:
 
     async def release(self, hold: UUID) -> int:
         return sum([await table.release(hold) for table in self.tables.values()])
+
+    async def remembers(self, steps: set[UUID]) -> set[UUID]:
+        """By each table's journal, which lies beside the database: it is restored with it, or not at all."""
+        known = [await table.remembers({uuid5(step, name) for step in steps}) for name, table in self.tables.items()]
+        return {
+            step
+            for step in steps
+            if all(uuid5(step, name) in seen for name, seen in zip(self.tables, known, strict=True))
+        }
+
+    async def values(self) -> AsyncIterator[tuple[IdentifierType, str]]:
+        for table in self.tables.values():
+            async for found in table.values():
+                yield found
 
     async def close(self) -> None:
         return None

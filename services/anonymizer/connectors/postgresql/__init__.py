@@ -14,12 +14,13 @@ from services.anonymizer.connectors.postgresql.frozen import freeze, unfreeze
 from services.anonymizer.connectors.postgresql.store import Connections
 from services.anonymizer.connectors.postgresql.sweep import compare, simulate, sweep
 from services.anonymizer.connectors.postgresql.verify import verify
-from services.anonymizer.connectors.postgresql.whose import named_in, other_party_columns, owned
+from services.anonymizer.connectors.postgresql.whose import named_in, other_party_columns, owned, spelled
 from services.anonymizer.contract import (
     Change,
     Correction,
     DisclosureRequest,
     Expected,
+    IdentifierType,
     Outcome,
     Scope,
     StoreVerb,
@@ -105,6 +106,19 @@ class PostgreSQL:
             return int(status.rpartition(" ")[2])
 
         return await self.connections.write(work)
+
+    async def remembers(self, steps: set[UUID]) -> set[UUID]:
+        async with self.connections.reading() as connection:
+            rows = await connection.fetch("SELECT step FROM wardline.journal WHERE step = ANY($1)", list(steps))
+        return {row["step"] for row in rows}
+
+    async def values(self) -> AsyncIterator[tuple[IdentifierType, str]]:
+        async with self.connections.reading() as connection:
+            for name, table in self.store.tables.items():
+                for column, what in table.identifying.items():
+                    select = f"SELECT DISTINCT {spelled(table, column, f't.{column}')} FROM {name} t WHERE t.{column} IS NOT NULL"
+                    async for row in connection.cursor(select, prefetch=5000):
+                        yield what.type, str(row[0])
 
     async def close(self) -> None:
         await self.connections.close()
