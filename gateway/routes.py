@@ -83,6 +83,11 @@ PUBLIC = (
     public("GET /v1/calls/{call}", "consent", "call.write", kinds=MACHINE),
     public("POST /v1/calls/{call}/indications", "consent", "call.write", kinds=MACHINE, rate="decision"),
     public("POST /v1/calls/{call}/end", "consent", "call.write", kinds=MACHINE, rate="decision"),
+    public("POST /v1/imports", "consent", "notice.publish", kinds=MACHINE),
+    public("GET /v1/imports/{name}", "consent", "notice.publish", kinds=MACHINE),
+    public("PUT /v1/imports/{name}/chunks/{number}", "consent", "notice.publish", kinds=MACHINE, rate="decision"),
+    public("POST /v1/imports/{name}/end", "consent", "notice.publish", kinds=MACHINE),
+    public("GET /v1/imports/{name}/refused", "consent", "notice.publish", kinds=MACHINE, rate="bulk"),
     public("POST /consent-info/v0.2/retrieve", "consent", "consent-info:retrieve", rate="decision", key=False),
     # The page behind a captureUrl: people have no token there, and log in on the way.
     public("GET /v1/captures/return", "consent", rate="page"),

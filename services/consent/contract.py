@@ -409,6 +409,52 @@ class Callbacks(Reply):
     urls: list[str]
 
 
+# --- taking over existing consents -------------------------------------------------------------------------------------
+
+
+class StartImport(Command):
+    """`POST /v1/imports`. `source`: the file's name, or what it came from."""
+
+    source: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._ -]{1,100}$")]
+
+
+class ImportChunk(Command):
+    """`PUT /v1/imports/{name}/chunks/{number}`: rows as the file has them, by column; see `ImportRow` for what they must say."""
+
+    rows: Annotated[list[dict[str, str]], Field(min_length=1, max_length=1000)]
+
+
+class ImportRow(BaseModel):
+    """One statement. A consent names its notice, which must have been in force when it was given; a no needs none."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    principal: UUID
+    purpose: Key
+    state: Literal["given", "withdrawn", "refused", "unknown"]
+    occurred_at: str
+    notice: Key | None = None
+    notice_version: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    regulation: Regulation = Regulation.gdpr
+    language: Language = "sv"
+    method: Method = "web_form"
+    evidence_ref: EvidenceRef | None = None
+    valid_until: str | None = None
+
+
+class Import(Reply):
+    """How far an import is. next_chunk: the number of the one to send next, from 0 · event: the last entry in the ledger."""
+
+    name: UUID
+    source: str
+    state: Literal["open", "ended"]
+    next_chunk: int
+    taken: int
+    refused: int
+    started_at: datetime
+    event: UUID
+
+
 # --- calls -------------------------------------------------------------------------------------------------------------
 
 
@@ -681,6 +727,14 @@ class CallbacksSet(Reply):
     client: str
 
 
+class ImportTold(BaseModel):
+    """`import.started`, `import.ended`: of a tenant, not of a person; each statement has an event of its own."""
+
+    model_config = ConfigDict(extra="ignore", populate_by_name=True)
+
+    name: UUID = Field(alias="import")
+
+
 class DutySet(Reply):
     """`duty.recorded`, `duty.ended`: of a tenant, not of a person."""
 
@@ -724,6 +778,8 @@ EVENTS: dict[str, type[BaseModel]] = {
     "recording.stop": CallTold,
     "recording.kept": CallTold,
     "callbacks.set": CallbacksSet,
+    "import.started": ImportTold,
+    "import.ended": ImportTold,
     "guardian.set": GuardianSet,
     "guardian.ended": GuardianSet,
     "duty.recorded": DutySet,
@@ -814,6 +870,20 @@ class PartyUnknown(Conflict):
 
 class NotContent(Conflict):
     code, title = "consent.not_content", "Only content of communication is recorded in a call"
+
+
+class UnknownImport(Problem):
+    code, status, title = "consent.unknown_import", 404, "There is no such import"
+
+
+class ImportEnded(Conflict):
+    code, title = "consent.import_ended", "This import has ended"
+
+
+class ChunkOutOfTurn(Conflict):
+    """`next_chunk`: the one to send."""
+
+    code, title = "consent.chunk_out_of_turn", "Another chunk comes first"
 
 
 class BadCallback(Problem):

@@ -167,6 +167,33 @@ class CaptureCallback(SQLModel, table=True):
     url: str = Field(primary_key=True)
 
 
+class ConsentImport(SQLModel, table=True):
+    """How far the taking over of existing consents is."""
+
+    __tablename__ = "consent_import"
+
+    tenant: UUID = Field(primary_key=True)
+    id: UUID = Field(primary_key=True)
+    source: str
+    state: str
+    chunks: int
+    taken: int
+    refused: int
+    started_at: datetime = Field(sa_type=_MOMENT)
+
+
+class ImportRefusal(SQLModel, table=True):
+    """A row that was not taken, by its number in the file, and why; never what it said."""
+
+    __tablename__ = "import_refusal"
+
+    tenant: UUID = Field(primary_key=True)
+    name: UUID = Field(primary_key=True)
+    row: int = Field(primary_key=True)
+    code: str
+    reason: str
+
+
 class TenantDuty(SQLModel, table=True):
     """A duty to record that an organisation has by law, for a purpose."""
 

@@ -163,6 +163,10 @@ CASES = {
     "public POST /v1/captures/{capture}/answer": case(),
     "internal PUT /staff/v1/callbacks/{client}": case(),
     "public GET /v1/calls/{call}": case("tenant"),
+    "public GET /v1/imports/{name}": case("tenant"),
+    "public GET /v1/imports/{name}/refused": case("tenant"),
+    "public POST /v1/imports/{name}/end": case("tenant", body={}),
+    "public PUT /v1/imports/{name}/chunks/{number}": case("tenant", body={"rows": [{"principal": "x"}]}),
     "public POST /v1/calls/{call}/indications": case("tenant", body=INDICATION),
     "public POST /v1/calls/{call}/end": case("tenant", body={}),
     # A purpose is the book's; whose consequences they are stands in the query, which the next test tries.

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from ops.catalogue import SERVICES, Process
 from ops.home import ROOT
 from sample.actors import Actor
-from sample.cases import FJALLRESOR
+from sample.cases import FJALLRESOR, PRIVATE
 from sample.seeding import NOTICE
 from tests.nordtel import Nordtel, until
 
@@ -72,7 +72,7 @@ class World:
         asked = hugo.post("/v1/requests", {"kind": "deletion"}).json()["request"]
         until("preview", lambda: hugo.get(f"/v1/requests/{asked}").json()["state"] == "previewed")
         call = str(uuid4())
-        nordtel.machine("callserver").post(
+        nordtel.machine("callserver", tenant=PRIVATE.id).post(
             "/v1/calls", {"call": call, "participants": [{"principal": None, "role": "caller"}]}
         )
         wish, order, package = await _disclosed(nordtel)
@@ -84,6 +84,10 @@ class World:
             "principal": str(nordtel.principals["hugo"]),
             "purpose": "communication",
             "call": call,
+            "name": nordtel.machine("seeder", tenant=PRIVATE.id)
+            .post("/v1/imports", {"source": "old.csv"})
+            .json()["name"],
+            "number": "0",
             "request_id": asked,
             "endpoint": endpoint,
             "delivery": until("delivery", lambda: _delivery(helpdesk, endpoint)),

@@ -249,6 +249,8 @@ def _columns(rows: Iterable[tuple]) -> list[tuple]:
 
 
 def _may_erase(spoken: Spoken) -> bool:
+    if "import" in spoken.details:
+        return False  # said long ago to somebody else's system, which had to erase then
     return spoken.state is State.withdrawn and spoken.desk.book.withdrawal(spoken.matter.purpose) is not None
 
 
