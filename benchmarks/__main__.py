@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import calls, consent, crash, decisions, house
+from benchmarks import calls, consent, crash, decisions, house, rights
 from benchmarks.row import Row
 from ops.home import ROOT, CannotRun
 from ops.steps import complain, say, step
@@ -38,6 +38,8 @@ BENCHMARKS = {
     "consent_memory": Benchmark(decisions.consent_memory, ASKING, sample=False, goal=("≤", 200), absolute=True),
     "consent_start": Benchmark(decisions.consent_start, ASKING, sample=False, goal=("≤", 10), absolute=True),
     "gateway_added": Benchmark(consent.gateway_added, (*ASKING, "public"), sample=False),
+    "requests_50": Benchmark(rights.requests_50, goal=("≥", 58), absolute=True),
+    "clocks_10k": Benchmark(rights.clocks_10k, goal=("≤", 1), absolute=True),
     "access_100k": Benchmark(calls.access_100k, goal=("≤", 4)),
     "erase_100k": Benchmark(calls.erase_100k, goal=("≤", 6)),
     "crash_resume": Benchmark(crash.crash_resume, goal=("≤", 1)),

@@ -114,6 +114,7 @@ PUBLIC = (
     public("GET /v1/requests/{request_id}/certificate", "rights", "rights.request"),
     public("GET /v1/requests/{request_id}/package", "rights", "rights.request", rate="bulk", kinds=CUSTOMER),
     public("POST /v1/tickets", "rights", "ticket.post", kinds=MACHINE),
+    public("POST /v1/zendesk/tickets", "rights", "ticket.post", kinds=MACHINE),
     # What the operator says of itself.
     public("GET /privacy", "registry", rate="page"),
     public("GET /privacy/history", "registry", rate="page"),

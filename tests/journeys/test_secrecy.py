@@ -5,6 +5,7 @@ for byte once the ids, the instants and the twins' own names are taken out of it
 """
 
 import json
+import math
 import re
 from base64 import urlsafe_b64decode
 from collections.abc import Iterator
@@ -72,6 +73,45 @@ def answered(nordtel: Nordtel, order: dict[str, Any]) -> dict[str, str]:
     for twin in TWINS:
         in_state(nordtel.person(twin), asked[twin], "closed")
     return asked
+
+
+ROUNDS = 20
+# By chance alone, one run in a thousand would differ as much.
+THRESHOLD = 0.001
+_PREVIEWED = """
+SELECT extract(epoch FROM max(time) FILTER (WHERE type = 'request.previewed') - min(time)) FROM rights.event
+WHERE convert_from(body, 'UTF8')::json->'data'->>'request' = $1"""
+
+
+async def test_no_order_shows_in_how_long_things_take(nordtel: Nordtel, order: dict[str, Any]) -> None:
+    """Both ask in turn, now one first and now the other; a rank test cannot tell whose times are whose."""
+    took: dict[str, list[float]] = {twin: [] for twin in TWINS}
+    connection = await nordtel.stack.postgres.connect("wardline")
+    try:
+        for n in range(ROUNDS):
+            for twin in TWINS if n % 2 else reversed(TWINS):
+                herself = nordtel.person(twin)
+                request = herself.post("/v1/requests", {"kind": "deletion"}).json()["request"]
+                in_state(herself, request, "previewed")
+                herself.post(f"/v1/requests/{request}/withdraw")
+                took[twin].append(float(await connection.fetchval(_PREVIEWED, request)))
+    finally:
+        await connection.close()
+    assert by_chance(took["saga"], took["sara"]) > THRESHOLD, took
+
+
+def test_the_rank_test_sees_a_difference_where_there_is_one() -> None:
+    quick = [0.100 + n / 1000 for n in range(ROUNDS)]
+    assert by_chance(quick, [each + 0.015 for each in quick]) < THRESHOLD
+    assert by_chance(quick, [each + 0.0005 for each in quick]) > THRESHOLD
+
+
+def by_chance(one: list[float], other: list[float]) -> float:
+    """Mann and Whitney's test, two-sided, by its normal approximation: how likely so much order is among equals."""
+    wins = sum((a > b) + (a == b) / 2 for a in one for b in other)
+    n, m = len(one), len(other)
+    spread = math.sqrt(n * m * (n + m + 1) / 12)
+    return math.erfc(abs(wins - n * m / 2) / spread / math.sqrt(2))
 
 
 def test_both_see_the_same(nordtel: Nordtel, answered: dict[str, str]) -> None:

@@ -166,6 +166,7 @@ async def house(server: Postgres) -> AsyncIterator[House]:
         registry = await stack.enter_async_context(serve(registry_app(of_registry)))
         peers = {"identity": identity, "registry": registry, "anonymizer": anonymizer, "consent": anonymizer}
         (cluster.secrets / "rights" / "sms.token").write_text("provider's token")
+        (cluster.secrets / "rights" / "zendesk.token").write_text("zendesk's token")
         post = {
             "smtp_host": "127.0.0.1",
             "smtp_port": box.port,
@@ -173,7 +174,12 @@ async def house(server: Postgres) -> AsyncIterator[House]:
             "smtp_from": "us@nordtel.example",
         }
         settings = Settings(
-            secrets_dir=cluster.secrets / "rights", peers=peers, sms_url=f"{anonymizer}/sms", **post, **told
+            secrets_dir=cluster.secrets / "rights",
+            peers=peers,
+            sms_url=f"{anonymizer}/sms",
+            zendesk_url=anonymizer,
+            **post,
+            **told,
         )
         url = await stack.enter_async_context(serve(create_app(settings)))
         async with asyncio.timeout(20):

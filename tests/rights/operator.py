@@ -62,6 +62,8 @@ class Operator:
     texts: list[dict[str, str]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     has_mailbox: bool = False
+    zendesk_down: bool = False
+    tickets: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     forgotten: list[UUID] = field(default_factory=list)
     by_hand: set[tuple[UUID, str]] = field(default_factory=set)
     promised: dict[tuple[UUID, str], date] = field(default_factory=dict)
@@ -83,6 +85,7 @@ class Operator:
         app.add_api_route("/v1/principals/lookup", self._lookup, methods=["POST"])
         app.add_api_route("/sms", self._sms, methods=["POST"])
         app.add_api_route("/events", self._feed)
+        app.add_api_route("/api/v2/tickets/{ticket}.json", self._ticket, methods=["PUT"])
         app.add_api_route("/v1/principals/{principal}/forgotten", self._forget, methods=["PUT"])
         app.add_api_route("/v1/stores", self._stores)
         app.add_api_route("/v1/collections", self._collect, methods=["POST"])
@@ -171,6 +174,13 @@ class Operator:
             "position": len(self.events) + 1,
         }
         self.events.append(event)
+
+    async def _ticket(self, ticket: str, request: Request) -> Response:
+        assert request.headers["authorization"].startswith("Basic ")
+        if self.zendesk_down:
+            return Response(status_code=503)
+        self.tickets.append((ticket, orjson.loads(await request.body())["ticket"]))
+        return JSONResponse({"ticket": {"id": int(ticket)}})
 
     async def _forget(self, principal: UUID) -> Response:
         self.forgotten.append(principal)

@@ -14,6 +14,7 @@ from services.anonymizer.client import AnonymizerClient
 from services.consent.client import ConsentClient
 from services.registry.client import following_policy
 from services.requests.rights.commands import cascades
+from services.requests.rights.helpdesk import Helpdesk
 from services.requests.rights.jobs import Work
 from services.requests.rights.office import Office
 from services.requests.rights.post import Post
@@ -40,7 +41,7 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
         anonymizer = AnonymizerClient(state.http, settings.peers["anonymizer"], state.tokens)
         consent = ConsentClient(state.http, settings.peers["consent"], state.tokens)
         post = Post(Mail(settings), Sms(settings, state.http))
-        work = Work(state.database, state.office, anonymizer, consent, post)
+        work = Work(state.database, state.office, anonymizer, consent, post, Helpdesk(settings, state.http))
         work.register(state.jobs)
         withdrawals = Follower(consent, state.database, "cascades", work.cascade, cascades.FOLLOWED)
         state.tasks.append(asyncio.create_task(withdrawals.run(), name="cascades"))

@@ -212,6 +212,30 @@ class PostTicket(Wish):
     evidence: Evidence | None = None
 
 
+class ZendeskRequester(Contract):
+    email: Annotated[str, StringConstraints(min_length=3, max_length=200)] = Field(repr=False)
+    name: Annotated[str, StringConstraints(max_length=200)] | None = Field(default=None, repr=False)
+    phone: Annotated[str, StringConstraints(max_length=50)] | None = Field(default=None, repr=False)
+
+
+class ZendeskTicket(Contract):
+    """The names are Zendesk's; which right it is says one of the tags: `gdpr_access`, `gdpr_deletion`, …; `lang_en` for English."""
+
+    id: int = Field(ge=1, le=10**15)
+    subject: Annotated[str, StringConstraints(max_length=500)] = Field(default="", repr=False)
+    description: Annotated[str, StringConstraints(max_length=65_000)] = Field(default="", repr=False)
+    created_at: Moment
+    tags: list[Annotated[str, StringConstraints(max_length=100)]] = Field(max_length=200)
+    requester: ZendeskRequester
+
+
+class ZendeskPost(Contract):
+    """`POST /v1/zendesk/tickets`: the body of a webhook that one of the helpdesk's triggers sends. The same ticket again is the same
+    request."""
+
+    ticket: ZendeskTicket
+
+
 class ProveIdentity(Contract):
     """`POST /v1/requests/{id}/identity`: the helpdesk says who asks, and how it knows."""
 
@@ -795,6 +819,14 @@ class MandateUnknown(Problem):
     code = "rights.mandate_unknown"
     status = 404
     title = "No such mandate"
+
+
+class TagMissing(Problem):
+    """`tags` in the body are those that name a right."""
+
+    code = "rights.tag_missing"
+    status = 409
+    title = "Exactly one tag says which right the ticket is about"
 
 
 class TaskUnknown(Problem):

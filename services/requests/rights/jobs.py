@@ -21,15 +21,18 @@ from services.anonymizer.contract import (
 )
 from services.consent.client import ConsentClient
 from services.consent.contract import SetObjection, SetRestriction, WithdrawConsent
-from services.requests.rights.commands import answering, cascades, clocks, deciding, doing, proving
+from services.requests.rights.commands import answering, asking, cascades, clocks, deciding, doing, proving
 from services.requests.rights.commands.doing import Claim
-from services.requests.rights.contract import Kind
+from services.requests.rights.contract import Kind, State
+from services.requests.rights.helpdesk import Helpdesk
 from services.requests.rights.office import Office
 from services.requests.rights.package import spool
 from services.requests.rights.package.build import Contents, build
 from services.requests.rights.post import Post
+from services.requests.rights.rules import helpdesk
 from services.requests.rights.rules.kinds import PEOPLE, STANDING
 from services.requests.rights.rules.proof import ONE_DAY
+from services.requests.rights.tables import RequestRow
 
 TICK = 1.0
 _ASK_AGAIN = 0.2
@@ -50,16 +53,23 @@ _OBJECTIONS = {"object": "raised", "overrule": "overruled", "unobject": "lifted"
 
 class Work:
     def __init__(
-        self, database: Database, office: Office, anonymizer: AnonymizerClient, consent: ConsentClient, post: Post
+        self,
+        database: Database,
+        office: Office,
+        anonymizer: AnonymizerClient,
+        consent: ConsentClient,
+        post: Post,
+        helpdesk: Helpdesk,
     ) -> None:
         self.database, self.office, self.anonymizer, self.consent = database, office, anonymizer, consent
-        self.post = post
+        self.post, self.helpdesk = post, helpdesk
 
     def register(self, jobs: Jobs) -> None:
         jobs.on("rights.prepare", self.prepare, _DELIVERIES)
         jobs.on("rights.step", self.step, _DELIVERIES)
         jobs.on("rights.pack", self.pack, _DELIVERIES)
         jobs.on("rights.code", self.code)
+        jobs.on("rights.ticket", self.ticket, _DELIVERIES)
         jobs.every("rights.clock", TICK, self.tick)
 
     async def prepare(self, job: Job) -> None:
@@ -121,6 +131,19 @@ class Work:
             drawn = await proving.make_code(tx, self.office, job.id)
         if drawn is not None:
             await self.post.code(wanted, drawn, self.office.book)
+
+    async def ticket(self, job: Job) -> None:
+        """The newest state is told once; what changed meanwhile has a job of its own."""
+        if not self.helpdesk.is_set_up:
+            return
+        async with self.database.transaction(job.tenant) as tx:
+            row = await tx.session.get(RequestRow, job.id)
+        if row.ticket_told == row.state:
+            return
+        update = helpdesk.update(str(row.id), State(row.state), row.due_on.isoformat(), row.language)
+        await self.helpdesk.tell(row.ticket.removeprefix(helpdesk.PREFIX), update)
+        async with self.database.transaction(job.tenant) as tx:
+            await asking.ticket_told(tx, job.id, row.state)
 
     async def tick(self) -> None:
         """Whatever's time has come, on any replica: each row is looked at again under its lock."""

@@ -4,6 +4,7 @@ from typing import Any
 
 from chassis.db import Transaction
 from services.requests.rights.contract import Kind, RequestMoved, RequestStepDone, State
+from services.requests.rights.rules.helpdesk import PREFIX
 from services.requests.rights.tables import RequestRow, StepRow
 
 
@@ -15,7 +16,14 @@ def moved(row: RequestRow) -> dict[str, Any]:
 
 
 async def emit_moved(tx: Transaction, type: str, row: RequestRow) -> None:
+    """The fact; and the helpdesk's system is told of it, if a ticket of its own began this."""
     await tx.emit(type, moved(row), row.principal)
+    await tell_ticket(tx, row)
+
+
+async def tell_ticket(tx: Transaction, row: RequestRow) -> None:
+    if row.ticket is not None and row.ticket.startswith(PREFIX):
+        await tx.enqueue("rights.ticket", row.id)
 
 
 async def emit_step(tx: Transaction, type: str, row: RequestRow, step: StepRow) -> None:

@@ -31,8 +31,10 @@ from services.requests.rights.contract import (
     Replied,
     Review,
     SetPassphrase,
+    ZendeskPost,
 )
 from services.requests.rights.office import TheOffice
+from services.requests.rights.rules import helpdesk
 
 router = APIRouter(prefix="/v1", tags=["rights"])
 
@@ -51,6 +53,11 @@ async def open_request(caller: Asker, wish: Body[OpenRequest], tx: Tx, office: T
 @router.post("/tickets", status_code=201, response_model=contract.TicketTaken)
 async def post_ticket(_: TicketPoster, ticket: Body[PostTicket], tx: Tx, office: TheOffice, once: Once):
     return await once(asking.take_ticket, tx, office, ticket)
+
+
+@router.post("/zendesk/tickets", status_code=201, response_model=contract.TicketTaken)
+async def post_zendesk_ticket(_: TicketPoster, post: Body[ZendeskPost], tx: Tx, office: TheOffice, once: Once):
+    return await once(asking.take_ticket, tx, office, helpdesk.read(post))
 
 
 @router.get("/requests", response_model=contract.Requests)

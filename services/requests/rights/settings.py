@@ -6,9 +6,12 @@ from chassis.settings import Settings as ChassisSettings
 
 
 class Settings(ChassisSettings):
-    """holiday_country: whose public holidays move a due date (ISO 3166 code)."""
+    """holiday_country: whose public holidays move a due date (ISO 3166 code) · zendesk_url, zendesk_user: of the helpdesk's
+    system that is told how its tickets go on; its API token is the file `zendesk.token`."""
 
     holiday_country: str = "SE"
+    zendesk_url: str | None = None
+    zendesk_user: str = ""
 
     @property
     def packages(self) -> Path:

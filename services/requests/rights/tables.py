@@ -64,6 +64,7 @@ class RequestRow(SQLModel, table=True):
     agent: UUID | None = None
     elements: list[str] | None = Field(default=None, sa_type=JSONB(none_as_null=True))
     awaiting_since: datetime | None = _instant(default=None)
+    ticket_told: str | None = None
     duplicate_of: UUID | None = None
     downloads_left: int | None = None
 

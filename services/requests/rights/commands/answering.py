@@ -25,7 +25,7 @@ from services.requests.rights.contract import (
     State,
     Verdict,
 )
-from services.requests.rights.moves import emit_moved, moved
+from services.requests.rights.moves import emit_moved, moved, tell_ticket
 from services.requests.rights.office import Office
 from services.requests.rights.package.build import Built, Contents, Source
 from services.requests.rights.rules import answers
@@ -234,6 +234,7 @@ async def _answer(
     row.certificate = certificate.sign(office.signing, _certified(row, book.version))
     said = moved(row) | {"certificate_sha256": certificate.digest(row.certificate)}
     row.answer_event = (await tx.emit("request.answered", said, row.principal)).id
+    await tell_ticket(tx, row)
 
 
 async def _tell(

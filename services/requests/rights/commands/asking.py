@@ -78,6 +78,11 @@ async def take_ticket(tx: Transaction, office: Office, ticket: PostTicket) -> Ti
     return TicketTaken(ticket=ticket.ticket, request=known.id)
 
 
+async def ticket_told(tx: Transaction, request: UUID, state: str) -> None:
+    row = await tx.session.get(RequestRow, request, with_for_update=True)
+    row.ticket_told = state
+
+
 async def prove_identity(
     tx: Transaction, office: Office, caller: Caller, request: UUID, proof: ProveIdentity
 ) -> Request:

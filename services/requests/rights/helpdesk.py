@@ -1,0 +1,33 @@
+"""The helpdesk's own system, told where the requests of its tickets stand (Zendesk's API)."""
+
+import base64
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+
+from chassis.errors import Unavailable
+from services.requests.rights.settings import Settings
+
+
+@dataclass(frozen=True)
+class Helpdesk:
+    settings: Settings
+    http: httpx2.AsyncClient
+
+    @property
+    def is_set_up(self) -> bool:
+        return bool(self.settings.zendesk_url)
+
+    async def tell(self, ticket: str, update: dict[str, Any]) -> None:
+        """Raises Unavailable: it is told later. A ticket that is gone there needs no telling."""
+        token = self.settings.secret("zendesk.token").decode().strip()
+        credentials = base64.b64encode(f"{self.settings.zendesk_user}/token:{token}".encode()).decode()
+        url = f"{(self.settings.zendesk_url or '').rstrip('/')}/api/v2/tickets/{ticket}.json"
+        headers = {"authorization": f"Basic {credentials}"}
+        try:
+            answer = await self.http.put(url, json=update, headers=headers, follow_redirects=False, timeout=10)
+        except httpx2.HTTPError:
+            raise Unavailable("The helpdesk's system does not answer.") from None
+        if answer.status_code not in (200, 404, 410, 422):
+            raise Unavailable("The helpdesk's system refused for now.")

@@ -1,0 +1,63 @@
+"""The helpdesk's system in Zendesk's dialect: what a ticket asks for, and what it is told of its request."""
+
+from typing import Any
+
+from services.anonymizer.contract import Identifier, IdentifierType
+from services.registry.contract import Language, Text
+from services.requests.rights.contract import Kind, PostTicket, State, TagMissing, ZendeskPost
+
+PREFIX = "zendesk-"
+_TAG = "gdpr_"
+# What needs more than words (a purpose, what is wrong) is asked for in the portal or typed in by staff.
+_BY_TICKET = {
+    f"{_TAG}{kind}": kind
+    for kind in (Kind.access, Kind.deletion, Kind.portability, Kind.damages, Kind.human_review, Kind.complaint)
+}
+_SOLVED = {State.answered, State.closed, State.withdrawn, State.duplicate}
+_PENDING = {State.clarification, State.previewed, State.cooling_off, State.awaiting_passphrase}
+_TOLD = {
+    State.received: Text(sv="mottagen, vi vet inte än vem som frågar", en="received, we do not know yet who asks"),
+    State.clarification: Text(sv="vi behöver veta mer", en="we need to know more"),
+    State.identified: Text(sv="vi vet vem som frågar", en="we know who asks"),
+    State.previewed: Text(sv="väntar på personens bekräftelse", en="waits for the person's confirmation"),
+    State.cooling_off: Text(sv="bekräftad, kan ännu ångras", en="confirmed, may still be withdrawn"),
+    State.deciding: Text(sv="avgörs av en människa", en="a person decides"),
+    State.executing: Text(sv="utförs", en="being carried out"),
+    State.checking: Text(sv="kontrolleras", en="being checked"),
+    State.awaiting_passphrase: Text(sv="väntar på personens lösenfras", en="waits for the person's passphrase"),
+    State.packing: Text(sv="paketeras", en="being packed"),
+    State.answered: Text(sv="besvarad", en="answered"),
+    State.lifting: Text(sv="upphör", en="being lifted"),
+    State.closed: Text(sv="avslutad", en="closed"),
+    State.withdrawn: Text(sv="återtagen", en="withdrawn"),
+    State.duplicate: Text(
+        sv="samma sak begärs redan i ett annat ärende", en="the same is asked already in another request"
+    ),
+}
+
+
+def read(post: ZendeskPost) -> PostTicket:
+    """A ticket as a request. Raises TagMissing unless exactly one tag says which right."""
+    ticket = post.ticket
+    kinds = [_BY_TICKET[tag] for tag in ticket.tags if tag in _BY_TICKET]
+    if len(kinds) != 1:
+        raise TagMissing(tags=sorted(_BY_TICKET))
+    requester = ticket.requester
+    who = [Identifier(type=IdentifierType.email, value=requester.email)]
+    who += [Identifier(type=IdentifierType.msisdn, value=requester.phone)] if requester.phone else []
+    return PostTicket(
+        ticket=f"{PREFIX}{ticket.id}",
+        kind=kinds[0],
+        language="en" if "lang_en" in ticket.tags else "sv",
+        received_at=ticket.created_at,
+        identifiers=who,
+        text=f"{ticket.subject}\n\n{ticket.description}"[:10_000],
+    )
+
+
+def update(request: str, state: State, due_on: str, language: Language) -> dict[str, Any]:
+    """The body of `PUT /api/v2/tickets/{id}.json`: an internal note, which says nothing about the person."""
+    until = "" if state in _SOLVED else {"sv": f" Svar senast {due_on}.", "en": f" Answer due {due_on}."}[language]
+    note = f"Wardline {request}: {_TOLD[state].in_(language)}.{until}"
+    status = "solved" if state in _SOLVED else "pending" if state in _PENDING else "open"
+    return {"ticket": {"status": status, "comment": {"body": note, "public": False}}}

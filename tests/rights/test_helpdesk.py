@@ -1,0 +1,85 @@
+"""The helpdesk's system in Zendesk's dialect: its ticket becomes a request, and the request's progress returns to the ticket."""
+
+import random
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from services.anonymizer.contract import Identifier, IdentifierType
+from services.requests.rights.contract import Evidence, ProveIdentity, State, TagMissing, ZendeskPost
+from services.requests.rights.rules import helpdesk
+from tests.rights.conftest import House
+from tests.rights.operator import Row
+
+
+def key() -> str:
+    return str(uuid4())
+
+
+def a_post(*tags: str, **more: Any) -> dict[str, Any]:
+    requester = {"email": f"{uuid4().hex}@epost.example", "name": "Anna Testlind"}
+    ticket = {
+        "id": random.randrange(1, 10**12),
+        "subject": "Mina uppgifter",
+        "description": "Jag vill veta vad ni har om mig",
+        "created_at": "2026-11-20T09:00:00Z",
+        "tags": list(tags),
+        "requester": requester,
+    }
+    return {"ticket": ticket | more}
+
+
+async def posted(house: House, tenant: UUID, post: dict[str, Any]) -> dict[str, Any]:
+    system = house.ticket_system(tenant)
+    return await system.call(
+        "POST", "/v1/zendesk/tickets", body=ZendeskPost.model_validate(post, strict=False), idempotency_key=key()
+    )
+
+
+async def told(house: House, ticket: int) -> list[dict[str, Any]]:
+    return [said for number, said in house.operator.tickets if number == str(ticket)]
+
+
+async def test_a_ticket_becomes_a_request_and_hears_how_it_goes(house: House, tenant: UUID):
+    post = a_post("vip", "gdpr_access")
+    ticket, address = post["ticket"]["id"], post["ticket"]["requester"]["email"]
+    house.operator.person(("billing", Row("customer", "1")), email=address)
+    taken = await posted(house, tenant, post)
+    assert (await posted(house, tenant, post))["request"] == taken["request"], "the same ticket is the same request"
+    request, desk = UUID(taken["request"]), house.helpdesk(tenant)
+    assert (await desk.request(request)).received_at.isoformat() == "2026-11-20T09:00:00+00:00"
+    await house.seen(lambda: told(house, ticket), bool)
+    proof = ProveIdentity(
+        identifiers=[Identifier(type=IdentifierType.email, value=address)], evidence=Evidence(method="call_back")
+    )
+    await desk.prove_identity(request, proof, key=key())
+    notes = await house.seen(lambda: told(house, ticket), lambda seen: seen[-1]["status"] == "pending")
+    assert all(note["comment"]["public"] is False and address not in note["comment"]["body"] for note in notes)
+    await desk.withdraw(request, key=key())
+    notes = await house.seen(lambda: told(house, ticket), lambda seen: seen[-1]["status"] == "solved")
+    assert "återtagen" in notes[-1]["comment"]["body"]
+
+
+async def test_a_helpdesk_that_is_away_is_told_later_and_delays_nothing(house: House, tenant: UUID):
+    post = a_post("gdpr_complaint", "lang_en")
+    house.operator.zendesk_down = True
+    try:
+        taken = await posted(house, tenant, post)
+    finally:
+        house.operator.zendesk_down = False
+    [note, *_] = await house.seen(lambda: told(house, post["ticket"]["id"]), bool)
+    assert taken["request"] in note["comment"]["body"] and "Answer due" in note["comment"]["body"]
+
+
+@pytest.mark.parametrize("tags", [(), ("vip",), ("gdpr_access", "gdpr_deletion"), ("gdpr_objection",)])
+def test_a_ticket_that_does_not_say_which_right_is_refused(tags: tuple[str, ...]):
+    with pytest.raises(TagMissing):
+        helpdesk.read(ZendeskPost.model_validate(a_post(*tags), strict=False))
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("language", ["sv", "en"])
+def test_every_state_has_words(state: State, language: str):
+    said = helpdesk.update("r", state, "2027-01-01", language)["ticket"]
+    assert said["comment"]["body"] and said["status"] in ("open", "pending", "solved")
