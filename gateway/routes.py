@@ -83,6 +83,7 @@ PUBLIC = (
     public("GET /v1/calls/{call}", "consent", "call.write", kinds=MACHINE),
     public("POST /v1/calls/{call}/indications", "consent", "call.write", kinds=MACHINE, rate="decision"),
     public("POST /v1/calls/{call}/end", "consent", "call.write", kinds=MACHINE, rate="decision"),
+    public("POST /v1/replays", "consent", "decision.ask", kinds=MACHINE, key=False),
     public("POST /v1/imports", "consent", "notice.publish", kinds=MACHINE),
     public("GET /v1/imports/{name}", "consent", "notice.publish", kinds=MACHINE),
     public("PUT /v1/imports/{name}/chunks/{number}", "consent", "notice.publish", kinds=MACHINE, rate="decision"),

@@ -22,7 +22,7 @@ from services.consent.decisions import DecisionPoint
 from services.consent.jobs import TICK, Clockwork
 from services.consent.leases import Barrier, Replica
 from services.consent.memory import Memory
-from services.consent.routes import caches, calls, captures, consents, imports
+from services.consent.routes import caches, calls, captures, consents, imports, replays
 from services.registry.client import PolicyShelf, following_policy
 
 IMAGE_EVERY = 60.0  # seconds between two looks at whether a new one is due
@@ -34,7 +34,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         "consent",
         settings or Settings(),
         package=__package__,
-        routers=[consents.router, calls.router, caches.router, captures.router, imports.router],
+        routers=[consents.router, calls.router, caches.router, captures.router, imports.router, replays.router],
         clients=CLIENTS,
         running=running,
     )

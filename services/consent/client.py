@@ -5,6 +5,7 @@ from uuid import UUID
 
 from chassis.client import ServiceClient
 from services.consent.contract import (
+    AskAgain,
     AskConsent,
     Call,
     Consequence,
@@ -113,6 +114,10 @@ class ConsentClient(ServiceClient):
     async def end_call(self, tenant: UUID, call: UUID, key: str) -> Call:
         path = f"/v1/calls/{call}/end"
         return await self.ask(Call, "POST", path, tenant=tenant, body=EndCall(), idempotency_key=key)
+
+    async def ask_again(self, tenant: UUID, asked: AskAgain) -> Decision:
+        """A past decision, as it was answered then."""
+        return await self.ask(Decision, "POST", "/v1/replays", tenant=tenant, body=asked)
 
     async def decide(self, tenant: UUID, question: Evaluation) -> Decision:
         return await self.ask(Decision, "POST", "/access/v1/evaluation", tenant=tenant, body=question)

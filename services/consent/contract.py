@@ -409,6 +409,15 @@ class Callbacks(Reply):
     urls: list[str]
 
 
+class AskAgain(Command):
+    """`POST /v1/replays`: an evaluation as it was asked, and when. With the `state_version` that the answer bore, the answer is the very
+    same; without it, everything recorded by `as_of` counts."""
+
+    as_of: Moment
+    evaluation: dict[str, Any]
+    state_version: Annotated[int, Field(ge=0, lt=2**62)] | None = None
+
+
 # --- taking over existing consents -------------------------------------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ combination is thought through once and kept as a `_Precedent`; only the name of
 
 from collections import Counter as Counts
 from collections.abc import Callable
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -59,11 +60,12 @@ class _Case:
 class DecisionPoint:
     """Everything needed to answer without waiting for anybody.
 
-    may_answer: whether the memory is fresh (services.consent.leases) · book: the policy book in force, or None.
+    may_answer: whether the memory is fresh (services.consent.leases) · now: the instant of a decision · book: the policy book in
+    force, or None.
     """
 
-    def __init__(self, memory: Memory, may_answer: Callable[[], bool]) -> None:
-        self.memory, self.may_answer = memory, may_answer
+    def __init__(self, memory: Memory, may_answer: Callable[[], bool], now: Callable[[], datetime] = clock.now) -> None:
+        self.memory, self.may_answer, self._now = memory, may_answer, now
         self._book: PolicyBook | None = None
         self._cases: dict[tuple[str, str, bool], _Case] = {}
 
@@ -97,6 +99,10 @@ class DecisionPoint:
             _counted[reason].inc(count)
         return 200, b'{"evaluations":[' + b",".join(answers) + b"]}"
 
+    def told(self, caller: Caller, question: Question) -> bytes:
+        """The answer alone, which counts as no decision of today's."""
+        return self._deciding(caller)(question)[2]
+
     def _told(self, caller: Caller, question: Question) -> bytes:
         _, reason, told = self._deciding(caller)(question)
         _counted[reason].inc()
@@ -104,7 +110,7 @@ class DecisionPoint:
 
     def _deciding(self, caller: Caller) -> Callable[[Question | BadQuestion], Answered]:
         """To be used at once, without waiting for anything: the clock and the lease are looked at here, for all that is asked."""
-        now, version = microseconds(clock.now()), b"%d" % self.memory.position
+        now, version = microseconds(self._now()), b"%d" % self.memory.position
         fresh, tenant = self._book is not None and self.may_answer(), caller.tenant
         herself = caller.subject if caller.kind == "customer" else None
 

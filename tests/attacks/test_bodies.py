@@ -18,10 +18,11 @@ NOT_TO_BE_SAID = ("tenant", "status", "approver", "approved_by", "confirmed_by",
 
 
 def reads_json(row: Row) -> bool:
-    """Whether the edge's own document says that the operation takes JSON. AuthZEN allows fields it does not know."""
+    """Whether the edge's own document says that the operation takes JSON. AuthZEN and CAMARA allow
+    fields they do not know, and refuse in a shape of their own."""
     said = docs.document(row.edge)["paths"][row.path][row.method.lower()]
     return "application/json" in said.get("requestBody", {}).get("content", {}) and not row.path.startswith(
-        "/access/v1/"
+        ("/access/v1/", "/consent-info/")
     )
 
 

@@ -33,7 +33,7 @@ router = APIRouter()
 
 ApiConsumer = Annotated[Caller, Requires("consent-info:retrieve")]
 Token = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{43}$")]
-ClientId = Annotated[str, Path(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
+ClientId = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
 Word = Annotated[str | None, Query(max_length=2000)]
 
 CLIENT = "capture"

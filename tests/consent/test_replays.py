@@ -1,0 +1,55 @@
+"""A past decision, asked again: the same answer to the letter, whatever was said since."""
+
+from datetime import timedelta
+
+import pytest
+
+from chassis import clock
+from chassis.errors import Malformed
+from services.consent.contract import AskAgain, InTheFuture, SetDuty
+from tests.consent.conftest import key, question
+
+
+async def ask_again(company, evaluation, at, version=None):
+    wish = AskAgain(as_of=at, evaluation=evaluation.model_dump(mode="json"), state_version=version)
+    return await company.service.ask_again(company.tenant, wish)
+
+
+async def test_every_decision_of_a_history_is_answered_again_as_it_was(company, anna):
+    async def withdraw():
+        return await company.withdraw(anna)
+
+    async def give():
+        return await company.give(anna, told)
+
+    async def duty():
+        law = SetDuty(state="recorded", legal_ref="Lag (2007:528) 9 kap.")
+        return await company.service.set_duty(company.tenant, "communication", law, key())
+
+    told = await company.notice()
+    asked = question(anna, "communication", "recorded_call", participants=[])
+    answers = []
+    for happens in (None, give, withdraw, give, duty, withdraw):
+        if happens is not None:
+            await company.until_known(await happens())
+        answer = await company.service.decide(company.tenant, asked)
+        answers.append((clock.now(), answer))
+    assert [each.context.reason for _, each in answers] == [
+        "no_consent", "consent", "withdrawn", "consent", "tenant_legal_obligation", "tenant_legal_obligation",
+    ]  # fmt: skip
+    for at, answer in answers:
+        assert await ask_again(company, asked, at, answer.context.state_version) == answer
+        by_time = await ask_again(company, asked, at)
+        assert (by_time.decision, by_time.context.reason) == (answer.decision, answer.context.reason)
+    # A consent that has lapsed since stood then; one that had not been given yet did not.
+    before = await ask_again(company, asked, answers[0][0] - timedelta(days=1))
+    assert not before.decision
+
+
+async def test_only_the_past_can_be_asked_again(company, anna):
+    asked = question(anna, "communication", "recorded_call")
+    with pytest.raises(InTheFuture):
+        await ask_again(company, asked, clock.now() + timedelta(hours=1))
+    with pytest.raises(Malformed):
+        wish = AskAgain(as_of=clock.now(), evaluation={"subject": "anna"})
+        await company.service.ask_again(company.tenant, wish)
