@@ -17,8 +17,8 @@ from chassis import app as chassis_app
 from chassis import auth, telemetry
 from chassis.client import trust
 from chassis.errors import KeyMissing, Malformed, Problem, Unavailable
-from chassis.settings import Settings
 from gateway import docs
+from gateway.address import Settings, address_of
 from gateway.exchange import Exchange
 from gateway.limits import Limiter
 from gateway.revocations import Revocations
@@ -73,6 +73,7 @@ class Edge:
     @asynccontextmanager
     async def running(self, app: FastAPI) -> AsyncIterator[None]:
         state = app.state
+        self.proxy = state.settings.trusted_proxy
         self.peers = {name: httpx2.URL(url) for name, url in state.settings.peers.items()}
         self.verifier = state.verifier
         self.exchange = Exchange(state.http, state.tokens)
@@ -94,7 +95,7 @@ class Edge:
         row = self.table.find(scope["method"], path)
         scope["route"] = row
         if row.public:
-            self.limiter.address(row.rate, scope["client"][0] if scope["client"] else "")
+            self.limiter.address(row.rate, address_of(scope, self.proxy))
             return await self._forward(row, path, None, scope, receive, send)
         caller, token = await self._admitted(row, scope)
         if row.key and not any(name == b"idempotency-key" for name, _ in scope["headers"]):
@@ -146,6 +147,9 @@ class Edge:
         passed = _INWARDS_TO_ISSUER if row.service == "identity" else _INWARDS
         headers = [(name, value) for name, value in scope["headers"] if name in passed]
         headers.append((b"x-request-id", structlog.contextvars.get_contextvars()["request_id"].encode()))
+        if row.service == "identity":
+            # How often which name was tried from where; written here, so no caller's own header of that name arrives.
+            headers.append((b"x-client-address", address_of(scope, self.proxy).encode()))
         if token is not None:
             headers.append((b"authorization", b"Bearer " + token.encode()))
         if parent := telemetry.traceparent():

@@ -1,6 +1,7 @@
 """Makes the sample operator known to an empty Wardline, over HTTP as its seeder: principals, logins, the first notice, the duty to record.
 
-Every call bears the same Idempotency-Key each time, so seeding again changes nothing.
+Every call bears the same Idempotency-Key each time, so that a seeding that was interrupted goes on where it was. One that was
+finished is not repeated: only grants of access that ended meanwhile are given again.
 """
 
 import json
@@ -38,6 +39,11 @@ _TEXTS = {
 def seed(home: Path, public: str, internal: str, say: Callable[[str], None] = lambda _: None) -> dict[str, UUID]:
     """The principal of every planted person, by her key in `sample.cases.PEOPLE`; also written to HOME/sample/principals.json."""
     cast = Cast(home, public, internal)
+    made = home / "sample" / "principals.json"
+    if made.exists():
+        # Everything is there; what ends by itself is given again.
+        _grants(cast, _staff(home))
+        return {key: UUID(id) for key, id in json.loads(made.read_text()).items()}
     manifest = Manifest.read(home / "sample" / "manifest.json")
     logins = accounts.read(home / "sample" / "logins.json")
     principals = {key: _principal(cast, key, manifest.people[key].identifiers) for key in PEOPLE}
@@ -46,15 +52,21 @@ def seed(home: Path, public: str, internal: str, say: Callable[[str], None] = la
         subjects[login["username"]] = _account(cast, login, principals)
         if done % 10 == 0:
             say(f"{done} of {len(logins)} logins")
-    _grants(cast, [(login, subjects[login["username"]]) for login in logins if login["kind"] == "staff"])
+    (home / "sample" / "subjects.json").write_text(json.dumps(subjects, indent=1))
+    _grants(cast, _staff(home))
     _notice(cast)
     _duty_to_record(cast)
     _authority(cast)
     _controllers(cast)
-    (home / "sample" / "principals.json").write_text(
-        json.dumps({key: str(id) for key, id in principals.items()}, indent=1)
-    )
+    made.write_text(json.dumps({key: str(id) for key, id in principals.items()}, indent=1))
     return principals
+
+
+def _staff(home: Path) -> list[tuple[dict[str, Any], str]]:
+    """Logins of staff, each with who she is to all services."""
+    subjects = json.loads((home / "sample" / "subjects.json").read_text())
+    logins = accounts.read(home / "sample" / "logins.json")
+    return [(login, subjects[login["username"]]) for login in logins if login["kind"] == "staff"]
 
 
 def _principal(cast: Cast, key: str, identifiers: list[dict[str, Any]]) -> UUID:

@@ -79,25 +79,29 @@ def _verified(assertion: str, jwk: Mapping[str, Any]) -> dict[str, Any]:
         raise InvalidClient from None
 
 
-async def log_in(database: Database, login: bytes, password: str) -> Account | None:
-    """The account behind a name and password; None for a wrong pair. Raises TooMany after five wrong tries in five minutes."""
+async def log_in(database: Database, login: bytes, password: str, place: bytes) -> Account | None:
+    """The account behind a name and password; None for a wrong pair.
+
+    Raises TooMany after five wrong tries in five minutes from one place: a browser that logged in with this name before, else
+    an address. So who tries somebody else's name closes her own way to it, and nobody else's.
+    """
     account = await queries.account_by_login(database, login)
-    await _count_try(database, login)
+    await _count_try(database, login, place)
     if not await passwords.matches(account.password if account else None, password):
         return None
     async with database.system() as connection:
-        await connection.execute(tables.FORGIVE, login)
+        await connection.execute(tables.FORGIVE, login, place)
     return account
 
 
-async def _count_try(database: Database, login: bytes) -> None:
+async def _count_try(database: Database, login: bytes, place: bytes) -> None:
     """Counted before the password is looked at and under a lock, or many guesses at once would count as one."""
     now = _now()
     async with database.system() as connection:
-        await connection.execute(tables.ONE_TRY_AT_A_TIME, login.hex())
-        if await connection.fetchval(tables.TRIES, login, now - queries.LOGIN_PAUSE) >= queries.LOGIN_TRIES:
+        await connection.execute(tables.ONE_TRY_AT_A_TIME, (login + place).hex())
+        if await connection.fetchval(tables.TRIES, login, place, now - queries.LOGIN_PAUSE) >= queries.LOGIN_TRIES:
             raise TooMany("Too many wrong passwords; wait five minutes.")
-        await connection.execute(tables.TRIED, login, now)
+        await connection.execute(tables.TRIED, login, place, now)
 
 
 async def begin_session(database: Database, account: Account, wish: Wish) -> str:

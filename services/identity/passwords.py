@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import hmac
+import secrets
 from functools import cache
 
 from argon2 import PasswordHasher
@@ -28,6 +29,24 @@ async def matches(kept: str | None, password: str) -> bool:
 def login_hash(key: bytes, username: str) -> bytes:
     """The same for every spelling of a name in capitals or not; of no use without the key."""
     return hmac.digest(key, b"identity/login\x00" + username.strip().casefold().encode(), hashlib.sha256)
+
+
+def browser_mark(key: bytes, login: bytes) -> str:
+    """What a browser keeps that logged in with this name: it says nothing of whose it is, and counts for no other name."""
+    random = secrets.token_hex(16)
+    return f"{random}.{_marked(key, login, random)}"
+
+
+def place_of(key: bytes, login: bytes, mark: str, address: str) -> bytes:
+    """Against what a wrong password counts: a browser known for this name, else the address, kept as a keyed hash only."""
+    random, _, proof = mark.partition(".")
+    if random and hmac.compare_digest(proof.encode(), _marked(key, login, random).encode()):
+        return hmac.digest(key, b"identity/browser\x00" + random.encode(), hashlib.sha256)
+    return hmac.digest(key, b"identity/address\x00" + address.encode(), hashlib.sha256)
+
+
+def _marked(key: bytes, login: bytes, random: str) -> str:
+    return hmac.digest(key, b"identity/mark\x00" + login + random.encode(), hashlib.sha256).hex()
 
 
 def _matches(kept: str, password: str) -> bool:

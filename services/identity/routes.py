@@ -28,6 +28,7 @@ router = APIRouter()
 AccountWriter = Annotated[Caller, Requires("accounts.write")]
 
 _LONGEST_FORM = 64 * 1024
+_BROWSER_KNOWN = 180 * 86_400
 
 # What the document says of answers in OAuth's own shape and of pages, which FastAPI cannot know.
 _REFUSED = {
@@ -122,13 +123,22 @@ async def login(_: Anyone, request: Request) -> Response:
     state = request.app.state
     hashed = passwords.login_hash(state.login_key, form.get("username", ""))
     try:
-        account = await commands.log_in(state.database, hashed, form.get("password", ""))
+        account = await commands.log_in(state.database, hashed, form.get("password", ""), _place(request, hashed))
     except TooMany:
         return pages.login(language, wish.client, form["note"], wish.redirect_uri, "too_many", 429)
     if account is None:
         return pages.login(language, wish.client, form["note"], wish.redirect_uri, "wrong", 401)
     code = await commands.begin_session(state.database, account, wish)
     answer = _back(request, wish.redirect_uri, code=code, state=wish.state)
+    answer.set_cookie(
+        _cookie_name(request, "browser"),
+        passwords.browser_mark(state.login_key, hashed),
+        max_age=_BROWSER_KNOWN,
+        path="/",
+        httponly=True,
+        samesite="strict",
+        secure=state.settings.secure_cookies,
+    )
     answer.delete_cookie(_cookie_name(request), path="/", secure=state.settings.secure_cookies, httponly=True)
     return answer
 
@@ -231,5 +241,12 @@ def _issuer(request: Request) -> grants.Issuer:
     return grants.Issuer(state.database, state.shelf.current(), state.signer, state.register)
 
 
-def _cookie_name(request: Request) -> str:
-    return "__Host-wardline-login" if request.app.state.settings.secure_cookies else "wardline-login"
+def _place(request: Request, login: bytes) -> bytes:
+    """The edge alone writes the address; whoever reaches this service past it is only known by her own."""
+    address = request.headers.get("x-client-address") or (request.client.host if request.client else "")
+    mark = request.cookies.get(_cookie_name(request, "browser"), "")
+    return passwords.place_of(request.app.state.login_key, login, mark, address)
+
+
+def _cookie_name(request: Request, of: str = "login") -> str:
+    return f"__Host-wardline-{of}" if request.app.state.settings.secure_cookies else f"wardline-{of}"

@@ -65,9 +65,9 @@ USE_PROOF = """
 INSERT INTO used_jti (client, jti, expires_at) VALUES ($1, $2, $3) ON CONFLICT (client, jti) DO NOTHING RETURNING true"""
 
 ONE_TRY_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended('login ' || $1, 0))"
-TRIES = "SELECT count(*) FROM login_try WHERE login = $1 AND at > $2"
-TRIED = "INSERT INTO login_try (login, at) VALUES ($1, $2) ON CONFLICT DO NOTHING"
-FORGIVE = "DELETE FROM login_try WHERE login = $1"
+TRIES = "SELECT count(*) FROM login_try WHERE login = $1 AND place = $2 AND at > $3"
+TRIED = "INSERT INTO login_try (login, place, at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"
+FORGIVE = "DELETE FROM login_try WHERE login = $1 AND place = $2"
 
 TIDY = (
     "DELETE FROM used_jti WHERE expires_at < $1",

@@ -138,6 +138,33 @@ async def test_five_wrong_passwords_close_the_door_for_a_while_also_for_the_righ
     assert (await issuer.submit(page, other, PASSWORD)).status_code == 303
 
 
+async def test_whoever_tries_another_s_name_closes_no_door_but_her_own(issuer: Issuer, tenant: UUID):
+    username, _ = await issuer.account(tenant)
+    page = await issuer.page(Pkce.new())
+    attacker, owner = {"x-client-address": "203.0.113.9"}, {"x-client-address": "198.51.100.7"}
+    for _ in range(5):
+        assert (await issuer.submit(page, username, "wrong", **attacker)).status_code == 401
+    assert (await issuer.submit(page, username, PASSWORD, **attacker)).status_code == 429
+    assert (await issuer.submit(page, username, PASSWORD, **owner)).status_code == 303
+
+
+async def test_a_browser_that_logged_in_before_is_not_closed_out_by_its_neighbours(issuer: Issuer, tenant: UUID):
+    username, _ = await issuer.account(tenant)
+    shared = {"x-client-address": "203.0.113.10"}
+    assert (await issuer.submit(await issuer.page(Pkce.new()), username, **shared)).status_code == 303
+    mark = issuer.http.cookies["wardline-browser"]
+    issuer.http.cookies.delete("wardline-browser")
+    page = await issuer.page(Pkce.new())
+    for _ in range(5):
+        assert (await issuer.submit(page, username, "wrong", **shared)).status_code == 401
+    assert (await issuer.submit(page, username, **shared)).status_code == 429
+    issuer.http.cookies.set("wardline-browser", f"{mark[:-1]}{'0' if mark[-1] != '0' else '1'}")
+    assert (await issuer.submit(page, username, **shared)).status_code == 429, "a mark that nobody gave"
+    issuer.http.cookies.delete("wardline-browser")
+    issuer.http.cookies.set("wardline-browser", mark)
+    assert (await issuer.submit(page, username, **shared)).status_code == 303
+
+
 async def test_the_right_password_forgives_the_wrong_ones_before_it(issuer: Issuer, tenant: UUID):
     username, _ = await issuer.account(tenant)
     for _ in range(3):
