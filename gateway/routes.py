@@ -271,6 +271,7 @@ INTERNAL = (
     internal("GET /v1/assessments/{reference}", "registry", "assessment.read", kinds=STAFF),
     # Retention over whole stores.
     internal("GET /v1/stores", "anonymizer", "data.read", kinds=STAFF),
+    internal("GET /v1/drift", "anonymizer", "data.read", kinds=STAFF),
     internal("POST /v1/simulations", "anonymizer", "data.sweep", kinds=STAFF),
     internal("POST /v1/sweeps", "anonymizer", "data.sweep", kinds=STAFF),
     internal("GET /v1/sweeps/{sweep}", "anonymizer", "data.sweep", kinds=STAFF),

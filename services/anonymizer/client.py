@@ -9,6 +9,7 @@ from services.anonymizer.contract import (
     Attest,
     CollectionRequest,
     DisclosureRequest,
+    Drifts,
     FindPrincipal,
     Forget,
     Forgotten,
@@ -54,6 +55,10 @@ class AnonymizerClient(ServiceClient):
 
     async def data_map(self) -> MappedFields:
         return await self.ask(MappedFields, "GET", "/v1/datamap")
+
+    async def drift(self, *, tenant: UUID | None = None) -> Drifts:
+        """Where the stores are no longer what the data map says."""
+        return await self.ask(Drifts, "GET", "/v1/drift", tenant=tenant, timeout=60)
 
     def collect(
         self, wish: CollectionRequest, *, tenant: UUID | None = None

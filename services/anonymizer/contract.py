@@ -131,6 +131,30 @@ class MappedFields(Reply):
     items: list[MappedField]
 
 
+class Drift(Reply):
+    """A store is no longer what the data map says.
+
+    missing: the map names what is not there · undeclared: a column that the map does not know; `looks_like` says which kind of
+    personal data, by its name, its form or its checksum, where it looks like one · mislabelled: declared as technical, and personal
+    by its values. `alike` of `sampled` values have that form; no value is ever shown.
+    """
+
+    store: str
+    table: str
+    column: str | None
+    kind: Literal["missing", "undeclared", "mislabelled"]
+    looks_like: str | None = None
+    alike: int = 0
+    sampled: int = 0
+
+
+class Drifts(Reply):
+    """`GET /v1/drift`. `unread`: stores that did not answer."""
+
+    items: list[Drift]
+    unread: list[str]
+
+
 # --- collect -----------------------------------------------------------------------------------------------------------
 
 

@@ -6,14 +6,17 @@ from zoneinfo import ZoneInfoNotFoundError
 from chassis import clock
 from services.anonymizer.contract import (
     BookMisfits,
+    Drifts,
     MappedField,
     MappedFields,
     Simulation,
     SimulationRequest,
     Store,
     Stores,
+    StoreUnavailable,
 )
 from services.anonymizer.house import House
+from services.anonymizer.rules.drift import drifts
 from services.registry.contract import PolicyBook, TenantPeriod, faults
 
 
@@ -55,6 +58,17 @@ def fields(house: House) -> MappedFields:
         for name, table in store.tables.items()
     ]
     return MappedFields(items=[*found, *by_hand, *whole])
+
+
+async def drift(house: House) -> Drifts:
+    """Every store that answers is compared with the data map."""
+    items, unread = [], []
+    for name, connector in house.connectors.items():
+        try:
+            items += drifts(connector.store, await connector.discover())
+        except StoreUnavailable:
+            unread.append(name)
+    return Drifts(items=items, unread=unread)
 
 
 async def simulate(house: House, wish: SimulationRequest, book: PolicyBook) -> Simulation:

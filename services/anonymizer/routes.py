@@ -21,6 +21,7 @@ from services.anonymizer.contract import (
     Attest,
     CollectionRequest,
     DisclosureRequest,
+    Drifts,
     FindPrincipal,
     Forget,
     Forgotten,
@@ -46,6 +47,7 @@ Discloser = Annotated[Caller, Requires("data.disclose")]
 Attester = Annotated[Caller, Requires("data.work", "data.attest")]
 Sweeping = Annotated[Caller, Requires("data.sweep")]
 Reader = Annotated[Caller, Requires("data.read", "data.work", "data.sweep", "data.disclose")]
+DriftReader = Annotated[Caller, Requires("data.read")]
 Simulator = Annotated[Caller, Requires("data.read", "data.sweep")]
 
 
@@ -74,6 +76,12 @@ async def stores(caller: Reader, request: Request, book: CurrentBook):
 @router.get("/v1/datamap", response_model=MappedFields)
 async def data_map(_: Reader, request: Request):
     return queries.fields(request.app.state.house)
+
+
+@router.get("/v1/drift", response_model=Drifts)
+async def drift(caller: DriftReader, request: Request):
+    """Where the stores are no longer what the data map says: samples are looked at, none is shown."""
+    return await queries.drift(request.app.state.house)
 
 
 @router.post("/v1/collections")

@@ -72,6 +72,10 @@ class Connector(Protocol):
         """Finish the erasure that the hold deferred; how many preserved rows went."""
         ...
 
+    async def discover(self) -> dict[str, dict[str, list[str]]]:
+        """table → column → some values: what the store has, whatever the map says, by the credential that only reads."""
+        ...
+
     async def remembers(self, steps: set[UUID]) -> set[UUID]:
         """Those of these finished steps that the store itself knows of; the rest it forgot, since it came back from a backup."""
         ...

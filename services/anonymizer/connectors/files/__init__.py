@@ -44,6 +44,7 @@ from services.anonymizer.contract import (
 )
 from services.anonymizer.datamap import DataMapFault, Store, anchors_in
 from services.anonymizer.rules.columns import verdicts
+from services.anonymizer.rules.drift import SAMPLES
 from services.anonymizer.rules.facts import Terms, facts_of
 from services.anonymizer.rules.orders import Hold, columns_of, covers, holding, touches
 from services.anonymizer.rules.person import ERASED, NOTHING, Known, Person, mentions, stored_as
@@ -53,6 +54,7 @@ from services.anonymizer.text.vocabularies import KnownPeople
 from services.registry.contract import NotInBook, PolicyBook
 
 Result = TypeVar("Result")
+_PIECES_SAMPLED = 50
 _WHY = {
     errno.ENOSPC: "is full; nothing was changed",
     errno.EDQUOT: "is full; nothing was changed",
@@ -65,7 +67,7 @@ class Files:
     """A store with one kind of record, read and rewritten piece by piece: a folder, or whatever a format makes look like one."""
 
     verbs: frozenset[StoreVerb] = frozenset(
-        {"collect", "preview", "erase", "verify", "correct", "freeze", "unfreeze", "sweep"}
+        {"collect", "preview", "erase", "verify", "correct", "freeze", "unfreeze", "sweep", "discover"}
     )
 
     def __init__(self, store: Store, settings: Settings) -> None:
@@ -207,6 +209,20 @@ class Files:
                 return count
 
         return await self._work(work)
+
+    async def discover(self) -> dict[str, dict[str, list[str]]]:
+        return {self.name: await self._work(self._sampled)}
+
+    def _sampled(self) -> dict[str, list[str]]:
+        """The newest pieces first: there a new field appears."""
+        seen: dict[str, list[str]] = {}
+        for path in sorted(self.format.pieces(self.root), reverse=True)[:_PIECES_SAMPLED]:
+            for _, row in self.format.read(path, self.table)[:SAMPLES]:
+                for column, value in row.items():
+                    values = seen.setdefault(column, [])
+                    if value is not None and len(values) < SAMPLES:
+                        values.append(str(value)[:200])
+        return seen
 
     async def remembers(self, steps: set[UUID]) -> set[UUID]:
         journal = self.journal.place("journal")

@@ -4,6 +4,7 @@ Tables are done in the order in which rows can go, so that a row is found throug
 window of keys is a piece, and a transaction of its own; the intent beside it makes the whole happen once.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from uuid import UUID, uuid5
@@ -41,12 +42,12 @@ class MySQL:
         """Raises DataMapFault."""
         if not (store.location.database and store.location.folder):
             raise DataMapFault(f"{store.store}: needs a database, and a folder for what is planned and preserved")
-        self.store, database = store, Database(store, settings)
+        self.store, self.database = store, Database(store, settings)
         folder = settings.folder(store.location.folder)
         for name in store.order:
             (folder / name).mkdir(parents=True, exist_ok=True)
         self.tables = {
-            name: Files.of_table(store, name, folder / name, Rows(database, store, name)) for name in store.order
+            name: Files.of_table(store, name, folder / name, Rows(self.database, store, name)) for name in store.order
         }
 
     def collect(self, person: Person, book: PolicyBook, portable: bool) -> AsyncGenerator[bytes]:
@@ -95,6 +96,9 @@ class MySQL:
 
     async def release(self, hold: UUID) -> int:
         return sum([await table.release(hold) for table in self.tables.values()])
+
+    async def discover(self) -> dict[str, dict[str, list[str]]]:
+        return await asyncio.to_thread(self.database.discover)
 
     async def remembers(self, steps: set[UUID]) -> set[UUID]:
         """By each table's journal, which lies beside the database: it is restored with it, or not at all."""

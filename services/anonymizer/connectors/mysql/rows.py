@@ -16,12 +16,14 @@ import orjson
 
 from services.anonymizer.connectors.files.formats import OWN, Edits, Folder, Leave, Marks, Row, replace, typed
 from services.anonymizer.connectors.guard import COMMIT_WITHIN
-from services.anonymizer.contract import StoreDrifted
+from services.anonymizer.contract import StoreDrifted, StoreUnavailable
 from services.anonymizer.datamap import DataMapFault, Store, Table, anchors_in
+from services.anonymizer.rules.drift import SAMPLES
 from services.anonymizer.settings import Settings
 
 _WINDOW = 5000
 _AT_ONCE = 500
+_COLUMNS = "SELECT TABLE_NAME AS t, COLUMN_NAME AS c FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = %s ORDER BY 1, ORDINAL_POSITION"
 _REFUSED = {1044, 1045, 1142, 1227, 1698}
 _DRIFTED = {1049, 1054, 1146}
 
@@ -60,6 +62,23 @@ class Database:
             raise OSError(errno.EACCES if code in _REFUSED else errno.EIO, "refused") from None
         except (pymysql.err.InterfaceError, pymysql.err.InternalError):
             raise ConnectionError("the connection was lost") from None
+
+    def discover(self) -> dict[str, dict[str, list[str]]]:
+        """Raises StoreUnavailable and StoreDrifted."""
+        seen: dict[str, dict[str, list[str]]] = {}
+        try:
+            with self.open("verifier") as connection, connection.cursor() as cursor:
+                cursor.execute(_COLUMNS, [self.store.location.database])
+                for row in list(cursor):
+                    table, column = row["t"], row["c"]
+                    cursor.execute(
+                        f"SELECT LEFT(CAST(`{column}` AS CHAR), 200) AS v FROM `{table}` WHERE `{column}` IS NOT NULL "
+                        f"LIMIT {SAMPLES}"
+                    )
+                    seen.setdefault(table, {})[column] = [each["v"] for each in cursor]
+        except OSError:
+            raise StoreUnavailable(f"{self.store.store} does not answer.") from None
+        return seen
 
 
 class Rows(Folder):

@@ -27,6 +27,7 @@ from services.anonymizer.contract import (
     VerbUnsupported,
 )
 from services.anonymizer.datamap import Store
+from services.anonymizer.rules.drift import SAMPLES
 from services.anonymizer.rules.facts import Terms
 from services.anonymizer.rules.person import Known, Person
 from services.anonymizer.rules.pushdown import Params
@@ -34,10 +35,16 @@ from services.anonymizer.settings import Settings
 from services.anonymizer.text.vocabularies import KnownPeople
 from services.registry.contract import PolicyBook
 
+# Partitions are their table's.
+_COLUMNS = """
+SELECT c.relname AS name, a.attname AS column FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND a.attnum > 0
+AND NOT a.attisdropped ORDER BY c.relname, a.attnum"""
+
 
 class PostgreSQL:
     verbs: frozenset[StoreVerb] = frozenset(
-        {"collect", "preview", "erase", "verify", "correct", "freeze", "unfreeze", "sweep"}
+        {"collect", "preview", "erase", "verify", "correct", "freeze", "unfreeze", "sweep", "discover"}
     )
 
     def __init__(self, store: Store, settings: Settings) -> None:
@@ -106,6 +113,19 @@ class PostgreSQL:
             return int(status.rpartition(" ")[2])
 
         return await self.connections.write(work)
+
+    async def discover(self) -> dict[str, dict[str, list[str]]]:
+        seen: dict[str, dict[str, list[str]]] = {}
+        async with self.connections.reading("verifier") as connection:
+            for row in await connection.fetch(_COLUMNS):
+                table, column = row["name"], row["column"]
+                select = (
+                    f'SELECT left("{column}"::text, 200) AS value FROM "{table}" WHERE "{column}" IS NOT NULL '
+                    f"LIMIT {SAMPLES}"
+                )
+                values = [each["value"] for each in await connection.fetch(select)]
+                seen.setdefault(table, {})[column] = values
+        return seen
 
     async def remembers(self, steps: set[UUID]) -> set[UUID]:
         async with self.connections.reading() as connection:
