@@ -143,6 +143,16 @@ CASES = {
     "internal GET /v1/assessments/{reference}": case("tenant"),
     # An entry is made under whatever reference one gives it, in the operator's own register only.
     "internal PUT /v1/assessments/{reference}": case(),
+    "internal GET /v1/policy/proposals/{proposal}": case("tenant"),
+    "internal POST /v1/policy/proposals/{proposal}/simulation": case("tenant", body={}),
+    "internal POST /v1/policy/proposals/{proposal}/approval": case(
+        "tenant", body={"sha256": "0" * 64, "seen": "2026-01-01T00:00:00Z"}
+    ),
+    "internal POST /v1/policy/proposals/{proposal}/rejection": case("tenant", body={"reason": "not ours"}),
+    "internal PUT /v1/findings/{kind}/{about}": case("tenant", body={"owner": "nobody", "due_on": "2027-01-01"}),
+    "internal POST /v1/pack/endings/{tenant}/handover": case(
+        "tenant", body={"sha256": "0" * 64, "receipt": "receipt 1"}
+    ),
     "internal GET /v1/sweeps/{sweep}": case("tenant"),
     "internal POST /staff/v1/endpoints/{endpoint}/disable": case("tenant", body={}),
     "internal POST /staff/v1/deliveries/{delivery}/replay": case("tenant", body={}),

@@ -106,6 +106,8 @@ class World:
             "clearance": manager.post("/v1/access/clearances", CLEARANCE).json()["id"],
             "review": manager.post("/v1/access/reviews").json()["id"],
             "tenant": str(FJALLRESOR.id),
+            "kind": "not_in_stores",
+            "about": "cctv_image",
             "sweep": nordtel.person("operations").post("/v1/sweeps", {"stores": []}).json()["sweep"],
         }
         return cls(nordtel, ids, wish, {service.name: await _event(nordtel, service) for service in SERVICES})

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,6 +13,7 @@ import httpx2
 import pytest
 import pytest_asyncio
 
+from chassis import clock
 from ops import migrate
 from ops.catalogue import BY_NAME, Process
 from ops.postgres import Postgres
@@ -71,9 +73,24 @@ class Registry:
     async def checked(self, proposal: str) -> dict[str, Any]:
         """A proposal as it stands when its consequences are known."""
         async with asyncio.timeout(20):
-            while (told := (await self.get(f"/v1/policy/proposals/{proposal}")).json())["state"] == "checking":
+            path = f"/v1/policy/proposals/{proposal}"
+            while (told := (await self.send("GET", path, None, "officer", "policy.read")).json())[
+                "state"
+            ] == "checking":
                 await asyncio.sleep(0.05)
         return told
+
+    async def found(self) -> None:
+        """The operator's organisation is the one whose people manage access."""
+        managers = [{"person": str(uuid4()), "organisation": str(OPERATOR)} for _ in range(2)]
+        founding = {
+            "managers": managers,
+            "purpose": "maintaining_service",
+            "justification": "the first two of the house",
+        }
+        until = {"valid_to": (clock.now() + timedelta(days=300)).isoformat()}
+        answer = await self.send("POST", "/v1/access/founding", founding | until, "seeder", "access.found")
+        assert answer.status_code in (201, 409), answer.text
 
     async def wait_for(self, path: str, status: int) -> None:
         async with asyncio.timeout(20):
@@ -110,6 +127,8 @@ class Site:
         async with serve(create_app(settings)) as url, httpx2.AsyncClient(timeout=60) as http:
             registry = Registry(url, http, self.issuer)
             await registry.wait_for(until, says)
+            if says == 200:
+                await registry.found()
             yield registry
 
     async def migrate(self, process: Process) -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -204,9 +205,16 @@ async def test_only_its_scope_opens_each_step(registry: Registry) -> None:
         404,
         "registry.proposal_unknown",
     )
-    assert code(await registry.get(nowhere)) == (404, "registry.proposal_unknown")
-    listed = (await registry.get("/v1/policy/proposals", limit=1)).json()
+    assert code(await registry.send("GET", nowhere, None, OFFICER, SCOPES)) == (404, "registry.proposal_unknown")
+    listed = (await registry.send("GET", "/v1/policy/proposals?limit=1", None, OFFICER, SCOPES)).json()
     assert len(listed["items"]) == 1 and listed["next"]
+
+
+async def test_a_customer_s_staff_has_no_business_in_the_operator_s_book(registry: Registry) -> None:
+    for method, path in (("GET", "/v1/policy/proposals"), ("POST", "/v1/policy/proposals")):
+        wish = {"file": book("2029.1", *MORE), "reason": "ours now"}
+        theirs = await registry.send(method, path, wish, "stranger", SCOPES, tenant=uuid4())
+        assert code(theirs) == (404, "request.not_found")
 
 
 async def test_a_restart_with_another_file_changes_nothing(site: Site, tmp_path: Path) -> None:

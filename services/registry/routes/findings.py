@@ -2,15 +2,22 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Depends, Path
 
 from chassis import clock
 from chassis.bodies import Body
 from services.registry.commands import findings as commands
 from services.registry.contract.findings import AssignFinding, FindingKind, Findings
-from services.registry.routes.asking import CurrentBook, HouseOnce, HouseTx, PolicyDecider, RegistryReader
+from services.registry.routes.asking import (
+    CurrentBook,
+    HouseOnce,
+    HouseTx,
+    PolicyDecider,
+    RegistryReader,
+    of_the_operator,
+)
 
-router = APIRouter(tags=["findings"])
+router = APIRouter(tags=["findings"], dependencies=[Depends(of_the_operator)])
 
 About = Annotated[str, Path(max_length=200, pattern=r"^[A-Za-z0-9_.*-]+$")]
 

@@ -27,10 +27,11 @@ from services.registry.routes.asking import (
     PolicyDecider,
     PolicyReader,
     PolicyWriter,
+    of_the_operator,
     signing_key,
 )
 
-router = APIRouter(tags=["policy book"])
+router = APIRouter(tags=["policy book"], dependencies=[Depends(of_the_operator)])
 
 Wish = Body[ProposeBook]
 

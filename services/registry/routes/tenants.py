@@ -27,7 +27,7 @@ from services.registry.pack import packed
 from services.registry.queries import register
 from services.registry.queries import tenants as queries
 from services.registry.queries.book import book_of, version_in_force
-from services.registry.routes.asking import database, signing_key
+from services.registry.routes.asking import database, of_the_operator, signing_key
 
 router = APIRouter(tags=["tenant pack"])
 
@@ -100,7 +100,7 @@ async def end_contract(request: Request, caller: Contact, wish: Body[EndContract
     return await once(commands.end_contract, tx, caller.subject, wish, book, signing_key(request))
 
 
-@router.post("/v1/pack/endings/{tenant}/handover", response_model=Ending)
+@router.post("/v1/pack/endings/{tenant}/handover", response_model=Ending, dependencies=[Depends(of_the_operator)])
 async def hand_over(
     request: Request, caller: Returner, tenant: UUID, wish: Body[HandOver], book: InForce, sent: Sent
 ) -> Response:
