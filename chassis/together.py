@@ -3,7 +3,7 @@
     together = Together(database, record)
     reply = await together(caller.tenant, sent, wish)        # in a route; `sent: Sent` is the write's Idempotency-Key
 
-While one group is being written the next one gathers, so a lone write waits for nobody and a crowd shares the work. Every
+While some groups are being written the next one gathers, so a lone write waits for nobody and a crowd shares the work. Every
 member has its own outcome: what the rules refuse leaves nothing, and its neighbours stand.
 """
 
@@ -23,6 +23,8 @@ from chassis.errors import Forbidden, Problem
 from chassis.idempotency import Write
 
 MOST = 200
+# Groups of one tenant under way: while one waits for the database, another is prepared.
+_AT_ONCE = 3
 
 _STORED = """
 SELECT client, key, body_hash, reply, status FROM idempotency
@@ -72,7 +74,7 @@ class Together(Generic[Item]):
     def __init__(self, database: Database, record: Record[Item]) -> None:
         self._database, self._record = database, record
         self._gathering: dict[UUID, _Group[Item]] = {}
-        self._turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
+        self._turns: WeakValueDictionary[UUID, asyncio.Semaphore] = WeakValueDictionary()
 
     async def __call__(self, tenant: UUID | None, sent: Write, item: Item) -> Response:
         """Does it, or answers what was answered before. Raises the Problem of this item alone, or KeyReused."""
@@ -96,7 +98,7 @@ class Together(Generic[Item]):
         return outcome.to(sent)
 
     async def _write_in_turn(self, tenant: UUID, group: _Group[Item]) -> Outcomes:
-        turn = self._turns.setdefault(tenant, asyncio.Lock())
+        turn = self._turns.setdefault(tenant, asyncio.Semaphore(_AT_ONCE))
         async with turn:
             if self._gathering.get(tenant) is group:
                 del self._gathering[tenant]
