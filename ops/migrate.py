@@ -20,7 +20,7 @@ from sqlalchemy.pool import NullPool
 from chassis import schema
 from ops.catalogue import SERVICES, Process
 from ops.home import CannotRun
-from ops.postgres import PORT, SUPERUSER, create_database, create_role, quoted
+from ops.postgres import PORT, SUPERUSER, create_database, create_role, hide_activity, quoted
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,14 @@ async def _set_up(cluster: Cluster, services: list[Process]) -> None:
     async with AsyncExitStack() as stack:
         admin = await cluster.as_superuser()
         stack.push_async_callback(admin.close)
+        await hide_activity(admin)
+        await admin.execute("REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC")
         for database in sorted({service.database for service in services if service.database}):
             await create_database(admin, database)
             there = await cluster.as_superuser(database)
             stack.push_async_callback(there.close)
             await there.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+            await hide_activity(there)
             for service in services:
                 if service.database == database:
                     await _roles(cluster, admin, service)

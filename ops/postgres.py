@@ -302,6 +302,27 @@ async def create_database(admin: asyncpg.Connection, name: str, *, owner: str | 
     return new
 
 
+async def hide_activity(admin: asyncpg.Connection) -> None:
+    """In the database one stands in, no role but the superuser reads how busy which database is, or who is connected where.
+
+    The server counts for all its databases, so `pg_stat_database` would tell every service when orders are being worked on.
+    """
+    telling = await admin.fetch(_TELLING)
+    for row in telling:
+        await admin.execute(f"REVOKE ALL ON {row['kind']} {row['name']} FROM PUBLIC")
+
+
+_TELLING = """
+SELECT 'FUNCTION' AS kind, oid::regprocedure::text AS name FROM pg_proc
+WHERE pronamespace = 'pg_catalog'::regnamespace
+  AND proname ~ '^pg_stat_get_(db_|activity|backend_|progress_info|io|wal|bgwriter|checkpointer|archiver|xact_|snapshot)'
+  OR proname IN ('pg_lock_status', 'pg_stat_get_database_conflicts')
+UNION ALL
+SELECT 'TABLE', oid::regclass::text FROM pg_class
+WHERE relnamespace = 'pg_catalog'::regnamespace
+  AND relname IN ('pg_stat_database', 'pg_stat_database_conflicts', 'pg_stat_activity', 'pg_locks')"""
+
+
 def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 

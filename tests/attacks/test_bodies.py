@@ -36,8 +36,8 @@ def test_a_field_that_only_the_house_decides_is_refused(world: World, mint: Mint
     assert (answer.status_code, answer.json()["code"]) == (422, "request.invalid")
     refused = {fault["path"] for fault in answer.json()["errors"]}
     assert refused >= set(NOT_TO_BE_SAID) - fields_of(row)
-    # What an authority says of a delivery is a status of its own, and so is that of a processing activity.
-    own = row.path.endswith(("/acknowledgement", "/v1/activities"))
+    # What an authority says of a delivery is a status of its own, and so is that of a processing activity or an assessment.
+    own = row.path.endswith(("/acknowledgement", "/v1/activities", "/v1/assessments/{reference}"))
     assert fields_of(row) & set(NOT_TO_BE_SAID) <= ({"status"} if own else set())
     assert "mine" not in answer.text, "what was sent is said back"
 

@@ -102,6 +102,26 @@ async def test_each_tenant_sees_and_writes_its_own_rows_only(roles: Roles) -> No
     assert await yours.execute("DELETE FROM note WHERE tenant = $1", own) == "DELETE 0"
 
 
+ACTIVITY = (
+    "SELECT xact_commit FROM pg_stat_database",
+    "SELECT pg_stat_get_db_xact_commit(oid) FROM pg_database",
+    "SELECT pg_stat_get_db_numbackends(oid) FROM pg_database",
+    "SELECT datname, usename FROM pg_stat_activity",
+    "SELECT pg_stat_get_backend_dbid(1)",
+    "SELECT database FROM pg_locks",
+    "SELECT pg_database_size('postgres')",
+)
+
+
+@pytest.mark.parametrize("question", ACTIVITY)
+async def test_no_service_reads_how_busy_another_s_database_is(roles: Roles, question: str) -> None:
+    for secret in ("db", "db_system"):
+        role = "consent" if secret == "db" else "consent_system"
+        connection = await roles.login(role, secret)
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.fetch(question)
+
+
 async def test_no_tenant_means_no_rows(roles: Roles) -> None:
     connection = await roles.login("consent", "db")
     with pytest.raises(asyncpg.UndefinedObjectError):

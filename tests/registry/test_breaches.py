@@ -58,7 +58,7 @@ def due(breach: dict[str, Any], key: str, tenant: str | None = None) -> datetime
 
 async def tell(desk: Desk, breach: dict[str, Any], clock: str, told_at: datetime, tenant: str | None = None) -> Any:
     notice = {"clock": clock, "told_at": told_at.isoformat(), "reference": "D 17"} | (
-        {"tenant": tenant} if tenant else {}
+        {"organisation": tenant} if tenant else {}
     )
     return await send(desk, "POST", f"/v1/breaches/{breach['id']}/notices", notice)
 

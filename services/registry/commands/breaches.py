@@ -56,10 +56,10 @@ async def state_breach(tx: Transaction, author: str, id: UUID, wish: Statement, 
 async def tell_breach(tx: Transaction, recorder: str, id: UUID, wish: TellBreach, versions: Versions) -> Breach:
     """That somebody was told. A second notice for the same clock is a conflict of the table's own."""
     now = clock.now()
-    rules.check_notice(await _open(tx, id, versions), wish.clock, wish.tenant, wish.told_at, now)
-    row = (new_id(), HOUSE, id, wish.clock, wish.tenant, wish.told_at, wish.reference, recorder, now)
+    rules.check_notice(await _open(tx, id, versions), wish.clock, wish.organisation, wish.told_at, now)
+    row = (new_id(), HOUSE, id, wish.clock, wish.organisation, wish.told_at, wish.reference, recorder, now)
     await tx.connection.execute(_TELL, *row)
-    whom = {"tenant": str(wish.tenant)} if wish.tenant else {}
+    whom = {"tenant": str(wish.organisation)} if wish.organisation else {}
     said = {"breach": str(id), "clock": wish.clock, "told_at": wish.told_at.isoformat(), "by": recorder}
     await tx.emit("breach.told", said | whom)
     return await breaches.breach(tx.connection, versions, id)

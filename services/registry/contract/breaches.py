@@ -56,10 +56,10 @@ class ReportBreach(Contract):
 
 
 class TellBreach(Contract):
-    """`POST /v1/breaches/{breach}/notices`: somebody was told; `tenant` for the clock of a tenant."""
+    """`POST /v1/breaches/{breach}/notices`: somebody was told; `organisation` for the clock of a tenant."""
 
     clock: Key
-    tenant: UUID | None = None
+    organisation: UUID | None = None
     told_at: Moment
     reference: Annotated[str, Field(min_length=1, max_length=200)]
 
