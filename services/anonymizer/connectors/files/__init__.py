@@ -100,14 +100,17 @@ class Files:
     # --- reading ---------------------------------------------------------------------------------------------------------
 
     async def collect(self, person: Person, book: PolicyBook, portable: bool) -> AsyncGenerator[bytes]:
-        columns = shown(self.table, book, portable)
-        rows = await self._work(
-            lambda: [row for _, _, row in self._named(person) if columns and (not portable or self._own(person, row))]
-        )
+        """Piece by piece, so that memory grows with the largest piece and not with the person's rows."""
+        columns, count = shown(self.table, book, portable), 0
+        pieces = await self._work(lambda: list(self.format.pieces(self.root, person.finding()))) if columns else []
         yield table_line(self.name, self.table, book, portable)
-        for row in rows:
-            yield row_line([row.get(column) for column in columns])
-        yield end_line({self.name: len(rows)})
+        for path in pieces:
+            rows = await self._work(lambda path=path: [row for _, row in self._named_in(path, person)])
+            own = [row for row in rows if not portable or self._own(person, row)]
+            count += len(own)
+            if own:
+                yield b"".join(row_line([row.get(column) for column in columns]) for row in own)
+        yield end_line({self.name: count})
 
     async def disclose(
         self, known: Known, person: Person, wish: DisclosureRequest, book: PolicyBook
@@ -249,9 +252,13 @@ class Files:
     def _named(self, person: Person) -> Iterator[tuple[str, str, Row]]:
         """(piece, mark, record) of everything that names the person, as their own or as the other party."""
         for path in self.format.pieces(self.root, person.finding()):
-            for mark, row in self.format.read(path, self.table, person.finding()):
-                if self._within(person, row) and (self._own(person, row) or self._as_callee(person, row)):
-                    yield str(path.relative_to(self.root)), mark, row
+            for mark, row in self._named_in(path, person):
+                yield str(path.relative_to(self.root)), mark, row
+
+    def _named_in(self, path: Path, person: Person) -> Iterator[tuple[str, Row]]:
+        for mark, row in self.format.read(path, self.table, person.finding()):
+            if self._within(person, row) and (self._own(person, row) or self._as_callee(person, row)):
+                yield mark, row
 
     def _own(self, person: Person, row: Row) -> bool:
         return bool(self._columns(person, row, ("owner", "caller")))
