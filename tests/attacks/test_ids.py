@@ -69,6 +69,7 @@ CASES = {
     "public POST /v1/requests/{request_id}/code/check": case("subject", "tenant", body={"code": "000000"}),
     "public POST /v1/requests/{request_id}/replies": case("subject", "tenant", body={"text": "Ja"}),
     "public GET /v1/requests/{request_id}/letters": case("subject", "tenant"),
+    "public POST /v1/requests/{request_id}/evidence": case("subject", "tenant", body={"content": "JVBERi0xLjcKMQ=="}),
     "public GET /v1/requests/{request_id}/answer": case("subject", "tenant"),
     "public GET /v1/requests/{request_id}/certificate": case("subject", "tenant"),
     "public GET /v1/requests/{request_id}/package": case("subject", "tenant"),
@@ -112,6 +113,9 @@ CASES = {
         "tenant", body={"reason": "excessive", "text": WORDS}
     ),
     "internal GET /staff/v1/requests/{request_id}/letters": case("tenant"),
+    "internal POST /staff/v1/requests/{request_id}/evidence": case("tenant", body={"content": "JVBERi0xLjcKMQ=="}),
+    "internal GET /staff/v1/requests/{request_id}/evidence": case("tenant"),
+    "internal GET /staff/v1/requests/{request_id}/evidence/{file}": case("tenant"),
     # A month is nobody's: each organisation reads its own.
     "internal GET /staff/v1/reports/{month}": case(),
     "internal POST /staff/v1/tasks/{task_id}/proposal": case("tenant", body={"verdict": "granted", "text": WORDS}),

@@ -299,6 +299,12 @@ class Confirm(Contract):
     preview: str
 
 
+class AddEvidence(Contract):
+    """`POST /v1/requests/{id}/evidence`: a PDF, PNG or JPEG in base64, at most 700,000 bytes and ten of them."""
+
+    content: Annotated[str, StringConstraints(min_length=8, max_length=940_000)] = Field(repr=False)
+
+
 class Ask(Contract):
     """`POST /v1/requests/{id}/questions`: we cannot go on before the person says who she is, or what she means. The clock
     stands still until then if she is asked without delay."""
@@ -540,6 +546,19 @@ class Task(Reply):
 class Tasks(Reply):
     items: list[Task]
     next: str | None = None
+
+
+class EvidenceAdded(Reply):
+    """`GET /v1/requests/{id}/evidence/{file}` gives it to whoever decides, as an attachment that no browser runs."""
+
+    file: UUID
+    kind: Literal["pdf", "png", "jpeg"]
+    bytes: int
+    added_at: datetime
+
+
+class EvidenceFiles(Reply):
+    items: list[EvidenceAdded]
 
 
 class MonthOfKind(Reply):
@@ -819,6 +838,12 @@ class MandateUnknown(Problem):
     code = "rights.mandate_unknown"
     status = 404
     title = "No such mandate"
+
+
+class EvidenceRefused(Problem):
+    code = "rights.evidence_refused"
+    status = 409
+    title = "This cannot be taken as evidence"
 
 
 class TagMissing(Problem):

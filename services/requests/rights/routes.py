@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, Response
 
 from chassis import auth
 from chassis.auth import Caller
@@ -13,8 +13,9 @@ from chassis.bodies import Body
 from chassis.db import Tx
 from chassis.idempotency import Once
 from services.requests.rights import contract, queries, reports
-from services.requests.rights.commands import asking, clocks, deciding, proving
+from services.requests.rights.commands import asking, clocks, deciding, evidence, proving
 from services.requests.rights.contract import (
+    AddEvidence,
     Ask,
     AskCode,
     CheckCode,
@@ -212,3 +213,21 @@ async def protect(caller: Handler, principal: UUID, wish: Body[ProtectPerson], t
 @router.get("/reports/{month}", response_model=contract.MonthReport)
 async def read_report(_: Handler, month: Annotated[str, Path(pattern=MONTH)], tx: Tx, office: TheOffice):
     return await reports.month(tx, office, date.fromisoformat(f"{month}-01"))
+
+
+@router.post("/requests/{request_id}/evidence", status_code=201, response_model=contract.EvidenceAdded)
+async def add_evidence(caller: Asker, request_id: UUID, wish: Body[AddEvidence], tx: Tx, office: TheOffice, once: Once):
+    return await once(evidence.add, tx, office, caller, request_id, wish)
+
+
+@router.get("/requests/{request_id}/evidence", response_model=contract.EvidenceFiles)
+async def list_evidence(caller: Handler, request_id: UUID, tx: Tx):
+    return await evidence.listed(tx, caller, request_id)
+
+
+@router.get("/requests/{request_id}/evidence/{file}", response_class=Response)
+async def read_evidence(caller: Handler, request_id: UUID, file: UUID, tx: Tx, office: TheOffice):
+    """As bytes to save: whatever it is, no browser shows or runs it in this edge's name."""
+    content = await evidence.read(tx, office, caller, request_id, file)
+    headers = {"content-disposition": "attachment", "content-security-policy": "sandbox; default-src 'none'"}
+    return Response(content, media_type="application/octet-stream", headers=headers)

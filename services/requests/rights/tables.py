@@ -120,6 +120,20 @@ class TaskRow(SQLModel, table=True):
     decided_at: datetime | None = _instant(default=None)
 
 
+class EvidenceRow(SQLModel, table=True):
+    """A file that proves something; `content` is sealed under the request's key."""
+
+    __tablename__ = "evidence_file"
+
+    id: UUID = Field(primary_key=True)
+    tenant: UUID
+    request: UUID
+    kind: str
+    bytes: int
+    content: bytes
+    added_at: datetime = _instant()
+
+
 class CodeRow(SQLModel, table=True):
     """One one-time code that was asked for. `contact` is sealed under the request's key; `digest` is None as long as nothing was
     sent, which is for ever if the contact is not on file."""

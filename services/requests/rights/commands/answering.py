@@ -34,6 +34,7 @@ from services.requests.rights.rules.recipients import recipients_of
 from services.requests.rights.tables import ControllerRow, ProtectedRow, RequestRow, StepRow
 
 Changes = TypeAdapter(list[Correction])
+_NO_EVIDENCE = "DELETE FROM evidence_file WHERE request = $1"
 _NO_PROPOSALS = "UPDATE request_task SET text = NULL WHERE request = $1"
 _NO_LETTERS = "UPDATE letter SET subject = NULL, body = NULL, recipient = NULL WHERE request = $1"
 
@@ -183,6 +184,7 @@ async def forget(tx: Transaction, office: Office, row: RequestRow) -> None:
     await tx.session.flush()
     await tx.connection.execute(_NO_LETTERS, row.id)
     await tx.connection.execute(_NO_PROPOSALS, row.id)
+    await tx.connection.execute(_NO_EVIDENCE, row.id)
     await office.sealer.shred(tx.connection, tx.tenant, row.id)
     await office.sealer.shred(tx.connection, tx.tenant, queries.shelf_of(row.id))
 

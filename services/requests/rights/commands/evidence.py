@@ -1,0 +1,76 @@
+"""Files that prove something: taken in by what they are, sealed, shown to whoever decides, and gone with the request."""
+
+import base64
+import binascii
+from uuid import UUID
+
+from sqlmodel import col, select
+
+from chassis import clock
+from chassis.auth import Caller
+from chassis.db import Transaction
+from chassis.ids import new_id
+from services.requests.rights import queries
+from services.requests.rights.contract import (
+    AddEvidence,
+    EvidenceAdded,
+    EvidenceFiles,
+    EvidenceRefused,
+    NotNow,
+    RequestUnknown,
+)
+from services.requests.rights.office import Office
+from services.requests.rights.rules.evidence import kind_of
+from services.requests.rights.tables import EvidenceRow
+
+LARGEST, MOST = 700_000, 10
+
+
+async def add(tx: Transaction, office: Office, caller: Caller, request: UUID, wish: AddEvidence) -> EvidenceAdded:
+    """Raises EvidenceRefused for what is too large, too many, or nothing that may be opened."""
+    row = await queries.find(tx, caller, request, lock=True)
+    if row.answered_at is not None or row.closed_at is not None:
+        raise NotNow("The request is answered.", state=row.state)
+    try:
+        content = base64.b64decode(wish.content, validate=True)
+    except (binascii.Error, ValueError):
+        raise EvidenceRefused("The content is not base64.") from None
+    if len(content) > LARGEST or len(await _files(tx, row.id)) >= MOST:
+        raise EvidenceRefused(f"At most {MOST} files of {LARGEST} bytes are taken.")
+    kind = kind_of(content)
+    key = await office.sealer.key_for_sealing(tx.connection, tx.tenant, row.id)
+    file = EvidenceRow(
+        id=new_id(),
+        tenant=tx.tenant,
+        request=row.id,
+        kind=kind,
+        bytes=len(content),
+        content=key.seal("evidence_file", "content", content),
+        added_at=clock.now(),
+    )
+    tx.session.add(file)
+    return _view(file)
+
+
+async def listed(tx: Transaction, caller: Caller, request: UUID) -> EvidenceFiles:
+    row = await queries.find(tx, caller, request)
+    return EvidenceFiles(items=[_view(file) for file in await _files(tx, row.id)])
+
+
+async def read(tx: Transaction, office: Office, caller: Caller, request: UUID, file: UUID) -> bytes:
+    """The very bytes that were sent. Raises RequestUnknown for anything that is not this request's."""
+    row = await queries.find(tx, caller, request)
+    found = await tx.session.get(EvidenceRow, file)
+    if found is None or found.request != row.id:
+        raise RequestUnknown
+    key = await office.sealer.key(tx.connection, tx.tenant, row.id)
+    return key.open("evidence_file", "content", found.content)
+
+
+async def _files(tx: Transaction, request: UUID) -> list[EvidenceRow]:
+    wanted = select(EvidenceRow).where(EvidenceRow.request == request).order_by(col(EvidenceRow.id))
+    return list((await tx.session.scalars(wanted)).all())
+
+
+def _view(file: EvidenceRow) -> EvidenceAdded:
+    return EvidenceAdded(file=file.id, kind=file.kind, bytes=file.bytes, added_at=file.added_at)

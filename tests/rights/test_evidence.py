@@ -1,0 +1,103 @@
+"""Evidence that people send along, of kind and hostile kinds."""
+
+import asyncio
+import base64
+import io
+import zipfile
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID, uuid4
+
+import httpx2
+import pytest
+
+from services.requests.rights.contract import Kind, OpenRequest
+from tests.rights.conftest import House
+
+PDF, PNG = b"%PDF-1.7\n1 0 obj Anna Testlind", b"\x89PNG\r\n\x1a\nrest"
+
+
+def bomb() -> bytes:
+    """A hundred megabytes of nothing, in a hundred kilobytes."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("passport.pdf", bytes(100_000_000))
+    return packed.getvalue()
+
+
+async def sent(house: House, tenant: UUID, principal: UUID, request: UUID, body: Any) -> httpx2.Response:
+    token = await house.person(principal, tenant).tokens.token("rights")
+    headers = {"authorization": f"Bearer {token}", "idempotency-key": str(uuid4())}
+    return await house.http.post(f"{house.url}/v1/requests/{request}/evidence", json=body, headers=headers)
+
+
+def encoded(content: bytes) -> dict[str, str]:
+    return {"content": base64.b64encode(content).decode()}
+
+
+@pytest.fixture
+async def asked(house: House, tenant: UUID) -> tuple[UUID, UUID]:
+    principal = house.operator.person()
+    wish = OpenRequest(kind=Kind.complaint, text="Se bilagan")
+    return principal, (await house.person(principal, tenant).open(wish, key=str(uuid4()))).request
+
+
+async def test_evidence_is_sealed_given_to_staff_as_it_was_and_gone_with_the_request(
+    house: House, tenant: UUID, asked: tuple[UUID, UUID]
+):
+    principal, request = asked
+    added = (await sent(house, tenant, principal, request, encoded(PDF))).json()
+    [row] = await house.rows("SELECT content FROM rights.evidence_file WHERE request = $1", request)
+    assert b"Anna" not in bytes(row["content"])
+    token = await house.helpdesk(tenant).tokens.token("rights")
+    answer = await house.http.get(
+        f"{house.url}/v1/requests/{request}/evidence/{added['file']}", headers={"authorization": f"Bearer {token}"}
+    )
+    assert answer.content == PDF and answer.headers["content-type"] == "application/octet-stream"
+    assert (
+        answer.headers["content-disposition"] == "attachment" and "sandbox" in answer.headers["content-security-policy"]
+    )
+    await house.person(principal, tenant).withdraw(request, key=str(uuid4()))
+    assert not await house.rows("SELECT 1 FROM rights.evidence_file WHERE request = $1", request)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "status"),
+    [
+        ("a zip bomb", bomb, 409),
+        ("a page with a script", lambda: b"<html><script>alert(1)</script>", 409),
+        ("a drawing with a script", lambda: b"<svg onload=alert(1)>", 409),
+        ("a program", lambda: b"MZ\x90\x00 a program", 409),
+        ("a PDF that runs something", lambda: PDF + b" /OpenAction << /JS (app.alert(1)) >>", 409),
+        ("nothing that has a kind", lambda: b"12345678", 409),
+        ("more than a file may have", lambda: PNG + bytes(720_000), 422),
+        ("far more than is read", lambda: PNG + bytes(3_000_000), 413),
+    ],
+)
+async def test_hostile_files_are_refused_and_nothing_of_them_is_kept(
+    house: House, tenant: UUID, asked: tuple[UUID, UUID], name: str, content: Any, status: int
+):
+    answer = await sent(house, tenant, *asked, encoded(content()))
+    assert answer.status_code == status, (name, answer.text)
+    assert not await house.rows("SELECT 1 FROM rights.evidence_file WHERE request = $1", asked[1])
+
+
+async def test_a_gigabyte_is_refused_before_it_is_read(house: House, tenant: UUID, asked: tuple[UUID, UUID]):
+    token = await house.person(asked[0], tenant).tokens.token("rights")
+    where = urlsplit(house.url)
+    reader, writer = await asyncio.open_connection(where.hostname, where.port)
+    head = (
+        f"POST /v1/requests/{asked[1]}/evidence HTTP/1.1\r\nhost: rights\r\nauthorization: Bearer {token}\r\n"
+        f"idempotency-key: {uuid4()}\r\ncontent-type: application/json\r\ncontent-length: {1 << 30}\r\n\r\n"
+    )
+    writer.write(head.encode())
+    status = await asyncio.wait_for(reader.readline(), 10)
+    writer.close()
+    await writer.wait_closed()
+    assert b" 413 " in status
+
+
+async def test_what_is_no_base64_or_one_file_too_many_is_refused(house: House, tenant: UUID, asked: tuple[UUID, UUID]):
+    assert (await sent(house, tenant, *asked, {"content": "inte base64!"})).status_code == 409
+    codes = [(await sent(house, tenant, *asked, encoded(PNG))).status_code for _ in range(11)]
+    assert codes == [201] * 10 + [409]
