@@ -88,6 +88,7 @@ class World:
             .post("/v1/imports", {"source": "old.csv"})
             .json()["name"],
             "number": "0",
+            "client": "api-consumer",
             "request_id": asked,
             "endpoint": endpoint,
             "delivery": until("delivery", lambda: _delivery(helpdesk, endpoint)),

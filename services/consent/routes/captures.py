@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from chassis.auth import Anyone, Caller, Requires
 from chassis.bodies import Body, refuse_ambiguous
 from chassis.db import Tx
-from chassis.errors import Malformed, Problem, Unavailable
+from chassis.errors import PROBLEM_JSON, Malformed, Problem, Unavailable
 from chassis.idempotency import Once
 from chassis.identifiers import BadIdentifier
 from services.anonymizer.client import AnonymizerClient
@@ -41,7 +41,11 @@ RETURN = "/v1/captures/return"
 _CORRELATOR = re.compile(r"[a-zA-Z0-9-_:;./<>{}]{0,256}")
 _LONGEST_FORM = 4096
 
-_CAMARA: dict[str, Any] = {"description": "CAMARA's shape of a refusal", "model": CamaraError}
+_CAMARA: dict[str, Any] = {
+    "description": "CAMARA's shape of a refusal, or the edge's",
+    "model": CamaraError,
+    "content": {PROBLEM_JSON: {}},
+}
 _PAGE: dict[str, Any] = {"description": "A page", "content": {"text/html": {"schema": {"type": "string"}}}}
 _BACK: dict[str, Any] = {"description": "Back to the consumer, or to log in"}
 
@@ -56,7 +60,7 @@ _BACK: dict[str, Any] = {"description": "Back to the consumer, or to log in"}
             "content": {"application/json": {"schema": RetrieveStatus.model_json_schema()}},
         }
     },
-    responses={status: _CAMARA for status in (400, 404, 422)},
+    responses={"4XX": _CAMARA},
 )
 async def retrieve_status(caller: ApiConsumer, request: Request):
     """May these scopes be used for this purpose? With a token of her own she is the subject; else `phoneNumber` names her."""
