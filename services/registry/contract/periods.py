@@ -52,6 +52,11 @@ class Period(Contract):
             raise ValueError("only days, months and years start after the year's end")
         return self
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _schema: Any, _handler: Any) -> dict[str, Any]:
+        """In JSON a period is its words, read and written."""
+        return {"type": "string", "title": cls.__name__, "examples": ["30 days", "7 years after year end", "at once"]}
+
     @model_serializer
     def __str__(self) -> str:
         if self.count == 0:
