@@ -40,7 +40,7 @@ def seed(home: Path, public: str, internal: str, say: Callable[[str], None] = la
     """The principal of every planted person, by her key in `sample.cases.PEOPLE`; also written to HOME/sample/principals.json."""
     cast = Cast(home, public, internal)
     made = home / "sample" / "principals.json"
-    if made.exists():
+    if made.exists() and (home / "sample" / "subjects.json").exists():
         # Everything is there; what ends by itself is given again.
         _grants(cast, _staff(home))
         return {key: UUID(id) for key, id in json.loads(made.read_text()).items()}
