@@ -2,13 +2,15 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import calls, consent, crash, decisions, house, rights
+from benchmarks import calls, consent, crash, decisions, house, lake, rights
 from benchmarks.row import Row
 from ops.home import ROOT, CannotRun
 from ops.steps import complain, say, step
@@ -42,6 +44,9 @@ BENCHMARKS = {
     "clocks_10k": Benchmark(rights.clocks_10k, (*ASKING, "rights"), sample=False, goal=("≤", 1), absolute=True),
     "access_100k": Benchmark(calls.access_100k, goal=("≤", 4)),
     "erase_100k": Benchmark(calls.erase_100k, goal=("≤", 6)),
+    "sweep_lake": Benchmark(lake.sweep_lake, (), sample=False, goal=("≥", 1)),
+    "kcheck": Benchmark(lake.kcheck, (), sample=False, goal=("≤", 0.5)),
+    "text": Benchmark(lake.text, (), sample=False),
     "crash_resume": Benchmark(crash.crash_resume, goal=("≤", 1)),
 }
 
@@ -49,7 +54,10 @@ BENCHMARKS = {
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help=f"all, or some of: {', '.join(BENCHMARKS)}")
-    names = parser.parse_args().names or list(BENCHMARKS)
+    parser.add_argument("--scale", type=float, default=1.0, help="of sweep_lake and kcheck: 1 is twenty million rows")
+    told = parser.parse_args()
+    os.environ[lake.SCALE] = str(told.scale)
+    names = told.names or list(BENCHMARKS)
     if unknown := [name for name in names if name not in BENCHMARKS]:
         complain(f"There is no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}.")
         return 2
@@ -71,9 +79,10 @@ def measure(names: list[str]) -> list[dict[str, Any]]:
     """One house for all of them."""
     wanted = [BENCHMARKS[name] for name in names]
     processes = [name for name in WHOLE if any(name in each.processes for each in wanted)]
-    say(f"starting a house of its own: {', '.join(processes)}")
+    say(f"starting a house of its own: {', '.join(processes)}" if processes else "no process is needed")
     rows = []
-    with house.running(processes, sample=any(each.sample for each in wanted)) as measured:
+    needed = house.running(processes, sample=any(each.sample for each in wanted)) if processes else nullcontext()
+    with needed as measured:
         for name in names:
             with step(f"measuring {name}"):
                 rows.append(BENCHMARKS[name].run(measured).told())

@@ -1,0 +1,227 @@
+"""A lake, its texts and its counts: what the transforms cost, beside what others would write.
+
+Nothing runs for these but this process: files are made under /tmp, put through the product's own kernel and thrown away. `--scale` (1
+is twenty million rows) makes them smaller. Comparison engines are the extra `bench`; without them their figures are left out.
+"""
+
+import hashlib
+import hmac
+import importlib.util
+import os
+import re
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from benchmarks import corpus
+from benchmarks.house import House
+from benchmarks.row import ROUNDS, Row
+from services.anonymizer.transforms import counts, keys
+from services.anonymizer.transforms.files import transform_file
+from services.anonymizer.transforms.kernel import How, Spec, Transform
+
+FULL, GROUP = 20_000_000, 500_000
+SCALE = "WARDLINE_BENCH_SCALE"
+ZONE = ZoneInfo("Europe/Stockholm")
+DELINKED = Spec(
+    "delinked",
+    {
+        "started_at": How.hour,
+        "kind": How.keep,
+        "caller": How.number,
+        "callee": How.number,
+        "area": How.keep,
+        "duration_ms": How.minutes,
+    },
+    ZONE,
+)
+GROUPS = counts.Groups("started_at", "callee", "area", "kind", ("caller", "callee"), ZONE)
+
+
+def sweep_lake(_: House) -> Row:
+    """Every number under a fresh key with its prefix, hours, whole minutes; call, invoice and agent gone. Rows a second."""
+    import polars as pl
+
+    rows = _rows()
+    with _lake(rows) as lake:
+        out, threads = lake.with_name("out.parquet"), len(os.sched_getaffinity(0))
+        transform = Transform(DELINKED, keys.fresh())
+        ours = [_timed(lambda: transform_file(lake, out, transform, threads)) for _ in range(ROUNDS)]
+        copy = [_timed(lambda: pl.scan_parquet(lake).sink_parquet(out)) for _ in range(ROUNDS)]
+        more = {"rows": rows} | _against(lake, rows / median(ours))
+        growth = {f"s_for_{size}": _grown(size, transform) for size in (100_000, 1_000_000, 10_000_000) if size <= rows}
+    _plot({int(name.removeprefix("s_for_")): seconds for name, seconds in growth.items()}, "the lake's kernel")
+    return Row(
+        "sweep_lake",
+        rows / median(ours),
+        rows / median(copy),
+        "rows/s",
+        _peak(),
+        "Polars' copy of the same file, nothing changed",
+        more | growth,
+    )
+
+
+def kcheck(_: House) -> Row:
+    """The second count over all rows, beside copying them. Seconds."""
+    import polars as pl
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = _rows()
+    with _lake(rows) as lake:
+        coarse = pa.Table.from_batches(
+            counts.coarse(batch, GROUPS) for batch in pq.ParquetFile(lake).iter_batches(GROUP)
+        )
+        made = counts.anonymous(coarse.to_batches(), GROUPS, 10)
+        ours = [_timed(lambda: counts.check(made.released, coarse, GROUPS, 10)) for _ in range(ROUNDS)]
+        out = lake.with_name("out.parquet")
+        copy = [_timed(lambda: pl.scan_parquet(lake).sink_parquet(out)) for _ in range(ROUNDS)]
+    told = {"rows": rows, "released": len(made.released), "suppressed_rows": made.suppressed_rows}
+    return Row("kcheck", median(ours), median(copy), "s", _peak(), "Polars' copy of the same rows", told)
+
+
+def text(_: House) -> Row:
+    """Texts a second through the whole cleaner, with whom the operator knows; recall and precision of each kind beside it."""
+    from services.anonymizer.text.cleaning import Cleaner
+    from services.anonymizer.text.known import Known
+
+    texts, vocabulary = corpus.read()
+    cleaner, written = Cleaner(Known(vocabulary)), [each.text for each in texts] * 20
+    ours = [_timed(lambda: [cleaner.clean(one) for one in written]) for _ in range(ROUNDS)]
+    report, held_out = corpus.report(), corpus.report(corpus.HELD_OUT)
+    figures: dict[str, Any] = {f"recall_{kind}": report.recall(kind) for kind in report.marked}
+    figures |= {f"precision_{kind}": report.precision(kind) for kind in report.marked}
+    figures |= {f"held_out_recall_{kind}": held_out.recall(kind) for kind in held_out.marked}
+    figures |= {"leaked": len(report.leaked), "held_out_leaked": len(held_out.leaked), "held_out_texts": held_out.texts}
+    if importlib.util.find_spec("presidio_analyzer"):
+        figures["times_presidio"] = _timed(lambda: _presidio(written)) / median(ours)
+    address = re.compile(r"[\w.+-]+@[\w-]+(\.[\w-]+)+")
+    theirs = [_timed(lambda: [address.sub("", one) for one in written]) for _ in range(ROUNDS)]
+    beside = "one regular expression, for an e-mail address"
+    return Row("text", len(written) / median(ours), len(written) / median(theirs), "texts/s", _peak(), beside, figures)
+
+
+def _presidio(written: list[str]) -> None:
+    from presidio_analyzer import predefined_recognizers as known
+
+    recognisers = [
+        known.EmailRecognizer(),
+        known.IbanRecognizer(),
+        known.IpRecognizer(),
+        known.CreditCardRecognizer(),
+        known.PhoneRecognizer(),
+    ]
+    for one in written:
+        for each in recognisers:
+            each.analyze(one, each.supported_entities, None)
+
+
+def _against(lake: Path, ours: float) -> dict[str, float]:
+    """How often faster than a keyed hash of both numbers and nothing else: HMAC in pandas, in DuckDB the two nested SHA-256 it is
+    made of; over rows in memory."""
+    import pyarrow.parquet as pq
+
+    told, sample = {}, pq.ParquetFile(lake).read_row_group(0).slice(0, 200_000)
+    if importlib.util.find_spec("pandas"):
+        frame = sample.to_pandas()
+
+        def keyed() -> None:
+            for column in ("caller", "callee"):
+                frame[column].map(lambda number: hmac.new(b"k" * 32, number.encode(), hashlib.sha256).hexdigest())
+
+        told["times_pandas_hmac"] = ours / (len(sample) / _timed(keyed))
+    if importlib.util.find_spec("duckdb"):
+        import duckdb
+
+        connection, calls = duckdb.connect(), sample
+        nested = "sha256('{o}' || sha256('{i}' || {c}))"
+        columns = ", ".join(nested.format(o="o" * 64, i="i" * 64, c=column) for column in ("caller", "callee"))
+        connection.register("calls", calls)
+        told["times_duckdb_nested_sha256"] = ours / (
+            len(sample) / _timed(lambda: connection.execute(f"SELECT {columns} FROM calls").arrow())
+        )
+    return told
+
+
+def _grown(rows: int, transform: Transform) -> float:
+    with _lake(rows) as lake:
+        return _timed(
+            lambda: transform_file(lake, lake.with_name("out.parquet"), transform, len(os.sched_getaffinity(0)))
+        )
+
+
+def _plot(cost: dict[int, float], what: str) -> None:
+    """out/growth.svg: seconds over rows, both logarithmic: a straight line of slope one is what is wanted."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    from ops.home import ROOT
+
+    figure, axes = pyplot.subplots(figsize=(6, 4))
+    axes.loglog(list(cost), list(cost.values()), marker="o")
+    axes.set(xlabel="rows", ylabel="seconds", title=f"How the cost of {what} grows")
+    (ROOT / "out").mkdir(exist_ok=True)
+    figure.savefig(ROOT / "out" / "growth.svg", bbox_inches="tight")
+    pyplot.close(figure)
+
+
+@contextmanager
+def _lake(rows: int) -> Iterator[Path]:
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    drawn = np.random.default_rng(20270117)
+    begin = np.datetime64("2026-03-01", "us").astype("int64")
+    with tempfile.TemporaryDirectory(prefix="wardline-bench-", dir="/tmp") as folder:
+        path, writer, left = Path(folder) / "calls.parquet", None, rows
+        while left:
+            size = min(left, GROUP)
+            number = [
+                pa.array(46_700_000_000 + drawn.integers(0, many, size)).cast(pa.string())
+                for many in (200_000, 9_000_000)
+            ]
+            table = pa.table(
+                {
+                    "id": pa.array(drawn.integers(0, 1 << 60, size)),
+                    "started_at": pa.array(begin + drawn.integers(0, 31 * 86_400, size) * 1_000_000).cast(
+                        pa.timestamp("us", "UTC")
+                    ),
+                    "duration_ms": pa.array(drawn.integers(0, 900_000, size)),
+                    "kind": pa.array(["mobile_call", "sms", "fixed_call"]).take(pa.array(drawn.integers(0, 3, size))),
+                    "caller": number[0],
+                    "callee": number[1],
+                    "area": pa.array(["01", "12", "14", "03"]).take(pa.array(drawn.integers(0, 4, size))),
+                    "invoice": pa.array(drawn.integers(0, 1 << 40, size)),
+                }
+            )
+            writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
+            writer.write_table(table)
+            left -= size
+        if writer:
+            writer.close()
+        yield path
+
+
+def _rows() -> int:
+    return max(GROUP, int(FULL * float(os.environ.get(SCALE, "1"))))
+
+
+def _timed(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _peak() -> float:
+    """Of this whole process, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

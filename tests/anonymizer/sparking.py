@@ -1,0 +1,27 @@
+"""Two workers of a Spark of our own put a Parquet file through the kernel: `python -m tests.anonymizer.sparking SOURCE TARGET`."""
+
+import sys
+from zoneinfo import ZoneInfo
+
+from pyspark.sql import SparkSession
+
+from services.anonymizer.transforms import spark
+from services.anonymizer.transforms.kernel import How, Spec
+from services.anonymizer.transforms.keys import Keys
+
+SPEC = Spec("pseudonymised", {"at": How.hour, "caller": How.number, "area": How.keep}, ZoneInfo("Europe/Stockholm"))
+KEYS = Keys(bytes(range(32)), bytes(range(32, 64)))
+
+
+def main(source: str, target: str) -> None:
+    builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
+    session = (
+        builder.config("spark.driver.bindAddress", "127.0.0.1").config("spark.driver.host", "127.0.0.1").getOrCreate()
+    )
+    session.conf.set("spark.sql.session.timeZone", "UTC")
+    spark.transformed(session.read.parquet(source).repartition(4), SPEC, KEYS).write.parquet(target)
+    session.stop()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
