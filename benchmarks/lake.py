@@ -145,7 +145,8 @@ def _against(lake: Path, ours: float) -> dict[str, float]:
         columns = ", ".join(nested.format(o="o" * 64, i="i" * 64, c=column) for column in ("caller", "callee"))
         connection.register("calls", calls)
         told["times_duckdb_nested_sha256"] = ours / (
-            len(sample) / _timed(lambda: connection.execute(f"SELECT {columns} FROM calls").arrow())
+            len(sample)
+            / _timed(lambda: connection.execute(f"CREATE OR REPLACE TABLE made AS SELECT {columns} FROM calls"))
         )
     return told
 

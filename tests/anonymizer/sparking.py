@@ -1,5 +1,6 @@
 """Two workers of a Spark of our own put a Parquet file through the kernel: `python -m tests.anonymizer.sparking SOURCE TARGET`."""
 
+import os
 import sys
 from zoneinfo import ZoneInfo
 
@@ -14,6 +15,8 @@ KEYS = Keys(bytes(range(32)), bytes(range(32, 64)))
 
 
 def main(source: str, target: str) -> None:
+    # Its workers are Pythons of their own, and are to be this one.
+    os.environ |= {"PYSPARK_PYTHON": sys.executable, "PYTHONPATH": os.getcwd()}
     builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
     session = (
         builder.config("spark.driver.bindAddress", "127.0.0.1").config("spark.driver.host", "127.0.0.1").getOrCreate()

@@ -53,8 +53,8 @@ def test_a_row_measured_again_replaces_the_earlier_one_and_leaves_the_others(tmp
 @pytest.mark.parametrize(
     ("name", "ours", "verdict"),
     [
-        ("decision_http", 400.0, ("≥ 0.4", "met")),
-        ("decision_http", 390.0, ("≥ 0.4", "MISSED")),
+        ("decision_http", 800.0, ("≥ 0.8", "met")),
+        ("decision_http", 790.0, ("≥ 0.8", "MISSED")),
         ("access_100k", 4000.0, ("≤ 4", "met")),
         ("access_100k", 4100.0, ("≤ 4", "MISSED")),
         ("gateway_added", 1.0, ("", "")),
