@@ -15,7 +15,7 @@ from sqlmodel import col, select
 from chassis import clock, identifiers
 from chassis.auth import Caller
 from chassis.db import Transaction
-from chassis.errors import TooMany
+from chassis.errors import NotFound, TooMany
 from chassis.ids import new_id
 from services.anonymizer.contract import FindPrincipal, Identifier
 from services.requests.rights import queries
@@ -32,7 +32,6 @@ from services.requests.rights.contract import (
     Protection,
     ProtectPerson,
     RecordMandate,
-    RequestUnknown,
     State,
 )
 from services.requests.rights.office import Office
@@ -167,13 +166,13 @@ async def protect(tx: Transaction, caller: Caller, principal: UUID, wish: Protec
 
 
 async def acting_for(tx: Transaction, office: Office, caller: Caller, principal: UUID, kind: str) -> UUID:
-    """The agent who asks for this person, by a mandate that lives. Raises RequestUnknown: nobody learns who exists."""
+    """The agent who asks for this person, by a mandate that lives. Raises NotFound: nobody learns who exists."""
     wanted = select(MandateRow).where(MandateRow.principal == principal, MandateRow.agent == caller.principal)
     today = counting.day_of(clock.now(), office.book.tz)
     for mandate in (await tx.session.scalars(wanted)).all():
         if proof.is_live(mandate, kind, today):
             return mandate.agent
-    raise RequestUnknown
+    raise NotFound
 
 
 async def _must_not_be_too_many(tx: Transaction, office: Office, row: RequestRow, index: bytes) -> None:
