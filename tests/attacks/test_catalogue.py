@@ -16,7 +16,7 @@ DATABASES = sorted({service.database or "" for service in SERVICES})
 
 TENANT_TABLES = """
 SELECT c.relname, c.relrowsecurity, c.relforcerowsecurity, c.relkind,
-       (SELECT array_agg(p.polname || ': ' || pg_get_expr(p.polqual, c.oid)) FROM pg_policy p WHERE p.polrelid = c.oid) AS policies
+       (SELECT array_agg(p.polname || ': ' || coalesce(pg_get_expr(p.polqual, c.oid), '')) FROM pg_policy p WHERE p.polrelid = c.oid) AS policies
 FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant' AND NOT a.attisdropped
 WHERE c.relnamespace = $1::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm')"""
 GRANTS = """
