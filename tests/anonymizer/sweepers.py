@@ -65,7 +65,7 @@ async def sweep(told: dict[str, Any]) -> None:
     transaction = asyncpg.transaction.Transaction
     transaction.commit = transaction._Transaction__commit = fate.around(transaction._Transaction__commit)
     swept = []
-    async for piece in house.connector(told["store"]).sweep(UUID(told["sweep"]), terms, NothingHeld(), house.known):
+    async for piece in house.connectors[told["store"]].sweep(UUID(told["sweep"]), terms, NothingHeld(), house.known):
         swept += [one.model_dump(mode="json") for one in piece.swept]
     Path(told["answer"]).write_text(json.dumps(swept))
     await house.close()
