@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import UUID, uuid5
 
 import asyncpg
@@ -38,6 +38,14 @@ SWAP_FROM, SWAP_SHARE = 20_000, 0.5
 
 How = Literal["partition", "swap", "delete"]
 Where = Callable[[Params], str]
+
+
+class Ruled(NamedTuple):
+    """What one rule does with rows, by whichever of its branches they came to it."""
+
+    rule: str
+    action: str
+
 
 _MONTHS = """
 SELECT c.relname AS name, pg_get_expr(c.relpartbound, c.oid) AS bound FROM pg_inherits i
@@ -219,34 +227,40 @@ class Part:
             return []
         expiry = partial(self._going, window)
         await preserve(connection, self.store, self.name, expiry, self.step, holds, None, self.terms.book, self.source)
-        left = {row["v"]: await self._leave(connection, window, row["v"], decided) for row in expired}
+        fates = _by_fate(expired, decided)
+        left = {fate: await self._leave(connection, window, fate, rows) for fate, rows in fates.items()}
         how = await self._remove(connection, expiry, whole=self.month is not None and len(expired) == len(rows))
         return [
             Swept(
                 store=self.store.store,
                 table=self.name,
-                rule=decided.branches[row["v"]].decision.rule,
-                month=_month(row["first"]),
-                how="redact" if left[row["v"]].result == "delinked" else how,
-                count=row["count"],
-                result=left[row["v"]].result,
-                remains=left[row["v"]].remains,
-                lost=left[row["v"]].lost,
+                rule=fate.rule,
+                month=_month(min(row["first"] for row in rows)),
+                how="redact" if left[fate].result == "delinked" else how,
+                count=sum(row["count"] for row in rows),
+                result=left[fate].result,
+                remains=left[fate].remains,
+                lost=left[fate].lost,
             )
-            for row in expired
+            for fate, rows in fates.items()
         ]
 
-    async def _leave(self, connection: asyncpg.Connection, window: Any, number: int, decided: Verdicts[str]) -> Left:
-        """What stays of the rows that one branch lets go."""
-        decision, table = decided.branches[number].decision, self.store.tables[self.name]
-        if decision.action != "anonymise":
+    async def _leave(
+        self, connection: asyncpg.Connection, window: Any, fate: Ruled, expired: list[asyncpg.Record]
+    ) -> Left:
+        """What stays of the rows that a rule lets go, by whichever of its branches: their groups are counted together."""
+        table, numbers = self.store.tables[self.name], [row["v"] for row in expired]
+        if fate.action != "anonymise":
             return Left()
 
         def where(params: Params) -> str:
             again = verdicts(self.store, table, self.terms, "sweep", params)
-            return f"({again.number}) = {number} AND {self._within(window, params)} AND NOT {reduced(table, params)}"
+            return (
+                f"({again.number}) IN ({', '.join(map(str, numbers))}) AND {self._within(window, params)} "
+                f"AND NOT {reduced(table, params)}"
+            )
 
-        rows = Going(self.name, table, self.source, decision.rule, self.step, where)
+        rows = Going(self.name, table, self.source, fate.rule, self.step, where)
         return await leave(connection, rows, self.terms.book, self.cleaners)
 
     async def _remove(self, connection: asyncpg.Connection, expiry: Where, whole: bool) -> How:
@@ -288,6 +302,14 @@ class Part:
         table = self.store.tables[self.name]
         expired = going(verdicts(self.store, table, self.terms, "sweep", params))
         return f"{expired} AND {self._within(window, params)} AND NOT {reduced(table, params)}"
+
+
+def _by_fate(expired: list[asyncpg.Record], decided: Verdicts[str]) -> dict[Ruled, list[asyncpg.Record]]:
+    found: dict[Ruled, list[asyncpg.Record]] = {}
+    for row in expired:
+        decision = decided.branches[row["v"]].decision
+        found.setdefault(Ruled(decision.rule, decision.action), []).append(row)
+    return found
 
 
 def _month(at: datetime) -> str:
