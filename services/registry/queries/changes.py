@@ -83,9 +83,11 @@ async def objections(connection: asyncpg.Connection, change: UUID, customer: UUI
 
 
 def _sent(row: asyncpg.Record, deliveries: Iterable[asyncpg.Record]) -> list[Sent]:
-    mail = [Sent(by="email", state=row["mail_state"], at=row["mail_at"], proof=row["mail_proof"])]
+    mail = []
+    if row["mail_state"] is not None:
+        mail.append(Sent(by="email", state=row["mail_state"], at=row["mail_at"], proof=row["mail_proof"]))
     hooks = [
         Sent(by="webhook", state="delivered", at=each["delivered_at"], proof=str(each["delivery"]))
         for each in deliveries
     ]
-    return (mail if row["mail_state"] else []) + hooks
+    return mail + hooks
