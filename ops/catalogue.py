@@ -30,7 +30,7 @@ def _edge(name: str, port: int, peers: tuple[str, ...]) -> Process:
 # In start order: whoever is needed by all comes first.
 PROCESSES = (
     _service("identity", "services.identity", 8101),
-    _service("registry", "services.registry", 8102, peers=("anonymizer",)),
+    _service("registry", "services.registry", 8102, peers=("anonymizer", "webhooks")),
     _service("consent", "services.consent", 8103, peers=("anonymizer",)),
     _service("rights", "services.requests.rights", 8104, peers=("anonymizer", "consent")),
     _service("disclosure", "services.requests.disclosure", 8105, "wardline_disclosure", peers=("anonymizer",)),

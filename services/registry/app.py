@@ -10,6 +10,7 @@ from joserfc.jwk import OKPKey
 
 import chassis.app
 from chassis import clock, telemetry
+from chassis.client import ServiceClient
 from chassis.ledger.follow import Follower
 from chassis.mail import Mail
 from services.anonymizer.client import AnonymizerClient
@@ -67,6 +68,10 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     deletions = Follower(state.anonymizer, state.database, "deletions", note_deletion, ("erasure.done",))
     state.tasks.append(asyncio.create_task(deletions.run(), name="deletions"))
     state.jobs.every("findings", _COUNT_AGAIN, partial(look, state.database, state.anonymizer))
+    webhooks = ServiceClient(state.http, state.settings.peers["webhooks"], state.tokens)
+    webhooks.audience = "webhooks"
+    delivered = Follower(webhooks, state.database, "webhooks", changes.note_delivery, ("delivery.made",))
+    state.tasks.append(asyncio.create_task(delivered.run(), name="deliveries"))
     state.jobs.every("endings", _COUNT_AGAIN, partial(conclude, state.database, state.anonymizer, state.signing_key))
     yield
 

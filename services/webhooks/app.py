@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import httpx2
 from fastapi import FastAPI
@@ -14,7 +15,7 @@ from chassis.ledger.follow import Follower
 from chassis.sealing import Sealer
 from services.webhooks import commands
 from services.webhooks.contract import EVENT_TYPES, FEEDS
-from services.webhooks.jobs import Sender
+from services.webhooks.jobs import Sender, spread
 from services.webhooks.routes import router
 from services.webhooks.settings import Settings
 
@@ -25,7 +26,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings or Settings(),
         package=__package__,
         routers=[router],
-        clients={"public", "internal"},
+        clients={"public", "internal", "registry"},
         running=running,
     )
 
@@ -40,6 +41,7 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
     ) as http:
         sender = Sender(state.database, state.sealer, key, http, state.settings.loopback)
         state.jobs.on(commands.DELIVER, sender.deliver)
+        state.jobs.on(commands.SPREAD, partial(spread, state.database))
         followers = [asyncio.create_task(_follower(app, feed).run(), name=f"feed {feed}") for feed in FEEDS]
         state.tasks.extend(followers)
         try:

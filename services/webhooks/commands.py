@@ -11,10 +11,14 @@ from chassis.db import Transaction
 from chassis.ids import new_id
 from chassis.ledger.events import Event
 from chassis.sealing import Sealer
+from services.registry import contract as registry
 from services.webhooks import addresses, queries
 from services.webhooks.contract import (
     EVENT_TYPES,
+    PROVEN,
+    PUBLIC_FACTS,
     Delivery,
+    DeliveryMade,
     DeliveryUnknown,
     Endpoint,
     EndpointDisabled,
@@ -25,7 +29,7 @@ from services.webhooks.contract import (
 )
 from services.webhooks.rules import LARGEST_PAYLOAD, SECRET_PREFIX, Verdict, pause_before
 
-DELIVER = "webhooks.deliver"
+DELIVER, SPREAD = "webhooks.deliver", "webhooks.spread"
 OLDER_SECRET_FOR = timedelta(hours=24)
 
 
@@ -100,11 +104,27 @@ async def disable_endpoint(tx: Transaction, id: UUID, problem: str = "asked_for"
 
 
 async def fan_out(tx: Transaction, event: Event) -> None:
-    """An event from a feed: one delivery and one job for each endpoint of its tenant that wants the type."""
+    """An event from a feed: one delivery and one job for each endpoint of its tenant that wants the type. A public fact of the
+    house itself goes to every tenant's endpoints that name it: each in a transaction of its own, by a job."""
+    if event.tenant == registry.HOUSE and event.type in PUBLIC_FACTS:
+        await tx.connection.execute(
+            "INSERT INTO public_fact (tenant, event, type, body) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+            tx.tenant,
+            event.id,
+            event.type,
+            payload(event),
+        )
+        return await tx.enqueue(SPREAD, event.id)
+    await deliver_to(tx, event.id, event.type, payload(event), named=False)
+
+
+async def deliver_to(tx: Transaction, event: UUID, type: str, body: bytes, named: bool) -> None:
+    """One delivery and one job for each of the tenant's endpoints that wants the type. `named`: only if it says so."""
     wanted_by = await tx.connection.fetch(
-        "SELECT id FROM endpoint WHERE tenant = $1 AND state = 'active' AND (types = '{}' OR $2 = ANY (types))",
+        "SELECT id FROM endpoint WHERE tenant = $1 AND state = 'active' AND ((types = '{}' AND NOT $3) OR $2 = ANY (types))",
         tx.tenant,
-        event.type,
+        type,
+        named,
     )
     for row in wanted_by:
         id = new_id()
@@ -114,9 +134,9 @@ async def fan_out(tx: Transaction, event: Event) -> None:
             tx.tenant,
             id,
             row["id"],
-            event.id,
-            event.type,
-            payload(event),
+            event,
+            type,
+            body,
             _now(),
         )
         if made == "INSERT 0 1":
@@ -139,7 +159,7 @@ async def record_try(
 ) -> None:
     """What came of a try. A try that another one overtook (its fence moved on) records nothing."""
     row = await tx.connection.fetchrow(
-        "SELECT endpoint, tries FROM delivery WHERE tenant = $1 AND id = $2 AND fence = $3 AND state = 'pending' FOR UPDATE",
+        "SELECT endpoint, tries, type, event FROM delivery WHERE tenant = $1 AND id = $2 AND fence = $3 AND state = 'pending' FOR UPDATE",
         tx.tenant,
         id,
         fence,
@@ -148,7 +168,11 @@ async def record_try(
         return
     tries = row["tries"] + 1
     if verdict is Verdict.delivered:
-        return await _settle(tx, id, "delivered", tries, None)
+        await _settle(tx, id, "delivered", tries, None)
+        if row["type"] in PROVEN:
+            made = DeliveryMade(endpoint=row["endpoint"], delivery=id, event=row["event"])
+            await tx.emit("delivery.made", made.model_dump(mode="json"))
+        return
     if verdict is Verdict.gone:
         await _settle(tx, id, "dead", tries, problem)
         await disable_endpoint(tx, row["endpoint"], "gone")

@@ -22,6 +22,11 @@ from services.requests.rights import contract as rights
 FEEDS = ("consent", "rights", "registry", "anonymizer")
 EVENT_TYPES = frozenset({*consent.EVENTS, *rights.EVENTS, *anonymizer.EVENTS, *registry.EVENTS})
 
+# Facts of the house itself that whoever names their type may hear: they hold nothing but what everybody may know.
+PUBLIC_FACTS = frozenset({"policy.in_force", "register.changed"})
+# Whoever caused these has to prove that they arrived, so their deliveries are facts of their own.
+PROVEN = frozenset({"subprocessor.change_announced"})
+
 EventType = Annotated[str, StringConstraints(pattern=r"^[a-z_]+(\.[a-z_]+)+$", max_length=80)]
 Url = Annotated[str, StringConstraints(min_length=8, max_length=2000, pattern=r"^https?://")]
 
@@ -89,6 +94,14 @@ class DeliveryDied(Reply):
 
     endpoint: UUID
     delivery: UUID
+
+
+class DeliveryMade(Reply):
+    """Data of `delivery.made`: a receiver took an event whose delivery has to be proven."""
+
+    endpoint: UUID
+    delivery: UUID
+    event: UUID
 
 
 class EndpointUnknown(NotFound):

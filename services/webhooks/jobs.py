@@ -15,6 +15,18 @@ from services.webhooks.contract import AddressRefused
 from services.webhooks.rules import Verdict
 
 PATIENCE = 15
+_FACT = "SELECT type, body FROM public_fact WHERE event = $1"
+_WANTED_BY = "SELECT DISTINCT tenant FROM endpoint WHERE state = 'active' AND $1 = ANY (types)"
+
+
+async def spread(database: Database, job: Job) -> None:
+    """A public fact of the house to every tenant with an endpoint that names it; done again, nothing is sent twice."""
+    async with database.system() as connection:
+        fact = await connection.fetchrow(_FACT, job.id)
+        tenants = [row["tenant"] for row in await connection.fetch(_WANTED_BY, fact["type"])]
+    for tenant in tenants:
+        async with database.transaction(tenant) as tx:
+            await commands.deliver_to(tx, job.id, fact["type"], fact["body"], named=True)
 
 
 @dataclass(frozen=True)

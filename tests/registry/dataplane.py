@@ -23,23 +23,25 @@ CHANGE = {
 
 
 class DataPlane:
-    """fields: the elements that the stores hold · changes: its answer to every simulation · events: its feed · asked: what it was asked."""
+    """fields: the elements that the stores hold · changes: its answer to every simulation · events: its feed · deliveries: the feed of webhooks · asked: what it was asked."""
 
     def __init__(self) -> None:
         self.fields = {"name", "helpdesk_recording"}
         self.changes: list[dict[str, Any]] = [CHANGE]
         self.asked: list[dict[str, Any]] = []
         self.events: list[dict[str, Any]] = []
+        self.deliveries: list[dict[str, Any]] = []
         self.url = ""
         self.app = FastAPI()
         self.app.add_api_route("/token", self._token, methods=["POST"])
         self.app.add_api_route("/v1/datamap", self._data_map)
         self.app.add_api_route("/events", self._events)
+        self.app.add_api_route("/webhooks/events", self._delivered)
         self.app.add_api_route("/v1/simulations", self._simulate, methods=["POST"])
 
     @property
     def peers(self) -> dict[str, str]:
-        return {"anonymizer": self.url, "identity": self.url}
+        return {"anonymizer": self.url, "identity": self.url, "webhooks": f"{self.url}/webhooks"}
 
     async def _token(self) -> dict[str, Any]:
         return {"access_token": "any", "expires_in": 300}
@@ -49,9 +51,10 @@ class DataPlane:
         return {"items": held}
 
     async def _events(self, after: int, wait: float) -> dict[str, Any]:
-        fresh = [event for event in self.events if event["position"] > after]
-        await asyncio.sleep(0 if fresh else min(wait, 0.1))
-        return {"items": fresh, "next": max((event["position"] for event in fresh), default=after)}
+        return await _fresh(self.events, after, wait)
+
+    async def _delivered(self, after: int, wait: float) -> dict[str, Any]:
+        return await _fresh(self.deliveries, after, wait)
 
     async def _simulate(self, request: Request) -> Any:
         raw = await request.json()
@@ -66,6 +69,12 @@ class DataPlane:
             return JSONResponse({"code": "anonymizer.book_misfits", "status": 409, "title": "-", "errors": wrong}, 409)
         changes = self.changes if raw["stores"] is None else []
         return {"as_of": raw["as_of"], "policy_version": "2026.1", "items": [], "changes": changes}
+
+
+async def _fresh(events: list[dict[str, Any]], after: int, wait: float) -> dict[str, Any]:
+    fresh = [event for event in events if event["position"] > after]
+    await asyncio.sleep(0 if fresh else min(wait, 0.1))
+    return {"items": fresh, "next": max((event["position"] for event in fresh), default=after)}
 
 
 @asynccontextmanager

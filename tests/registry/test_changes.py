@@ -15,6 +15,7 @@ from chassis import clock
 from ops.postgres import Postgres
 from tests.mailbox import Mailbox, mailbox
 from tests.registry.conftest import Registry, new_site
+from tests.registry.dataplane import DataPlane
 
 OFFICER = "registry.read registry.write"
 
@@ -22,6 +23,7 @@ OFFICER = "registry.read registry.write"
 @dataclass(frozen=True)
 class World:
     registry: Registry
+    plane: DataPlane
     mailbox: Mailbox
     clock_file: Path
 
@@ -87,7 +89,7 @@ async def world(server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> A
         }
         try:
             async with new_site(server) as site, site.registry(**more) as registry:
-                yield World(registry, box, clock_file)
+                yield World(registry, site.plane, box, clock_file)
         finally:
             clock.use_file(None)
 
@@ -223,6 +225,41 @@ async def test_each_customer_hears_of_its_own_notice_on_the_feed(world: World) -
         "change": told["change"],
         "notice": notice["notice"],
         "objections_until": notice["objections_until"],
+    }
+
+
+async def test_a_delivery_that_a_receiver_took_is_kept_as_proof(world: World) -> None:
+    customer = await world.contract("30 days", ["sms_notification"], notices_to=None)
+    change = (await world.announced(**addition()))["change"]
+    [heard] = await events(world, customer, "subprocessor.change_announced")
+    delivery, beside = str(uuid4()), str(uuid4())
+    for number, (tenant, about, made) in enumerate(
+        ((customer, heard["id"], delivery), (uuid4(), heard["id"], beside)), 1
+    ):
+        world.plane.deliveries.append(delivery_made(number, tenant, about, made))
+    async with asyncio.timeout(20):
+        while not (sent := await sent_to(world, change, customer)):
+            await asyncio.sleep(0.1)
+    assert [(each["by"], each["state"], each["proof"]) for each in sent] == [("webhook", "delivered", delivery)]
+
+
+async def sent_to(world: World, change: str, customer: UUID) -> list[dict[str, Any]]:
+    notices = (await world.read(change))["notices"]
+    return next(notice["sent"] for notice in notices if notice["customer"] == str(customer))
+
+
+def delivery_made(position: int, tenant: UUID, event: str, delivery: str) -> dict[str, Any]:
+    """What webhooks' feed says of a delivery."""
+    return {
+        "position": position,
+        "specversion": "1.0",
+        "id": str(uuid4()),
+        "type": "delivery.made",
+        "source": "/wardline/webhooks",
+        "time": datetime.now(UTC).isoformat(),
+        "tenant": str(tenant),
+        "dataschema": "/schemas/delivery.made/v1",
+        "data": {"endpoint": str(uuid4()), "delivery": delivery, "event": event},
     }
 
 

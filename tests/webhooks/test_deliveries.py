@@ -10,6 +10,8 @@ from joserfc.jwk import OKPKey
 from standardwebhooks import Webhook
 from starlette.responses import Response
 
+from services.registry.contract import HOUSE
+
 
 async def secret_of(webhooks, endpoint: str) -> str:
     return (await webhooks.call("GET", f"/v1/endpoints/{endpoint}/secrets")).json()["secrets"][0]
@@ -38,6 +40,30 @@ async def test_only_the_wanted_types_of_the_own_organisation_arrive(webhooks, re
     await receiver.until_heard(1)
     await asyncio.sleep(0.3)
     assert [json.loads(body)["type"] for _, body in receiver.heard] == ["consent.withdrawn"]
+
+
+async def test_a_fact_of_the_house_reaches_every_organisation_that_names_it(webhooks, receiver):
+    await webhooks.register(receiver.url, "register.changed")
+    everything = await webhooks.call("POST", "/v1/endpoints", {"url": receiver.url, "types": []}, tenant=uuid4())
+    assert everything.status_code == 201
+    fact = await webhooks.happen("register.changed", tenant=HOUSE, data={"entry": str(uuid4()), "kind": "activity"})
+    await webhooks.hear(fact)
+    await webhooks.happen("access.granted", tenant=HOUSE)
+    await receiver.until_heard(1)
+    await asyncio.sleep(0.5)
+    assert [json.loads(body)["id"] for _, body in receiver.heard] == [str(fact.id)]
+
+
+async def test_a_notice_that_was_taken_is_said_to_be(webhooks, receiver):
+    await webhooks.register(receiver.url)
+    proven = await webhooks.happen("subprocessor.change_announced")
+    await webhooks.happen("consent.given")
+    delivered = await webhooks.until("delivered", 2)
+    token = webhooks.issuer.token("webhooks", "events.read", client_id="registry")
+    feed = await webhooks.http.get("/events?types=delivery.made", headers={"authorization": f"Bearer {token}"})
+    mine = [each["data"] for each in feed.json()["items"] if each["tenant"] == str(webhooks.tenant)]
+    [delivery] = [each for each in delivered if each["event"] == str(proven.id)]
+    assert mine == [{"endpoint": delivery["endpoint"], "delivery": delivery["delivery"], "event": str(proven.id)}]
 
 
 async def test_an_event_heard_twice_is_one_delivery(webhooks, receiver):

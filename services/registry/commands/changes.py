@@ -13,6 +13,7 @@ from chassis.auth import Caller
 from chassis.db import Database, Transaction
 from chassis.durable import Job
 from chassis.ids import new_id
+from chassis.ledger.events import Event
 from chassis.mail import Mail, MailRefused
 from services.registry.commands.register import keep, refuse_unknown_transfer
 from services.registry.contract import HOUSE
@@ -58,6 +59,9 @@ FROM objection WHERE tenant = $1 AND id = $2"""
 _TO_MAIL = "SELECT change, contract, objections_until FROM change_notice WHERE tenant = $1 AND id = $2 AND mail_state = 'waiting'"
 _MAILED = """
 UPDATE change_notice SET mail_state = $3, mail_at = $4, mail_proof = $5 WHERE tenant = $1 AND id = $2 AND mail_state = 'waiting'"""
+_DELIVERED = """
+INSERT INTO notice_delivery (tenant, notice, delivery, delivered_at)
+SELECT tenant, id, $3, $4 FROM change_notice WHERE tenant = $1 AND event = $2 ON CONFLICT DO NOTHING"""
 _UNDECIDED = "SELECT DISTINCT tenant FROM change_notice WHERE change = $1 AND NOT decision_told"
 _DECISION_TOLD = """
 UPDATE change_notice SET decision_told = true WHERE tenant = $1 AND change = $2 AND NOT decision_told"""
@@ -160,6 +164,12 @@ async def mail(database: Database, mail: Mail, job: Job) -> None:
         state, proof = "refused", refused.title
     async with database.transaction(job.tenant) as tx:
         await tx.connection.execute(_MAILED, job.tenant, job.id, state, clock.now(), proof)
+
+
+async def note_delivery(tx: Transaction, event: Event) -> None:
+    """`delivery.made` of webhooks: a receiver of the customer's took the notice. Its delivery's number is the proof."""
+    said = event.data
+    await tx.connection.execute(_DELIVERED, tx.tenant, UUID(said["event"]), UUID(said["delivery"]), event.time)
 
 
 async def _contract(database: Database, asked: Moment, reference: str) -> KeepContract:
