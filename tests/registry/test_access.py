@@ -28,6 +28,17 @@ async def test_a_grant_needs_somebody_who_neither_holds_it_nor_asked_for_it(desk
     assert (await desk.told("access.granted", grant=asked["id"]))[0]["by"] == desk.decides
 
 
+async def test_what_a_faster_clock_decided_is_not_decided_again(desk: Desk):
+    """Two replicas' clocks differ; the row says whether it is decided, whatever the time."""
+    asked = await desk.post(desk.asks, "/v1/access/grants", wish(str(uuid4()), desk.house, "auditor"))
+    decision = f"/v1/access/grants/{asked['id']}/decision"
+    desk.move(1 / 24)
+    await desk.post(desk.decides, decision, APPROVED)
+    desk.move(0)
+    again = await desk.send(desk.decides, "POST", decision, APPROVED)
+    assert (again.status_code, again.json()["code"]) == (409, "registry.already_decided")
+
+
 @pytest.mark.parametrize(
     ("bent", "code"),
     [

@@ -46,7 +46,7 @@ INSERT INTO access_grant (id, tenant, person, role, system, facility, areas, org
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"""
 _DECIDE = """
 UPDATE access_grant SET approved = $2, decided_by = $3, decided_at = $4, decision = $5, clearance = $6, valid_from = $7
-WHERE id = $1"""
+WHERE id = $1 AND approved IS NULL RETURNING true"""
 _END = """
 UPDATE access_grant SET ended_by = $2, ended_at = $3, ended_for = $4
 WHERE id = ANY($1) AND approved AND ended_at IS NULL RETURNING id, person"""
@@ -61,13 +61,19 @@ _END_CLEARANCE = (
 _RESTING = "SELECT id FROM access_grant WHERE clearance = $1 AND approved AND ended_at IS NULL"
 _DECIDE_ITEM = """
 UPDATE access_review_item SET kept = $3, decided_by = $4, decided_at = $5, reason = $6
-WHERE review = $1 AND grant_id = $2"""
+WHERE review = $1 AND grant_id = $2 AND decided_at IS NULL RETURNING true"""
+
+
+async def _turn(tx: Transaction) -> datetime:
+    """Waits for whoever decides now. The instant is read after the wait: what they wrote must not lie in its future, where it
+    would not be known yet."""
+    await tx.connection.execute(_LOCK)
+    return clock.now()
 
 
 async def found_register(tx: Transaction, client: str, wish: FoundRegister, book: PolicyBook) -> Founded:
     """The first who may grant, named by whoever installs the house; never while somebody may already."""
-    now = clock.now()
-    await tx.connection.execute(_LOCK)
+    now = await _turn(tx)
     if await access.managing(tx.connection, now):
         raise AlreadyFounded
     rules.check_founding(book, wish, now)
@@ -118,8 +124,7 @@ async def _requested(tx: Transaction, requester: str, wish: RequestGrant, now: d
 
 async def decide_grant(tx: Transaction, decider: str, id: UUID, wish: DecideGrant, book: PolicyBook) -> Grant:
     """Approved or refused by neither its holder nor who asked for it. Raises AccessRefused where a clearance is missing."""
-    now = clock.now()
-    await tx.connection.execute(_LOCK)
+    now = await _turn(tx)
     asked = await access.grant(tx.connection, id, now)
     rules.check_other(decider, str(asked.person), asked.requested_by)
     if asked.state != "requested":
@@ -129,7 +134,9 @@ async def decide_grant(tx: Transaction, decider: str, id: UUID, wish: DecideGran
     if wish.approve:
         rules.check_span(book, begins, asked.valid_to, now)
         clearance = await _clearance(tx, asked, book, now)
-    await tx.connection.execute(_DECIDE, id, wish.approve, decider, now, wish.reason, clearance, begins)
+    row = (id, wish.approve, decider, now, wish.reason, clearance, begins)
+    if not await tx.connection.fetchval(_DECIDE, *row):
+        raise AlreadyDecided
     said = {"grant": str(id), "person": str(asked.person), "by": decider}
     await tx.emit("access.granted" if wish.approve else "access.refused", said)
     return await access.grant(tx.connection, id, now)
@@ -145,8 +152,7 @@ async def _clearance(tx: Transaction, asked: Grant, book: PolicyBook, now: datet
 
 async def end_grant(tx: Transaction, ender: str, id: UUID, _wish: EndGrant) -> Grant:
     """At once, by anybody who may decide, her own grant too: giving up access needs no second pair of eyes."""
-    now = clock.now()
-    await tx.connection.execute(_LOCK)
+    now = await _turn(tx)
     await access.grant(tx.connection, id, now)
     if not await _end(tx, [id], ender, "revoked", now):
         raise AlreadyDecided("This grant is not in force.")
@@ -155,8 +161,7 @@ async def end_grant(tx: Transaction, ender: str, id: UUID, _wish: EndGrant) -> G
 
 async def depart(tx: Transaction, recorder: str, wish: Depart) -> Ended:
     """Whatever she may do ends now, and what was asked for her is refused."""
-    now = clock.now()
-    await tx.connection.execute(_LOCK)
+    now = await _turn(tx)
     for row in await tx.connection.fetch(_ASKED, wish.person):
         await tx.connection.execute(_DECIDE, row["id"], False, CLOCK, now, wish.reason, None, None)
         await tx.emit("access.refused", {"grant": str(row["id"]), "person": str(wish.person), "by": CLOCK})
@@ -177,8 +182,7 @@ async def record_clearance(tx: Transaction, recorder: str, wish: RecordClearance
 
 async def end_clearance(tx: Transaction, ender: str, id: UUID) -> Ended:
     """The grants that rest on it end with it."""
-    now = clock.now()
-    await tx.connection.execute(_LOCK)
+    now = await _turn(tx)
     await access.clearance(tx.connection, id, now)
     person = await tx.connection.fetchval(_END_CLEARANCE, id, now, ender)
     if person is None:
@@ -190,12 +194,13 @@ async def end_clearance(tx: Transaction, ender: str, id: UUID) -> Ended:
 
 async def confirm_grant(tx: Transaction, reviewer: str, review: UUID, wish: ConfirmGrant) -> ReviewDetail:
     """One decision of a review, by somebody other than the grant's holder; what is not confirmed ends at once."""
-    now = clock.now()
-    await tx.connection.execute(_LOCK)
+    now = await _turn(tx)
     grant = await access.grant(tx.connection, wish.grant, now)
     rules.check_other(reviewer, str(grant.person))
     rules.check_open(await access.review(tx.connection, review, now), wish.grant, now)
-    await tx.connection.execute(_DECIDE_ITEM, review, wish.grant, wish.keep, reviewer, now, wish.reason)
+    row = (review, wish.grant, wish.keep, reviewer, now, wish.reason)
+    if not await tx.connection.fetchval(_DECIDE_ITEM, *row):
+        raise AlreadyDecided
     said = {"review": str(review), "grant": str(wish.grant), "kept": wish.keep, "by": reviewer}
     await tx.emit("access.reviewed", said)
     if not wish.keep:
@@ -205,8 +210,7 @@ async def confirm_grant(tx: Transaction, reviewer: str, review: UUID, wish: Conf
 
 async def open_review(tx: Transaction, opener: str, book: PolicyBook) -> ReviewDetail:
     """Puts every grant in force to the question. Raises AlreadyDecided while a review is open."""
-    now = clock.now()
-    await tx.connection.execute(_LOCK)
+    now = await _turn(tx)
     return await _opened(tx, opener, book, now)
 
 

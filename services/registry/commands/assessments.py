@@ -17,8 +17,8 @@ INSERT INTO assessment_entry (id, tenant, reference, body, recorded_by, recorded
 
 async def assess(tx: Transaction, recorder: str, reference: str, wish: Assess, book: PolicyBook) -> Assessment:
     """One more entry of an assessment; a DPIA does not become a LIA."""
-    now = clock.now()
     await tx.connection.execute(_LOCK, reference)
+    now = clock.now()  # after the wait, or the entry waited for would not be known yet
     rules.check(book, wish, now)
     known = await assessments.assessments(tx.connection, book, now, only=reference)
     if known and known[0].kind != wish.kind:
