@@ -18,6 +18,7 @@ from sqlalchemy import event as sa_event
 from sqlalchemy import text
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.util import greenlet_spawn
 
 from chassis import auth, clock, durable, telemetry
 from chassis.errors import Forbidden
@@ -160,7 +161,7 @@ class Database:
         for engine in (self.engine, self.system_engine):
             # One in use would come back to a pool that is gone, and stay open for ever.
             if self._most_open <= _QUIET < engine.pool.checkedin() and not engine.pool.checkedout():
-                await engine.dispose()
+                await _emptied(engine)
         self._most_open = self._open
 
     @contextmanager
@@ -213,6 +214,14 @@ def _engine(settings: Settings, service: str, role: str, secret: str, size: int)
     )
     sa_event.listen(engine.sync_engine, "checkout", _refuse_used_up)
     return engine
+
+
+async def _emptied(engine: AsyncEngine) -> None:
+    """First a new pool, and only then the old one's connections are closed, which takes a while: who came meanwhile would take one
+    that nobody closes afterwards, or wait in vain for one to come back."""
+    idle = engine.pool
+    await engine.dispose(close=False)
+    await greenlet_spawn(idle.dispose)
 
 
 def _refuse_used_up(adapted: Any, _record: Any, _proxy: Any) -> None:

@@ -1,0 +1,78 @@
+"""What a process gives back of its connections, and that nobody who comes meanwhile notices."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+
+from chassis.db import Database
+from chassis.settings import Settings
+
+POOL = 5
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def database(cluster, house, tmp_path: Path) -> AsyncIterator[Database]:
+    made = await asyncio.to_thread(house)
+    (tmp_path / "db.password").write_text("trusted here")
+    settings = Settings(
+        secrets_dir=tmp_path,
+        issuer="none",
+        jwks_url="none",
+        database_host=str(cluster.socket),
+        database_name="postgres",
+    )
+    database = Database(settings, made.service, POOL)
+    yield database
+    await database.close()
+
+
+@pytest.mark.parametrize("late", range(1, 6))
+async def test_who_comes_while_idle_connections_are_given_back_neither_waits_nor_leaves_one_open(
+    database: Database, cluster, late: int
+):
+    """`late`: how many turns of the loop after the giving back began."""
+    await busy(database)
+    await database.rest()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(database.rest())
+        for _ in range(late):
+            await asyncio.sleep(0)
+        began = time.monotonic()
+        await one(database)
+        assert time.monotonic() - began < 2
+    assert await opened(database, cluster) == database.engine.pool.checkedin() == 1
+
+
+async def busy(database: Database) -> None:
+    """As many at once as the pool has connections."""
+    together = asyncio.Barrier(POOL)
+    async with asyncio.TaskGroup() as group:
+        for _ in range(POOL):
+            group.create_task(one(database, together))
+
+
+async def one(database: Database, together: asyncio.Barrier | None = None) -> None:
+    async with database.transaction(uuid4()) as tx:
+        await tx.connection.fetchval("SELECT 1")
+        if together:
+            await together.wait()
+
+
+async def opened(database: Database, cluster) -> int:
+    """How many connections the server has of this service, when those that were closed are gone."""
+    connection = await cluster.connect("postgres")
+    try:
+        for _ in range(50):
+            query = "SELECT count(*) FROM pg_stat_activity WHERE usename = $1"
+            count = await connection.fetchval(query, database.service)
+            if count <= 1:
+                break
+            await asyncio.sleep(0.02)
+    finally:
+        await connection.close()
+    return count
