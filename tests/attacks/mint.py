@@ -70,6 +70,10 @@ class Mint:
     def sign(self, claims: dict[str, Any], typ: str = "at+jwt", key: ECKey | None = None) -> str:
         return jwt.encode({"alg": "ES256", "typ": typ, "kid": self.key.kid}, claims, key or self.key)
 
+    def said(self, token: str) -> dict[str, Any]:
+        """What a token of the issuer's says."""
+        return jwt.decode(token, self.key, algorithms=["ES256"]).claims
+
     def rightful(self, row: Row, **said: Any) -> str:
         """A token that the row is for; `said` bends it."""
         kind = next(kind for kind in ("client", "staff", "customer") if kind in row.kinds)

@@ -1,9 +1,11 @@
 """Somebody else's ids in every operation that takes one: they do not exist, whether they do or not."""
 
+import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -11,7 +13,7 @@ from gateway.routes import INTERNAL, LEDGERS_IN_PUBLIC, PUBLIC
 from gateway.table import Row
 from sample.cases import FJALLRESOR, PRIVATE
 from tests.attacks.mint import Mint, operation
-from tests.attacks.world import BREACH, World
+from tests.attacks.world import BREACH, SHARED, World
 
 WITH_ID = [row for row in (*PUBLIC, *INTERNAL) if "{" in row.path]
 
@@ -243,18 +245,41 @@ def test_a_person_cannot_speak_or_ask_for_another_in_body_or_query(world: World,
         assert hugo not in answer.text
 
 
+@pytest.mark.parametrize(("edge", "prefix"), [("public", ""), ("internal", "/staff")], ids=["public", "internal"])
+def test_of_the_house_s_events_another_organisation_reads_only_which_book_is_in_force(
+    mint: Mint, edge: str, prefix: str
+):
+    path = f"{prefix}/ledger/registry/entries"
+    row = next(row for row in (*PUBLIC, *INTERNAL) if (row.edge, row.path) == (edge, path))
+    token = mint.rightful(row, tenant=str(FJALLRESOR.id))
+    entries = mint.try_row(row, token, path, params={"limit": 500}).json()["items"]
+    shown = [json.loads(entry["body"]) for entry in entries if entry["body"]]
+    others = [body for body in shown if body["tenant"] != str(FJALLRESOR.id)]
+    assert {(body["tenant"], body["type"]) for body in others} == {(str(UUID(int=0)), SHARED)}
+    assert len(shown) < len(entries), "there is more that is not shown"
+
+
 def asked(world: World, mint: Mint, row: Row, stranger: str, path: str) -> Any:
     body = CASES[operation(row)].body
     return mint.try_row(row, token_of(world, mint, row, stranger), path, **({"json": body(world)} if body else {}))
 
 
 def token_of(world: World, mint: Mint, row: Row, stranger: str) -> str:
+    # Somebody whom the row is for: who is of another kind is refused before anything is looked up.
     staff = "staff" if row.edge == "internal" and "staff" in row.kinds else "client"
+    other = {"kind": staff} if staff in row.kinds else {"kind": "customer", "client_id": "selfservice"}
     return mint.rightful(
         row,
         **{
-            "subject": {"kind": "customer", "client_id": "selfservice", "sub": str(world.nordtel.principals["ines"])},
-            "tenant": {"kind": staff, "tenant": str(FJALLRESOR.id)},
+            "subject": {
+                "kind": "customer",
+                "client_id": "selfservice",
+                "sub": str(world.nordtel.principals["ines"]),
+                # Out of a session of her own and just now, so that she is not refused for her login alone.
+                "sid": mint.said(world.nordtel.person("ines").token())["sid"],
+                "auth_time": int(time.time()),
+            },
+            "tenant": {**other, "tenant": str(FJALLRESOR.id)},
             "new tenant": {"kind": staff, "tenant": str(uuid4())},
             "authority": {
                 "kind": "client",

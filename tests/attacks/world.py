@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from ops.catalogue import SERVICES, Process
 from ops.home import ROOT
 from sample.actors import Actor
-from sample.cases import FJALLRESOR, PRIVATE
+from sample.cases import FJALLRESOR, KUSTBANKEN, PRIVATE
 from sample.seeding import NOTICE
 from tests.nordtel import Nordtel, until
 
@@ -52,6 +52,31 @@ CLEARANCE = {
     "evidence": "vetting file 1",
     "valid_to": "2099-01-01T00:00:00Z",
 }
+CONTRACT = {
+    "reference": "A-1",
+    "customer": str(KUSTBANKEN.id),
+    "name": KUSTBANKEN.name,
+    "services": ["sms_notification"],
+    "objection_window": "30 days",
+    "source": "house: agreements",
+}
+ADDITION = {
+    "kind": "addition",
+    "subprocessor": "meddelanden",
+    "row": {
+        "key": "meddelanden",
+        "legal_name": "Meddelanden GmbH",
+        "purpose": {"sv": "SMS-avisering", "en": "SMS notification"},
+        "places": ["de"],
+        "services": ["sms_notification"],
+        "covers": ["participants"],
+        "source": "house: purchase",
+    },
+    "reason": {"sv": "Bättre leverans", "en": "Better delivery"},
+    "effective_on": "2099-01-01",
+}
+# What the registry shows every organisation of the house's own: which book is in force.
+SHARED = "policy.in_force"
 
 
 @dataclass(frozen=True)
@@ -76,6 +101,7 @@ class World:
             "/v1/calls", {"call": call, "participants": [{"principal": None, "role": "caller"}]}
         )
         wish, order, package = await _disclosed(nordtel)
+        change, objection = _objection(nordtel)
         manager = nordtel.person("access1")
         ids = {
             "notice": NOTICE,
@@ -108,6 +134,9 @@ class World:
             "clearance": manager.post("/v1/access/clearances", CLEARANCE).json()["id"],
             "review": manager.post("/v1/access/reviews").json()["id"],
             "tenant": str(FJALLRESOR.id),
+            "change": change,
+            "customer": str(KUSTBANKEN.id),
+            "objection": objection,
             "kind": "not_in_stores",
             "about": "cctv_image",
             "sweep": nordtel.person("operations").post("/v1/sweeps", {"stores": []}).json()["sweep"],
@@ -131,6 +160,18 @@ def _proposal(nordtel: Nordtel) -> str:
         file = file.replace(old, new)
     wish = {"file": file, "reason": "to be looked at by others"}
     return nordtel.person("privacy").post("/v1/policy/proposals", wish).json()["proposal"]
+
+
+def _objection(nordtel: Nordtel) -> tuple[str, str]:
+    """A change of sub-processors that only Kustbanken was told of, and what it objected."""
+    officer, contact = nordtel.person("privacy"), nordtel.person("privacy.kustbanken")
+    officer.post("/v1/contracts", CONTRACT)
+    change = officer.post("/v1/subprocessor-changes", ADDITION).json()["change"]
+    path = f"/v1/subprocessor-changes/{change}"
+    officer.post(f"{path}/notice")
+    until("open window", lambda: officer.get(f"/staff{path}").json()["status"] == "objection_open")
+    said = contact.post(f"{path}/objections", {"grounds": "other", "statement": "Vi säger nej"}).json()
+    return change, said["objection"]
 
 
 def _mandate(nordtel: Nordtel) -> str:
@@ -196,11 +237,13 @@ async def _step(nordtel: Nordtel, request: str) -> str:
 
 
 async def _event(nordtel: Nordtel, service: Process) -> str:
-    """Something in the service's ledger that is not Fjällresor's."""
+    """Something in the service's ledger that is not Fjällresor's, nor for everybody."""
     connection = await nordtel.stack.postgres.connect(service.database or "")
-    query = f"SELECT event_id FROM {service.name}.ledger_entry JOIN {service.name}.event e ON e.id = event_id WHERE e.tenant <> $1"
+    query = f"""
+SELECT event_id FROM {service.name}.ledger_entry JOIN {service.name}.event e ON e.id = event_id
+WHERE e.tenant <> $1 AND e.type <> $2 LIMIT 1"""
     try:
-        return str(await connection.fetchval(query, FJALLRESOR.id))
+        return str(await connection.fetchval(query, FJALLRESOR.id, SHARED))
     finally:
         await connection.close()
 
