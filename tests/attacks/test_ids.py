@@ -166,11 +166,13 @@ CASES = {
     # A customer organisation that was told of no change finds none.
     "public GET /v1/subprocessor-changes/{change}": case(),
     "internal GET /staff/v1/subprocessor-changes/{change}": case(),
-    "internal POST /v1/subprocessor-changes/{change}/notice": case(),
+    "internal POST /v1/subprocessor-changes/{change}/notice": case("tenant"),
     "internal POST /v1/subprocessor-changes/{change}/objections": case(
         "tenant", body={"grounds": "other", "statement": "nej"}
     ),
-    "internal POST /v1/objections/{customer}/{objection}/resolution": case(),
+    "internal POST /v1/objections/{customer}/{objection}/resolution": case(
+        "tenant", body={"outcome": "overruled", "statement": "nej"}
+    ),
     # A duty to record is always the caller's own organisation's, of one of the book's purposes: nobody else's can be named.
     "public PUT /v1/duties/{purpose}": case(),
     "internal PUT /staff/v1/duties/{purpose}": case(),

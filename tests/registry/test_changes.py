@@ -279,6 +279,28 @@ async def test_a_customer_sees_its_own_notices_only_and_no_change_it_was_not_tol
     assert regulator["told"] >= 2 and regulator["notices"] == [] and regulator["objections_raised"] == []
 
 
+async def test_an_officer_of_a_customer_organisation_keeps_no_register_of_the_operator_s(world: World) -> None:
+    mine, other = [await world.contract("30 days", ["sms_notification"]) for _ in range(2)]
+    announced = (await world.announced(**addition()))["change"]
+    proposed = (await world.propose(**addition()))["change"]
+    objection = (await world.object(announced, other)).json()["objection"]
+
+    async def try_to(method: str, path: str, body: Any = None) -> Any:
+        return await world.registry.send(method, path, body, "theirs", OFFICER, tenant=str(mine))
+
+    answer = {"outcome": "overruled", "statement": "nej"}
+    for path, body in (
+        ("/v1/subprocessor-changes", addition()),
+        (f"/v1/subprocessor-changes/{proposed}/notice", None),
+        (f"/v1/objections/{other}/{objection}/resolution", answer),
+        ("/v1/transfers", {}),
+    ):
+        assert (await try_to("POST", path, body)).status_code == 404, path
+    told = (await try_to("GET", f"/v1/subprocessor-changes/{announced}")).json()
+    assert (told["notices"], told["objections_raised"]) == ([], [])
+    assert (await world.read(announced))["objections_raised"][0]["outcome"] is None
+
+
 async def test_a_replacement_ends_the_one_it_replaces_and_its_chain_has_tiers(world: World) -> None:
     first = addition()
     await in_effect(world, first, days=60)

@@ -62,9 +62,13 @@ Versions = Annotated[list[PolicyVersion], Depends(_versions)]
 
 async def of_the_operator(request: Request, caller: Annotated[auth.Caller, Depends(auth.current_caller)]) -> None:
     """A customer organisation's own auditor has no business in the operator's registers: for her they do not exist."""
-    async with database(request).system() as connection:
-        if caller.tenant not in await access.managing(connection, clock.now()):
-            raise NotFound
+    if not await is_of_the_operator(database(request), caller):
+        raise NotFound
+
+
+async def is_of_the_operator(database: Database, caller: auth.Caller) -> bool:
+    async with database.system() as connection:
+        return caller.tenant in await access.managing(connection, clock.now())
 
 
 def instants(as_of: datetime | None, known_at: datetime | None) -> tuple[datetime, datetime]:

@@ -24,9 +24,20 @@ from services.registry.contract.register import (
 )
 from services.registry.queries import changes, register
 from services.registry.queries.register import Moment
-from services.registry.routes.asking import HouseOnce, HouseTx, KnownAt, RegistryWriter, database, instants
+from services.registry.routes.asking import (
+    HouseOnce,
+    HouseTx,
+    KnownAt,
+    RegistryWriter,
+    database,
+    instants,
+    is_of_the_operator,
+    of_the_operator,
+)
 
 router = APIRouter(tags=["changes of sub-processors"])
+# Nobody but the operator proposes, announces and answers: a role of the same name in a customer organisation is that one's own.
+OPERATOR_ONLY = [Depends(of_the_operator)]
 
 Contact = Annotated[auth.Caller, auth.Requires("pack.manage")]
 # Of a change a customer organisation reads what concerns itself, and whoever reads the register how it stands.
@@ -53,7 +64,7 @@ async def list_changes(request: Request, caller: ChangeReader, known_at: KnownAt
     return Changes(items=sorted(found, key=lambda change: change.proposed_at, reverse=True))
 
 
-@router.post("/v1/subprocessor-changes", status_code=201, response_model=ChangeRecord)
+@router.post("/v1/subprocessor-changes", status_code=201, response_model=ChangeRecord, dependencies=OPERATOR_ONLY)
 async def propose_change(
     caller: RegistryWriter, wish: Body[ProposeChange], asked: Now, tx: HouseTx, once: HouseOnce
 ) -> Response:
@@ -64,10 +75,10 @@ async def propose_change(
 @router.get("/v1/subprocessor-changes/{change}")
 async def read_change(request: Request, caller: ChangeReader, change: UUID) -> ChangeTold:
     """With its notices, their proofs, and what was objected: all of them for who keeps the register, a customer's own for itself."""
-    return await changes.told(database(request), change, _customer(caller), whole="registry.write" in caller.scopes)
+    return await changes.told(database(request), change, _customer(caller), whole=await _keeps_it(request, caller))
 
 
-@router.post("/v1/subprocessor-changes/{change}/notice", response_model=ChangeRecord)
+@router.post("/v1/subprocessor-changes/{change}/notice", response_model=ChangeRecord, dependencies=OPERATOR_ONLY)
 async def announce_change(caller: RegistryWriter, change: UUID, asked: Now, tx: HouseTx, once: HouseOnce) -> Response:
     """Tells every customer organisation it concerns; the window of each agreement begins with its notice."""
     return await once(commands.announce, tx, caller, asked, change)
@@ -88,12 +99,21 @@ async def _customer_transaction(request: Request, _: RegistryWriter, customer: U
 CustomerTx = Annotated[Transaction, Depends(_customer_transaction, scope="function")]
 
 
-@router.post("/v1/objections/{customer}/{objection}/resolution", response_model=ObjectionTold)
+@router.post(
+    "/v1/objections/{customer}/{objection}/resolution", response_model=ObjectionTold, dependencies=OPERATOR_ONLY
+)
 async def resolve_objection(
     caller: RegistryWriter, objection: UUID, wish: Body[ResolveObjection], tx: CustomerTx, sent: Sent
 ) -> Response:
     """One that is upheld rejects the change."""
     return await Idempotent(tx, sent)(commands.resolve_objection, tx, caller, objection, wish)
+
+
+async def _keeps_it(request: Request, caller: auth.Caller) -> bool:
+    """Whether somebody keeps the register, and so may know which customer said what; the house's own call names no organisation."""
+    if "registry.write" not in caller.scopes:
+        return False
+    return caller.tenant is None or await is_of_the_operator(database(request), caller)
 
 
 def _customer(caller: auth.Caller) -> UUID | None:

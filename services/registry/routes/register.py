@@ -1,6 +1,6 @@
 """HTTP of those who keep the register: one more dated row each time, in the house's own transaction."""
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 
 from chassis import clock
@@ -9,9 +9,9 @@ from services.registry.commands import register as commands
 from services.registry.contract.register import KeepActivity, KeepContract, KeepTransfer, Kept
 from services.registry.queries import register
 from services.registry.queries.register import Moment
-from services.registry.routes.asking import HouseOnce, HouseTx, RegistryWriter, database
+from services.registry.routes.asking import HouseOnce, HouseTx, RegistryWriter, database, of_the_operator
 
-router = APIRouter(tags=["register"])
+router = APIRouter(tags=["register"], dependencies=[Depends(of_the_operator)])
 
 
 @router.post("/v1/activities", status_code=201, response_model=Kept)
