@@ -57,7 +57,7 @@ manual:
   instructions: {sv: Sök efter personens adresser och radera., en: Search for the person's addresses and delete.}
   elements: [helpdesk_email]
 """
-NOBODY = {"anonymizer": "http://127.0.0.1:9"}  # whom the registry would ask about a proposed book
+NOBODY = dict.fromkeys(("anonymizer", "webhooks"), "http://127.0.0.1:9")  # whom the registry would ask and follow
 DATABASES = {"billing": "sample_billing", "calls": "sample_calls", "helpdesk": "sample_helpdesk"}
 
 

@@ -288,7 +288,7 @@ async def test_billing_decides_each_row_as_the_pure_rule_does(store, asked):
     nobody = Person(uuid4(), TENANT, ())
     for name in billing.tables:
         seen = await answered(store, "billing", name, terms, asked)
-        search = Search(store, billing, name, nobody, terms)
+        search = Search(store, billing, name, nobody, terms, frozenset())
         for row in await store.fetch(f"SELECT * FROM {name}"):
             decision = decide(await search.facts(row), BOOK, NOW, asked)
             assert seen[row["id"]] == (decision.action, decision.rule), (name, dict(row))

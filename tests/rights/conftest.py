@@ -160,9 +160,8 @@ async def house(server: Postgres) -> AsyncIterator[House]:
             "clock_file": server.home.path / f"clock-{database}",
         }
         anonymizer = await stack.enter_async_context(serve(operator.app()))
-        of_registry = RegistrySettings(
-            secrets_dir=cluster.secrets / "registry", peers={"identity": identity, "anonymizer": anonymizer}, **told
-        )
+        asked = {"identity": identity, "anonymizer": anonymizer, "webhooks": "http://127.0.0.1:9"}
+        of_registry = RegistrySettings(secrets_dir=cluster.secrets / "registry", peers=asked, **told)
         registry = await stack.enter_async_context(serve(registry_app(of_registry)))
         peers = {"identity": identity, "registry": registry, "anonymizer": anonymizer, "consent": anonymizer}
         (cluster.secrets / "rights" / "sms.token").write_text("provider's token")
