@@ -13,7 +13,7 @@ from uuid import UUID
 import httpx2
 from joserfc import jwt
 from joserfc.jwk import ECKey
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from chassis import telemetry
 from chassis.errors import Problem, Unavailable, problem_from
@@ -124,8 +124,16 @@ class ServiceClient:
         raise AssertionError("unreachable: the last try returns or raises")
 
     async def ask(self, model: type[Model], method: str, path: str, **how: Any) -> Model:
-        """`call`, with the answer read as `model`."""
-        return model.model_validate(await self.call(method, path, **how), strict=False)
+        """`call`, with the answer read as `model`. Raises Unavailable for one in another form: that peer is of another release,
+        which passes by itself, and must not end the work in the background of whoever asked."""
+        answer = await self.call(method, path, **how)
+        try:
+            return model.model_validate(answer, strict=False)
+        except ValidationError as other:
+            # The fields only: the values may be somebody's data.
+            fields = [".".join(map(str, error["loc"])) for error in other.errors(include_input=False)]
+            telemetry.log().error("answer not understood", peer=self.audience, model=model.__name__, fields=fields)
+            raise Unavailable(f"The {self.audience} service answered in a form that is not understood here.") from None
 
     @asynccontextmanager
     async def stream(

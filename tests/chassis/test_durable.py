@@ -7,16 +7,19 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
+from pydantic import BaseModel, ValidationError
 
 import chassis.ledger.schema
 from chassis import durable, schema
 from chassis.db import Database
 from chassis.durable import Job, Jobs
+from chassis.errors import Unavailable
 from chassis.settings import Settings
 
 TENANT = uuid4()
@@ -183,3 +186,34 @@ async def _hang(socket: str, service: str, secrets: str) -> None:
 
 if __name__ == "__main__":
     asyncio.run(_hang(*sys.argv[1:]))
+
+
+async def test_a_tick_that_met_a_trouble_that_passes_is_done_again(database):
+    done, ticks = asyncio.Event(), iter((Unavailable, TimeoutError))
+
+    async def tick() -> None:
+        if trouble := next(ticks, None):
+            raise trouble
+        done.set()
+
+    jobs = Jobs()
+    jobs.every("clock", 0.01, tick)
+    async with working(database, jobs):
+        await asyncio.wait_for(done.wait(), 5)
+
+
+async def test_a_fault_of_ours_in_a_tick_ends_all_work_of_the_process_and_says_so(database):
+    """What is awaited here is what fails /health/live: nobody goes on with half of the work."""
+
+    class Row(BaseModel):
+        id: int
+
+    async def tick() -> None:
+        Row.model_validate({})
+
+    jobs = Jobs()
+    jobs.every("clock", 0.01, tick)
+    jobs.every("other", 0.01, partial(asyncio.sleep, 0))
+    with pytest.raises(ExceptionGroup) as ended:
+        await asyncio.wait_for(jobs.run(database), 5)
+    assert [type(each) for each in ended.value.exceptions] == [ValidationError]
