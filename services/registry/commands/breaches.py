@@ -27,7 +27,7 @@ _STATE = "INSERT INTO breach_statement (id, tenant, breach, body, stated_by, sta
 _TELL = """
 INSERT INTO breach_notice (id, tenant, breach, clock, organisation, told_at, reference, recorded_by, recorded_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"""
-_CLOSE = "UPDATE breach SET closed_at = $2, closed_by = $3, conclusion = $4 WHERE id = $1"
+_CLOSE = "UPDATE breach SET closed_at = $2, closed_by = $3, conclusion = $4 WHERE id = $1 AND closed_at IS NULL RETURNING true"
 REMIND = """
 INSERT INTO reminder (tenant, about, clock, organisation, kind, at) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT DO NOTHING RETURNING true"""
@@ -45,8 +45,7 @@ async def report_breach(tx: Transaction, reporter: str, wish: ReportBreach, vers
 
 async def state_breach(tx: Transaction, author: str, id: UUID, wish: Statement, versions: Versions) -> Breach:
     """What is known by now; what was said before stays."""
-    now = clock.now()
-    known = await _open(tx, id, versions)
+    known, now = await _open(tx, id, versions), clock.now()
     rules.check_statement(breaches.book_of_its_time(versions, known.aware_at), wish, known.aware_at, now)
     await _state(tx, id, author, wish, now)
     await tx.emit("breach.stated", {"breach": str(id), "by": author})
@@ -55,8 +54,8 @@ async def state_breach(tx: Transaction, author: str, id: UUID, wish: Statement, 
 
 async def tell_breach(tx: Transaction, recorder: str, id: UUID, wish: TellBreach, versions: Versions) -> Breach:
     """That somebody was told. A second notice for the same clock is a conflict of the table's own."""
-    now = clock.now()
-    rules.check_notice(await _open(tx, id, versions), wish.clock, wish.organisation, wish.told_at, now)
+    known, now = await _open(tx, id, versions), clock.now()
+    rules.check_notice(known, wish.clock, wish.organisation, wish.told_at, now)
     row = (new_id(), HOUSE, id, wish.clock, wish.organisation, wish.told_at, wish.reference, recorder, now)
     await tx.connection.execute(_TELL, *row)
     whom = {"tenant": str(wish.organisation)} if wish.organisation else {}
@@ -68,7 +67,8 @@ async def tell_breach(tx: Transaction, recorder: str, id: UUID, wish: TellBreach
 async def close_breach(tx: Transaction, closer: str, id: UUID, wish: CloseBreach, versions: Versions) -> Breach:
     """Only when everybody was told who has to be."""
     rules.check_all_told(await _open(tx, id, versions))
-    await tx.connection.execute(_CLOSE, id, clock.now(), closer, wish.conclusion)
+    if not await tx.connection.fetchval(_CLOSE, id, clock.now(), closer, wish.conclusion):
+        raise BreachClosed
     await tx.emit("breach.closed", {"breach": str(id), "by": closer})
     return await breaches.breach(tx.connection, versions, id)
 
