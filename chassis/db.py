@@ -18,6 +18,7 @@ from sqlalchemy import event as sa_event
 from sqlalchemy import text
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.pool import Pool
 from sqlalchemy.util import greenlet_spawn
 
 from chassis import auth, clock, durable, telemetry
@@ -115,6 +116,7 @@ class Database:
         self.settings = settings
         self.on_commit: Callable[[], None] = lambda: None
         self._open = self._most_open = 0
+        self._replaced: list[Pool] = []
         self.engine = _engine(settings, service, service, "db", pool_size)
         # The same pool; whoever takes from it here begins and ends transactions himself.
         self._unmanaged = self.engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -161,7 +163,11 @@ class Database:
         for engine in (self.engine, self.system_engine):
             # One in use would come back to a pool that is gone, and stay open for ever.
             if self._most_open <= _QUIET < engine.pool.checkedin() and not engine.pool.checkedout():
-                await _emptied(engine)
+                # First a new pool, and only then the old one's connections are closed, which takes a while: who came meanwhile would
+                # take one that nobody closes afterwards, or wait in vain for one to come back.
+                self._replaced.append(engine.pool)
+                await engine.dispose(close=False)
+        await self._empty_replaced()
         self._most_open = self._open
 
     @contextmanager
@@ -174,8 +180,15 @@ class Database:
             self._open -= 1
 
     async def close(self) -> None:
+        await self._empty_replaced()
         await self.engine.dispose()
         await self.system_engine.dispose()
+
+    async def _empty_replaced(self) -> None:
+        """A pool is forgotten only when it is empty: whoever is stopped at that leaves the rest to `close`."""
+        while self._replaced:
+            await greenlet_spawn(self._replaced[-1].dispose)
+            self._replaced.pop()
 
 
 async def open_transaction(
@@ -214,14 +227,6 @@ def _engine(settings: Settings, service: str, role: str, secret: str, size: int)
     )
     sa_event.listen(engine.sync_engine, "checkout", _refuse_used_up)
     return engine
-
-
-async def _emptied(engine: AsyncEngine) -> None:
-    """First a new pool, and only then the old one's connections are closed, which takes a while: who came meanwhile would take one
-    that nobody closes afterwards, or wait in vain for one to come back."""
-    idle = engine.pool
-    await engine.dispose(close=False)
-    await greenlet_spawn(idle.dispose)
 
 
 def _refuse_used_up(adapted: Any, _record: Any, _proxy: Any) -> None:

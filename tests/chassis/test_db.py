@@ -48,6 +48,17 @@ async def test_who_comes_while_idle_connections_are_given_back_neither_waits_nor
     assert await opened(database, cluster) == database.engine.pool.checkedin() == 1
 
 
+async def test_who_is_stopped_while_giving_back_leaves_the_rest_to_the_end(database: Database, cluster):
+    await busy(database)
+    await database.rest()
+    giving = asyncio.create_task(database.rest())
+    await asyncio.sleep(0)
+    giving.cancel()
+    await asyncio.gather(giving, return_exceptions=True)
+    await database.close()
+    assert await opened(database, cluster, most=0) == 0
+
+
 async def busy(database: Database) -> None:
     """As many at once as the pool has connections."""
     together = asyncio.Barrier(POOL)
@@ -63,14 +74,14 @@ async def one(database: Database, together: asyncio.Barrier | None = None) -> No
             await together.wait()
 
 
-async def opened(database: Database, cluster) -> int:
+async def opened(database: Database, cluster, most: int = 1) -> int:
     """How many connections the server has of this service, when those that were closed are gone."""
     connection = await cluster.connect("postgres")
     try:
         for _ in range(50):
             query = "SELECT count(*) FROM pg_stat_activity WHERE usename = $1"
             count = await connection.fetchval(query, database.service)
-            if count <= 1:
+            if count <= most:
                 break
             await asyncio.sleep(0.02)
     finally:
