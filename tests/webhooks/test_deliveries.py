@@ -60,7 +60,8 @@ async def test_a_notice_that_was_taken_is_said_to_be(webhooks, receiver):
     await webhooks.happen("consent.given")
     delivered = await webhooks.until("delivered", 2)
     token = webhooks.issuer.token("webhooks", "events.read", client_id="registry")
-    feed = await webhooks.http.get("/events?types=delivery.made", headers={"authorization": f"Bearer {token}"})
+    # The event gets its place in the feed shortly after the commit: wait for it as the registry does.
+    feed = await webhooks.http.get("/events?types=delivery.made&wait=10", headers={"authorization": f"Bearer {token}"})
     mine = [each["data"] for each in feed.json()["items"] if each["tenant"] == str(webhooks.tenant)]
     [delivery] = [each for each in delivered if each["event"] == str(proven.id)]
     assert mine == [{"endpoint": delivery["endpoint"], "delivery": delivery["delivery"], "event": str(proven.id)}]

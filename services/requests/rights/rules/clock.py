@@ -60,6 +60,8 @@ def due_after(term: Term, pauses: Iterable[Pause], holidays: Container[date]) ->
     answered yet adds nothing: until then no day is the last."""
     last = _whole(term).last_day(term.received_on)
     stood = sum((days_between(pause) for pause in pauses if pause.counts), timedelta())
+    if last == term.received_on:  # at once is no period, and waits for no working day
+        return last + stood
     return next_working_day(last + stood, holidays)
 
 
