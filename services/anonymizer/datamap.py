@@ -29,8 +29,8 @@ class DataMapFault(Exception):
 
 class Identifies(Contract):
     """The column holds an identifier. As `owner` or `caller` it makes the row that person's own. A `callee` stands in the
-    traffic of somebody else, an `agent` in the work of the company that employs them, and a `contact` is searched for but finds
-    nothing: whose the row is follows from its links."""
+    traffic of somebody else, an `agent` in the work of the company that employs them: that is shown to them without the others
+    in it, and never erased for them. A `contact` is searched for but finds nothing: whose the row is follows from its links."""
 
     type: IdentifierType
     party: Party = "owner"
@@ -188,6 +188,12 @@ class Table(Contract):
     def shown(self) -> dict[str, Column]:
         """What an access copy shows: everything but keys and flags."""
         return {name: column for name, column in self.columns.items() if column.element != TECHNICAL}
+
+    @cached_property
+    def of_others(self) -> set[str]:
+        """What an agent is not shown of the work they did for somebody: who that is, and what they wrote."""
+        parties = {name for name, what in self.identifying.items() if what.party in ("owner", "caller", "callee")}
+        return parties | set(self.texts)
 
     def kinds(self) -> tuple[str | None, ...]:
         """The kinds of traffic its rows may be of; None alone when kinds make no difference here."""

@@ -133,9 +133,9 @@ class House:
     def stores(self) -> Path:
         return self.server.home.path / "sample" / "stores"
 
-    async def principal(self, key: str) -> UUID:
+    async def principal(self, key: str, tenant: UUID = PRIVATE.id) -> UUID:
         identifiers = [Identifier.model_validate_json(json.dumps(one)) for one in self.manifest.people[key].identifiers]
-        return await self.client.principal(FindPrincipal(identifiers=identifiers), tenant=PRIVATE.id)
+        return await self.client.principal(FindPrincipal(identifiers=identifiers), tenant=tenant)
 
     async def step(
         self, verb: Verb, store: str, principal: UUID, scope: str | None = None, step: UUID | None = None
@@ -143,9 +143,11 @@ class House:
         wish = StepRequest(verb=verb, store=store, principal=principal, scope=Scope(recording=scope) if scope else None)
         return await self.client.step(step or uuid4(), wish, tenant=PRIVATE.id)
 
-    async def collected(self, store: str, principal: UUID) -> dict[str, list[dict[str, Any]]]:
-        wish = CollectionRequest(step=uuid4(), store=store, principal=principal)
-        async with self.client.collect(wish, tenant=PRIVATE.id) as stream:
+    async def collected(
+        self, store: str, principal: UUID, tenant: UUID = PRIVATE.id, portable: bool = False
+    ) -> dict[str, list[dict[str, Any]]]:
+        wish = CollectionRequest(step=uuid4(), store=store, principal=principal, portable=portable)
+        async with self.client.collect(wish, tenant=tenant) as stream:
             return read(b"".join([chunk async for chunk in stream]))
 
     async def rows(self, store: str, statement: str, *values: Any) -> list[asyncpg.Record]:

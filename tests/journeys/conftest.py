@@ -15,7 +15,7 @@ import pytest
 from ops.home import ROOT
 from ops.stack import Stack
 from sample.actors import Person
-from sample.cases import CASES, PRIVATE
+from sample.cases import CASES, OMAR, PRIVATE
 from services.requests.rights.package.unlock import unlock
 from tests.journeys.changed import VERSION, changed
 from tests.journeys.eyes import Eyes, Sighting
@@ -79,6 +79,16 @@ class Deletion(Act):
     refused: dict[str, Any] = field(default_factory=dict)
     refused_answer: int = 0
     moment: datetime = datetime.max
+
+
+@dataclass
+class Employed:
+    """An agent's request, typed in by the employer's contact: `operators` as the operator answered it, `part` while the employer
+    had it to decide, and the employer's `answer`."""
+
+    operators: dict[str, Any]
+    part: dict[str, Any]
+    answer: dict[str, Any]
 
 
 @dataclass
@@ -146,7 +156,38 @@ def packages(nordtel: Nordtel, accessed: dict[str, Path]) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="session")
-async def removed(nordtel: Nordtel, eyes: Eyes, accessed: dict[str, Path], packages: dict[str, bytes]) -> Removal:
+def employed(nordtel: Nordtel, filled: Act) -> Employed:
+    """Omar asks for what there is of him, and the company he works for decides about its part."""
+    contact = nordtel.person("privacy.kustbanken")
+    wish = {
+        "kind": "access",
+        "channel": "letter",
+        "identifiers": [{"type": "agent", "value": OMAR.number}],
+        "evidence": {"method": "known_contact"},
+        "passphrase": PASSPHRASE,
+    }
+    ours = contact.post("/staff/v1/requests", wish).json()["request"]
+
+    def seen(request: str) -> dict[str, Any]:
+        return contact.get(f"/staff/v1/requests/{request}").json()
+
+    def theirs() -> dict[str, Any] | None:
+        listed = contact.get("/staff/v1/requests").json()["items"]
+        return next((each for each in listed if each["part_of"] == ours and each["state"] == "deciding"), None)
+
+    part = until("the employer's part", theirs)
+    until("the operator's own answer", lambda: seen(ours)["state"] == "answered")
+    [task] = [t for t in contact.get("/staff/v1/tasks").json()["items"] if t["request"] == part["request"]]
+    words = {"sv": "Han får sina inspelningar.", "en": "He gets his recordings."}
+    contact.post(f"/staff/v1/tasks/{task['task']}/proposal", {"verdict": "granted", "text": words})
+    until("the employer's answer", lambda: seen(part["request"])["state"] == "answered")
+    return Employed(seen(ours), part, contact.get(f"/staff/v1/requests/{part['request']}/answer").json())
+
+
+@pytest.fixture(scope="session")
+async def removed(
+    nordtel: Nordtel, eyes: Eyes, accessed: dict[str, Path], packages: dict[str, bytes], employed: Employed
+) -> Removal:
     """Nadia has one recording removed, today."""
     before = eyes.recordings()
     nadia = ask(nordtel, "nadia", {"kind": "deletion", "scope": {"recording": "4711"}})

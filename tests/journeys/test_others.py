@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from sample.cases import CASES, KUSTBANKEN, OMAR, PEOPLE
+from sample.cases import CASES, KUSTBANKEN, PEOPLE
 from services.requests.rights.package.unlock import unlock
-from tests.journeys.conftest import PASSPHRASE, Act, ask
+from tests.journeys.conftest import PASSPHRASE, Act, Employed, ask
 from tests.journeys.test_anna import rows_of
 from tests.nordtel import Nordtel, request_of, until
 
@@ -36,32 +36,13 @@ def test_a_helpline_appears_nowhere_in_what_he_gets(eriks: Path):
     assert not [row for table in tables for row in rows_of(eriks, table) if CASES[2].facts["helpline"] in row.values()]
 
 
-def test_omar_s_employer_decides_about_its_part_and_both_clocks_are_visible(nordtel: Nordtel, filled: Act):
-    contact = nordtel.person("privacy.kustbanken")
-    wish = {
-        "kind": "access",
-        "channel": "letter",
-        "identifiers": [{"type": "agent", "value": OMAR.number}],
-        "evidence": {"method": "known_contact"},
-        "passphrase": PASSPHRASE,
-    }
-    ours = contact.post("/staff/v1/requests", wish).json()["request"]
+def test_omar_s_employer_decides_about_its_part_and_both_clocks_are_visible(employed: Employed):
+    assert employed.part["party"] == "tenant"
+    assert employed.part["clocks"][0]["due_on"] == employed.operators["clocks"][0]["due_on"]
+    assert "recordings" not in {step["store"] for step in employed.operators["steps"]}
 
-    def seen(request: str) -> dict:
-        return contact.get(f"/staff/v1/requests/{request}").json()
 
-    def theirs() -> dict | None:
-        listed = contact.get("/staff/v1/requests").json()["items"]
-        return next((each for each in listed if each["part_of"] == ours and each["state"] == "deciding"), None)
-
-    part = until("the employer's part", theirs)
-    assert part["party"] == "tenant" and part["clocks"][0]["due_on"] == seen(ours)["clocks"][0]["due_on"]
-    until("the operator's own answer", lambda: seen(ours)["state"] == "answered")
-    assert "recordings" not in {step["store"] for step in seen(ours)["steps"]}
-    [task] = [t for t in contact.get("/staff/v1/tasks").json()["items"] if t["request"] == part["request"]]
-    words = {"sv": "Han får sina inspelningar.", "en": "He gets his recordings."}
-    contact.post(f"/staff/v1/tasks/{task['task']}/proposal", {"verdict": "granted", "text": words})
-    until("the employer's answer", lambda: seen(part["request"])["state"] == "answered")
-    answer = contact.get(f"/staff/v1/requests/{part['request']}/answer").json()
-    assert answer["controller"] == KUSTBANKEN.name
-    assert {found["store"] for found in answer["found"]} >= {"recordings"}, "collected once the employer had decided"
+def test_omar_gets_his_recordings_from_his_employer(employed: Employed):
+    assert employed.answer["controller"] == KUSTBANKEN.name
+    found = {each["store"]: each["counts"] for each in employed.answer["found"]}
+    assert found["recordings"] == {"recording": CASES[7].facts["recordings"]}, "collected once the employer had decided"

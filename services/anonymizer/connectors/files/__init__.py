@@ -105,11 +105,10 @@ class Files:
         pieces = await self._work(lambda: list(self.format.pieces(self.root, person.finding()))) if columns else []
         yield table_line(self.name, self.table, book, portable)
         for path in pieces:
-            rows = await self._work(lambda path=path: [row for _, row in self._named_in(path, person)])
-            own = [row for row in rows if not portable or self._own(person, row)]
-            count += len(own)
-            if own:
-                yield b"".join(row_line([row.get(column) for column in columns]) for row in own)
+            rows = await self._work(lambda path=path: list(self._shown_in(path, person, portable)))
+            count += len(rows)
+            if rows:
+                yield b"".join(row_line([row.get(column) for column in columns]) for row in rows)
         yield end_line({self.name: count})
 
     async def disclose(
@@ -260,11 +259,25 @@ class Files:
             if self._within(person, row) and (self._own(person, row) or self._as_callee(person, row)):
                 yield mark, row
 
+    def _shown_in(self, path: Path, person: Person, portable: bool) -> Iterator[Row]:
+        """What an access copy shows of a piece: also the work of an agent, without those whom it was done for."""
+        for _, row in self.format.read(path, self.table, person.finding()):
+            if not self._within(person, row):
+                continue
+            if self._own(person, row) or (not portable and self._as_callee(person, row)):
+                yield row
+            elif not portable and self._as_agent(person, row):
+                yield row | dict.fromkeys(self.table.of_others)
+
     def _own(self, person: Person, row: Row) -> bool:
         return bool(self._columns(person, row, ("owner", "caller")))
 
     def _as_callee(self, person: Person, row: Row) -> list[str]:
         return self._columns(person, row, ("callee",))
+
+    def _as_agent(self, person: Person, row: Row) -> bool:
+        """Two employers may number their agents alike."""
+        return str(row.get(self.table.tenant)) == str(person.tenant) and bool(self._columns(person, row, ("agent",)))
 
     def _columns(self, person: Person, row: Row, parties: tuple[str, ...]) -> list[str]:
         return [

@@ -12,7 +12,14 @@ import asyncpg
 
 from services.anonymizer.connectors.ndjson import end_line, shown, table_line
 from services.anonymizer.connectors.postgresql.store import Connections
-from services.anonymizer.connectors.postgresql.whose import NOBODYS, named_in, other_party_columns, owned, spelled
+from services.anonymizer.connectors.postgresql.whose import (
+    NOBODYS,
+    named_in,
+    other_party_columns,
+    owned,
+    spelled,
+    worked,
+)
 from services.anonymizer.contract import DisclosureRequest, Period
 from services.anonymizer.datamap import Column, Store, Table
 from services.anonymizer.rules.orders import columns_of, covers
@@ -35,13 +42,14 @@ async def collect(connections: Connections, person: Person, book: PolicyBook, po
                 for column in other_party_columns(store, name, person)
                 if not portable
             ]
+            work = NOBODYS if portable else worked(store, name, person, params)
             columns = shown(table, book, portable)
-            if table.store_class == "retention" or not columns or (own == NOBODYS and not others):
+            if table.store_class == "retention" or not columns or (own == work == NOBODYS and not others):
                 continue
             yield table_line(name, table, book, portable)
-            select = (
-                f"SELECT {_json(columns, own)} FROM {name} t WHERE {' OR '.join([own, *others])} ORDER BY t.{table.at}"
-            )
+            mine = " OR ".join([own, *others])
+            values = _json(table, columns, own, None if work == NOBODYS else mine)
+            select = f"SELECT {values} FROM {name} t WHERE {mine} OR {work} ORDER BY t.{table.at}"
             copied = Copied(connection, select, params)
             async with aclosing(copied.lines()) as lines:
                 async for chunk in lines:
@@ -113,12 +121,17 @@ def _preserved(table: Table, name: str, known: Known, period: Period) -> tuple[s
     )
 
 
-def _json(columns: dict[str, Column], own: str) -> str:
-    """A row as a JSON array; a number that the caller hid is not shown to the other party."""
+def _json(table: Table, columns: dict[str, Column], own: str, mine: str | None) -> str:
+    """A row as a JSON array; a number that the caller hid is not shown to the other party, nor to an agent (whose other rows are
+    `mine`) whom the work was done for."""
     values = []
     for column, declared in columns.items():
-        hidden = f"CASE WHEN t.{declared.withheld_by} AND NOT {own} THEN NULL ELSE t.{column} END"
-        values.append(hidden if declared.withheld_by else f"t.{column}")
+        value = f"t.{column}"
+        if declared.withheld_by:
+            value = f"CASE WHEN t.{declared.withheld_by} AND NOT {own} THEN NULL ELSE {value} END"
+        if mine and column in table.of_others:
+            value = f"CASE WHEN {mine} THEN {value} END"
+        values.append(value)
     return f"json_build_array({', '.join(values)})::text"
 
 

@@ -42,6 +42,18 @@ def named_in(store: Store, name: str, column: str, person: Person, params: Param
     return f"({' OR '.join(found)}) AND {within(store, table, person, params)}"
 
 
+def worked(store: Store, name: str, person: Person, params: Params) -> str:
+    """The rows of the person's work as an agent. Two employers may number their agents alike."""
+    table = store.tables[name]
+    found = [
+        _is(table, column, known, params, "t")
+        for column, identifies in table.identifying.items()
+        if identifies.party == "agent"
+        for known in person.of(identifies.type)
+    ]
+    return f"({' OR '.join(found)}) AND t.{table.tenant} = {params(person.tenant, 'uuid')}" if found else NOBODYS
+
+
 def _is(table: Table, column: str, known: Known, params: Params, alias: str) -> str:
     """One value in one column, while it was theirs."""
     parts = [f"{spelled(table, column, f'{alias}.{column}')} = {params(known.value, 'text')}"]
