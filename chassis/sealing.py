@@ -98,7 +98,7 @@ class Sealer:
         if len(index_key) != _KEY:
             raise ValueError("the index key has 32 bytes")
         self._epochs_dir, self._index_key = epochs_dir, index_key
-        self._epochs = _epoch_keys(epochs_dir)
+        self._epochs, self._read = _epoch_keys(epochs_dir), 0
 
     async def seal(
         self, connection: asyncpg.Connection, tenant: UUID, subject: UUID, table: str, column: str, plaintext: bytes
@@ -122,6 +122,7 @@ class Sealer:
     async def key_for_sealing(self, connection: asyncpg.Connection, tenant: UUID, subject: UUID) -> SubjectKey:
         """A person's key, made when there is none yet; of two simultaneous makers the second gets the first one's."""
         if await connection.fetchrow(_READ, tenant, subject) is None:
+            self._look_for_epochs()
             epoch = max(self._epochs)
             wrapped = self._wrap(tenant, subject, epoch, AESGCM.generate_key(256))
             await connection.execute(_MAKE, tenant, subject, epoch, wrapped, VERSION)
@@ -137,7 +138,7 @@ class Sealer:
         To be called until it says 0; then the old epoch's key file can be destroyed after the backup period. A key shredded
         meanwhile stays shredded. A key whose epoch's file is gone already cannot be saved: Shredded is raised.
         """
-        self._epochs = _epoch_keys(self._epochs_dir)
+        self._look_for_epochs()
         newest = max(self._epochs)
         stale = await connection.fetch(_STALE, newest, limit)
         tenants, subjects = [row["tenant"] for row in stale], [row["subject"] for row in stale]
@@ -147,6 +148,12 @@ class Sealer:
         ]
         await connection.execute(_REWRAP, newest, tenants, subjects, wrapped)
         return len(stale)
+
+    def _look_for_epochs(self) -> None:
+        """Epochs begin and are destroyed while a process runs; the folder's own time says whether one did."""
+        written = self._epochs_dir.stat().st_mtime_ns
+        if written != self._read:
+            self._epochs, self._read = _epoch_keys(self._epochs_dir), written
 
     def blind_index(self, tenant: UUID, type: str, value: str) -> bytes:
         """32 bytes to look a normalised identifier up by; equal only for the same tenant, type and value."""
@@ -158,8 +165,7 @@ class Sealer:
 
     def _unwrap(self, tenant: UUID, subject: UUID, epoch: int, wrapped: bytes) -> bytes:
         if epoch not in self._epochs:
-            # Another process may know a newer epoch than we read at start.
-            self._epochs = _epoch_keys(self._epochs_dir)
+            self._look_for_epochs()
         if epoch not in self._epochs:
             raise Shredded
         try:

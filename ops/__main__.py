@@ -1,14 +1,20 @@
-"""The verbs: `python -m ops run | serve <process> | migrate [service…] | keys | clean`."""
+"""The verbs: `python -m ops run | serve <process> | migrate [service…] | keys | epoch | clean`."""
 
 import argparse
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ops import keys, run
 from ops.catalogue import BY_NAME, SERVICES
-from ops.home import CannotRun, Home, explain
+from ops.home import ROOT, CannotRun, Home, explain
 from ops.steps import complain
+
+if TYPE_CHECKING:
+    from ops.migrate import Cluster
 
 
 def main() -> int:
@@ -54,6 +60,10 @@ def _arguments() -> argparse.ArgumentParser:
     verb = verbs.add_parser("keys", help="every secret that is not there yet")
     verb.set_defaults(act=lambda home, asked: (home.make(), keys.make(home)))
 
+    verb = verbs.add_parser("epoch", help="a new epoch of people's keys; destroys those that no backup needs any more")
+    verb.add_argument("--book", type=Path, default=ROOT / "policy" / "book.yaml", help="the policy book in force")
+    verb.set_defaults(act=_epoch)
+
     verb = verbs.add_parser("clean", help="removes data, secrets and results of earlier runs")
     verb.set_defaults(act=lambda home, asked: run.clean(home))
     return parser
@@ -91,17 +101,36 @@ def _serve(home: Home, asked: argparse.Namespace) -> None:
 
 
 def _migrate(home: Home, asked: argparse.Namespace) -> None:
-    """Against the server that WARDLINE_DATABASE_HOST names, else against this house's own, started for it if need be."""
-    from ops.migrate import Cluster, main
-    from ops.postgres import Postgres
+    from ops.migrate import main
 
     unknown = [name for name in asked.services if name not in {service.name for service in SERVICES}]
     if unknown:
         raise CannotRun(f"There is no service {unknown[0]!r}; there are {', '.join(s.name for s in SERVICES)}.")
     services = [BY_NAME[name] for name in asked.services] or list(SERVICES)
+    with _cluster(home) as cluster:
+        main(cluster, services)
+
+
+def _epoch(home: Home, asked: argparse.Namespace) -> None:
+    from ops.epochs import main
+    from services.registry.books import BookRefused, read_book
+
+    try:
+        kept = read_book(asked.book).period("key_epoch")
+    except BookRefused as refused:
+        raise CannotRun(f"{asked.book} is no policy book: {refused}") from None
+    with _cluster(home) as cluster:
+        main(cluster, kept)
+
+
+@contextmanager
+def _cluster(home: Home) -> Iterator["Cluster"]:
+    """The server that WARDLINE_DATABASE_HOST names, else this house's own, started for as long as need be."""
+    from ops.migrate import Cluster
+    from ops.postgres import Postgres
+
     if os.environ.get("WARDLINE_DATABASE_HOST"):
-        secrets = Path(os.environ.get("WARDLINE_SECRETS", home.path / "secrets"))
-        main(Cluster.from_environment(os.environ, secrets), services)
+        yield Cluster.from_environment(os.environ, Path(os.environ.get("WARDLINE_SECRETS", home.path / "secrets")))
         return
     home.make()
     keys.make(home)
@@ -109,7 +138,7 @@ def _migrate(home: Home, asked: argparse.Namespace) -> None:
     was_running = postgres.is_running()
     postgres.start()
     try:
-        main(Cluster(str(postgres.socket_dir), home.path / "secrets"), services)
+        yield Cluster(str(postgres.socket_dir), home.path / "secrets")
     finally:
         if not was_running:
             postgres.stop()
