@@ -1,17 +1,13 @@
 """The page on which a person answers a question for consent: plain HTML without a script, both answers alike, in Swedish or English."""
 
-import base64
-import hashlib
-from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.responses import HTMLResponse, RedirectResponse
 
-_HERE = Path(__file__).parent / "templates"
+from chassis.pages import Pages
 
-WORDS = {
+_WORDS = {
     "sv": {
         "asks": "vill använda uppgifter om dig:",
         "purpose": "För ändamålet",
@@ -45,52 +41,19 @@ WORDS = {
 }
 
 
+_PAGES = Pages(Path(__file__).parent / "templates", _WORDS)
+language_of = _PAGES.language
+
+
 def question(language: str, back_to: str | None, **told: Any) -> HTMLResponse:
-    said = _template("capture.html").render(language=language, words=WORDS[language], css=_css(), **told)
-    return _page(said, 200, back_to)
+    return _PAGES.show("capture.html", language, back_to=back_to, **told)
 
 
 def told(language: str, what: str, status: int = 200) -> HTMLResponse:
     """`what`: thanks | over | other."""
-    return _page(_template("told.html").render(language=language, words=WORDS[language], css=_css(), told=what), status)
+    return _PAGES.show("told.html", language, status, told=what)
 
 
 def back(address: str) -> RedirectResponse:
     """303: the browser comes back by GET, and its form does not travel on."""
     return RedirectResponse(address, 303, {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
-
-
-def language_of(accept_language: str | None) -> str:
-    named = [part.partition(";")[0].strip()[:2].lower() for part in (accept_language or "").split(",")]
-    return next((each for each in named if each in WORDS), "sv")
-
-
-@cache
-def _template(name: str) -> Any:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    pages = Environment(loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    return pages.get_template(name)
-
-
-@cache
-def _css() -> str:
-    return (_HERE / "page.css").read_text()
-
-
-def _page(said: str, status: int, back_to: str | None = None) -> HTMLResponse:
-    # Browsers apply form-action to the redirect after a form as well, so where it leads is named.
-    parts = urlsplit(back_to) if back_to else None
-    target = f" {parts.scheme}:" + (f"//{parts.netloc}" if parts.scheme in ("http", "https") else "") if parts else ""
-    style = base64.b64encode(hashlib.sha256(_css().encode()).digest()).decode()
-    policy = (
-        f"default-src 'none'; style-src 'sha256-{style}'; form-action 'self'{target}; "
-        "frame-ancestors 'none'; base-uri 'none'"
-    )
-    headers = {
-        "Content-Security-Policy": policy,
-        "Cache-Control": "no-store",
-        "Referrer-Policy": "no-referrer",
-        "X-Frame-Options": "DENY",
-    }
-    return HTMLResponse(said, status, headers)

@@ -18,6 +18,7 @@ from chassis.bodies import Body
 from chassis.db import Tx
 from chassis.errors import PROBLEM_JSON, TooMany
 from chassis.idempotency import Once
+from chassis.pages import origin
 from services.identity import commands, contract, grants, pages, passwords, queries, rules
 from services.identity.commands import Wish
 from services.identity.contract import CreateAccount, InvalidRequest, InvalidScope, OAuthRefusal
@@ -116,7 +117,7 @@ async def authorize(_: Anyone, request: Request) -> Response:
 async def login(_: Anyone, request: Request) -> Response:
     """The form of the login page. Its note proves that we made the page, the cookie that it was made for this browser."""
     form = await _form(request)
-    language = pages.language_of(form.get("language"), None)
+    language = pages.language_of(form.get("language"))
     wish = _noted(request, form.get("note", ""))
     if wish is None:
         return pages.notice(language, "cannot", 400)
@@ -198,7 +199,7 @@ def _noted(request: Request, note: str) -> Wish | None:
     """The authorization request a login form carries; None unless this browser got that form from us."""
     said = request.app.state.signer.read(note, LOGIN)
     browser = request.cookies.get(_cookie_name(request), "")
-    ours = pages.origin(request.app.state.settings.issuer)
+    ours = origin(request.app.state.settings.issuer)
     if said is None or request.headers.get("origin", ours) != ours:
         return None
     fields = dict(said["wish"])

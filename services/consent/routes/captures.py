@@ -190,7 +190,7 @@ async def open_capture(_: Anyone, request: Request, capture: Token, state: Word 
 async def answer_capture(_: Anyone, request: Request, capture: Token):
     """The page's form. Answered when every decision point knows it, like a withdrawal."""
     said = await _form(request)
-    language = said.get("language") if said.get("language") in pages.WORDS else "sv"
+    language = pages.language_of(said.get("language"))
     found = await _find(request, capture)
     if found is None or said.get("answer") not in ("yes", "no"):
         return pages.told(language, "over", 400)
