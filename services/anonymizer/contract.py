@@ -200,8 +200,8 @@ class Period(Command):
 class DisclosureRequest(Command):
     """`POST /v1/disclosures/collections`: what one approved task asks for, and nothing else.
 
-    The same stream as a collection; rows that a hold preserved are included. `copies` says whether the retention copy may be
-    read: a right holder's order reads `business` only.
+    The same stream as a collection, with the rows that one of `holds` preserved: what was kept for somebody else's order is not
+    there for this one. `copies` says whether the retention copy may be read: a right holder's order reads `business` only.
     """
 
     step: UUID
@@ -210,6 +210,7 @@ class DisclosureRequest(Command):
     categories: list[str] = Field(min_length=1, max_length=20)
     period: Period
     copies: list[Literal["business", "retention"]] = Field(min_length=1, max_length=2)
+    holds: list[UUID] = Field(default=[], max_length=10_000)
 
 
 class Release(Reply):

@@ -18,6 +18,7 @@ async def disclosed(
     days=400,
     type=IdentifierType.msisdn,
     value=CILLA,
+    holds=(),
 ):
     now = datetime.now(UTC)
     wish = DisclosureRequest(
@@ -27,6 +28,7 @@ async def disclosed(
         categories=categories,
         period=Period(from_=now - timedelta(days=days), to=now),
         copies=list(copies),
+        holds=list(holds),
     )
     async with house.client.disclose(wish, tenant=PRIVATE.id) as stream:
         return read(b"".join([chunk async for chunk in stream]))
@@ -57,13 +59,14 @@ async def test_only_the_law_s_copy_knows_an_address_of_the_network(house: House)
     ] == []
 
 
-async def test_what_was_preserved_is_disclosed_as_before_and_leaves_no_event(house: House):
+async def test_what_was_preserved_is_disclosed_as_before_to_whom_it_was_kept_for_and_leaves_no_event(house: House):
     before = await disclosed(house, "calls", ["traffic"])
     now = datetime.now(UTC)
-    house.orders.hold(CILLA, ["traffic"], now - timedelta(days=400), now)
+    hold, others = (house.orders.hold(CILLA, ["traffic"], now - timedelta(days=400), now) for _ in range(2))
     await house.step(Verb.erase, "calls", await house.principal("cilla"))
     events = await house.rows("wardline", "SELECT count(*) FROM anonymizer.event")
-    after = await disclosed(house, "calls", ["traffic"])
+    after = await disclosed(house, "calls", ["traffic"], holds=[hold])
+    assert await disclosed(house, "calls", ["traffic"], holds=[others]) == after, "each keeps a copy for its own order"
     for table, rows in before.items():
 
         def key(row):
@@ -71,5 +74,21 @@ async def test_what_was_preserved_is_disclosed_as_before_and_leaves_no_event(hou
 
         assert sorted(map(key, after[table])) == sorted(map(key, rows))
     assert await house.rows("wardline", "SELECT count(*) FROM anonymizer.event") == events
+    left = await disclosed(house, "calls", ["traffic"], holds=[uuid4()])
+    assert len(left["call_record"]) < len(before["call_record"]), "what was kept for others is not there for this order"
     shown = (await house.collected("calls", await house.principal("cilla")))["call_record"]
     assert len(shown) < len(before["call_record"])
+
+
+async def test_a_recording_kept_for_one_order_is_not_there_for_another(house: House):
+    hers = "4805"
+    now = datetime.now(UTC)
+    hold = house.orders.hold(CILLA, ["helpdesk_recording"], now - timedelta(days=400), now)
+    await house.step(Verb.erase, "recordings", await house.principal("cilla"), scope=hers)
+
+    async def seen(*holds) -> list[str]:
+        found = await disclosed(house, "recordings", ["helpdesk_recording"], holds=holds)
+        return [row["recording"] for row in found["recording"]]
+
+    assert hers in await seen(hold)
+    assert hers not in await seen() and hers not in await seen(uuid4())

@@ -5,6 +5,7 @@ check.
 import io
 import json
 import zipfile
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from uuid import uuid4
@@ -52,6 +53,19 @@ async def test_only_what_the_task_asks_for_is_asked_and_only_whitelisted_fields_
     first = json.loads(lines.splitlines()[0])
     assert first == {"started_at": ROWS[0][1], "caller": NUMBER, "callee": "46701740699"}
     assert len(lines.splitlines()) == 40
+
+
+async def test_what_was_preserved_for_another_authority_is_not_asked_for(desk: Desk) -> None:
+    other = replace(desk, authority="SE-polisen")
+    await other.register()
+    orders = {each.authority: await each.placed(**a_preservation()) for each in (desk, other)}
+    await other.placed(**a_preservation(tasks=[{"kind": "LP", "category": "location"}]))
+    desk.anonymizer.rows = ROWS
+    await desk.collected(await desk.approved())
+    events = [event["data"] for event in await desk.events() if event["type"] == "hold.placed"]
+    own = {event["hold"] for event in events if event["order"] == orders[desk.authority]["order"]}
+    assert len(events) == 3 and len(own) == 1
+    assert {tuple(asked["holds"]) for asked in desk.anonymizer.asked} == {tuple(own)}
 
 
 async def test_the_manifest_says_what_when_and_for_which_order(desk: Desk, released: dict) -> None:

@@ -98,6 +98,7 @@ class Work:
             categories=[wanted.category],
             period=_period(wanted.query["period"]),
             copies=list(claim.copies),
+            holds=list(claim.holds),
         )
         async with self.anonymizer.disclose(asked, tenant=tenant) as stream:
             return await extracted(stream, wanted.category, wanted.subtype, keep=keep)

@@ -121,7 +121,7 @@ class Files:
             return
         rows = [
             row
-            for row in await self._work(lambda: self._disclosed(known, person))
+            for row in await self._work(lambda: self._disclosed(known, person, wish.holds))
             if wish.period.from_ <= row[self.table.at] < wish.period.to
         ]
         yield table_line(self.name, self.table, book)
@@ -290,13 +290,14 @@ class Files:
         """Where tenants decide about their own data, one tenant's person is nobody in another's."""
         return self.store.controller == "operator" or str(row[self.table.tenant]) == str(person.tenant)
 
-    def _disclosed(self, known: Known, person: Person) -> list[Row]:
-        """The ordinary records and the preserved ones, each once."""
+    def _disclosed(self, known: Known, person: Person, holds: list[UUID]) -> list[Row]:
+        """The ordinary records and those that one of these holds preserved, each once."""
         found = {mark: row for _, mark, row in self._named(person)}
-        for path in self.format.pieces(self.journal.place("preserved")):
-            for mark, row in self.format.read(path, self.table, {known.value}):
-                if any(row.get(column) == known.value for column in columns_of(self.table, known.type)):
-                    found[mark] = row
+        for hold in holds:
+            for path in self.format.pieces(self.journal.own / "preserved" / str(hold)):
+                for mark, row in self.format.read(path, self.table, {known.value}):
+                    if any(row.get(column) == known.value for column in columns_of(self.table, known.type)):
+                        found[mark] = row
         return list(found.values())
 
     # --- deciding --------------------------------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ async def collect(connections: Connections, person: Person, book: PolicyBook, po
 async def disclose(
     connections: Connections, known: Known, person: Person, wish: DisclosureRequest, book: PolicyBook
 ) -> AsyncGenerator[bytes]:
-    """What one approved task asks for: one identifier, its categories, its period; preserved rows included."""
+    """What one approved task asks for: one identifier, its categories, its period; rows included that its holds preserved."""
     store, counts = connections.store, {}
     async with connections.reading() as connection:
         for name, table in store.tables.items():
@@ -73,7 +73,7 @@ async def disclose(
             counts[name] = 0
             for select, params in (
                 _ordinary(store, name, known, person, wish.period),
-                _preserved(table, name, known, wish.period),
+                _preserved(table, name, known, wish),
             ):
                 copied = Copied(connection, select, params)
                 async with aclosing(copied.lines()) as lines:
@@ -100,9 +100,9 @@ def _ordinary(store: Store, name: str, known: Known, person: Person, period: Per
     return f"SELECT json_build_array({columns})::text FROM {name} t WHERE ({' OR '.join(whose)}) AND {when}", params
 
 
-def _preserved(table: Table, name: str, known: Known, period: Period) -> tuple[str, Params]:
-    """Each row once, though several holds may keep it."""
-    params = Params()
+def _preserved(table: Table, name: str, known: Known, wish: DisclosureRequest) -> tuple[str, Params]:
+    """Each row once, though several holds may keep it. Whose hold is not named is not there for this order."""
+    params, period = Params(), wish.period
     when = (
         "true"
         if table.lasting
@@ -116,7 +116,8 @@ def _preserved(table: Table, name: str, known: Known, period: Period) -> tuple[s
     shown_of_it = ", ".join(f"p.row->'{column}'" for column in table.shown)
     return (
         f"SELECT DISTINCT ON (p.row) json_build_array({shown_of_it})::text FROM wardline.preserved p "
-        f"WHERE p.store_table = {params(name, 'text')} AND ({named}) AND {when}",
+        f"WHERE p.hold = ANY({params(wish.holds, 'uuid[]')}) AND p.store_table = {params(name, 'text')} "
+        f"AND ({named}) AND {when}",
         params,
     )
 

@@ -12,6 +12,7 @@ from chassis import clock
 from chassis.auth import Caller
 from chassis.db import Transaction
 from services.requests.disclosure.commands import duties
+from services.requests.disclosure.commands.holds import living_of
 from services.requests.disclosure.commands.orders import move
 from services.requests.disclosure.contract import (
     CollectOrder,
@@ -47,7 +48,8 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Claim:
-    """What the job works on: one version of one order, in one stage. It writes only while both are still the same."""
+    """What the job works on: one version of one order, in one stage. It writes only while both are still the same. `holds`: what
+    was preserved for this authority; what was preserved for another is not there for it."""
 
     order: UUID
     order_hash: str
@@ -57,6 +59,7 @@ class Claim:
     authority: str
     encryption_key: Mapping[str, Any]
     copies: tuple[str, ...]
+    holds: tuple[UUID, ...]
     cap: int | None
     wanted: tuple[Wanted, ...]
 
@@ -92,6 +95,7 @@ async def claim(tx: Transaction, desk: Desk, order: UUID) -> Claim | None:
         authority=row.authority,
         encryption_key=authority.encryption_key,
         copies=instrument.copies,
+        holds=await living_of(tx, row.authority),
         cap=None if row.beyond_cap else book.number("order_rows"),
         wanted=tuple(
             _wanted(task, content.identifiers[task.target], instrument.copies) for task in await _awaited(tx, row)

@@ -29,7 +29,7 @@ from services.requests.disclosure.contract import (
 from services.requests.disclosure.custody import note
 from services.requests.disclosure.desk import Desk
 from services.requests.disclosure.rules import states
-from services.requests.disclosure.tables import Hold, Task
+from services.requests.disclosure.tables import DisclosureOrder, Hold, Task
 
 LIVING = ("provisional", "active")
 _HELD = """
@@ -82,6 +82,13 @@ async def end(tx: Transaction, hold: Hold, reason: str) -> None:
     hold.state, hold.ended_at = "ending", clock.now()
     await note(tx, "hold.ended", None, order=hold.order_id, hold=hold.id, reason=reason)
     await tx.enqueue("disclosure.release_hold", hold.id)
+
+
+async def living_of(tx: Transaction, authority: str) -> tuple[UUID, ...]:
+    """The living holds of every order of one authority."""
+    orders = select(DisclosureOrder.id).where(DisclosureOrder.authority == authority)
+    found = select(Hold.id).where(Hold.order_id.in_(orders), Hold.state.in_(LIVING)).order_by(Hold.id)
+    return tuple((await tx.session.execute(found)).scalars())
 
 
 async def end_those_of(tx: Transaction, order: UUID, reason: str, keep: Iterable[UUID] = ()) -> None:
