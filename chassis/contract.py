@@ -1,14 +1,32 @@
 """The base of every request and response model: strict, closed and unchangeable."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 Item = TypeVar("Item")
 
+
+def _instant(written: Any) -> Any:
+    """A text is read here: pydantic takes "20240101" for seconds since 1970, and a day in January for one in August."""
+    if not isinstance(written, str):
+        return written
+    try:
+        read = datetime.fromisoformat(written)
+    except ValueError:
+        read = None
+    if read is None or written[4:5] != "-":
+        raise ValueError("an instant is written as RFC 3339 has it")
+    return read
+
+
 # From where UUIDv7's time begins, to where every period of a book can still be added to it.
-Moment = Annotated[AwareDatetime, Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(2900, 1, 1, tzinfo=UTC))]
+Moment = Annotated[
+    AwareDatetime,
+    Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(2900, 1, 1, tzinfo=UTC)),
+    BeforeValidator(_instant),
+]
 
 
 class Contract(BaseModel):

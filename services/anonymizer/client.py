@@ -10,9 +10,11 @@ from services.anonymizer.contract import (
     CollectionRequest,
     DisclosureRequest,
     Drifts,
+    FindPeople,
     FindPrincipal,
     Forget,
     Forgotten,
+    FoundPeople,
     MappedFields,
     Principal,
     Release,
@@ -44,6 +46,18 @@ class AnonymizerClient(ServiceClient):
             Principal, "POST", "/v1/principals/lookup", body=wish, tenant=tenant, idempotency_key="only-finds"
         )
         return found.principal
+
+    async def known(self, wish: FindPeople, *, tenant: UUID | None = None) -> FoundPeople:
+        """Many people at once, each by one identifier."""
+        return await self.ask(
+            FoundPeople,
+            "POST",
+            "/v1/principals/known",
+            body=wish,
+            tenant=tenant,
+            idempotency_key="finds-or-mints",
+            timeout=60,
+        )
 
     async def forget(self, principal: UUID, request: UUID, *, tenant: UUID | None = None) -> Forgotten:
         """After the last step of the last request: every identifier and the person's key go. Raises StillAtWork."""

@@ -67,6 +67,18 @@ class Principal(Reply):
     principal: UUID | None
 
 
+class FindPeople(Command):
+    """`POST /v1/principals/known`: whose each identifier is, or was at its `from`, of many people at once."""
+
+    identifiers: list[Identifier] = Field(min_length=1, max_length=2000)
+
+
+class FoundPeople(Reply):
+    """In the order asked: a principal, minted for a customer whom billing knows, or null for nobody, or for no one in particular."""
+
+    principals: list[UUID | None]
+
+
 class Forget(Command):
     """`PUT /v1/principals/{principal}/forgotten`: the request whose last step has ended. Idempotent.
 

@@ -124,9 +124,12 @@ class Billing:
                 f"SELECT * FROM {numbers.table} WHERE {numbers.holder} = ANY($1)",
                 [row[people.key[0]] for row in customers],
             )
+        numbers_of: dict[object, list[Known]] = {}
+        for period in periods:
+            numbers_of.setdefault(period[numbers.holder], []).append(_number(numbers, period))
         return [
             [Known(type, normalised(type, row[name])) for type, name in column.items() if row[name]]
-            + [_number(numbers, period) for period in periods if period[numbers.holder] == row[people.key[0]]]
+            + numbers_of.get(row[people.key[0]], [])
             for row in customers
         ]
 

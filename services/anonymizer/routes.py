@@ -22,9 +22,11 @@ from services.anonymizer.contract import (
     CollectionRequest,
     DisclosureRequest,
     Drifts,
+    FindPeople,
     FindPrincipal,
     Forget,
     Forgotten,
+    FoundPeople,
     MappedFields,
     Principal,
     Release,
@@ -60,6 +62,12 @@ async def principal(caller: Resolver, wish: Body[FindPrincipal], request: Reques
 @router.post("/v1/principals/lookup", response_model=Principal)
 async def lookup(caller: Resolver, wish: Body[FindPrincipal], request: Request):
     return Principal(principal=await request.app.state.people.lookup(_tenant(caller), wish))
+
+
+@router.post("/v1/principals/known", response_model=FoundPeople)
+async def known(caller: Resolver, wish: Body[FindPeople], request: Request):
+    """Many at once, for taking over what the operator recorded about them elsewhere."""
+    return FoundPeople(principals=await request.app.state.people.known(_tenant(caller), wish))
 
 
 @router.put("/v1/principals/{principal}/forgotten", response_model=Forgotten)

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from chassis.contract import Contract, Moment
 from chassis.errors import Conflict, Problem
@@ -291,8 +291,8 @@ class Recorded(Reply):
     """One statement as it stands in the record.
 
     sequence: counts the statements of this person on this matter · current: whether it decides her standing now (a late arrival
-    may not) · valid_until: when a consent lapses · receipt: JWS over its canonical JSON, see `Receipt` · event: its entry in the
-    ledger.
+    may not) · valid_until: when a consent lapses · receipt: JWS over its canonical JSON, see `Receipt`; null for one that was taken
+    over, whose receipt is made when `GET /v1/receipts/{record}` asks for it · event: its entry in the ledger.
     """
 
     record: UUID
@@ -308,7 +308,7 @@ class Recorded(Reply):
     occurred_at: datetime
     recorded_at: datetime
     valid_until: datetime | None = None
-    receipt: str
+    receipt: str | None = None
     event: UUID
 
 
@@ -428,27 +428,49 @@ class StartImport(Command):
 
 
 class ImportChunk(Command):
-    """`PUT /v1/imports/{name}/chunks/{number}`: rows as the file has them, by column; see `ImportRow` for what they must say."""
+    """`PUT /v1/imports/{name}/chunks/{number}`: the file's head line and the next of its rows; see `ImportRow` for what they must say."""
 
-    rows: Annotated[list[dict[str, str]], Field(min_length=1, max_length=1000)]
+    columns: Annotated[list[Annotated[str, StringConstraints(max_length=100)]], Field(min_length=1, max_length=50)]
+    rows: Annotated[list[list[str]], Field(min_length=1, max_length=2000)]
+
+    @field_validator("columns")
+    @classmethod
+    def _each_once(cls, columns: list[str]) -> list[str]:
+        if len(set(columns)) < len(columns):
+            raise ValueError("each column has a name of its own")
+        return columns
 
 
-class ImportRow(BaseModel):
-    """One statement. A consent names its notice, which must have been in force when it was given; a no needs none."""
+class ImportTerms(BaseModel):
+    """What a row says as thousands of others do."""
 
     model_config = ConfigDict(extra="forbid")
 
-    principal: UUID
     purpose: Key
     state: Literal["given", "withdrawn", "refused", "unknown"]
-    occurred_at: str
     notice: Key | None = None
     notice_version: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     regulation: Regulation = Regulation.gdpr
     language: Language = "sv"
     method: Method = "web_form"
+
+
+class ImportSaid(BaseModel):
+    """What a row says for itself."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    principal: UUID | None = None
+    identifier_type: Literal["customer", "email", "msisdn", "account", "agent", "mac"] | None = None
+    identifier: Annotated[str, StringConstraints(max_length=200)] | None = None
+    occurred_at: Moment
+    valid_until: Moment | None = None
     evidence_ref: EvidenceRef | None = None
-    valid_until: str | None = None
+
+
+class ImportRow(ImportTerms, ImportSaid):
+    """One statement; an empty cell says nothing. Who made it: `principal`, or an identifier with its type, which means whose it was at
+    that instant. A consent names its notice, which must have been in force when it was given; a no needs none."""
 
 
 class Import(Reply):
@@ -461,7 +483,7 @@ class Import(Reply):
     taken: int
     refused: int
     started_at: datetime
-    event: UUID
+    event: UUID | None
 
 
 # --- calls -------------------------------------------------------------------------------------------------------------
@@ -881,6 +903,10 @@ class NotContent(Conflict):
     code, title = "consent.not_content", "Only content of communication is recorded in a call"
 
 
+class UnknownPerson(Problem):
+    code, status, title = "consent.unknown_person", 404, "Nobody is known by that identifier"
+
+
 class UnknownImport(Problem):
     code, status, title = "consent.unknown_import", 404, "There is no such import"
 
@@ -924,6 +950,14 @@ class NotYetEverywhere(Problem):
 
     code, status, title = "consent.not_yet_everywhere", 503, "It is recorded, but not yet effective everywhere"
     headers = {"Retry-After": "1"}
+
+
+class RecordDiffers(Problem):
+    code, status, title = (
+        "consent.record_differs",
+        500,
+        "The stored record is not the one that was entered into the ledger",
+    )
 
 
 class NotYetInLedger(Problem):

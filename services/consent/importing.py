@@ -11,7 +11,6 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -20,9 +19,11 @@ import httpx2
 from joserfc.jwk import ECKey
 
 from chassis.client import ServiceClient, TokenSource
+from chassis.errors import Problem
 from services.consent.contract import Import, ImportChunk, NoWords, StartImport
 
-CHUNK = 1_000
+CHUNK, LARGEST = 2_000, 800_000  # rows, and bytes of them: no service reads more than a megabyte at once
+Chunk = tuple[list[str], list[list[str]]]  # the head line, and rows
 
 
 class Sender(ServiceClient):
@@ -38,11 +39,10 @@ class Sender(ServiceClient):
     async def state(self, tenant: UUID, name: UUID) -> Import:
         return await self.ask(Import, "GET", f"/v1/imports/{name}", tenant=tenant)
 
-    async def send(self, tenant: UUID, name: UUID, number: int, rows: list[dict[str, str]]) -> Import:
+    async def send(self, tenant: UUID, name: UUID, number: int, chunk: Chunk) -> Import:
         path, key = f"/v1/imports/{name}/chunks/{number}", f"{name}-{number}"
-        return await self.ask(
-            Import, "PUT", path, tenant=tenant, body=ImportChunk(rows=rows), idempotency_key=key, timeout=60
-        )
+        body = ImportChunk(columns=chunk[0], rows=chunk[1])
+        return await self.ask(Import, "PUT", path, tenant=tenant, body=body, idempotency_key=key, timeout=60)
 
     async def end(self, tenant: UUID, name: UUID) -> Import:
         path = f"/v1/imports/{name}/end"
@@ -58,7 +58,9 @@ class Sender(ServiceClient):
 async def send_file(sender: Sender, tenant: UUID, path: Path, resume: UUID | None = None, say: Any = print) -> Import:
     """The whole file, from the first chunk that the service has not taken. Says how far it is every few seconds."""
     state = await sender.state(tenant, resume) if resume else await sender.start(tenant, path.name[:100])
-    say(f"import {state.name}: goes on at row {state.next_chunk * CHUNK + 1}")
+    if state.source != path.name[:100]:
+        raise SystemExit(f"That import is of {state.source}.")
+    say(f"import {state.name}: goes on at row {state.taken + state.refused + 1}")
     began = said = time.monotonic()
     for number, chunk in enumerate(chunks(path)):
         if number < state.next_chunk:
@@ -75,28 +77,50 @@ async def send_file(sender: Sender, tenant: UUID, path: Path, resume: UUID | Non
     return state
 
 
-def chunks(path: Path) -> Iterator[list[dict[str, str]]]:
-    rows = _parquet(path) if path.suffix == ".parquet" else _csv(path)
-    while chunk := list(islice(rows, CHUNK)):
-        yield chunk
+def chunks(path: Path) -> Iterator[Chunk]:
+    """The same each time, whatever was sent before."""
+    columns, rows = (_parquet if path.suffix == ".parquet" else _csv)(path)
+    chunk: list[list[str]] = []
+    size = 0
+    for row in rows:
+        longer = sum(len(cell.encode()) + 3 for cell in row)
+        if chunk and (len(chunk) == CHUNK or size + longer > LARGEST):
+            yield columns, chunk
+            chunk, size = [], 0
+        chunk.append(row)
+        size += longer
+    if chunk:
+        yield columns, chunk
 
 
-def _csv(path: Path) -> Iterator[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        # A row with more cells than the head has one column too many, which is refused by that name.
-        for row in csv.DictReader(file, restkey="too_many_cells", restval=""):
-            yield {str(name): "".join(cell) if isinstance(cell, list) else cell for name, cell in row.items()}
+def _csv(path: Path) -> tuple[list[str], Iterator[list[str]]]:
+    """Between the cells stand commas, or what a Swedish spreadsheet puts there."""
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        head = file.readline()
+    between = ";" if ";" in head and "," not in head else ","
+    (columns,) = csv.reader([head], delimiter=between)
+    return columns, _cells(path, between)
 
 
-def _parquet(path: Path) -> Iterator[dict[str, str]]:
+def _cells(path: Path, between: str) -> Iterator[list[str]]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = csv.reader(file, delimiter=between)
+        next(rows, None)
+        yield from rows
+
+
+def _parquet(path: Path) -> tuple[list[str], Iterator[list[str]]]:
     import pyarrow.parquet as pq
 
-    for batch in pq.ParquetFile(path).iter_batches(CHUNK):
-        for row in batch.to_pylist():
-            yield {name: _written(value) for name, value in row.items() if value is not None}
+    file = pq.ParquetFile(path)
+    batches = ([column.to_pylist() for column in batch.columns] for batch in file.iter_batches(CHUNK))
+    rows = (list(map(_written, row)) for columns in batches for row in zip(*columns, strict=True))
+    return file.schema_arrow.names, rows
 
 
 def _written(value: Any) -> str:
+    if value is None:
+        return ""
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
@@ -107,7 +131,12 @@ async def main(arguments: argparse.Namespace) -> None:
             http, client=arguments.client, key=key, issuer=arguments.issuer, token_url=f"{arguments.url}/token"
         )
         sender = Sender(http, arguments.url, tokens)
-        await send_file(sender, arguments.tenant, arguments.file, arguments.resume)
+        try:
+            await send_file(sender, arguments.tenant, arguments.file, arguments.resume)
+        except UnicodeDecodeError:
+            raise SystemExit(f"{arguments.file} is not written in UTF-8.") from None
+        except Problem as refused:
+            raise SystemExit(f"{refused.title} ({refused.code}). {refused.detail or ''}") from None
 
 
 def _arguments(given: list[str]) -> argparse.Namespace:

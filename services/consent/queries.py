@@ -3,6 +3,8 @@
 from datetime import datetime
 from uuid import UUID
 
+import orjson
+from joserfc.jwk import OKPKey
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlmodel import and_, or_, select
 
@@ -19,6 +21,7 @@ from services.consent.contract import (
     Notices,
     NotYetInLedger,
     Receipt,
+    RecordDiffers,
     Recorded,
     Records,
     StandingConsent,
@@ -28,7 +31,8 @@ from services.consent.contract import (
     UnknownNotice,
 )
 from services.consent.contract import Standing as StandingTold
-from services.consent.tables import Guardianship, NoticeVersion, Standing, Statement, TenantDuty
+from services.consent.records import own
+from services.consent.tables import Guardianship, NoticeVersion, RecordFrame, Standing, Statement, TenantDuty
 from services.registry.contract import PolicyBook
 
 
@@ -151,10 +155,23 @@ async def statement(tx: Transaction, record: UUID) -> Statement:
     return row
 
 
-async def receipt(database: Database, row: Statement) -> Receipt:
+async def frame(tx: Transaction, row: Statement) -> RecordFrame | None:
+    return await tx.session.get(RecordFrame, (tx.tenant, row.frame)) if row.frame is not None else None
+
+
+async def receipt(
+    database: Database, row: Statement, frame: RecordFrame | None, key: OKPKey, publisher: str
+) -> Receipt:
+    """With the proof. `frame`: of a record that was taken over, whose receipt is made here, the same each time."""
     async with database.system() as connection:
         try:
             proof = await ledger.inclusion(connection, database.service, row.event, row.tenant)
         except NotInLedger:
             raise NotYetInLedger from None
-    return Receipt(receipt=row.receipt, proof=proof)
+    if frame is None:
+        return Receipt(receipt=row.receipt, proof=proof)
+    record = frame.body | own(Recorded(**row.model_dump(), record=row.id, current=False), row.evidence_ref)
+    if orjson.loads(proof.body)["data"]["sha256"] != receipts.fingerprint(record):
+        raise RecordDiffers("What is stored is not what the ledger has the fingerprint of; nothing is signed.")
+    made = receipts.sign(record, key, publisher=publisher, created=row.recorded_at, merge_delay_ms=frame.merge_delay_ms)
+    return Receipt(receipt=made, proof=proof)

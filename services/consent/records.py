@@ -3,12 +3,19 @@
 `FIELDS` says where each field that the standard asks for stands in ours; a test holds every consent's record against it.
 """
 
+from collections.abc import Mapping
+from datetime import UTC
+from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
+import orjson
+
 from chassis.auth import Caller
+from chassis.ledger.canonical import canonical
 from services.consent import receipts
 from services.consent.contract import Kind, Recorded
+from services.consent.rules import Matter
 from services.consent.tables import NoticeVersion
 from services.registry.contract import NotInBook, PolicyBook
 
@@ -44,28 +51,63 @@ def as_record(
     caller: Caller,
     said: Recorded,
     notice: NoticeVersion | None,
-    details: dict[str, Any],
+    details: Mapping[str, Any],
 ) -> dict[str, Any]:
+    return common(tenant, book, caller, Matter(said.kind, said.regulation, said.purpose), notice, details) | own(said)
+
+
+def common(
+    tenant: UUID,
+    book: PolicyBook,
+    caller: Caller,
+    matter: Matter,
+    notice: NoticeVersion | None,
+    details: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What the records of all who say the same in the same way have in common."""
     record = {
         "schema_version": receipts.SCHEMA_VERSION,
-        "record_id": str(said.record),
-        "principal_id": str(said.principal),
         "tenant": str(tenant),
         "policy_version": book.version,
         "jurisdiction": book.controller.jurisdiction,
-        "kind": said.kind.value,
-        "regulation": said.regulation.value,
-        "purpose": said.purpose,
+        "kind": matter.kind.value,
+        "regulation": matter.regulation.value,
+        "purpose": matter.purpose,
+        "actor": {"client": caller.original_client, "kind": caller.kind},
+    }
+    if matter.kind is Kind.consent and notice is not None:
+        record |= _explained(book, notice, matter.purpose, details.get("language"))
+    return record | details
+
+
+def own(said: Recorded, evidence_ref: str | None = None) -> dict[str, Any]:
+    """What is said by one record alone."""
+    evidence = {} if evidence_ref is None else {"evidence_ref": evidence_ref}
+    return evidence | {
+        "record_id": str(said.record),
+        "principal_id": str(said.principal),
         "state": said.state.value,
         "sequence": said.sequence,
         "event_time": said.occurred_at.isoformat(),
         "recorded_at": said.recorded_at.isoformat(),
-        "valid_until": said.valid_until.isoformat() if said.valid_until else None,
-        "actor": {"client": caller.original_client, "kind": caller.kind},
+        "valid_until": said.valid_until.astimezone(UTC).isoformat() if said.valid_until else None,
     }
-    if said.kind is Kind.consent and notice is not None:
-        record |= _explained(book, notice, said.purpose, details.get("language"))
-    return record | details
+
+
+class Frame:
+    """What many records have in common, spelled once: the fingerprint of each is then a matter of what is its own.
+
+    said: kept with the statements, so that a receipt can be made whatever this program's records look like by then.
+    """
+
+    def __init__(self, said: dict[str, Any]) -> None:
+        self.said = said
+        self.sha256 = sha256(canonical(said)).digest()
+        self._spelled = {name: orjson.Fragment(canonical(value)) for name, value in said.items()}
+
+    def fingerprint(self, own: dict[str, Any]) -> str:
+        """`receipts.fingerprint` of the whole record."""
+        return sha256(orjson.dumps(self._spelled | own, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 # What a notice explains of a purpose is the same for everybody who reads it in one language under one book.

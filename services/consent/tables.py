@@ -33,7 +33,8 @@ class NoticeVersion(SQLModel, table=True):
 
 
 class Statement(SQLModel, table=True):
-    """Append-only. `event` is its entry in the ledger; `receipt` the signed record as the person got it."""
+    """Append-only. `event` is its entry in the ledger; `receipt` the signed record as the person got it, or `frame` what her record has
+    in common with others that were taken over with it."""
 
     __tablename__ = "statement"
 
@@ -50,8 +51,21 @@ class Statement(SQLModel, table=True):
     occurred_at: datetime = Field(sa_type=_MOMENT)
     recorded_at: datetime = Field(sa_type=_MOMENT)
     valid_until: datetime | None = Field(sa_type=_MOMENT)
-    receipt: str
+    receipt: str | None
     event: UUID
+    frame: bytes | None = None
+    evidence_ref: str | None = None
+
+
+class RecordFrame(SQLModel, table=True):
+    """What the records of many statements have in common, by its SHA-256; never changed, for receipts are still to be made from it."""
+
+    __tablename__ = "record_frame"
+
+    tenant: UUID = Field(primary_key=True)
+    sha256: bytes = Field(primary_key=True)
+    body: dict[str, Any] = Field(sa_type=JSONB)
+    merge_delay_ms: int
 
 
 class Standing(SQLModel, table=True):
@@ -168,7 +182,7 @@ class CaptureCallback(SQLModel, table=True):
 
 
 class ConsentImport(SQLModel, table=True):
-    """How far the taking over of existing consents is."""
+    """How far the taking over of existing consents is. `event`: the last entry in the ledger that it made."""
 
     __tablename__ = "consent_import"
 
@@ -180,6 +194,7 @@ class ConsentImport(SQLModel, table=True):
     taken: int
     refused: int
     started_at: datetime = Field(sa_type=_MOMENT)
+    event: UUID | None
 
 
 class ImportRefusal(SQLModel, table=True):

@@ -35,6 +35,7 @@ def wish(**other) -> dict:
         (json.dumps(wish(state="given")), 422, "request.invalid"),
         (json.dumps(wish(occurred_at="yesterday")), 422, "request.invalid"),
         (json.dumps(wish(occurred_at="2026-01-01T00:00:00")), 422, "request.invalid"),
+        (json.dumps(wish(occurred_at="20260101")), 422, "request.invalid"),
         (json.dumps(wish(occurred_at="1969-12-31T23:59:59Z")), 422, "request.invalid"),
         (json.dumps(wish(regulation="ccpa")), 422, "request.invalid"),
         (json.dumps(wish(method="telepathy")), 422, "request.invalid"),

@@ -3,15 +3,17 @@
 import csv
 from datetime import timedelta
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
+from fastapi import Request
 
 from chassis import clock
 from chassis.ids import new_id
 from services.consent import importing, receipts
 from services.consent.contract import ChunkOutOfTurn, ImportEnded, UnknownImport
 from services.consent.importing import Sender, send_file
-from tests.consent.house import Tokens
+from tests.consent.house import DATABASE, Tokens
 
 COLUMNS = ("principal", "purpose", "state", "occurred_at", "notice", "notice_version", "valid_until", "evidence_ref")
 
@@ -23,6 +25,10 @@ class Behind(Sender):
 @pytest.fixture
 def sender(company):
     return Behind(company.served.http, company.served.url, Tokens(company.served.issuer))
+
+
+def quiet(_):
+    pass
 
 
 def row(told, **other):
@@ -68,7 +74,7 @@ async def test_every_row_is_taken_or_refused_with_its_reason(company, sender, an
     bad["consent.not_by_consent"]["notice"] = told_all.notice
     rows = [*good, *bad.values()]
     path = written(tmp_path / "old.csv", rows)
-    state = await send_file(sender, company.tenant, path, say=lambda _: None)
+    state = await send_file(sender, company.tenant, path, say=quiet)
     assert (state.taken, state.refused, state.state) == (3, len(bad), "ended")
     report = (tmp_path / "old.csv.refused.csv").read_text()
     found = {each["row"]: each["code"] for each in csv.DictReader(report.splitlines())}
@@ -82,22 +88,52 @@ async def test_every_row_is_taken_or_refused_with_its_reason(company, sender, an
     assert (record["import"], record["evidence_ref"]) == (str(state.name), "crm/1")
 
 
+async def test_the_receipt_of_a_record_taken_over_is_the_same_each_time_and_none_is_made_for_one_that_was_changed(
+    company, sender, anna, consent_house, tmp_path
+):
+    told = await company.notice()
+    until = (clock.now() + timedelta(days=300)).astimezone(ZoneInfo("Europe/Stockholm")).isoformat()
+    await send_file(
+        sender,
+        company.tenant,
+        written(tmp_path / "old.csv", [row(told, principal=str(anna), valid_until=until)]),
+        say=quiet,
+    )
+    (kept,) = (await company.service.records(company.tenant, anna)).items
+    assert kept.receipt is None
+    first = await company.service.receipt(company.tenant, kept.record)
+    assert (await company.service.receipt(company.tenant, kept.record)).receipt == first.receipt
+    record = receipts.verify(first, (await company.served.http.get(f"{company.served.url}/keys")).json())
+    assert (
+        record["actor"]["client"] == "public" and record["pii"] and record["event_time"] == kept.occurred_at.isoformat()
+    )
+    owner = await consent_house.postgres.connect(DATABASE)
+    await owner.execute("UPDATE consent.statement SET valid_until = NULL WHERE id = $1", kept.record)
+    await owner.close()
+    answer = await company.served.http.get(
+        f"{company.served.url}/v1/receipts/{kept.record}", headers=await company.headers()
+    )
+    assert (answer.status_code, answer.json()["code"]) == (500, "consent.record_differs")
+
+
 async def test_an_import_that_was_cut_goes_on_where_it_stood(company, sender, tmp_path, monkeypatch):
     monkeypatch.setattr(importing, "CHUNK", 4)
     told = await company.notice()
     path = written(tmp_path / "old.csv", [row(told) for _ in range(10)])
     state = await sender.start(company.tenant, "old.csv")
-    (first, *_) = importing.chunks(path)
+    first, *_ = importing.chunks(path)
     once = await sender.send(company.tenant, state.name, 0, first)
     assert (once.taken, once.next_chunk) == (4, 1)
     # The same chunk under another key, as after a restart of the sender.
     again = await company.served.http.put(
-        f"{company.served.url}/v1/imports/{state.name}/chunks/0", json={"rows": first}, headers=await company.headers()
+        f"{company.served.url}/v1/imports/{state.name}/chunks/0",
+        json={"columns": first[0], "rows": first[1]},
+        headers=await company.headers(),
     )
     assert again.json()["taken"] == 4
     with pytest.raises(ChunkOutOfTurn):
         await sender.send(company.tenant, state.name, 2, first)
-    ended = await send_file(sender, company.tenant, path, resume=state.name, say=lambda _: None)
+    ended = await send_file(sender, company.tenant, path, resume=state.name, say=quiet)
     assert (ended.taken, ended.refused) == (10, 0)
     with pytest.raises(ImportEnded):
         await sender.send(company.tenant, state.name, 3, first)
@@ -112,5 +148,60 @@ async def test_parquet_is_read_like_csv(company, sender, tmp_path):
     told = await company.notice()
     rows = [row(told) | {"notice_version": 1, "occurred_at": clock.now() - timedelta(days=3)} for _ in range(5)]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "old.parquet")
-    state = await send_file(sender, company.tenant, tmp_path / "old.parquet", say=lambda _: None)
+    state = await send_file(sender, company.tenant, tmp_path / "old.parquet", say=quiet)
     assert (state.taken, state.refused) == (5, 0)
+
+
+async def test_people_are_found_by_any_identifier_as_it_was_theirs_at_that_instant(company, sender, anna, tmp_path):
+    petra, asked = new_id(), []
+
+    async def known(request: Request):
+        asked.extend((await request.json())["identifiers"])
+        whose = {"K1000001": str(anna), "+46701740605": str(petra)}
+        return {"principals": [whose.get(each["value"]) for each in asked]}
+
+    app = company.served.issuer.app
+    app.router.routes = [route for route in app.router.routes if route.path != "/v1/principals/known"]
+    app.add_api_route("/v1/principals/known", known, methods=["POST"])
+    company.served.app.state.settings.peers["anonymizer"] = company.served.issuer_url
+    company.served.app.state.tokens = Tokens(company.served.issuer)
+    told = await company.notice()
+    rows = [
+        row(told, principal="", identifier_type="customer", identifier="K1000001"),
+        row(told, principal="", identifier_type="msisdn", identifier="+46701740605"),
+        row(told, principal="", identifier_type="email", identifier="nobody@post.example"),
+        row(told, principal="", identifier_type="shoe_size", identifier="43"),
+        row(told, principal="", identifier_type="customer"),
+    ]
+    path = written(tmp_path / "old.csv", rows, (*COLUMNS, "identifier_type", "identifier"))
+    state = await send_file(sender, company.tenant, path, say=quiet)
+    assert (state.taken, state.refused) == (2, 3)
+    assert [each["from_"] for each in asked] == [each["occurred_at"].replace("+00:00", "Z") for each in rows[:3]]
+    for who in (anna, petra):
+        assert (await company.service.standing(company.tenant, who)).consents[0].state == "given"
+    report = (tmp_path / "old.csv.refused.csv").read_text()
+    assert "3,consent.unknown_person" in report and "nobody@" not in report and "shoe" not in report
+
+
+async def test_a_row_with_a_fault_costs_its_neighbours_nothing(company, sender, tmp_path):
+    told = await company.notice()
+    head = ";".join(COLUMNS)
+    sound = ";".join(row(told, valid_until="")[each] for each in COLUMNS)
+    faults = [
+        sound + ";;one cell too many",
+        sound.replace("given", "maybe"),
+        "",
+        sound.replace("given", "20240101"),
+        ";".join(row(told, occurred_at="20240101", valid_until="")[each] for each in COLUMNS),
+    ]
+    (tmp_path / "old.csv").write_text("\ufeff" + "\r\n".join([head, *faults, sound]), encoding="utf-8")
+    state = await send_file(sender, company.tenant, tmp_path / "old.csv", say=quiet)
+    assert (state.taken, state.refused) == (1, len(faults))
+
+
+async def test_a_chunk_is_at_most_so_many_rows_each_column_once(company, sender):
+    state = await sender.start(company.tenant, "x.csv")
+    path = f"{company.served.url}/v1/imports/{state.name}/chunks/0"
+    for columns, rows in ((["purpose"], [["x"]] * 2001), (["purpose", "purpose"], [["x", "y"]]), ([], [[]])):
+        body = {"columns": columns, "rows": rows}
+        assert (await company.served.http.put(path, json=body, headers=await company.headers())).status_code == 422

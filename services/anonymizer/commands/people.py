@@ -10,12 +10,15 @@ from uuid import UUID
 
 from chassis import clock
 from chassis.db import Database, Transaction
+from chassis.identifiers import BadIdentifier
 from chassis.ids import new_id
 from chassis.sealing import Sealer, SubjectKey
 from services.anonymizer.contract import (
+    FindPeople,
     FindPrincipal,
     Forget,
     Forgotten,
+    Identifier,
     IdentifiersConflict,
     IdentifierType,
     PrincipalForgotten,
@@ -32,6 +35,11 @@ _FIND = """
 SELECT DISTINCT principal FROM principal_identifier WHERE type = $1 AND index = $2
 AND (valid_from IS NULL OR valid_from <= $3)
 AND (valid_to IS NULL OR valid_to > $3)"""
+_FIND_EACH = """
+SELECT asked.n, (array_agg(DISTINCT principal))[1] AS principal, count(DISTINCT principal) AS people
+FROM unnest($1::text[], $2::bytea[], $3::timestamptz[]) WITH ORDINALITY asked(type, index, at, n)
+JOIN principal_identifier i USING (type, index)
+WHERE (valid_from IS NULL OR valid_from <= at) AND (valid_to IS NULL OR valid_to > at) GROUP BY asked.n"""
 _OF = "SELECT type, index, value, valid_from, valid_to FROM principal_identifier WHERE principal = $1 ORDER BY id"
 _MINT = "INSERT INTO principal (tenant, id, minted_at) VALUES ($1, $2, $3)"
 _LINK = """
@@ -82,6 +90,36 @@ class People:
         known = await self._completed(tenant, _read(wish))
         async with self.database.transaction(tenant) as tx:
             return await self._find(tx, known)
+
+    async def known(self, tenant: UUID, wish: FindPeople) -> list[UUID | None]:
+        """Whose each identifier is, or was: found by one statement, and minted for whom only billing knows. None for nobody or several."""
+        asked = [_readable(one) for one in wish.identifiers]
+        wanted = list(dict.fromkeys(one for one in asked if one is not None and one.type in FINDS))
+        found = await self._found_each(tenant, wanted)
+        for one, customer in (await self._customers(tenant, [one for one in wanted if one not in found])).items():
+            found[one] = await self._found_or_minted(tenant, customer)
+        return [found.get(one) if one else None for one in asked]
+
+    async def _found_each(self, tenant: UUID, wanted: list[Known]) -> dict[Known, UUID | None]:
+        now = clock.now()
+        asked = [(one.type.value, self._index(tenant, one), one.from_ or now) for one in wanted]
+        async with self.database.transaction(tenant) as tx:
+            rows = await tx.connection.fetch(_FIND_EACH, *zip(*asked, strict=True)) if asked else []
+        return {wanted[row["n"] - 1]: row["principal"] if row["people"] == 1 else None for row in rows}
+
+    async def _customers(self, tenant: UUID, wanted: list[Known]) -> dict[Known, list[Known]]:
+        """All that billing knows of the one customer behind each value; values of nobody, or of several, are left out."""
+        now = clock.now()
+        theirs: dict[tuple[IdentifierType, str], list[tuple[Known, list[Known]]]] = {}
+        for customer in await self.billing.people(tenant, wanted, now) if wanted else []:
+            for known in customer:
+                theirs.setdefault((known.type, known.value), []).append((known, customer))
+        found = {}
+        for one in wanted:
+            held = [its for known, its in theirs.get((one.type, one.value), ()) if known.holds_at(one.from_ or now)]
+            if len({_identity(customer) for customer in held}) == 1:
+                found[one] = held[0]
+        return found
 
     async def person(self, tenant: UUID, principal: UUID) -> Person:
         """Everything the person is known by, billing's latest included, and what it knew before it erased. Raises PrincipalUnknown."""
@@ -171,6 +209,13 @@ class People:
 
 def _read(wish: FindPrincipal) -> list[Known]:
     return [Known(one.type, normalised(one.type, one.value), one.from_, one.to) for one in wish.identifiers]
+
+
+def _readable(one: Identifier) -> Known | None:
+    try:
+        return Known(one.type, normalised(one.type, one.value), one.from_, one.to)
+    except BadIdentifier:
+        return None
 
 
 def _identity(customer: list[Known]) -> str:

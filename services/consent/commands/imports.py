@@ -1,43 +1,61 @@
 """An operator's existing consents, taken over in chunks: each is one transaction, so a cut import goes on where it stood.
 
-Every row goes the way of every statement: receipt, ledger, sequence, and what was said later counts. A row that is refused is kept
-with its number and the reason, never with its values; its neighbours stand.
+Every row goes the way of every statement: ledger, sequence, and what was said later counts. Its receipt is made when somebody asks
+for it. A row that is refused is kept with its number and the reason, never with its values; its neighbours stand.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, TypeVar
 from uuid import UUID
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 from sqlmodel import select
 
 from chassis import clock
-from chassis.contract import Moment
 from chassis.db import Transaction
 from chassis.errors import Problem
 from chassis.ids import new_id
+from chassis.ledger.canonical import canonical
 from services.consent import rules
 from services.consent.commands import notices
 from services.consent.commands.desk import Desk
-from services.consent.commands.recording import Spoken, record_all
+from services.consent.commands.recording import Spoken, merge_delay_ms, record_all
 from services.consent.contract import (
     ChunkOutOfTurn,
     Import,
     ImportChunk,
     ImportEnded,
     ImportRow,
+    ImportSaid,
+    ImportTerms,
     Kind,
     LanguageMissing,
     Recorded,
     StartImport,
     State,
     UnknownImport,
+    UnknownPerson,
 )
+from services.consent.records import Frame, common
 from services.consent.rules import Matter
-from services.consent.tables import ConsentImport, ImportRefusal
+from services.consent.tables import ConsentImport, ImportRefusal, NoticeVersion
 
-_GROUP = 500
-_MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
+_FRAMES = """
+INSERT INTO record_frame (tenant, sha256, body, merge_delay_ms)
+SELECT $1, frame, body::jsonb, $4 FROM unnest($2::bytea[], $3::text[]) known(frame, body) ON CONFLICT DO NOTHING"""
+_REFUSED = """
+INSERT INTO import_refusal (tenant, name, row, code, reason) SELECT $1, $2, * FROM unnest($3::int[], $4::text[], $5::text[])"""
+
+
+# A type, a value, and the instant at which it was hers.
+Named = tuple[str, str, datetime]
+People = Mapping[Named, UUID]
+
+_GROUP = 500  # rows at once: meanwhile this process answers nobody
+_TERMS, _SAID = tuple(ImportTerms.model_fields), tuple(ImportSaid.model_fields)
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 class RowRefused(Problem):
@@ -54,56 +72,51 @@ async def start(tx: Transaction, desk: Desk, wish: StartImport) -> Import:
         taken=0,
         refused=0,
         started_at=clock.now(),
+        event=None,
     )
     tx.session.add(row)
-    fact = await tx.emit("import.started", {"import": str(row.id), "client": desk.caller.original_client})
-    return _as_reply(row, fact.id)
+    row.event = (await tx.emit("import.started", {"import": str(row.id), "client": desk.caller.original_client})).id
+    return _as_reply(row)
 
 
-async def take(tx: Transaction, desk: Desk, name: UUID, number: int, chunk: ImportChunk) -> Import:
-    """The next chunk. One that was taken before changes nothing."""
+async def take(tx: Transaction, desk: Desk, name: UUID, number: int, chunk: ImportChunk, people: People) -> Import:
+    """The next chunk. One that was taken before changes nothing. What it says counts everywhere when the import's end is answered."""
     row = await _locked(tx, name)
     if number < row.chunks:
-        return _as_reply(row, name)
+        return _as_reply(row)
     if row.state != "open":
         raise ImportEnded("Begin a new import.")
     if number > row.chunks:
         raise ChunkOutOfTurn("Send the chunks in their order.", next_chunk=row.chunks)
-    first, refused, spoken = row.taken + row.refused + 1, [], []
-    for place, cells in enumerate(chunk.rows):
-        try:
-            spoken.append((first + place, await _spoken(tx, desk, name, cells)))
-        except Problem as reason:
-            refused.append((first + place, reason))
-    event = name
-    for at in range(0, len(spoken), _GROUP):
-        group = spoken[at : at + _GROUP]
-        outcomes = await record_all(tx, [each for _, each in group])
-        for (place, _), outcome in zip(group, outcomes, strict=True):
-            if isinstance(outcome, Recorded):
-                event = outcome.event
-            else:
-                refused.append((place, outcome))
-    tx.session.add_all(
-        ImportRefusal(tenant=tx.tenant, name=name, row=place, code=reason.code, reason=reason.detail or reason.title)
-        for place, reason in refused
-    )
+    reader = _Reader(tx, desk, name, chunk.columns, people)
+    first = row.taken + row.refused + 1
+    refused: list[tuple[int, str, str]] = []
+    for at in range(0, len(chunk.rows), _GROUP):
+        outcomes = await _recorded(tx, reader, chunk.rows[at : at + _GROUP])
+        refused += [
+            (first + at + place, outcome.code, outcome.detail or outcome.title)
+            for place, outcome in enumerate(outcomes)
+            if isinstance(outcome, Problem)
+        ]
+        row.event = next((each.event for each in reversed(outcomes) if isinstance(each, Recorded)), row.event)
+    await tx.connection.execute(_FRAMES, tx.tenant, *reader.frames(), merge_delay_ms(desk.book))
+    if refused:
+        await tx.connection.execute(_REFUSED, tx.tenant, name, *zip(*refused, strict=True))
     row.chunks, row.refused = number + 1, row.refused + len(refused)
     row.taken += len(chunk.rows) - len(refused)
-    return _as_reply(row, event)
+    return _as_reply(row)
 
 
 async def end(tx: Transaction, _desk: Desk, name: UUID) -> Import:
     row = await _locked(tx, name)
-    if row.state == "open":
-        row.state = "ended"
+    if row.state == "open" or row.event is None:
         told = {"import": str(name), "taken": row.taken, "refused": row.refused}
-        await tx.emit("import.ended", told)
-    return _as_reply(row, name)
+        row.state, row.event = "ended", (await tx.emit("import.ended", told)).id
+    return _as_reply(row)
 
 
 async def read(tx: Transaction, name: UUID) -> Import:
-    return _as_reply(await _known(tx, name), name)
+    return _as_reply(await _known(tx, name))
 
 
 async def refusals(tx: Transaction, name: UUID, after: int, limit: int) -> list[ImportRefusal]:
@@ -112,52 +125,136 @@ async def refusals(tx: Transaction, name: UUID, after: int, limit: int) -> list[
     return list((await tx.session.execute(found.order_by(ImportRefusal.row).limit(limit))).scalars())
 
 
-async def _spoken(tx: Transaction, desk: Desk, name: UUID, cells: Mapping[str, str | None]) -> Spoken:
-    """What a row says, checked like a statement made today would be. Raises Problem."""
-    said = _read(cells)
-    at, until = _moment(said.occurred_at, "occurred_at"), None
-    if said.valid_until:
-        until = _moment(said.valid_until, "valid_until")
-    state = State(said.state)
-    rules.must_be_in_book(desk.book, said.purpose, [])
-    notice = None
-    if said.notice is not None:
-        notice = await notices.in_force(tx, said.notice, said.notice_version or 0, at)
-        if said.language not in notice.texts:
-            raise LanguageMissing("This notice was not published in that language.")
-        explained = [each for row in notice.purposes if row["purpose"] == said.purpose for each in row["categories"]]
-        rules.must_rest_on_consent(desk.book, said.purpose, explained)
-    elif state is State.given:
-        raise RowRefused("A consent names the notice and its version.")
-    details = {"language": said.language, "collection_method": said.method, "type": "expressed", "import": str(name)}
-    details |= {"evidence_ref": said.evidence_ref} if said.evidence_ref else {}
-    return Spoken(
-        desk,
-        said.principal,
-        Matter(Kind.consent, said.regulation, said.purpose),
-        state,
-        at,
-        details,
-        notice,
-        until=until,
-    )
+def named(chunk: ImportChunk) -> list[Named]:
+    """Whom the rows of a chunk name by an identifier, each once; a row that cannot be read names nobody."""
+    if "identifier" not in chunk.columns:
+        return []
+    found: dict[Named, None] = {}
+    for cells in chunk.rows:
+        row = dict(zip(chunk.columns, cells, strict=False))
+        try:
+            said = ImportSaid.model_validate_strings({each: row[each] for each in _SAID if row.get(each)})
+        except ValidationError:
+            continue
+        if said.identifier_type and said.identifier:
+            found[said.identifier_type, said.identifier, said.occurred_at] = None
+    return list(found)
 
 
-def _read(cells: Mapping[str, str | None]) -> ImportRow:
+async def _recorded(tx: Transaction, reader: "_Reader", rows: Sequence[Sequence[str]]) -> list[Recorded | Problem]:
+    """What became of each row, in their order."""
+    outcomes: list[Spoken | Recorded | Problem] = []
+    for cells in rows:
+        try:
+            outcomes.append(await reader.spoken(cells))
+        except Problem as refused:
+            outcomes.append(refused)
+    spoken = [each for each in outcomes if isinstance(each, Spoken)]
+    recorded = iter(await record_all(tx, spoken))
+    return [next(recorded) if isinstance(each, Spoken) else each for each in outcomes]
+
+
+@dataclass(frozen=True, slots=True)
+class _Alike:
+    """What rows have in common that differ only in who spoke and when, checked once; `notice` is in force before `ends`."""
+
+    matter: Matter
+    state: State
+    notice: NoticeVersion | None
+    ends: datetime | None
+    details: Mapping[str, Any]
+    frame: Frame
+
+
+class _Reader:
+    """Makes of a row what it says, checked like a statement made today would be."""
+
+    def __init__(self, tx: Transaction, desk: Desk, name: UUID, columns: Sequence[str], people: People) -> None:
+        self._tx, self._desk, self._name, self._people = tx, desk, name, people
+        self._columns = columns
+        self._strange = [each for each in columns if each not in ImportRow.model_fields]
+        self._alike: dict[tuple[str, ...], _Alike | Problem] = {}
+
+    async def spoken(self, cells: Sequence[str]) -> Spoken:
+        """Raises Problem."""
+        if len(cells) > len(self._columns):
+            raise RowRefused("It has more cells than the head line.")
+        row = dict(zip(self._columns, cells, strict=False))
+        if any(row.get(each) for each in self._strange):
+            # A column's name is the sender's own word, which has no place in a report that a spreadsheet opens.
+            raise RowRefused("Unknown: a column.")
+        alike = await self._terms(row)
+        said = _read(ImportSaid, row, _SAID)
+        if alike.notice is not None:
+            notices.must_be_in_force(alike.notice, alike.ends, said.occurred_at)
+        return Spoken(
+            self._desk,
+            self._person(said),
+            alike.matter,
+            alike.state,
+            said.occurred_at,
+            alike.details,
+            alike.notice,
+            until=said.valid_until,
+            frame=alike.frame,
+            evidence_ref=said.evidence_ref,
+        )
+
+    def frames(self) -> tuple[list[bytes], list[str]]:
+        """Their SHA-256 and what they say; to be kept as long as the records of the chunk."""
+        found = {each.frame.sha256: each.frame.said for each in self._alike.values() if isinstance(each, _Alike)}
+        return list(found), [canonical(said).decode() for said in found.values()]
+
+    def _person(self, said: ImportSaid) -> UUID:
+        if said.principal is not None:
+            return said.principal
+        if not said.identifier_type or not said.identifier:
+            raise RowRefused("It names nobody: a principal, or an identifier with its type.")
+        found = self._people.get((said.identifier_type, said.identifier, said.occurred_at))
+        if found is None:
+            raise UnknownPerson("Nobody was known by that identifier then, or it is not written as its type is.")
+        return found
+
+    async def _terms(self, row: Mapping[str, str]) -> _Alike:
+        key = tuple(row.get(each, "") for each in _TERMS)
+        alike = self._alike.get(key)
+        if alike is None:
+            try:
+                alike = await self._checked(_read(ImportTerms, row, _TERMS))
+            except Problem as refused:
+                alike = refused
+            self._alike[key] = alike
+        if isinstance(alike, Problem):
+            raise alike.with_traceback(None)
+        return alike
+
+    async def _checked(self, terms: ImportTerms) -> _Alike:
+        desk, matter, state = self._desk, Matter(Kind.consent, terms.regulation, terms.purpose), State(terms.state)
+        rules.must_be_in_book(desk.book, terms.purpose, [])
+        notice, ends = None, None
+        if terms.notice is not None:
+            notice, ends = await notices.known(self._tx, terms.notice, terms.notice_version or 0)
+            if terms.language not in notice.texts:
+                raise LanguageMissing("This notice was not published in that language.")
+            explained = [
+                each for row in notice.purposes if row["purpose"] == terms.purpose for each in row["categories"]
+            ]
+            rules.must_rest_on_consent(desk.book, terms.purpose, explained)
+        elif state is State.given:
+            raise RowRefused("A consent names the notice and its version.")
+        details = {"language": terms.language, "collection_method": terms.method, "type": "expressed"}
+        details["import"] = str(self._name)
+        frame = Frame(common(self._tx.tenant, desk.book, desk.caller, matter, notice, details))
+        return _Alike(matter, state, notice, ends, details, frame)
+
+
+def _read(model: type[_Model], row: Mapping[str, str], columns: Sequence[str]) -> _Model:
+    """Raises RowRefused, which names the columns."""
     try:
-        return ImportRow.model_validate_strings({name: cell for name, cell in cells.items() if cell})
+        return model.model_validate_strings({each: row[each] for each in columns if row.get(each)})
     except ValidationError as faults:
-        named = {str(fault["loc"][0]) for fault in faults.errors(include_input=False)}
-        # A column's name is the sender's own word, which has no place in a report that a spreadsheet opens.
-        columns = sorted(each if each in ImportRow.model_fields else "an unknown column" for each in named)
-        raise RowRefused(f"Missing, unknown or unreadable: {', '.join(columns)}.") from None
-
-
-def _moment(written: str, column: str) -> datetime:
-    try:
-        return _MOMENT.validate_strings(written, strict=False)
-    except ValidationError:
-        raise RowRefused(f"Missing, unknown or unreadable: {column}.") from None
+        named = sorted({str(fault["loc"][0]) for fault in faults.errors(include_input=False)})
+        raise RowRefused(f"Missing or unreadable: {', '.join(named)}.") from None
 
 
 async def _locked(tx: Transaction, name: UUID) -> ConsentImport:
@@ -174,5 +271,5 @@ async def _known(tx: Transaction, name: UUID) -> ConsentImport:
     return row
 
 
-def _as_reply(row: ConsentImport, event: UUID) -> Import:
-    return Import(**row.model_dump(), name=row.id, next_chunk=row.chunks, event=event)
+def _as_reply(row: ConsentImport) -> Import:
+    return Import(**row.model_dump(), name=row.id, next_chunk=row.chunks)

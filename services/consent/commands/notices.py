@@ -52,16 +52,19 @@ async def _newest_version(tx: Transaction, notice: str) -> int | None:
 
 async def in_force(tx: Transaction, notice: str, version: int, at: datetime | None = None) -> NoticeVersion:
     """The version, if it is what people are told now, or were told at the instant when this one spoke."""
-    row, next_from = await _known(tx, notice, version)
-    at = at or clock.now()
-    if at < row.valid_from or (row.valid_to is not None and row.valid_to <= at) or (next_from and next_from <= at):
-        raise NoticeNotInForce("Consent refers to the version that was in force when it was given.")
+    row, ends = await known(tx, notice, version)
+    must_be_in_force(row, ends, at or clock.now())
     return row
+
+
+def must_be_in_force(row: NoticeVersion, ends: datetime | None, at: datetime) -> None:
+    if at < row.valid_from or (ends is not None and ends <= at):
+        raise NoticeNotInForce("Consent refers to the version that was in force when it was given.")
 
 
 async def published(tx: Transaction, notice: str, version: int) -> NoticeVersion:
     """A version whatever its days."""
-    return (await _known(tx, notice, version))[0]
+    return (await known(tx, notice, version))[0]
 
 
 # What is published never changes, so it is read once; only what follows it may come later, and is asked again every few seconds.
@@ -70,8 +73,8 @@ _REMEMBERED = 10_000
 _ASK_AGAIN = 2.0
 
 
-async def _known(tx: Transaction, notice: str, version: int) -> tuple[NoticeVersion, datetime | None]:
-    """A version, and from when a later one is in force."""
+async def known(tx: Transaction, notice: str, version: int) -> tuple[NoticeVersion, datetime | None]:
+    """A version, and when it ends: at its own last instant, or when a later one begins."""
     key = (tx.tenant, notice, version)
     held = _read.get(key)
     if held is not None and time.monotonic() - held[2] < _ASK_AGAIN:
@@ -86,5 +89,6 @@ async def _known(tx: Transaction, notice: str, version: int) -> tuple[NoticeVers
     tx.session.expunge(row)
     if len(_read) >= _REMEMBERED:
         _read.clear()
-    _read[key] = (row, next_from, time.monotonic())
-    return row, next_from
+    ends = min((each for each in (row.valid_to, next_from) if each is not None), default=None)
+    _read[key] = (row, ends, time.monotonic())
+    return row, ends

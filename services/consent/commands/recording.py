@@ -20,9 +20,10 @@ from services.consent import receipts, rules
 from services.consent.commands import recordings
 from services.consent.commands.desk import Desk
 from services.consent.contract import AlreadyRecorded, Kind, Recorded, State, Stated
-from services.consent.records import as_record
+from services.consent.records import Frame, as_record, own
 from services.consent.rules import Matter
 from services.consent.tables import NoticeVersion
+from services.registry.contract import PolicyBook
 
 _COUNTED = """
 SELECT principal, kind, regulation, purpose, sequence, statement, state, occurred_at, notice, notice_version, valid_until, born
@@ -35,9 +36,10 @@ SELECT id FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::timest
 JOIN statement USING (principal, kind, regulation, purpose, occurred_at) WHERE tenant = $1"""
 _STATEMENTS = """
 INSERT INTO statement (tenant, principal, kind, regulation, purpose, sequence, id, state, occurred_at, notice, notice_version,
-                       valid_until, recorded_at, receipt, event)
+                       valid_until, recorded_at, receipt, event, frame, evidence_ref)
 SELECT $1, * FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::int[], $7::uuid[], $8::text[], $9::timestamptz[],
-                         $10::text[], $11::int[], $12::timestamptz[], $13::timestamptz[], $14::text[], $15::uuid[])"""
+                         $10::text[], $11::int[], $12::timestamptz[], $13::timestamptz[], $14::text[], $15::uuid[], $16::bytea[],
+                         $17::text[])"""
 _STANDING = """
 INSERT INTO standing (tenant, principal, kind, regulation, purpose, sequence, statement, state, occurred_at, notice,
                       notice_version, valid_until)
@@ -54,7 +56,8 @@ class Spoken:
     """What is to be recorded, checked against everything but what she said before.
 
     claimed: when it was said, if that was before now · details: what the receipt's record says besides · traceparent: of the call ·
-    until: when a consent lapses, where that is not what the policy book says.
+    until: when a consent lapses, where that is not what the policy book says · frame: what her record has in common with others that
+    are taken over with it, `evidence_ref` what it has not; such a record gets its receipt when somebody asks for it.
     """
 
     desk: Desk
@@ -66,6 +69,8 @@ class Spoken:
     notice: NoticeVersion | None = None
     traceparent: str | None = None
     until: datetime | None = None
+    frame: Frame | None = None
+    evidence_ref: str | None = None
 
     @property
     def about(self) -> tuple[UUID, str, str, str]:
@@ -124,6 +129,7 @@ async def record_all(tx: Transaction, spoken: Sequence[Spoken]) -> list[Recorded
     counted, children, there, duties = await _known(tx, spoken)
     outcomes: list[Recorded | Problem] = []
     facts: list[Composed] = []
+    rows: list[tuple] = []
     changed: dict[tuple, Counted] = {}
     for each in spoken:
         before = counted.get(each.about)
@@ -137,19 +143,19 @@ async def record_all(tx: Transaction, spoken: Sequence[Spoken]) -> list[Recorded
             continue
         there.add(said.record)
         counted[each.about] = changed[each.about] = _counts(said, before)
-        entered = as_record(tx.tenant, each.desk.book, each.desk.caller, said, each.notice, each.details)
+        fingerprint, receipt = _entered(tx.tenant, each, said)
         fact = tx.compose(
             _EVENTS[each.matter.kind, each.state],
-            _as_event(each, said, receipts.fingerprint(entered), duties),
+            _as_event(each, said, fingerprint, duties),
             each.principal,
             each.traceparent,
         )
         facts.append(fact)
-        receipt = _receipt(each.desk, entered, said.recorded_at)
         outcomes.append(said.model_copy(update={"receipt": receipt, "event": fact.id}))
+        rows.append(_row(each, outcomes[-1]))
     if facts:
         await tx.append(*facts)
-        await tx.connection.execute(_STATEMENTS, tx.tenant, *_columns(map(_row, _recorded(outcomes))))
+        await tx.connection.execute(_STATEMENTS, tx.tenant, *_columns(rows))
         await tx.connection.execute(_STANDING, tx.tenant, *_columns((*key, *row) for key, row in changed.items()))
     ended = {each.principal for each in _recorded(outcomes) if each.current and rules.protects(each.state)}
     if ended:
@@ -237,10 +243,11 @@ def _recorded(outcomes: Sequence[Recorded | Problem]) -> list[Recorded]:
     return [each for each in outcomes if isinstance(each, Recorded)]
 
 
-def _row(said: Recorded) -> tuple:
+def _row(spoken: Spoken, said: Recorded) -> tuple:
     return (
         said.principal, said.kind.value, said.regulation.value, said.purpose, said.sequence, said.record, said.state.value,
         said.occurred_at, said.notice, said.notice_version, said.valid_until, said.recorded_at, said.receipt, said.event,
+        spoken.frame.sha256 if spoken.frame else None, spoken.evidence_ref,
     )  # fmt: skip
 
 
@@ -292,8 +299,16 @@ def _as_event(spoken: Spoken, said: Recorded, fingerprint: str, duties: frozense
 _STATED = set(Stated.model_fields) - {"sha256"}
 
 
-def _receipt(desk: Desk, record: dict[str, Any], created: datetime) -> str:
-    delay = desk.book.period("consent_merge_delay").elapsed
-    return receipts.sign(
-        record, desk.key, publisher=desk.publisher, created=created, merge_delay_ms=delay // timedelta(milliseconds=1)
-    )
+def _entered(tenant: UUID, spoken: Spoken, said: Recorded) -> tuple[str, str | None]:
+    """The fingerprint that the ledger gets, and the receipt where it is made at once."""
+    if spoken.frame is not None:
+        return spoken.frame.fingerprint(own(said, spoken.evidence_ref)), None
+    desk = spoken.desk
+    record = as_record(tenant, desk.book, desk.caller, said, spoken.notice, spoken.details)
+    delay = merge_delay_ms(desk.book)
+    receipt = receipts.sign(record, desk.key, publisher=desk.publisher, created=said.recorded_at, merge_delay_ms=delay)
+    return receipts.fingerprint(record), receipt
+
+
+def merge_delay_ms(book: PolicyBook) -> int:
+    return book.period("consent_merge_delay").elapsed // timedelta(milliseconds=1)

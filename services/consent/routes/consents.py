@@ -153,11 +153,12 @@ async def list_records(
 @router.get("/v1/receipts/{record}", response_model=Receipt)
 async def read_receipt(caller: ConsentReader, record: UUID, request: Request):
     """503 `consent.not_yet_in_ledger` in the first moments; the receipt says how long that may last."""
-    database = request.app.state.database
-    async with database.transaction(caller.tenant) as tx:
+    state = request.app.state
+    async with state.database.transaction(caller.tenant) as tx:
         statement = await queries.statement(tx, record)
+        frame = await queries.frame(tx, statement)
     caller.own(statement.principal)
-    return await queries.receipt(database, statement)
+    return await queries.receipt(state.database, statement, frame, state.receipt_key, state.settings.issuer)
 
 
 @router.get("/v1/standing/{principal}", response_model=Standing)
