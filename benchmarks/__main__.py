@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import calls, consent, crash, decisions, house, lake, rights
+from benchmarks import calls, consent, crash, decisions, house, lake, register, rights
 from benchmarks.row import Row
 from ops.home import ROOT, CannotRun
 from ops.steps import complain, say, step
@@ -47,6 +47,7 @@ BENCHMARKS = {
     "sweep_lake": Benchmark(lake.sweep_lake, (), sample=False, goal=("≥", 1)),
     "kcheck": Benchmark(lake.kcheck, (), sample=False, goal=("≤", 0.5)),
     "text": Benchmark(lake.text, (), sample=False),
+    "register_exports": Benchmark(register.register_exports, ASKING, sample=False, goal=("≤", 1.5)),
     "crash_resume": Benchmark(crash.crash_resume, goal=("≤", 1)),
 }
 

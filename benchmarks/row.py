@@ -79,15 +79,16 @@ class Peak:
 
 
 @contextmanager
-def watched(pids: Iterable[int]) -> Iterator[Peak]:
-    """Looks twenty times a second; what comes and goes in between is not seen."""
+def watched(pids: Iterable[int], *, family: bool = False) -> Iterator[Peak]:
+    """Looks twenty times a second; what comes and goes in between is not seen. family: with the children they have meanwhile."""
     pids = list(pids)
     before = memory.pss_megabytes(pids) or 0.0
     peak, over = Peak(before, before), threading.Event()
 
     def look() -> None:
         while not over.wait(_OFTEN):
-            peak.highest = max(peak.highest, memory.pss_megabytes(pids) or 0.0)
+            looked_at = memory.descendants(pids) if family else pids
+            peak.highest = max(peak.highest, memory.pss_megabytes(looked_at) or 0.0)
 
     watcher = threading.Thread(target=look, name="memory", daemon=True)
     watcher.start()

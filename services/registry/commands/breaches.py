@@ -6,7 +6,7 @@ from uuid import UUID
 from chassis import clock
 from chassis.db import Database, Transaction
 from chassis.ids import new_id
-from services.registry.contract import HOUSE, PolicyVersion
+from services.registry.contract import HOUSE
 from services.registry.contract.breaches import (
     Breach,
     BreachClosed,
@@ -17,9 +17,8 @@ from services.registry.contract.breaches import (
     TellBreach,
 )
 from services.registry.queries import breaches
+from services.registry.queries.breaches import Versions
 from services.registry.rules import breaches as rules
-
-Versions = list[PolicyVersion]
 
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('breaches', 0))"
 _REPORT = "INSERT INTO breach (id, tenant, aware_at, reported_by, reported_at) VALUES ($1, $2, $3, $4, $5)"
@@ -76,7 +75,7 @@ async def close_breach(tx: Transaction, closer: str, id: UUID, wish: CloseBreach
 async def remind(database: Database, versions: Versions) -> None:
     """Once before each clock of an open breach runs out, and once when it has. Looks first, and writes only for a reason."""
     async with database.system() as connection:
-        known = [one for one in await breaches.breaches(connection, versions, clock.now()) if one.closed_at is None]
+        known = await breaches.open_breaches(connection, versions)
         given = await breaches.reminded(connection, [one.id for one in known])
     due = [
         (one, duty, kind)

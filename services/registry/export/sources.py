@@ -1,5 +1,6 @@
 """Where the rows of each sheet come from: book and register of one moment, read a few rows at a time."""
 
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,7 @@ from services.registry.rules.completeness import Count
 from services.registry.rules.records import Records
 
 Rows = AsyncIterator[dict[str, Any]]
+_PAGE = 500
 
 
 class Sources:
@@ -51,7 +53,7 @@ class Sources:
             yield _json(self.records.processor_record(contract))
 
     async def subprocessors(self) -> Rows:
-        using = [contract.services async for contract in register.contracts(self.database, self.asked)]
+        using = Counter([frozenset(each.services) async for each in register.contracts(self.database, self.asked)])
         for told in self.records.chain.told((), using):
             yield _json(told)
 
@@ -65,7 +67,7 @@ class Sources:
             policy_version=self.asked.version,
             as_of=self.asked.day,
             services=sorted(used),
-            items=self.records.chain.told(used, [contract.services for contract in contracts]),
+            items=list(self.records.chain.told(used, Counter(frozenset(each.services) for each in contracts))),
         )
 
     async def changes(self) -> Rows:
@@ -99,20 +101,24 @@ class Sources:
 
     async def breaches(self) -> Rows:
         labels = {row.key: row.label.model_dump() for row in self.asked.book.categories}
-        for breach in await self._breaches():
+        async for breach in self._breaches():
             said = breach["statement"]
             named = [labels.get(key, {"sv": key, "en": key}) for key in said["categories"]]
             yield breach | said | {"categories": named}
 
     async def clocks(self) -> Rows:
-        for breach in await self._breaches():
+        async for breach in self._breaches():
             for told in breach["clocks"]:
                 yield told | {"breach": breach["id"]}
 
-    async def _breaches(self) -> list[dict[str, Any]]:
+    async def _breaches(self) -> Rows:
         known = [each for each in await book.versions(self.database) if each.known_from <= self.asked.known_at]
         async with self.database.system() as connection:
-            return [_json(each) for each in await breaches.breaches(connection, known, self.asked.known_at)]
+            after = None
+            while page := await breaches.page(connection, known, self.asked.known_at, after, _PAGE):
+                for breach in page:
+                    yield _json(breach)
+                after = page[-1].id
 
     async def reviews(self) -> Rows:
         async with self.database.system() as connection:
@@ -120,14 +126,16 @@ class Sources:
                 yield _json(review)
 
     async def reviewed(self) -> Rows:
-        async for review in self.reviews():
-            for item in review["items"]:
-                yield item | {"review": review["id"]}
+        """What was decided about each grant; a campaign asks about every one there is."""
+        async with self.database.system() as connection:
+            for review in await access.reviews(connection, self.asked.known_at):
+                async for item in access.items(connection, review.id, self.asked.known_at):
+                    yield _json(item) | {"review": str(review.id)}
 
     async def grants(self) -> Rows:
         after = None
         async with self.database.system() as connection:
-            while page := await access.grants(connection, self.asked.known_at, after=after, limit=500):
+            while page := await access.grants(connection, self.asked.known_at, after=after, limit=_PAGE):
                 for grant in page:
                     yield _json(grant)
                 after = page[-1].id

@@ -1,5 +1,6 @@
 """Reads of the access register. Every row is filled in once per decision, so what was known at an instant can be read later."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -27,11 +28,16 @@ ORDER BY id LIMIT $4"""
 _CLEARANCES = """
 SELECT id, person, clearance, evidence, recorded_by, recorded_at, valid_to, ended_at, ended_by FROM access_clearance
 WHERE recorded_at <= $1 AND ($2::uuid IS NULL OR person = $2) ORDER BY id"""
-_REVIEWS = "SELECT * FROM access_review WHERE opened_at <= $1 ORDER BY id"
+_REVIEWS = """
+SELECT r.id, r.opened_at, r.due_at, CASE WHEN r.closed_at <= $1 THEN r.closed_at END AS closed_at, count(i.grant_id)::int AS grants,
+    (count(*) FILTER (WHERE i.kept AND i.decided_at <= $1))::int AS kept,
+    (count(*) FILTER (WHERE NOT i.kept AND i.decided_at <= $1))::int AS not_kept,
+    (count(i.grant_id) FILTER (WHERE i.decided_at > $1 OR i.decided_at IS NULL))::int AS undecided
+FROM access_review r LEFT JOIN access_review_item i ON i.review = r.id
+WHERE r.opened_at <= $1 AND ($2::uuid IS NULL OR r.id = $2) GROUP BY r.id ORDER BY r.id"""
 _ITEMS = """
-SELECT i.review, i.grant_id AS "grant", g.person, g.role, i.kept, i.decided_by, i.decided_at, i.reason
-FROM access_review_item i JOIN access_grant g ON g.id = i.grant_id
-WHERE $1::uuid IS NULL OR i.review = $1 ORDER BY i.review, i.grant_id"""
+SELECT i.grant_id AS "grant", g.person, g.role, i.kept, i.decided_by, i.decided_at, i.reason
+FROM access_review_item i JOIN access_grant g ON g.id = i.grant_id WHERE i.review = $1 ORDER BY i.grant_id"""
 # Live: approved, in its time, not ended, and not left undecided by a review whose time is over, whether or not the clock that
 # writes this down has been round since.
 LIVE = """
@@ -93,23 +99,22 @@ async def clearances(
     return [Clearance(**_known(row, known_at, "ended_at", "ended_at", "ended_by")) for row in rows]
 
 
-async def reviews(
-    connection: asyncpg.Connection, known_at: datetime, *, only: UUID | None = None
-) -> list[ReviewDetail]:
-    """Review campaigns with every decision, as they stood at `known_at`; what the profile `access-reviews` exports."""
-    items: dict[UUID, list[ReviewItem]] = {}
-    for row in await connection.fetch(_ITEMS, only):
-        told = _known(row, known_at, "decided_at", "kept", "decided_by", "decided_at", "reason")
-        items.setdefault(told.pop("review"), []).append(ReviewItem(**told))
-    found = [_known(row, known_at, "closed_at", "closed_at") for row in await connection.fetch(_REVIEWS, known_at)]
-    return [_review(row, items.get(row["id"], [])) for row in found if only in (None, row["id"])]
+async def reviews(connection: asyncpg.Connection, known_at: datetime, *, only: UUID | None = None) -> list[Review]:
+    """Review campaigns as they stood at `known_at`; what the profile `access-reviews` exports."""
+    return [Review(**row) for row in await connection.fetch(_REVIEWS, known_at, only)]
+
+
+async def items(connection: asyncpg.Connection, review: UUID, known_at: datetime) -> AsyncIterator[ReviewItem]:
+    """Every grant a campaign asks about, with what was decided by `known_at`; a few at a time, since it asks about them all."""
+    async for row in connection.cursor(_ITEMS, review, prefetch=500):
+        yield ReviewItem(**_known(row, known_at, "decided_at", "kept", "decided_by", "decided_at", "reason"))
 
 
 async def review(connection: asyncpg.Connection, id: UUID, now: datetime) -> ReviewDetail:
     found = await reviews(connection, now, only=id)
     if not found:
         raise NotFound("There is no such review.")
-    return found[0]
+    return ReviewDetail(**dict(found[0]), items=[item async for item in items(connection, id, now)])
 
 
 @dataclass(frozen=True)
@@ -132,23 +137,6 @@ async def due(connection: asyncpg.Connection, now: datetime) -> Due:
     expired = await connection.fetch(_EXPIRED, now)
     closing = await connection.fetch(_CLOSING, now)
     return Due(now, [row["id"] for row in expired], [row["id"] for row in closing], await connection.fetchval(_SINCE))
-
-
-def without_items(review: ReviewDetail) -> Review:
-    return Review(**{name: value for name, value in review if name != "items"})
-
-
-def _review(row: dict[str, Any], items: list[ReviewItem]) -> ReviewDetail:
-    del row["tenant"]
-    decided = [item.kept for item in items]
-    return ReviewDetail(
-        **row,
-        grants=len(items),
-        kept=decided.count(True),
-        not_kept=decided.count(False),
-        undecided=decided.count(None),
-        items=items,
-    )
 
 
 def _grant(row: asyncpg.Record, known_at: datetime) -> Grant:

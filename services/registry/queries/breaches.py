@@ -15,32 +15,49 @@ from services.registry.contract.breaches import Breach, Clock, Notice, Statement
 from services.registry.queries.book import book_of
 from services.registry.rules import breaches as rules
 
-_BREACHES = "SELECT * FROM breach WHERE reported_at <= $1 AND ($2::uuid IS NULL OR id = $2) ORDER BY id"
+Versions = list[PolicyVersion]
+
+_BREACHES = """
+SELECT * FROM breach WHERE reported_at <= $1 AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3"""
+_OPEN = "SELECT * FROM breach WHERE reported_at <= $1 AND closed_at IS NULL ORDER BY id"
+_ONE = "SELECT * FROM breach WHERE reported_at <= $1 AND id = $2"
 _STATEMENTS = """
 SELECT breach, body, stated_by, stated_at FROM breach_statement
-WHERE stated_at <= $1 AND ($2::uuid IS NULL OR breach = $2) ORDER BY breach, id"""
+WHERE stated_at <= $1 AND breach = ANY ($2) ORDER BY breach, id"""
 _NOTICES = """
 SELECT breach, clock, organisation AS tenant, told_at, reference, recorded_by, recorded_at FROM breach_notice
-WHERE recorded_at <= $1 AND ($2::uuid IS NULL OR breach = $2) ORDER BY breach, id"""
+WHERE recorded_at <= $1 AND breach = ANY ($2) ORDER BY breach, id"""
 _REMINDED = "SELECT about, clock, organisation, kind FROM reminder WHERE about = ANY($1)"
 
 
-async def breaches(
-    connection: asyncpg.Connection, versions: list[PolicyVersion], known_at: datetime, *, only: UUID | None = None
+async def page(
+    connection: asyncpg.Connection, versions: Versions, known_at: datetime, after: UUID | None, limit: int
 ) -> list[Breach]:
     """The register, oldest first; what the profile `breaches` exports. Each breach is judged by the book of its own time."""
-    # Before their statements: one that is committed between two reads is then left out whole, not found without its first.
-    rows = await connection.fetch(_BREACHES, known_at, only)
-    said = _by_breach(await connection.fetch(_STATEMENTS, known_at, only))
-    given = _by_breach(await connection.fetch(_NOTICES, known_at, only))
-    return [_breach(row, said[row["id"]], given.get(row["id"], []), versions, known_at) for row in rows]
+    return await _told(connection, versions, known_at, await connection.fetch(_BREACHES, known_at, after, limit))
 
 
-async def breach(connection: asyncpg.Connection, versions: list[PolicyVersion], id: UUID) -> Breach:
-    found = await breaches(connection, versions, clock.now(), only=id)
+async def open_breaches(connection: asyncpg.Connection, versions: Versions) -> list[Breach]:
+    now = clock.now()
+    return await _told(connection, versions, now, await connection.fetch(_OPEN, now))
+
+
+async def breach(connection: asyncpg.Connection, versions: Versions, id: UUID) -> Breach:
+    now = clock.now()
+    found = await _told(connection, versions, now, await connection.fetch(_ONE, now, id))
     if not found:
         raise NotFound("There is no such breach.")
     return found[0]
+
+
+async def _told(
+    connection: asyncpg.Connection, versions: Versions, known_at: datetime, rows: list[asyncpg.Record]
+) -> list[Breach]:
+    # Read before their statements: one that is committed between two reads is then left out whole, not found without its first.
+    these = [row["id"] for row in rows]
+    said = _by_breach(await connection.fetch(_STATEMENTS, known_at, these))
+    given = _by_breach(await connection.fetch(_NOTICES, known_at, these))
+    return [_breach(row, said[row["id"]], given.get(row["id"], []), versions, known_at) for row in rows]
 
 
 async def reminded(connection: asyncpg.Connection, about: Iterable[UUID]) -> set[tuple[Any, ...]]:
@@ -48,7 +65,7 @@ async def reminded(connection: asyncpg.Connection, about: Iterable[UUID]) -> set
     return {tuple(row) for row in await connection.fetch(_REMINDED, list(about))}
 
 
-def book_of_its_time(versions: list[PolicyVersion], aware_at: datetime) -> PolicyBook:
+def book_of_its_time(versions: Versions, aware_at: datetime) -> PolicyBook:
     """The rows that applied when the operator became aware; of the first book for what lies before it."""
     begun = [one for one in versions if one.valid_from <= aware_at]
     chosen = max(begun, key=lambda one: (one.valid_from, one.known_from)) if begun else versions[0]
@@ -60,7 +77,7 @@ def _breach(
     row: asyncpg.Record,
     statements: list[dict[str, Any]],
     given: list[dict[str, Any]],
-    versions: list[PolicyVersion],
+    versions: Versions,
     known_at: datetime,
 ) -> Breach:
     last = statements[-1]
@@ -83,7 +100,7 @@ def _breach(
 
 
 def _clocks(
-    versions: list[PolicyVersion], aware_at: datetime, statement: Statement, notices: list[Notice], now: datetime
+    versions: Versions, aware_at: datetime, statement: Statement, notices: list[Notice], now: datetime
 ) -> list[Clock]:
     return rules.clocks(book_of_its_time(versions, aware_at), aware_at, statement, notices, now)
 

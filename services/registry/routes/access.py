@@ -119,7 +119,7 @@ async def end_clearance(caller: Decider, clearance: UUID, tx: HouseTx, once: Hou
 @router.get("/v1/access/reviews")
 async def reviews(request: Request, _: Reader) -> Page[Review]:
     async with database(request).system() as connection:
-        return Page(items=[access.without_items(one) for one in await access.reviews(connection, clock.now())])
+        return Page(items=await access.reviews(connection, clock.now()))
 
 
 @router.get("/v1/access/reviews/{review}")

@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import PlainTextResponse
 from starlette.responses import Response
 
@@ -37,9 +37,17 @@ async def report_breach(
 
 
 @router.get("/v1/breaches")
-async def list_breaches(request: Request, _: BreachReader, versions: Versions) -> Page[Breach]:
+async def list_breaches(
+    request: Request,
+    _: BreachReader,
+    versions: Versions,
+    after: UUID | None = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+) -> Page[Breach]:
+    """Oldest first."""
     async with database(request).system() as connection:
-        return Page(items=await breaches.breaches(connection, versions, now()))
+        found = await breaches.page(connection, versions, now(), after, limit)
+    return Page(items=found, next=str(found[-1].id) if len(found) == limit else None)
 
 
 @router.get("/v1/breaches/{breach}")

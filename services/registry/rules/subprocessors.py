@@ -1,6 +1,7 @@
 """Who processes data for whom, in which chain, and where to: sub-processors and transfers of one day, and what is due."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -65,21 +66,23 @@ class Chain:
         self.rows = {row.key: row for row in book.subprocessors}
         self.parents = {row.key: row.parent for row in book.subprocessors}
         self._places = {row.key: row for row in book.places}
+        self._transfers: dict[str, list[Transfer]] = {}
+        for transfer in book.transfers:
+            self._transfers.setdefault(transfer.subprocessor, []).append(transfer)
         # Of several rows of one decision the one of the day counts; else the last, which tells when it ended.
         self._decisions: dict[str, Adequacy] = {}
         for row in sorted(book.adequacy, key=lambda row: (row.applies(day), row.valid_from or date.min)):
             self._decisions[row.key] = row
 
-    def told(self, services: Collection[str], customers: Iterable[Collection[str]]) -> list[SubProcessorTold]:
-        """Those who concern a customer of these services. `customers`: the services of each customer organisation."""
-        using = list(customers)
-        return [self._told(row, using) for row in self.book.subprocessors if serves(row, services)]
+    def told(self, services: Collection[str], using: Counter[frozenset[str]]) -> Iterator[SubProcessorTold]:
+        """Those who concern a customer of these services. `using`: how many customer organisations use which services."""
+        return (self._told(row, using) for row in self.book.subprocessors if serves(row, services))
 
-    def transfers(self) -> list[TransferTold]:
-        return [self._transfer(row) for row in self.book.transfers if row.subprocessor in self.rows]
+    def transfers(self) -> Iterator[TransferTold]:
+        return (self._transfer(row) for row in self.book.transfers if row.subprocessor in self.rows)
 
     def transfers_of(self, subprocessor: str) -> list[TransferTold]:
-        return [self._transfer(row) for row in self.book.transfers if row.subprocessor == subprocessor]
+        return [self._transfer(row) for row in self._transfers.get(subprocessor, ())]
 
     def line(self, key: str) -> list[str]:
         """From the operator's own sub-processor down to this one."""
@@ -88,7 +91,7 @@ class Chain:
             chain.insert(0, above)
         return chain
 
-    def _told(self, row: SubProcessor, customers: list[Collection[str]]) -> SubProcessorTold:
+    def _told(self, row: SubProcessor, using: Counter[frozenset[str]]) -> SubProcessorTold:
         return SubProcessorTold(
             tier=tier(self.parents, row.key) or 1,
             chain=[self.rows[key].legal_name for key in self.line(row.key) if key in self.rows],
@@ -98,7 +101,7 @@ class Chain:
             places=places_of(self.book, row),
             support_from=[self._places[place].label for place in row.support_from],
             certifications=list(row.certifications),
-            customers=sum(serves(row, used) for used in customers),
+            customers=sum(count for used, count in using.items() if serves(row, used)),
             transfers=self.transfers_of(row.key),
             purpose=row.purpose,
             agreed_on=row.agreed_on,
