@@ -32,7 +32,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 @asynccontextmanager
 async def _running(app: FastAPI) -> AsyncIterator[None]:
     state, settings = app.state, app.state.settings
-    # Made here and not at import: the lake's reader brings Arrow, which only this process shall carry.
     state.house = House(settings)
     state.sealer = Sealer(settings.secrets_dir / "epochs", settings.secret("index.key"))
     holds = Holds(DisclosureClient(state.http, settings.peers["disclosure"], state.tokens))

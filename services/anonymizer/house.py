@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from uuid import UUID
 
 from services.anonymizer import datamap
+from services.anonymizer.connectors.apart import Apart, Elsewhere
 from services.anonymizer.connectors.files import Files
 from services.anonymizer.connectors.mysql import MySQL
 from services.anonymizer.connectors.postgresql import PostgreSQL
@@ -28,9 +30,10 @@ class House:
         self.connectors: dict[str, Connector] = {}
         # Stores that may have come back from a backup: opened once whom we had erased is gone from them again.
         self.closed: set[str] = set()
+        connectors = _CONNECTORS | {"parquet": partial(Apart, elsewhere=Elsewhere(settings.lake_rest))}
         for name, store in self.map.stores.items():
             if not store.manual:
-                self.connectors[name] = _CONNECTORS.get(store.kind, Files)(store, settings)
+                self.connectors[name] = connectors.get(store.kind, Files)(store, settings)
         self.closed |= self.connectors.keys()
         billing = self.connectors[self.map.billing.store]
         if not isinstance(billing, PostgreSQL):

@@ -6,9 +6,11 @@ from chassis.settings import Settings as ChassisSettings
 
 
 class Settings(ChassisSettings):
-    """data_map: folder of `<store>.yaml`; `SECRETS_DIR/stores/<store>.<wardline|verifier>.password` are the credentials."""
+    """data_map: folder of `<store>.yaml`; `SECRETS_DIR/stores/<store>.<wardline|verifier>.password` are the credentials.
+    lake_rest: seconds after its last work in which the process that reads lakes ends, and gives its memory back."""
 
     data_map: Path = Path("policy/stores")
+    lake_rest: float = 3.0
 
     def folder(self, relative: str) -> Path:
         """Where a store's folder lies."""

@@ -14,6 +14,7 @@ from uuid import UUID
 import asyncpg.transaction
 import polars
 
+from services.anonymizer.connectors.apart import Apart
 from services.anonymizer.connectors.postgresql import sweep as sweeping
 from services.anonymizer.house import House
 from services.anonymizer.settings import Settings
@@ -64,8 +65,10 @@ async def sweep(told: dict[str, Any]) -> None:
     Path.replace, Path.unlink = fate.before(Path.replace), fate.before(Path.unlink)
     transaction = asyncpg.transaction.Transaction
     transaction.commit = transaction._Transaction__commit = fate.around(transaction._Transaction__commit)
-    swept = []
-    async for piece in house.connectors[told["store"]].sweep(UUID(told["sweep"]), terms, NothingHeld(), house.known):
+    swept, connector = [], house.connectors[told["store"]]
+    # What a lake's connector does elsewhere, it shall do here, where it can be killed at each effect.
+    connector = connector.files if isinstance(connector, Apart) else connector
+    async for piece in connector.sweep(UUID(told["sweep"]), terms, NothingHeld(), house.known):
         swept += [one.model_dump(mode="json") for one in piece.swept]
     Path(told["answer"]).write_text(json.dumps(swept))
     await house.close()

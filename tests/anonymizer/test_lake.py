@@ -26,11 +26,11 @@ def lake(tmp_path: Path) -> Files:
         numbers = [DISPUTED, OTHER] * CALLS if month == 24 else [DISPUTED] * CALLS
         folder = files.root / f"month={at:%Y-%m}" / "bucket=00"
         folder.mkdir(parents=True)
-        _calls(month * 1000, at, numbers).write_parquet(folder / "part-0.parquet")
+        calls_of(month * 1000, at, numbers).write_parquet(folder / "part-0.parquet")
     return files
 
 
-def _calls(first: int, at: datetime, callers: list[str]) -> pl.DataFrame:
+def calls_of(first: int, at: datetime, callers: list[str]) -> pl.DataFrame:
     n = len(callers)
     return pl.DataFrame(
         {

@@ -8,7 +8,7 @@ commits nothing by an old answer.
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from uuid import UUID
 
 from services.anonymizer.rules.orders import Hold
@@ -17,6 +17,7 @@ COMMIT_WITHIN = 5.0
 _FRESH = 1.0
 
 
+@runtime_checkable
 class Guard(Protocol):
     async def held(self, step: UUID | None = None) -> list[Hold]:
         """What is held; with `step`, as a lease to commit this step by. Raises HoldsUnreadable."""

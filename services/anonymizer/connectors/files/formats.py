@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -166,11 +167,12 @@ class Parquet(Folder):
 
     ending = ".parquet"
 
-    def __init__(self, store: Store, settings: Settings) -> None:
-        # Imported by the process that works on a lake: the supervisor forks all others before Arrow's threads exist.
+    @cached_property
+    def polars(self) -> Any:
+        # Only the process that works on a lake loads it, which is not the service's own.
         import polars
 
-        self.polars = polars
+        return polars
 
     def read(self, path: Path, table: Table, values: set[str] | None = None) -> list[tuple[str, Row]]:
         if not path.exists():

@@ -1,0 +1,145 @@
+"""What is done in a process of its own is what the service would have done itself; and that process ends with its work or its service."""
+
+import asyncio
+import os
+import pickle
+import signal
+import sys
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+import pytest_asyncio
+
+from ops.memory import descendants
+from services.anonymizer.connectors.apart import Apart, Elsewhere
+from services.anonymizer.contract import (
+    Action,
+    HoldsUnreadable,
+    IdentifierType,
+    Scope,
+    StoreUnavailable,
+    VerbUnsupported,
+)
+from services.anonymizer.rules.person import Known
+from tests.anonymizer.directly import NOW, TERMS, Guard, person, store_of
+from tests.anonymizer.test_lake import WRITTEN, calls_of
+
+ANNA, BO = "46700000001", "46700000002"
+
+
+class Unreadable(Guard):
+    async def held(self, step: UUID | None = None) -> list:
+        raise HoldsUnreadable
+
+
+class Slow(Guard):
+    """Says that it was asked, and waits before it answers."""
+
+    def __init__(self) -> None:
+        self.asked, self.may_answer = asyncio.Event(), asyncio.Event()
+
+    async def held(self, step: UUID | None = None) -> list:
+        self.asked.set()
+        await self.may_answer.wait()
+        return []
+
+
+@pytest_asyncio.fixture
+async def lake(tmp_path: Path) -> AsyncIterator[Apart]:
+    apart = Apart(*store_of(tmp_path, WRITTEN.read_text()), Elsewhere(rest=0.2))
+    folder = apart.files.root / "month=2026-12" / "bucket=00"
+    folder.mkdir(parents=True)
+    calls_of(1, NOW - timedelta(days=800), [ANNA, BO] * 5).write_parquet(folder / "part-0.parquet")
+    yield apart
+    await apart.close()
+
+
+def workers(of: int | None = None) -> set[int]:
+    """Processes that work for a connector."""
+    lines = {pid: Path(f"/proc/{pid}/cmdline") for pid in descendants([of or os.getpid()])}
+    return {pid for pid, line in lines.items() if line.exists() and b"connectors.apart" in line.read_bytes()}
+
+
+async def until_gone(pids: set[int]) -> None:
+    async with asyncio.timeout(5):
+        while any(Path(f"/proc/{pid}").exists() for pid in pids):
+            await asyncio.sleep(0.02)
+
+
+async def test_what_is_done_there_is_as_if_it_were_done_here(lake: Apart):
+    anna, guard = person(("msisdn", ANNA)), Guard()
+    here = [chunk async for chunk in lake.files.collect(anna, TERMS.book, False)]
+    assert [chunk async for chunk in lake.collect(anna, TERMS.book, False)] == here and len(here) == 3
+    assert await lake.invoices(anna) == {1}
+    hold = guard.hold(Known(IdentifierType.msisdn, ANNA), "traffic")
+    done = await lake.erase(step := uuid4(), anna, TERMS, guard, None)
+    assert done.preserved == {hold: 5}
+    assert [(one.action, one.count) for one in done.outcomes] == [(Action.erase, 5)]
+    assert await lake.files.erase(step, anna, TERMS, Unreadable(), None) == done
+    assert (await lake.verify(anna, TERMS, None)).remaining == 0
+
+
+async def test_what_is_raised_there_is_raised_here(lake: Apart):
+    anna = person(("msisdn", ANNA))
+    with pytest.raises(VerbUnsupported, match="single recording"):
+        await lake.verify(anna, TERMS, Scope(recording="1"))
+    with pytest.raises(HoldsUnreadable):
+        await lake.erase(uuid4(), anna, TERMS, Unreadable(), None)
+    assert (await lake.verify(anna, TERMS, None)).remaining == 5
+    lake.files.root.rename(lake.files.root.with_name("away"))
+    with pytest.raises(StoreUnavailable):
+        await lake.simulate(TERMS)
+
+
+async def test_the_process_ends_when_nobody_has_called_for_a_while_and_begins_again(lake: Apart):
+    assert workers() == set()
+    await lake.simulate(TERMS)
+    before = workers()
+    assert len(before) == 1 and "polars" in Path(f"/proc/{min(before)}/maps").read_text()
+    await until_gone(before)
+    await asyncio.gather(*(lake.simulate(TERMS) for _ in range(3)))
+    assert len(workers()) == 1
+
+
+async def test_a_process_that_is_killed_at_work_is_an_unavailable_store_and_the_work_is_carried_on(lake: Apart):
+    anna, guard, step = person(("msisdn", ANNA)), Slow(), uuid4()
+    erasing = asyncio.create_task(lake.erase(step, anna, TERMS, guard, None))
+    await guard.asked.wait()
+    os.kill(workers().pop(), signal.SIGKILL)
+    guard.may_answer.set()
+    with pytest.raises(StoreUnavailable):
+        await asyncio.wait_for(erasing, 5)
+    done = await lake.erase(step, anna, TERMS, Guard(), None)
+    assert [(one.action, one.count) for one in done.outcomes] == [(Action.erase, 5)]
+
+
+async def test_a_service_that_is_killed_takes_the_process_along_in_the_middle_of_its_work(lake: Apart):
+    """Nothing of it may go on: the next service carries on from what is written."""
+    program = """
+import asyncio, pickle, sys
+from tests.anonymizer.test_apart import Apart, Elsewhere, Slow, TERMS, uuid4
+store, settings, anna = pickle.load(sys.stdin.buffer)
+async def main():
+    guard = Slow()
+    task = asyncio.create_task(Apart(store, settings, Elsewhere(1)).erase(uuid4(), anna, TERMS, guard, None))
+    await guard.asked.wait()
+    print("asked", flush=True)
+    await task
+asyncio.run(main())
+"""
+    anna = person(("msisdn", ANNA))
+    service = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    service.stdin.write(pickle.dumps((lake.store, lake.settings, anna)))
+    service.stdin.write_eof()
+    assert await asyncio.wait_for(service.stdout.readline(), 30) == b"asked\n"
+    working = workers(service.pid)
+    assert len(working) == 1
+    service.kill()
+    await service.wait()
+    await until_gone(working)
+    assert (await lake.files.verify(anna, TERMS, None)).remaining == 5
