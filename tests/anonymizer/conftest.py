@@ -249,7 +249,9 @@ async def _running(stack: AsyncExitStack, server: Postgres, cluster: migrate.Clu
     shutil.copytree("policy/stores", data_map := server.home.path / "map")
     (data_map / "mailbox.yaml").write_text(MAILBOX)
     peers = {"identity": identity, "registry": registry, "disclosure": disclosure}
-    settings = Settings(secrets_dir=cluster.secrets / "anonymizer", peers=peers, data_map=data_map, **told)
+    settings = Settings(
+        secrets_dir=cluster.secrets / "anonymizer", peers=peers, data_map=data_map, lake_rest=60, **told
+    )
     url = await stack.enter_async_context(serve(create_app(settings)))
     async with asyncio.timeout(20):
         while (await http.get(url + "/health/ready")).status_code != 200:

@@ -48,6 +48,7 @@ class Elsewhere:
             with closing(await _Line.over(await self._connected())) as line:
                 yield line
         except _GONE:
+            self._end()
             raise StoreUnavailable("The process that works on this store ended.") from None
         finally:
             self._calls -= 1
