@@ -80,7 +80,7 @@ class Jobs:
 
     def __init__(self) -> None:
         self._handlers: dict[str, tuple[Handler, int]] = {}
-        self._ticks: list[tuple[str, Callable[[], Awaitable[None]], float]] = []
+        self._ticks: list[tuple[str, Callable[[], Awaitable[None]], float, bool]] = []
 
     def __bool__(self) -> bool:
         return bool(self._handlers or self._ticks)
@@ -88,15 +88,16 @@ class Jobs:
     def on(self, name: str, handler: Handler, deliveries: int = 50) -> None:
         self._handlers[name] = (handler, deliveries)
 
-    def every(self, name: str, seconds: float, tick: Callable[[], Awaitable[None]]) -> None:
-        """Run `tick` about every `seconds` on every replica; what it does must be safe to do twice (clocks, sweeps)."""
-        self._ticks.append((name, tick, seconds))
+    def every(self, name: str, seconds: float, tick: Callable[[], Awaitable[None]], *, at_once: bool = True) -> None:
+        """Run `tick` about every `seconds` on every replica; what it does must be safe to do twice (clocks, sweeps). What is heavy
+        and seldom begins when that time has passed once, not while everything starts."""
+        self._ticks.append((name, tick, seconds, at_once))
 
     async def run(self, database: "Database") -> None:
         """Work until cancelled; a lost database is waited for."""
         async with asyncio.TaskGroup() as group:
-            for name, tick, seconds in self._ticks:
-                group.create_task(_tick_forever(name, tick, seconds))
+            for each in self._ticks:
+                group.create_task(_tick_forever(*each))
             if self._handlers:
                 group.create_task(self._work_forever(database))
 
@@ -195,7 +196,8 @@ def _pause(deliveries: int) -> timedelta:
     return min(_FIRST_RETRY * 2 ** min(deliveries - 1, 12), _LONGEST_RETRY) * random.uniform(0.7, 1.3)
 
 
-async def _tick_forever(name: str, tick: Callable[[], Awaitable[None]], seconds: float) -> None:
+async def _tick_forever(name: str, tick: Callable[[], Awaitable[None]], seconds: float, at_once: bool) -> None:
+    await asyncio.sleep(0 if at_once else seconds)
     while True:
         try:
             await tick()

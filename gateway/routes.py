@@ -256,6 +256,7 @@ INTERNAL = (
     # A customer organisation's own pack, Art. 28, by its privacy contact; and what operations hand over when it ends.
     internal("GET /v1/pack", "registry", "pack.manage", kinds=STAFF, rate="bulk"),
     staff("GET /v1/pack/subprocessors", "registry", "pack.manage"),
+    internal("GET /v1/pack/breaches", "registry", "pack.manage", kinds=STAFF),
     internal("GET /v1/pack/periods", "registry", "pack.manage", kinds=STAFF),
     internal("POST /v1/pack/periods/preview", "registry", "pack.manage", kinds=STAFF),
     internal("PUT /v1/pack/periods", "registry", "pack.manage", kinds=STAFF),
@@ -268,6 +269,8 @@ INTERNAL = (
     internal("GET /v1/breaches/{breach}", "registry", "breach.read", kinds=STAFF),
     internal("POST /v1/breaches/{breach}/statements", "registry", "breach.write", kinds=STAFF),
     internal("POST /v1/breaches/{breach}/notices", "registry", "breach.write", kinds=STAFF),
+    internal("POST /v1/breaches/{breach}/letters", "registry", "breach.write", kinds=STAFF),
+    internal("GET /v1/breaches/{breach}/letters", "registry", "breach.read", kinds=STAFF),
     internal("POST /v1/breaches/{breach}/closing", "registry", "breach.write", kinds=STAFF),
     internal("GET /v1/breaches/{breach}/forms/{clock}", "registry", "breach.read", kinds=STAFF),
     internal("PUT /v1/assessments/{reference}", "registry", "assessment.write", kinds=STAFF),

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 from uuid import UUID
 
+from joserfc.jwk import ECKey
+
 from ops.stack import Stack
 from sample.actors import Actor, Cast, Machine, Person
 from sample.manifest import Manifest
@@ -48,6 +50,15 @@ class Nordtel:
 
     def machine(self, client: str, audience: str = "public", tenant: UUID | None = None) -> Machine:
         return self._once((client, audience, tenant), lambda: self.cast.machine(client, audience, tenant))
+
+    def process(self, name: str, audience: str, tenant: UUID | None = None) -> Machine:
+        """A service as it speaks to another one."""
+
+        def make() -> Machine:
+            key = ECKey.import_key(json.loads((self.stack.home.secrets(name) / "client.jwk").read_bytes()))
+            return Machine(self.stack.url(audience), self.stack.url("public"), name, key, audience, tenant)
+
+        return self._once((name, audience, tenant), make)
 
     def _once(self, key: object, make: Callable[[], Seen]) -> Seen:
         if key not in self._actors:

@@ -11,13 +11,15 @@ from joserfc.jwk import OKPKey
 import chassis.app
 from chassis import clock, telemetry
 from chassis.client import ServiceClient
+from chassis.db import Transaction
+from chassis.ledger.events import Event
 from chassis.ledger.follow import Follower
 from chassis.mail import Mail
 from services.anonymizer.client import AnonymizerClient
 from services.registry.books import read_book
-from services.registry.commands import access, assessments, breaches, changes
+from services.registry.commands import access, assessments, breach_letters, breaches, changes
 from services.registry.commands.book import begin_with
-from services.registry.commands.findings import look
+from services.registry.commands.findings import look, look_into_stores
 from services.registry.commands.proposals import SIMULATE, simulate
 from services.registry.commands.tenants import conclude, note_deletion
 from services.registry.contract import VersionUnknown
@@ -31,6 +33,8 @@ CLIENTS = frozenset({"public", "internal", "identity", "consent", "rights", "dis
 _TRY_AGAIN = 1.0
 _LOOK_AGAIN = 2.0
 _COUNT_AGAIN = 30.0
+# Every store is sampled for it.
+_LOOK_INTO_STORES = 3600.0
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -62,18 +66,29 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     # A mail server may be away for days.
     state.jobs.on(changes.MAIL, partial(changes.mail, state.database, mail), deliveries=1000)
     state.jobs.on(changes.DECIDED, partial(changes.tell_decision, state.database))
+    state.jobs.on(breach_letters.TELL, partial(breach_letters.tell_everybody, state.database))
+    state.jobs.on(breach_letters.MAIL, partial(breach_letters.mail, state.database, mail), deliveries=1000)
+    state.jobs.on(breach_letters.PROVEN, partial(breach_letters.count_as_told, state.database))
     state.jobs.every("changes", _LOOK_AGAIN, lambda: _go_on(app))
     state.jobs.every("access", _LOOK_AGAIN, lambda: _keep_time(app))
     state.jobs.on(SIMULATE, partial(simulate, state.database, state.anonymizer))
     deletions = Follower(state.anonymizer, state.database, "deletions", note_deletion, ("erasure.done",))
     state.tasks.append(asyncio.create_task(deletions.run(), name="deletions"))
     state.jobs.every("findings", _COUNT_AGAIN, partial(look, state.database, state.anonymizer))
+    into_stores = partial(look_into_stores, state.database, state.anonymizer)
+    state.jobs.every("drift", _LOOK_INTO_STORES, into_stores, at_once=False)
     webhooks = ServiceClient(state.http, state.settings.peers["webhooks"], state.tokens)
     webhooks.audience = "webhooks"
-    delivered = Follower(webhooks, state.database, "webhooks", changes.note_delivery, ("delivery.made",))
+    delivered = Follower(webhooks, state.database, "webhooks", _note_delivery, ("delivery.made",))
     state.tasks.append(asyncio.create_task(delivered.run(), name="deliveries"))
     state.jobs.every("endings", _COUNT_AGAIN, partial(conclude, state.database, state.anonymizer, state.signing_key))
     yield
+
+
+async def _note_delivery(tx: Transaction, event: Event) -> None:
+    """A receiver took something of ours that has to be proven: a notice of a change, or a letter about a breach."""
+    await changes.note_delivery(tx, event)
+    await breach_letters.note_delivery(tx, event)
 
 
 async def _begin(app: FastAPI) -> None:

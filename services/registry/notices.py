@@ -1,4 +1,4 @@
-"""The letter by which a customer organisation is told of a change of sub-processors, in its own language."""
+"""The letters by which a customer organisation is told of a change of sub-processors and of a breach, in its own language."""
 
 from datetime import datetime
 from email.message import EmailMessage
@@ -7,6 +7,7 @@ from uuid import UUID
 from chassis.mail import letter
 from services.registry import wording
 from services.registry.contract import PolicyBook
+from services.registry.contract.breaches import Form
 from services.registry.contract.register import ChangeRecord, KeepContract
 from services.registry.rules.subprocessors import label_of
 
@@ -45,6 +46,39 @@ You may object until and including {until}. Your privacy contact does so in the 
 {controller}
 """,
 }
+_BREACH_SUBJECT = {"sv": "Personuppgiftsincident {reference}", "en": "Personal data breach {reference}"}
+_BREACH = {
+    "sv": """Hej,
+
+en personuppgiftsincident rör uppgifter som vi behandlar för er räkning (artikel 33.2 i dataskyddsförordningen).
+
+{said}
+Ännu inte känt: {missing}
+
+Det vi får veta senare kommer i ett nytt brev. Er dataskyddskontakt läser breven också i tjänsten.
+
+{controller}
+""",
+    "en": """Hello,
+
+a personal data breach concerns data that we process on your behalf (Article 33(2) GDPR).
+
+{said}
+Not known yet: {missing}
+
+What we learn later comes in another letter. Your privacy contact also reads the letters in the service.
+
+{controller}
+""",
+}
+
+
+def words_of_breach(book: PolicyBook, form: Form) -> tuple[str, str]:
+    """(subject, text) of a letter from the prefilled notice."""
+    said = "\n".join(f"{each.label}: {each.value}" for each in form.fields)
+    missing = ", ".join(form.missing) or "–"
+    text = _BREACH[form.language].format(said=said, missing=missing, controller=book.controller.name)
+    return _BREACH_SUBJECT[form.language].format(reference=form.reference), text
 
 
 def letter_about(
@@ -68,6 +102,10 @@ def letter_about(
         change=change.change,
         controller=book.controller.name,
     )
-    message = letter(contract.notices_to or "", _SUBJECT[language].format(name=name), told)
+    return numbered(book, notice, contract.notices_to or "", _SUBJECT[language].format(name=name), told)
+
+
+def numbered(book: PolicyBook, notice: UUID, to: str, subject: str, text: str) -> EmailMessage:
+    message = letter(to, subject, text)
     message["Message-ID"] = f"<{notice}@{book.controller.email.partition('@')[2]}>"
     return message

@@ -1,7 +1,8 @@
-"""A tenant's Art. 28 pack: who processes its data, how it is protected, what was deleted, as signed files in one zip."""
+"""A tenant's Art. 28 pack: who processes its data, how it is protected and audited, what was deleted, as signed files in one zip."""
 
 import io
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
@@ -14,7 +15,8 @@ from chassis.ledger.canonical import canonical
 from services.registry.commands.book import signature
 from services.registry.commands.tenants import told
 from services.registry.contract import PolicyBook, SubProcessors
-from services.registry.contract.pack import EndingUnknown, PackManifest
+from services.registry.contract.breaches import BreachLetter
+from services.registry.contract.pack import Audit, EndingUnknown, PackManifest
 from services.registry.contract.replies import BundleFile
 from services.registry.contract.signed import PACK
 from services.registry.queries import tenants
@@ -23,13 +25,22 @@ from services.registry.rules.book import digest
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)
 
 
-async def packed(
-    tx: Transaction, book: PolicyBook, processors: SubProcessors, tenant: UUID, as_of: datetime, key: OKPKey
-) -> bytes:
+@dataclass(frozen=True)
+class Told:
+    """What lies outside the tenant's own rows, read before its transaction: of other customers nothing is in it."""
+
+    processors: SubProcessors
+    audits: list[Audit]
+    breaches: list[BreachLetter]
+
+
+async def packed(tx: Transaction, book: PolicyBook, about: Told, tenant: UUID, as_of: datetime, key: OKPKey) -> bytes:
     """The zip. Its parts are the tenant's own; of other customers nothing stands in it."""
     own = await tenants.own_periods(tx)
     files = {
-        "sub-processors.json": _json(processors),
+        "sub-processors.json": _json(about.processors),
+        "audits.json": _list(about.audits),
+        "breaches.json": _list(about.breaches),
         "measures.json": _list(book.measures),
         "anonymisation-times.json": _json(told(book, tenant, own)),
         "deletions.json": _list(await tenants.deletions(tx, book.zone)),

@@ -25,7 +25,7 @@ EVENT_TYPES = frozenset({*consent.EVENTS, *rights.EVENTS, *anonymizer.EVENTS, *r
 # Facts of the house itself that whoever names their type may hear: they hold nothing but what everybody may know.
 PUBLIC_FACTS = frozenset({"policy.in_force", "register.changed"})
 # Whoever caused these has to prove that they arrived, so their deliveries are facts of their own.
-PROVEN = frozenset({"subprocessor.change_announced"})
+PROVEN = frozenset({"subprocessor.change_announced", "breach.notified"})
 
 EventType = Annotated[str, StringConstraints(pattern=r"^[a-z_]+(\.[a-z_]+)+$", max_length=80)]
 Url = Annotated[str, StringConstraints(min_length=8, max_length=2000, pattern=r"^https?://")]

@@ -17,9 +17,10 @@ from ops.stack import Stack
 from sample.actors import Person
 from sample.cases import CASES, OMAR, PRIVATE
 from services.requests.rights.package.unlock import unlock
-from tests.journeys.changed import VERSION, changed
 from tests.journeys.eyes import Eyes, Sighting
+from tests.journeys.looks import Looks
 from tests.journeys.promised import STOCKHOLM
+from tests.kinds import VERSION, changed
 from tests.nordtel import Nordtel, request_of, until
 
 PASSPHRASE = "en hemlig mening om blåbär"
@@ -104,12 +105,14 @@ class Look:
 
 @dataclass
 class NewBook:
-    """proposal: of the same book from that day on, which nobody decided · of_that_day: recordings whose thirtieth day is over then, and whose thirty-first is not."""
+    """proposal: of the same book from that day on, which nobody decided · of_that_day: recordings whose thirtieth day is over then, and
+    whose thirty-first is not · executed: what was seen of each kind of row, before and after."""
 
     proposal: dict[str, Any]
     before: Look
     after: Look
     of_that_day: int
+    executed: dict[str, tuple[Any, Any]]
 
 
 @pytest.fixture(scope="session")
@@ -239,14 +242,14 @@ async def deleted(nordtel: Nordtel, eyes: Eyes, swept: Swept) -> Deletion:
 
 @pytest.fixture(scope="session")
 async def new_book(nordtel: Nordtel, eyes: Eyes, deleted: Deletion) -> NewBook:
-    """A book in which three rows differ is proposed by one and approved by another; nobody changes or restarts anything."""
+    """A book in which one row of every kind differs is proposed by one and approved by another; nobody changes or restarts anything."""
     # The siblings of 4711 began at noon of one day; at noon 31 days later their thirtieth day is over and the next is not.
     began = nordtel.manifest.today - timedelta(days=int(CASES[9].facts["recording_day"]))
     moment = datetime.combine(began + timedelta(days=31), time(12), STOCKHOLM)
     of_that_day = sum(
         "/.versions/" not in path and path.endswith(".wav") and f"/{began}/" in path for path in eyes.recordings()
     )
-    before = _look(nordtel, moment)
+    before, done_before = _look(nordtel, moment), Looks(nordtel, "nadia").at_everything()
     file = changed((ROOT / "policy" / "book.yaml").read_text())
     proposal = _propose(nordtel, _on(moment.date(), file))
     _adopt(nordtel, file)
@@ -256,7 +259,9 @@ async def new_book(nordtel: Nordtel, eyes: Eyes, deleted: Deletion) -> NewBook:
         lambda: VERSION == operations.post("/v1/simulations", {"stores": ["authlog"]}).json()["policy_version"],
     )
     until("consent's new book", lambda: not _may_develop(nordtel)["decision"])
-    return NewBook(proposal, before, _look(nordtel, moment), of_that_day)
+    done_after = Looks(nordtel, "lars").at_everything()
+    executed = {kind: (seen, done_after[kind]) for kind, seen in done_before.items()}
+    return NewBook(proposal, before, _look(nordtel, moment), of_that_day, executed)
 
 
 @pytest.fixture(scope="session")

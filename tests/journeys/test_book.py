@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from ops.home import ROOT
-from tests.journeys.changed import VERSION
+from services.registry.contract import PolicyBook
 from tests.journeys.conftest import NewBook
+from tests.journeys.looks import SEEN
+from tests.kinds import CHANGES, VERSION
 
 # Services that decide by the book. The times in identity's and webhooks' rules are those of their protocols.
 BY_THE_BOOK = ("services/anonymizer", "services/consent", "services/registry", "services/requests")
@@ -55,6 +57,17 @@ def test_internet_access_of_the_eleventh_month_goes_by_the_old_book_and_stays_by
 def test_a_use_that_now_rests_on_consent_is_refused_without_one(new_book: NewBook):
     assert new_book.before.decision["decision"] is True
     assert new_book.after.decision["decision"] is False
+
+
+@pytest.mark.parametrize("kind", SEEN)
+def test_a_changed_row_of_each_kind_is_executed(new_book: NewBook, kind: str):
+    assert new_book.executed[kind] == SEEN[kind]
+
+
+def test_every_kind_of_row_is_seen_executed_or_is_only_said():
+    kinds = PolicyBook.model_fields.keys() - {"version", "valid_from", "zone", "tenant_periods"}
+    assert CHANGES.keys() == kinds, "somebody added a kind: change a row of it, and say what executes it"
+    assert {kind for kind in kinds if not CHANGES[kind].only_said} == {*SEEN, "retention"}
 
 
 def test_the_register_the_export_and_the_page_say_the_new_rules(new_book: NewBook):

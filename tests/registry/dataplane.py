@@ -23,7 +23,7 @@ CHANGE = {
 
 
 class DataPlane:
-    """fields: the elements that the stores hold · changes: its answer to every simulation · events: its feed · deliveries: the feed of webhooks · asked: what it was asked."""
+    """fields: the elements that the stores hold · changes: its answer to every simulation · events: its feed · deliveries: the feed of webhooks · drift: what its stores look like · asked: what it was asked."""
 
     def __init__(self) -> None:
         self.fields = {"name", "helpdesk_recording"}
@@ -31,10 +31,12 @@ class DataPlane:
         self.asked: list[dict[str, Any]] = []
         self.events: list[dict[str, Any]] = []
         self.deliveries: list[dict[str, Any]] = []
+        self.drift: dict[str, Any] = {"items": [], "unread": []}
         self.url = ""
         self.app = FastAPI()
         self.app.add_api_route("/token", self._token, methods=["POST"])
         self.app.add_api_route("/v1/datamap", self._data_map)
+        self.app.add_api_route("/v1/drift", self._drift)
         self.app.add_api_route("/events", self._events)
         self.app.add_api_route("/webhooks/events", self._delivered)
         self.app.add_api_route("/v1/simulations", self._simulate, methods=["POST"])
@@ -49,6 +51,9 @@ class DataPlane:
     async def _data_map(self) -> dict[str, Any]:
         held = [{"store": "crm", "table": "person", "column": field, "element": field} for field in sorted(self.fields)]
         return {"items": held}
+
+    async def _drift(self) -> dict[str, Any]:
+        return self.drift
 
     async def _events(self, after: int, wait: float) -> dict[str, Any]:
         return await _fresh(self.events, after, wait)

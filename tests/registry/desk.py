@@ -50,8 +50,8 @@ class Desk:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    async def given(self, person: str, role: str = "auditor", **more: Any) -> str:
-        asked = await self.post(self.asks, "/v1/access/grants", wish(person, self.house, role, **more))
+    async def given(self, person: str, role: str = "auditor", of: UUID | None = None, **more: Any) -> str:
+        asked = await self.post(self.asks, "/v1/access/grants", wish(person, of or self.house, role, **more))
         await self.post(self.decides, f"/v1/access/grants/{asked['id']}/decision", APPROVED)
         return asked["id"]
 

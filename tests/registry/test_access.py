@@ -1,10 +1,13 @@
 """The access register over HTTP: asked for, approved by somebody else, ended at once, reviewed twice a year, all in the ledger."""
 
 import asyncio
+import io
+import json
+import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -130,6 +133,8 @@ async def test_every_half_year_each_grant_is_confirmed_or_lapses(desk: Desk):
     last = (datetime.now(UTC) + timedelta(days=300)).isoformat()
     kept, dropped, forgotten = [str(uuid4()) for _ in range(3)]
     grants = {person: await desk.given(person, valid_to=last) for person in (kept, dropped, forgotten)}
+    customer = uuid4()
+    of_customer = await desk.given(str(uuid4()), of=customer, valid_to=last)
     desk.move(186)
     review = await until(lambda: _open_review(desk))
     path = f"/v1/access/reviews/{review}"
@@ -144,6 +149,7 @@ async def test_every_half_year_each_grant_is_confirmed_or_lapses(desk: Desk):
     await desk.post(
         desk.decides, decisions, {"grant": grants[dropped], "keep": False, "reason": "Works elsewhere now."}
     )
+    await desk.post(desk.decides, decisions, keeping | {"grant": of_customer})
     again = await desk.send(desk.decides, "POST", decisions, keeping)
     assert again.status_code == 409
     stranger = await desk.send(desk.decides, "POST", decisions, keeping | {"grant": str(uuid4())})
@@ -156,9 +162,19 @@ async def test_every_half_year_each_grant_is_confirmed_or_lapses(desk: Desk):
     assert [await desk.roles(person) for person in (kept, dropped, forgotten)] == [["auditor"], [], []]
     assert (await desk.told("access.ended", grant=grants[forgotten]))[0]["reason"] == "review_undecided"
     closed = await desk.get(path)
-    assert closed["closed_at"] and closed["kept"] == 3 and closed["undecided"] >= 1
+    assert closed["closed_at"] and closed["kept"] == 4 and closed["undecided"] >= 1
+    [audit] = [one for one in await _audits(desk, customer) if one["review"] == review]
+    assert audit["closed_at"] == closed["closed_at"]
+    assert audit["own"] == {"grants": 1, "kept": 1, "not_kept": 0, "undecided": 0}, "of its own data, and nobody else's"
     late = await desk.send(desk.decides, "POST", decisions, keeping | {"grant": grants[forgotten]})
     assert (late.status_code, late.json()["code"]) == (409, "registry.already_decided")
+
+
+async def _audits(desk: Desk, customer: UUID) -> list[dict[str, Any]]:
+    """As the customer's privacy contact finds them in its pack."""
+    pack = await replace(desk, house=customer).send("contact", "GET", "/v1/pack", scopes="pack.manage")
+    with zipfile.ZipFile(io.BytesIO(pack.content)) as files:
+        return json.loads(files.read("audits.json"))
 
 
 async def _open_review(desk: Desk) -> str | None:

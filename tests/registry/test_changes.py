@@ -1,4 +1,5 @@
-"""Changes of sub-processors: told to every customer with proof, open to objections for as long as its agreement says."""
+"""What every customer concerned is told with proof: changes of sub-processors, open to objections for as long as its agreement says,
+and breaches of its data."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,6 +19,7 @@ from tests.registry.conftest import Registry, new_site
 from tests.registry.dataplane import DataPlane
 
 OFFICER = "registry.read registry.write"
+BREACHES = "breach.read breach.write"
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,44 @@ class World:
         wish = {"grounds": "transfer", "statement": "Vi får inte lämna uppgifter utanför EES."}
         path = f"/v1/subprocessor-changes/{change}/objections"
         return await self.registry.send("POST", path, wish, "contact", "pack.manage", tenant=str(customer))
+
+    def delivers(self, tenant: UUID, event: str, delivery: str) -> None:
+        """Webhooks' feed says that a receiver took an event."""
+        self.plane.deliveries.append(delivery_made(len(self.plane.deliveries) + 1, tenant, event, delivery))
+
+    async def breach(self, *tenants: UUID) -> str:
+        now = datetime.now(UTC)
+        statement = {
+            "title": "Backup tape lost in transport",
+            "facts": "An encrypted tape did not arrive.",
+            "effects": "None expected: the key is elsewhere.",
+            "remedies": "Transport stopped; a search is on.",
+            "occurred_from": (now - timedelta(days=2)).isoformat(),
+            "categories": ["traffic"],
+            "risk": "risk",
+            "as_controller": False,
+            "tenants": [str(tenant) for tenant in tenants],
+        }
+        wish = {"aware_at": (now - timedelta(hours=1)).isoformat(), "statement": statement}
+        return (await self.registry.send("POST", "/v1/breaches", wish, "officer", BREACHES)).json()["id"]
+
+    async def letters(self, breach: str, method: str = "GET") -> Any:
+        answer = await self.registry.send(method, f"/v1/breaches/{breach}/letters", None, "officer", BREACHES)
+        assert answer.status_code in (200, 202), answer.text
+        return answer.json().get("items")
+
+    async def clocks(self, breach: str) -> dict[str, Any]:
+        told = (await self.registry.send("GET", f"/v1/breaches/{breach}", None, "officer", BREACHES)).json()
+        return {clock["tenant"]: clock for clock in told["clocks"]}
+
+    async def met(self, breach: str, tenant: UUID) -> dict[str, Any]:
+        async with asyncio.timeout(20):
+            while (clock := (await self.clocks(breach))[str(tenant)])["state"] != "met":
+                await asyncio.sleep(0.1)
+        return clock
+
+    async def pack(self, tenant: UUID, path: str = "/v1/pack") -> Any:
+        return await self.registry.send("GET", path, None, "contact", "pack.manage", tenant=str(tenant))
 
     async def listed(self, **query: Any) -> dict[str, dict[str, Any]]:
         return {row["key"]: row for row in (await self.registry.get("/v1/subprocessors", **query)).json()["items"]}
@@ -233,10 +273,8 @@ async def test_a_delivery_that_a_receiver_took_is_kept_as_proof(world: World) ->
     change = (await world.announced(**addition()))["change"]
     [heard] = await events(world, customer, "subprocessor.change_announced")
     delivery, beside = str(uuid4()), str(uuid4())
-    for number, (tenant, about, made) in enumerate(
-        ((customer, heard["id"], delivery), (uuid4(), heard["id"], beside)), 1
-    ):
-        world.plane.deliveries.append(delivery_made(number, tenant, about, made))
+    for tenant, made in ((customer, delivery), (uuid4(), beside)):
+        world.delivers(tenant, heard["id"], made)
     async with asyncio.timeout(20):
         while not (sent := await sent_to(world, change, customer)):
             await asyncio.sleep(0.1)
@@ -366,3 +404,37 @@ def as_row(told: dict[str, Any], parent: str) -> dict[str, Any]:
     places = {"idm": ["de"], "microsoft": ["europe"]}[told["key"]]
     kept = ("key", "legal_name", "purpose", "services", "covers", "source")
     return {name: told[name] for name in kept} | {"places": places, "parent": parent}
+
+
+async def test_each_customer_concerned_is_told_of_a_breach_and_the_proof_meets_its_clock(world: World) -> None:
+    by_mail = await world.contract("30 days", ["mobile"], language="en")
+    by_webhook, beside = uuid4(), await world.contract("30 days", ["mobile"])
+    breach = await world.breach(by_mail, by_webhook)
+    for _ in range(2):
+        await world.letters(breach, "POST")
+    clock = await world.met(breach, by_mail)
+    assert clock["reference"].startswith("email: ") and "Taken" in clock["reference"]
+    [text] = world.mailbox.texts(f"{by_mail.hex[:8]}@bolaget.example")
+    assert "Article 33(2) GDPR" in text and "An encrypted tape did not arrive." in text
+    assert "Not known yet: Number of people concerned" in text
+    assert (await world.clocks(breach))[str(by_webhook)]["state"] == "running", "nothing proves yet that it heard"
+    [heard] = await events(world, by_webhook, "breach.notified")
+    assert heard["data"].keys() == {"breach", "letter"}
+    world.delivers(by_webhook, heard["id"], str(delivery := uuid4()))
+    assert (await world.met(breach, by_webhook))["reference"] == f"webhook: {delivery}"
+    assert {letter["tenant"] for letter in await world.letters(breach)} == {str(by_mail), str(by_webhook)}
+    assert await events(world, beside, "breach.notified") == []
+    own = (await world.pack(by_mail, "/v1/pack/breaches")).json()["items"]
+    assert [letter["sent"][0]["state"] for letter in own] == ["delivered"]
+    assert (await world.pack(beside, "/v1/pack/breaches")).json()["items"] == []
+
+
+async def test_a_breach_that_concerns_no_customer_is_told_to_none(world: World) -> None:
+    breach = await world.breach(uuid4())
+    said = {"occurred_from": datetime.now(UTC).isoformat(), "title": "Wrong letter", "facts": "A letter went astray."}
+    more = {"effects": "None.", "remedies": "None.", "categories": ["traffic"], "risk": "none", "as_controller": True}
+    wish = {"aware_at": datetime.now(UTC).isoformat(), "statement": said | more}
+    own = (await world.registry.send("POST", "/v1/breaches", wish, "officer", BREACHES)).json()["id"]
+    refused = await world.registry.send("POST", f"/v1/breaches/{own}/letters", None, "officer", BREACHES)
+    assert (refused.status_code, refused.json()["code"]) == (409, "registry.not_concerned")
+    assert await world.letters(breach) == [], "nobody announced it"

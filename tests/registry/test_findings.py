@@ -28,10 +28,11 @@ async def site(server: Any) -> AsyncIterator[Site]:
 
 @pytest.fixture(scope="module")
 async def registry(site: Site) -> AsyncIterator[Registry]:
-    usual, registry_app._COUNT_AGAIN = registry_app._COUNT_AGAIN, 0.1
+    usual = registry_app._COUNT_AGAIN, registry_app._LOOK_INTO_STORES
+    registry_app._COUNT_AGAIN = registry_app._LOOK_INTO_STORES = 0.1
     async with site.registry() as registry:
         yield registry
-    registry_app._COUNT_AGAIN = usual
+    registry_app._COUNT_AGAIN, registry_app._LOOK_INTO_STORES = usual
 
 
 async def listed(registry: Registry) -> dict[str, dict[str, Any]]:
@@ -75,6 +76,27 @@ async def test_what_the_map_says_and_the_book_does_not_and_the_reverse_is_found(
     facts = (await registry.get("/events", types="finding.opened,finding.closed", wait=5, limit=500)).json()["items"]
     told = [fact["type"] for fact in facts if fact["data"]["key"] == "not_in_book/crm.person.shoe_size"]
     assert told == ["finding.opened", "finding.closed"]
+
+
+async def test_what_a_store_holds_and_the_map_does_not_say_and_the_reverse_is_found(
+    registry: Registry, site: Site
+) -> None:
+    there = {"store": "crm", "table": "person"}
+    grown = there | {"column": "kontonummer", "kind": "undeclared", "looks_like": "iban", "alike": 180, "sampled": 200}
+    gone = there | {"column": "fax", "kind": "missing"}
+    site.plane.drift = {"items": [grown, gone], "unread": []}
+    found = await until(registry, lambda found: "missing_in_store/crm.person.fax" in found)
+    one = found["not_in_map/crm.person.kontonummer"]
+    assert "looks like iban (180/200)" in one["statement"]["en"]
+    assert one["owner"] == "dpo@nordtel.example" and one["due_on"] > str(date.today())
+    site.plane.drift = {"items": [], "unread": ["crm"]}
+    await asyncio.sleep(0.5)
+    assert "not_in_map/crm.person.kontonummer" in await listed(registry), "nobody looked"
+    site.plane.drift = {"items": [grown], "unread": []}
+    found = await until(registry, lambda found: "missing_in_store/crm.person.fax" not in found)
+    assert "not_in_map/crm.person.kontonummer" in found
+    site.plane.drift = {"items": [], "unread": []}
+    await until(registry, lambda found: "not_in_map/crm.person.kontonummer" not in found)
 
 
 async def test_every_finding_has_an_owner_and_a_day_and_another_may_be_given(registry: Registry) -> None:

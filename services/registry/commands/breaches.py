@@ -44,7 +44,7 @@ async def report_breach(tx: Transaction, reporter: str, wish: ReportBreach, vers
 
 async def state_breach(tx: Transaction, author: str, id: UUID, wish: Statement, versions: Versions) -> Breach:
     """What is known by now; what was said before stays."""
-    known, now = await _open(tx, id, versions), clock.now()
+    known, now = await open_breach(tx, id, versions), clock.now()
     rules.check_statement(breaches.book_of_its_time(versions, known.aware_at), wish, known.aware_at, now)
     await _state(tx, id, author, wish, now)
     await tx.emit("breach.stated", {"breach": str(id), "by": author})
@@ -53,19 +53,34 @@ async def state_breach(tx: Transaction, author: str, id: UUID, wish: Statement, 
 
 async def tell_breach(tx: Transaction, recorder: str, id: UUID, wish: TellBreach, versions: Versions) -> Breach:
     """That somebody was told. A second notice for the same clock is a conflict of the table's own."""
-    known, now = await _open(tx, id, versions), clock.now()
+    known, now = await open_breach(tx, id, versions), clock.now()
     rules.check_notice(known, wish.clock, wish.organisation, wish.told_at, now)
-    row = (new_id(), HOUSE, id, wish.clock, wish.organisation, wish.told_at, wish.reference, recorder, now)
-    await tx.connection.execute(_TELL, *row)
-    whom = {"tenant": str(wish.organisation)} if wish.organisation else {}
-    said = {"breach": str(id), "clock": wish.clock, "told_at": wish.told_at.isoformat(), "by": recorder}
-    await tx.emit("breach.told", said | whom)
+    await record_notice(tx, recorder, id, wish.clock, wish.organisation, wish.told_at, wish.reference)
     return await breaches.breach(tx.connection, versions, id)
+
+
+async def record_notice(
+    tx: Transaction,
+    recorder: str,
+    id: UUID,
+    clock_key: str,
+    organisation: UUID | None,
+    told_at: datetime,
+    reference: str,
+    once: bool = False,
+) -> None:
+    """`once`: one that was recorded before stays, and nothing is said again."""
+    row = (new_id(), HOUSE, id, clock_key, organisation, told_at, reference, recorder, clock.now())
+    sql = _TELL + (" ON CONFLICT DO NOTHING" if once else "")
+    if await tx.connection.execute(sql, *row) == "INSERT 0 1":
+        whom = {"tenant": str(organisation)} if organisation else {}
+        said = {"breach": str(id), "clock": clock_key, "told_at": told_at.isoformat(), "by": recorder}
+        await tx.emit("breach.told", said | whom)
 
 
 async def close_breach(tx: Transaction, closer: str, id: UUID, wish: CloseBreach, versions: Versions) -> Breach:
     """Only when everybody was told who has to be."""
-    rules.check_all_told(await _open(tx, id, versions))
+    rules.check_all_told(await open_breach(tx, id, versions))
     if not await tx.connection.fetchval(_CLOSE, id, clock.now(), closer, wish.conclusion):
         raise BreachClosed
     await tx.emit("breach.closed", {"breach": str(id), "by": closer})
@@ -98,7 +113,7 @@ async def _remind(tx: Transaction, breach: Breach, duty: Clock, kind: str) -> No
         await tx.emit("breach.overdue" if kind == "overdue" else "breach.reminder", said | whom)
 
 
-async def _open(tx: Transaction, id: UUID, versions: Versions) -> Breach:
+async def open_breach(tx: Transaction, id: UUID, versions: Versions) -> Breach:
     """One at a time, so that nothing is said of a breach that is being closed. Raises BreachClosed."""
     await tx.connection.execute(_LOCK)
     found = await breaches.breach(tx.connection, versions, id)

@@ -4,6 +4,7 @@ from uuid import UUID
 
 from chassis.contract import Contract
 from chassis.errors import Problem
+from services.registry.contract.breaches import BreachNotified
 from services.registry.contract.faults import Fault, faults
 from services.registry.contract.findings import FindingChanged
 from services.registry.contract.pack import EndingChosen, EndingDone
@@ -60,6 +61,7 @@ __all__ = [
     "BackDated",
     "Basis",
     "BookFaulty",
+    "BreachNotified",
     "Consequence",
     "CurrentPolicy",
     "Difference",
@@ -117,6 +119,7 @@ EVENTS: dict[str, type[Contract]] = {
     "policy.tenant_periods": TenantPeriodsSet,
     "finding.opened": FindingChanged,
     "finding.closed": FindingChanged,
+    "breach.notified": BreachNotified,
     "contract.ending": EndingChosen,
     "contract.ended": EndingDone,
     "register.changed": RegisterChanged,

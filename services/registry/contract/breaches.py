@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from chassis.contract import Contract, Moment
 from chassis.errors import Conflict
 from services.registry.contract.policy import Key, Language, Risk, Text
+from services.registry.contract.register import Sent
 
 Words = Annotated[str, Field(min_length=1, max_length=10_000)]
 ClockState = Literal["running", "overdue", "met", "met_late"]
@@ -110,6 +111,36 @@ class Breach(Contract):
     conclusion: str | None
 
 
+class BreachLetter(Contract):
+    """One notice to a customer organisation whose data are concerned, Art. 33(2), in the words it was given, and what proves that
+    it arrived. `statement`: the number of the statement it tells; a later statement is told by another letter. `contract`: empty
+    where the register has no agreement with the organisation, which is then told by webhook alone."""
+
+    letter: UUID
+    breach: UUID
+    clock: str
+    tenant: UUID
+    contract: str
+    statement: int
+    subject: str
+    body: str
+    written_at: datetime
+    sent: list[Sent]
+
+
+class BreachLetters(Contract):
+    """`POST` and `GET /v1/breaches/{breach}/letters`, for the operator; `GET /v1/pack/breaches`, a customer organisation's own."""
+
+    items: list[BreachLetter]
+
+
+class BreachNotified(Contract):
+    """`breach.notified`, to each organisation concerned: its privacy contact reads what happened at `GET /v1/pack/breaches`."""
+
+    breach: UUID
+    letter: UUID
+
+
 class FormField(Contract):
     label: str
     value: str
@@ -120,6 +151,7 @@ class Form(Contract):
 
     clock: str
     language: Language
+    reference: str
     title: str
     recipient: str
     due_at: datetime

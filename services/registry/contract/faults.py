@@ -35,6 +35,7 @@ def faults(book: PolicyBook) -> list[Fault]:
         *_recipients(book),
         *_chains(book),
         *_limits(book),
+        *_units(book),
         *_terms(book),
         *_tenants(book),
         *_findings(book),
@@ -293,6 +294,16 @@ def _limits(book: PolicyBook) -> Iterator[Fault]:
     for row in book.limits:
         if row.number == 0 or (row.period is not None and row.period.count == 0):
             yield Fault(code="zero", where=f"limits/{row.key}", what="A limit or window of zero lets nothing through.")
+
+
+def _units(book: PolicyBook) -> Iterator[Fault]:
+    for row in book.rights:
+        if row.extension is not None and row.extension.unit != row.due.unit:
+            yield Fault(
+                code="units",
+                where=f"rights/{row.key}",
+                what=f"It is due in {row.due} and extended by {row.extension}: one period is counted in one unit.",
+            )
 
 
 def _terms(book: PolicyBook) -> Iterator[Fault]:

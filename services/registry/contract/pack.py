@@ -68,6 +68,27 @@ class DeletedRecords(Contract):
     count: int
 
 
+class Counted(Contract):
+    """Of the grants under one review: confirmed, revoked, and left undecided, which ended them too."""
+
+    grants: int
+    kept: int
+    not_kept: int
+    undecided: int
+
+
+class Audit(Contract):
+    """One half-yearly audit of access rights, Art. 28(3)(h). `own`: of grants that open this organisation's data · `shared`: to systems
+    and facilities that serve every customer."""
+
+    review: UUID
+    opened_at: datetime
+    due_at: datetime
+    closed_at: datetime | None
+    own: Counted
+    shared: Counted
+
+
 class EndContract(Contract):
     """`POST /v1/pack/ending`: Art. 28(3)(g), the tenant's choice. `return`: the data are handed over, and then deleted."""
 

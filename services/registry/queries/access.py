@@ -20,6 +20,7 @@ from services.registry.contract.access import (
     ReviewDetail,
     ReviewItem,
 )
+from services.registry.contract.pack import Audit, Counted
 
 _GRANTS = """
 SELECT * FROM access_grant
@@ -38,6 +39,13 @@ WHERE r.opened_at <= $1 AND ($2::uuid IS NULL OR r.id = $2) GROUP BY r.id ORDER 
 _ITEMS = """
 SELECT i.grant_id AS "grant", g.person, g.role, i.kept, i.decided_by, i.decided_at, i.reason
 FROM access_review_item i JOIN access_grant g ON g.id = i.grant_id WHERE i.review = $1 ORDER BY i.grant_id"""
+_AUDITS = """
+SELECT r.id AS review, r.opened_at, r.due_at, CASE WHEN r.closed_at <= $1 THEN r.closed_at END AS closed_at, g.organisation IS NOT NULL AS own,
+    count(*)::int AS grants, (count(*) FILTER (WHERE i.kept AND i.decided_at <= $1))::int AS kept,
+    (count(*) FILTER (WHERE NOT i.kept AND i.decided_at <= $1))::int AS not_kept,
+    (count(*) FILTER (WHERE i.decided_at > $1 OR i.decided_at IS NULL))::int AS undecided
+FROM access_review r JOIN access_review_item i ON i.review = r.id JOIN access_grant g ON g.id = i.grant_id
+WHERE r.opened_at <= $1 AND (g.organisation = $2 OR g.organisation IS NULL) GROUP BY r.id, 5 ORDER BY r.id, 5"""
 # Live: approved, in its time, not ended, and not left undecided by a review whose time is over, whether or not the clock that
 # writes this down has been round since.
 LIVE = """
@@ -108,6 +116,18 @@ async def items(connection: asyncpg.Connection, review: UUID, known_at: datetime
     """Every grant a campaign asks about, with what was decided by `known_at`; a few at a time, since it asks about them all."""
     async for row in connection.cursor(_ITEMS, review, prefetch=500):
         yield ReviewItem(**_known(row, known_at, "decided_at", "kept", "decided_by", "decided_at", "reason"))
+
+
+async def audits(connection: asyncpg.Connection, known_at: datetime, organisation: UUID) -> list[Audit]:
+    """The reviews that looked at who may see this organisation's data; of other organisations' grants nothing is counted."""
+    found: dict[UUID, Audit] = {}
+    none = Counted(grants=0, kept=0, not_kept=0, undecided=0)
+    for row in await connection.fetch(_AUDITS, known_at, organisation):
+        about = {name: row[name] for name in ("review", "opened_at", "due_at", "closed_at")}
+        audit = found.setdefault(row["review"], Audit(**about, own=none, shared=none))
+        counted = Counted(**{name: row[name] for name in Counted.model_fields})
+        found[row["review"]] = audit.model_copy(update={"own" if row["own"] else "shared": counted})
+    return list(found.values())
 
 
 async def review(connection: asyncpg.Connection, id: UUID, now: datetime) -> ReviewDetail:

@@ -1,6 +1,5 @@
 """Reads of changes of sub-processors: how each stands, whom it was told to, and what they said."""
 
-from collections.abc import Iterable
 from uuid import UUID
 
 import asyncpg
@@ -65,7 +64,7 @@ async def notices(connection: asyncpg.Connection, change: UUID, customer: UUID |
             window=row["window"],
             told_at=row["told_at"],
             objections_until=row["objections_until"],
-            sent=_sent(row, await connection.fetch(_DELIVERIES, row["id"])),
+            sent=await sent(connection, row),
         )
         for row in await connection.fetch(_NOTICES, change, customer)
     ]
@@ -82,12 +81,13 @@ async def objections(connection: asyncpg.Connection, change: UUID, customer: UUI
     ]
 
 
-def _sent(row: asyncpg.Record, deliveries: Iterable[asyncpg.Record]) -> list[Sent]:
+async def sent(connection: asyncpg.Connection, row: asyncpg.Record) -> list[Sent]:
+    """The ways in which a notice, or another letter of ours, went out, each with its proof."""
     mail = []
     if row["mail_state"] is not None:
         mail.append(Sent(by="email", state=row["mail_state"], at=row["mail_at"], proof=row["mail_proof"]))
     hooks = [
         Sent(by="webhook", state="delivered", at=each["delivered_at"], proof=str(each["delivery"]))
-        for each in deliveries
+        for each in await connection.fetch(_DELIVERIES, row["id"])
     ]
     return mail + hooks

@@ -12,11 +12,21 @@ from chassis.bodies import Body
 from chassis.clock import now
 from chassis.contract import Page
 from services.registry.commands import assessments as assessing
+from services.registry.commands import breach_letters as letters
 from services.registry.commands import breaches as commands
 from services.registry.contract import Language
 from services.registry.contract.assessments import Assess, Assessment, AssessmentKind
-from services.registry.contract.breaches import Breach, CloseBreach, Form, ReportBreach, Statement, TellBreach
+from services.registry.contract.breaches import (
+    Breach,
+    BreachLetters,
+    CloseBreach,
+    Form,
+    ReportBreach,
+    Statement,
+    TellBreach,
+)
 from services.registry.queries import assessments, breaches
+from services.registry.queries import breach_letters as reading
 from services.registry.routes.asking import CurrentBook, HouseOnce, HouseTx, Versions, database, of_the_operator
 from services.registry.rules.breaches import form
 
@@ -68,6 +78,20 @@ async def tell_breach(
     caller: BreachWriter, breach: UUID, wish: Body[TellBreach], versions: Versions, tx: HouseTx, once: HouseOnce
 ) -> Response:
     return await once(commands.tell_breach, tx, caller.subject, breach, wish, versions)
+
+
+@router.post("/v1/breaches/{breach}/letters", status_code=202, response_model=Breach)
+async def announce_breach(
+    caller: BreachWriter, breach: UUID, versions: Versions, tx: HouseTx, once: HouseOnce
+) -> Response:
+    """Tells each customer organisation that the last statement names; their clocks are met when a letter is proven to have arrived."""
+    return await once(letters.announce, tx, caller.subject, breach, versions)
+
+
+@router.get("/v1/breaches/{breach}/letters")
+async def breach_letters(request: Request, _: BreachReader, breach: UUID) -> BreachLetters:
+    async with database(request).system() as connection:
+        return BreachLetters(items=await reading.letters(connection, breach=breach))
 
 
 @router.post("/v1/breaches/{breach}/closing", response_model=Breach)

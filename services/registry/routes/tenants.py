@@ -13,6 +13,7 @@ from chassis.errors import Forbidden
 from chassis.idempotency import Idempotent, Once, Sent
 from services.registry.commands import tenants as commands
 from services.registry.contract import HOUSE, PolicyBook, SubProcessors
+from services.registry.contract.breaches import BreachLetters
 from services.registry.contract.pack import (
     ChoosablePeriods,
     EndContract,
@@ -23,8 +24,8 @@ from services.registry.contract.pack import (
 )
 from services.registry.contract.register import ContractUnknown
 from services.registry.export.sources import Sources
-from services.registry.pack import packed
-from services.registry.queries import register
+from services.registry.pack import Told, packed
+from services.registry.queries import access, breach_letters, register
 from services.registry.queries import tenants as queries
 from services.registry.queries.book import book_of, version_in_force
 from services.registry.routes.asking import database, of_the_operator, signing_key
@@ -54,19 +55,30 @@ async def processors_of(request: Request, tenant: UUID | None) -> SubProcessors:
         return await sources.processors_of()
 
 
-async def _own_processors(request: Request, caller: Contact) -> SubProcessors:
-    return await processors_of(request, _tenant(caller))
+async def _told(request: Request, caller: Contact) -> Told:
+    tenant = _tenant(caller)
+    async with database(request).system() as connection:
+        audits = await access.audits(connection, clock.now(), tenant)
+        breaches = await breach_letters.letters(connection, tenant=tenant)
+    return Told(await processors_of(request, tenant), audits, breaches)
 
 
-OwnProcessors = Annotated[SubProcessors, Depends(_own_processors)]
+AllTold = Annotated[Told, Depends(_told)]
 
 
 @router.get("/v1/pack", response_class=Response, responses={200: {"content": {"application/zip": {}}}})
-async def pack(request: Request, caller: Contact, book: InForce, processors: OwnProcessors, tx: Tx) -> Response:
+async def pack(request: Request, caller: Contact, book: InForce, about: AllTold, tx: Tx) -> Response:
     """The tenant's Art. 28 pack as it stands now, signed."""
-    made = await packed(tx, book, processors, _tenant(caller), clock.now(), signing_key(request))
+    made = await packed(tx, book, about, _tenant(caller), clock.now(), signing_key(request))
     named = {"content-disposition": f'attachment; filename="art28-{clock.now():%Y%m%d}.zip"'}
     return Response(made, media_type="application/zip", headers=named)
+
+
+@router.get("/v1/pack/breaches")
+async def breaches(request: Request, caller: Contact) -> BreachLetters:
+    """What the organisation was told of breaches of its data, in the words it was told, with the proofs."""
+    async with database(request).system() as connection:
+        return BreachLetters(items=await breach_letters.letters(connection, tenant=_tenant(caller)))
 
 
 @router.get("/v1/pack/periods")

@@ -98,6 +98,7 @@ def form(book: PolicyBook, breach: Breach, clock: str, tenant: UUID | None, lang
     return Form(
         clock=clock,
         language=language,
+        reference=str(breach.id),
         title=duty.label.in_(language),
         recipient=_recipient(book, duty, language),
         due_at=duty.due_at,

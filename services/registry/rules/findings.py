@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from services.anonymizer.contract import Drift
 from services.registry.contract import Period, PolicyBook, Retention, Text
 from services.registry.contract.faults import longer
 from services.registry.contract.findings import FindingKind
@@ -23,6 +24,11 @@ class Observed:
         return f"{self.kind}/{self.about}"
 
 
+_UNLIKE = Text(sv="liknar inget personligt", en="looks like nothing personal")
+# What is found by looking into the stores, and closed only by looking there again.
+DRIFT: frozenset[FindingKind] = frozenset({"missing_in_store", "not_in_map", "mislabelled"})
+
+
 @dataclass(frozen=True)
 class Field:
     store: str
@@ -35,6 +41,34 @@ def observed(book: PolicyBook, fields: Iterable[Field]) -> list[Observed]:
     """Everything there is to find in a book's rows of one day, and in what the data map says."""
     held = list(fields)
     return [*_promises(book), *_unknown(book, held), *_unheld(book, held)]
+
+
+def drifted(found: Iterable[Drift]) -> list[Observed]:
+    """The same where stores themselves were looked into: what they hold, and what the data map says they do."""
+    return [_drifted(one) for one in found]
+
+
+def _drifted(one: Drift) -> Observed:
+    where = ".".join(part for part in (one.store, one.table, one.column) if part)
+    if one.kind == "missing":
+        told = Text(
+            sv=f"{where} står i datakartan, men finns inte längre i registret.",
+            en=f"{where}: in the data map, but the store has it no more.",
+        )
+        return Observed("missing_in_store", where, told)
+    like = Text(sv=f"liknar {one.looks_like}", en=f"looks like {one.looks_like}") if one.looks_like else _UNLIKE
+    seen = f"{one.alike}/{one.sampled}"
+    if one.kind == "undeclared":
+        told = Text(
+            sv=f"{where} finns i registret, men ingen datakarta nämner den; innehållet {like.sv} ({seen}).",
+            en=f"{where}: in the store, but no data map names it; what it holds {like.en} ({seen}).",
+        )
+        return Observed("not_in_map", where, told)
+    told = Text(
+        sv=f"{where} sägs inte innehålla personuppgifter; innehållet {like.sv} ({seen}).",
+        en=f"{where} is said to hold nothing personal; what it holds {like.en} ({seen}).",
+    )
+    return Observed("mislabelled", where, told)
 
 
 def _promises(book: PolicyBook) -> Iterator[Observed]:
