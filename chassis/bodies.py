@@ -7,6 +7,7 @@ reads the bytes itself; `chassis.app` declares the same model in the OpenAPI doc
 import json
 from typing import Annotated, Any, TypeVar
 
+import orjson
 from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
 
@@ -33,11 +34,25 @@ def must_be_json(content_type: str) -> None:
 
 def read(model: type[Model], raw: bytes) -> Model:
     """Raises Malformed or Invalid."""
-    refuse_ambiguous(raw)
+    if not _plain(raw):
+        refuse_ambiguous(raw)
     try:
         return model.model_validate_json(raw)
     except ValidationError as faults:
         raise invalid(faults) from None
+
+
+def _plain(raw: bytes) -> bool:
+    """Whether nothing in it can be ambiguous, for a tenth of the time that it takes to say what is.
+
+    Without escapes each string costs exactly two quotation marks, and a key that was dropped as a duplicate is missing two.
+    """
+    try:
+        parsed = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return False
+    flat = raw.count(b"{") + raw.count(b"[") <= _DEEPEST or _depth(parsed, _DEEPEST) > 0
+    return flat and b"\\" not in raw and raw.count(b'"') == orjson.dumps(parsed).count(b'"')
 
 
 def refuse_ambiguous(raw: bytes) -> Any:

@@ -4,11 +4,12 @@
 answer is sent (FastAPI's default would commit afterwards), and rolls back when anything is raised.
 """
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -28,6 +29,7 @@ from chassis.settings import Settings
 
 REST_AFTER = 5.0  # seconds between two looks at what is idle
 _QUIET = 2  # connections at once
+_ARGUMENT = re.compile(r"\$(\d+)")
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(name, 0)) FROM unnest($1::text[]) name"
 
 
@@ -37,7 +39,7 @@ class Transaction:
 
     connection: raw asyncpg, for set-based statements · session: SQLModel/SQLAlchemy on the same connection, made when it is
     first asked for, since it costs as much as five statements · tenant: whose data it may see · committed: what to do after
-    the commit and before the answer (a barrier, a hint).
+    the commit and before the answer (a barrier, a hint) · held: the names it has locked · due: inserts that wait for `flush`.
     """
 
     service: str
@@ -45,15 +47,27 @@ class Transaction:
     connection: asyncpg.Connection
     alchemy: AsyncConnection
     committed: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    held: set[str] = field(default_factory=set)
+    due: list[tuple[Any, ...]] = field(default_factory=list)
 
     @cached_property
     def session(self) -> AsyncSession:
         return AsyncSession(self.alchemy, expire_on_commit=False)
 
     async def flush(self) -> None:
-        """Write what the session holds; what follows on `connection` then sees it."""
+        """Write what the session holds and what is due; what follows on `connection` then sees it."""
         if self._has_session:
             await self.session.flush()
+        if self.due:
+            inserts, self.due = self.due, []
+            await self.connection.execute(
+                _as_one(tuple(statement for statement, *_ in inserts)),
+                *(each for _, *those in inserts for each in those),
+            )
+
+    def insert(self, statement: str, *arguments: Any) -> None:
+        """Due at the next `flush`, the commit's at the latest: all inserts that are due then are one round trip."""
+        self.due.append((statement, *arguments))
 
     async def close(self) -> None:
         if self._has_session:
@@ -97,7 +111,9 @@ class Transaction:
 
         One order for everybody, so that two who want the same names never wait for each other.
         """
-        await self.connection.execute(_LOCK, sorted(set(names)))
+        if wanted := set(names) - self.held:
+            await self.connection.execute(_LOCK, sorted(wanted))
+            self.held |= wanted
 
     async def enqueue(self, job: str, id: UUID, after: timedelta | None = None) -> None:
         """Have `job` done for the row `id`, by any worker, if and only if this transaction commits."""
@@ -200,6 +216,18 @@ async def open_transaction(
 
 
 Tx = Annotated[Transaction, Depends(open_transaction, scope="function")]
+
+
+@cache
+def _as_one(statements: tuple[str, ...]) -> str:
+    """Several INSERTs as one statement, whose arguments are theirs one after the other."""
+    parts, before = [], 0
+    for n, statement in enumerate(statements):
+        numbers = [int(number) for number in _ARGUMENT.findall(statement)]
+        shifted = _ARGUMENT.sub(lambda found, by=before: f"${int(found[1]) + by}", statement)
+        parts.append(f"insert_{n} AS ({shifted})")
+        before += max(numbers, default=0)
+    return f"WITH {', '.join(parts)} SELECT"
 
 
 def _where(settings: Settings, service: str, role: str, secret: str) -> dict[str, Any]:

@@ -69,10 +69,14 @@ class _Group(Generic[Item]):
 
 
 class Together(Generic[Item]):
-    """record: writes all items in one transaction and gives the outcome of each, a Problem for one that it refused untouched."""
+    """record: writes all items in one transaction and gives the outcome of each, a Problem for one that it refused untouched; what
+    it leaves due is written together with the replies. names: what `record` locks for an item, so that all is locked at once.
+    """
 
-    def __init__(self, database: Database, record: Record[Item]) -> None:
-        self._database, self._record = database, record
+    def __init__(
+        self, database: Database, record: Record[Item], names: Callable[[UUID, Item], str] | None = None
+    ) -> None:
+        self._database, self._record, self._names = database, record, names
         self._gathering: dict[UUID, _Group[Item]] = {}
         self._turns: WeakValueDictionary[UUID, asyncio.Semaphore] = WeakValueDictionary()
 
@@ -106,25 +110,27 @@ class Together(Generic[Item]):
 
     async def _write(self, tenant: UUID, members: Members[Item]) -> Outcomes:
         async with self._database.transaction(tenant) as tx:
-            outcomes = await _told_before(tx, members)
+            names = [self._names(tenant, item) for _, item in members] if self._names else []
+            outcomes = await _told_before(tx, members, names)
             fresh: dict[tuple[str, str], tuple[Write, Item]] = {}
             for sent, item in members:
                 if sent.name not in outcomes:
                     fresh.setdefault(sent.name, (sent, item))
             if fresh:
                 recorded = await self._record(tx, [item for _, item in fresh.values()])
-                outcomes |= await _stored(tx, [sent for sent, _ in fresh.values()], recorded)
+                outcomes |= _stored(tx, [sent for sent, _ in fresh.values()], recorded)
+                await tx.flush()
         return outcomes
 
 
-async def _told_before(tx: Transaction, members: Members[Item]) -> Outcomes:
-    await tx.lock(*(f"key {tx.tenant} {sent.client} {sent.key}" for sent, _ in members))
+async def _told_before(tx: Transaction, members: Members[Item], names: Sequence[str]) -> Outcomes:
+    await tx.lock(*(f"key {tx.tenant} {sent.client} {sent.key}" for sent, _ in members), *names)
     names = zip(*(sent.name for sent, _ in members), strict=True)
     found = await tx.connection.fetch(_STORED, tx.tenant, *names)
     return {(client, key): _Told(*told) for client, key, *told in found}
 
 
-async def _stored(tx: Transaction, sent: Sequence[Write], recorded: Sequence[BaseModel | Problem]) -> Outcomes:
+def _stored(tx: Transaction, sent: Sequence[Write], recorded: Sequence[BaseModel | Problem]) -> Outcomes:
     outcomes: Outcomes = {}
     for each, outcome in zip(sent, recorded, strict=True):
         if not isinstance(outcome, Problem):
@@ -134,5 +140,5 @@ async def _stored(tx: Transaction, sent: Sequence[Write], recorded: Sequence[Bas
         (*name, told.body_hash, told.body, told.status) for name, told in outcomes.items() if isinstance(told, _Told)
     ]
     if rows:
-        await tx.connection.execute(_STORE, tx.tenant, *zip(*rows, strict=True))
+        tx.insert(_STORE, tx.tenant, *zip(*rows, strict=True))
     return outcomes

@@ -2,14 +2,19 @@
 
 orjson writes exactly these bytes, several times faster, for values without floats whose keys are ASCII (it spells floats otherwise
 and sorts keys by code point where RFC 8785 sorts by UTF-16 unit); everything else goes to the reference implementation.
+
+A part that is the same in many values is written once: `part(value)` stands for it in them.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
 import rfc8785
 
-_SIMPLE = frozenset({str, bool, int, type(None)})
+Part = orjson.Fragment
+_SIMPLE = frozenset({str, bool, int, type(None), Part})
+_TEXT = frozenset({str})
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER
 
 
@@ -18,10 +23,19 @@ def canonical(value: Any) -> bytes:
     return orjson.dumps(value, option=_OPTIONS) if _orjson_agrees(value) else rfc8785.dumps(value)
 
 
+def part(value: Any) -> Part:
+    """The canonical bytes of `value`, to stand for it in a greater one that has no floats and only ASCII keys itself."""
+    return Part(canonical(value))
+
+
 def _orjson_agrees(value: Any) -> bool:
     kind = type(value)
     if kind in _SIMPLE:
         return True
     if kind is dict:
-        return all(type(key) is str and key.isascii() and _orjson_agrees(part) for key, part in value.items())
-    return kind is list and all(map(_orjson_agrees, value))
+        return _TEXT.issuperset(map(type, value)) and all(map(str.isascii, value)) and _all_agree(value.values())
+    return kind is list and _all_agree(value)
+
+
+def _all_agree(parts: Iterable[Any]) -> bool:
+    return all(_orjson_agrees(each) for each in parts if type(each) not in _SIMPLE)

@@ -1,5 +1,6 @@
 """Writing facts: one INSERT on the connection of the transaction that makes them true, or no fact at all."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -97,15 +98,19 @@ async def append(connection: asyncpg.Connection, service: str, *composed: Compos
     """
     if not connection.is_in_transaction():
         raise RuntimeError("an event is written in the transaction of its deed, and none is open")
-    if not composed:
-        return
+    if composed:
+        await connection.execute(*inserting(service, composed))
+
+
+def inserting(service: str, composed: Sequence[Composed]) -> tuple[Any, ...]:
+    """The statement that appends some events in their order, and its arguments."""
     rows = ((each.id, each.type, each.tenant, each.subject, each.time, each.body) for each in composed)
-    await connection.execute(_insert(service), *zip(*rows, strict=True))
+    return _insert(service), *zip(*rows, strict=True)
 
 
 def _instant(time: datetime) -> str:
     """RFC 3339 in UTC with six decimals, the precision PostgreSQL keeps."""
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return time.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 @cache

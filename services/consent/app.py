@@ -16,8 +16,8 @@ from chassis.hot import HotPaths
 from chassis.settings import Settings
 from chassis.together import Together
 from services.consent import short_road
+from services.consent.commands import statements
 from services.consent.commands.desk import Desk
-from services.consent.commands.statements import record_together
 from services.consent.decisions import DecisionPoint
 from services.consent.jobs import TICK, Clockwork
 from services.consent.leases import Barrier, Replica
@@ -54,7 +54,7 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
         clients=frozenset({captures.CLIENT}),
     )
     memory = Memory()
-    state.together = Together(state.database, record_together)
+    state.together = Together(state.database, statements.record_together, statements.name)
     async with following_policy(app) as shelf, state.database.system_pool(4) as pool:
         replica = Replica(state.database, memory, lambda: state.decisions.use(_book(shelf)))
         state.decisions = DecisionPoint(memory, replica.may_answer)

@@ -29,7 +29,6 @@ from chassis import telemetry
 from chassis.db import Database
 from chassis.durable import PASSING
 from chassis.ids import new_id
-from chassis.ledger.events import Event
 from chassis.ledger.sequencer import Bell
 from services.consent import image
 from services.consent.contract import NotYetEverywhere
@@ -53,7 +52,7 @@ ON CONFLICT (replica) DO UPDATE SET position = excluded.position, expires_at = e
 _GIVE_UP = "DELETE FROM replica_lease WHERE replica = $1"
 _SWEEP = "DELETE FROM replica_lease WHERE expires_at < clock_timestamp() - interval '1 minute'"
 _NEXT = """
-SELECT l.position, e.seq, e.body FROM ledger_entry l JOIN event e ON e.id = l.event_id
+SELECT l.position, e.type, e.tenant, e.subject, e.body FROM ledger_entry l JOIN event e ON e.id = l.event_id
 WHERE l.position > $1 ORDER BY l.position LIMIT $2"""
 # One statement and so one snapshot: a lease renewed after it reads the entry that it saw.
 _AWAITED = """
@@ -138,8 +137,8 @@ class Replica:
 
     async def _read(self, connection: asyncpg.Connection) -> int:
         entries = await connection.fetch(_NEXT, self.memory.position, _AT_ONCE, timeout=_LONG_READ)
-        for position, seq, body in entries:
-            self.memory.apply(position, Event.read(body, seq))
+        for entry in entries:
+            self.memory.read(*entry)
         return len(entries)
 
     @asynccontextmanager

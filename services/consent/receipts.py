@@ -16,7 +16,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet, OKPKey
 
 from chassis.ledger import checkpoint
-from chassis.ledger.canonical import canonical
+from chassis.ledger.canonical import Part, canonical
 from chassis.ledger.verify import verify_receipt
 from services.consent.contract import Receipt
 
@@ -29,20 +29,28 @@ class BadReceipt(ValueError):
     """Why the receipt proves nothing."""
 
 
-def fingerprint(record: dict[str, Any]) -> str:
+def fingerprint(record: dict[str, Any] | Part) -> str:
     """What the ledger's event says of a record: the SHA-256 of its canonical JSON, hex."""
     return sha256(canonical(record)).hexdigest()
 
 
-def sign(record: dict[str, Any], key: OKPKey, *, publisher: str, created: datetime, merge_delay_ms: int) -> str:
-    """The receipt of one record."""
+def sign(
+    record: dict[str, Any],
+    key: OKPKey,
+    *,
+    publisher: str,
+    created: datetime,
+    merge_delay_ms: int,
+    written: Part | None = None,
+) -> str:
+    """The receipt of one record. written: the record's canonical bytes, where they are known."""
     receipt = {
         "receipt_id": record["record_id"],
         "schema_version": SCHEMA_VERSION,
         "created": created.isoformat(),
         "publisher": publisher,
         "recipient": record["principal_id"],
-        "record": record,
+        "record": written or record,
         "ledger": {"origin": checkpoint.origin_of("consent"), "max_merge_delay_ms": merge_delay_ms},
     }
     return _compact(canonical(receipt), key)

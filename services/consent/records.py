@@ -4,17 +4,17 @@
 """
 
 from collections.abc import Mapping
-from datetime import UTC
+from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
 
 from chassis.auth import Caller
-from chassis.ledger.canonical import canonical
+from chassis.ledger.canonical import Part, canonical, part
 from services.consent import receipts
-from services.consent.contract import Kind, Recorded
+from services.consent.contract import Kind, Recorded, Regulation, State
 from services.consent.rules import Matter
 from services.consent.tables import NoticeVersion
 from services.registry.contract import NotInBook, PolicyBook
@@ -45,14 +45,33 @@ FIELDS = {
 }
 
 
+class Entry(NamedTuple):
+    """A statement as it goes on record: `Recorded` but for its receipt and its event, which are still to be written."""
+
+    record: UUID
+    principal: UUID
+    kind: Kind
+    regulation: Regulation
+    purpose: str
+    state: State
+    sequence: int
+    current: bool
+    notice: str | None
+    notice_version: int | None
+    occurred_at: datetime
+    recorded_at: datetime
+    valid_until: datetime | None
+
+
 def as_record(
     tenant: UUID,
     book: PolicyBook,
     caller: Caller,
-    said: Recorded,
+    said: Entry,
     notice: NoticeVersion | None,
     details: Mapping[str, Any],
 ) -> dict[str, Any]:
+    """To be read as canonical JSON: what the notice explains is in it as its bytes already."""
     return common(tenant, book, caller, Matter(said.kind, said.regulation, said.purpose), notice, details) | own(said)
 
 
@@ -80,7 +99,7 @@ def common(
     return record | details
 
 
-def own(said: Recorded, evidence_ref: str | None = None) -> dict[str, Any]:
+def own(said: Entry | Recorded, evidence_ref: str | None = None) -> dict[str, Any]:
     """What is said by one record alone."""
     evidence = {} if evidence_ref is None else {"evidence_ref": evidence_ref}
     return evidence | {
@@ -103,26 +122,28 @@ class Frame:
     def __init__(self, said: dict[str, Any]) -> None:
         self.said = said
         self.sha256 = sha256(canonical(said)).digest()
-        self._spelled = {name: orjson.Fragment(canonical(value)) for name, value in said.items()}
+        self._spelled = {name: part(value) for name, value in said.items()}
 
     def fingerprint(self, own: dict[str, Any]) -> str:
         """`receipts.fingerprint` of the whole record."""
         return sha256(orjson.dumps(self._spelled | own, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-# What a notice explains of a purpose is the same for everybody who reads it in one language under one book.
-_told: dict[tuple[str, UUID, str, int, str, str | None], dict[str, Any]] = {}
+# What a notice explains of a purpose is the same for everybody who reads it in one language under one book, and two thirds of a record.
+_told: dict[tuple[int, UUID, str, int, str, str | None], tuple[PolicyBook, dict[str, Part]]] = {}
 _REMEMBERED = 1_000
 
 
-def _explained(book: PolicyBook, notice: NoticeVersion, purpose: str, language: str | None) -> dict[str, Any]:
-    key = (book.version, notice.tenant, notice.notice, notice.version, purpose, language)
-    told = _told.get(key)
-    if told is None:
+def _explained(book: PolicyBook, notice: NoticeVersion, purpose: str, language: str | None) -> dict[str, Part]:
+    key = (id(book), notice.tenant, notice.notice, notice.version, purpose, language)
+    held = _told.get(key)
+    if held is None:
         if len(_told) >= _REMEMBERED:
             _told.clear()
-        told = _told[key] = _tell(book, notice, purpose, language)
-    return told
+        parts = {name: part(value) for name, value in _tell(book, notice, purpose, language).items()}
+        # With the book, so that its number is not another's meanwhile.
+        held = _told[key] = (book, parts)
+    return held[1]
 
 
 def _tell(book: PolicyBook, notice: NoticeVersion, purpose: str, language: str | None) -> dict[str, Any]:

@@ -15,12 +15,14 @@ import asyncpg
 from chassis import clock
 from chassis.db import Transaction
 from chassis.errors import Problem
+from chassis.ledger import events
+from chassis.ledger.canonical import part
 from chassis.ledger.events import Composed
 from services.consent import receipts, rules
 from services.consent.commands import recordings
 from services.consent.commands.desk import Desk
-from services.consent.contract import AlreadyRecorded, Kind, Recorded, State, Stated
-from services.consent.records import Frame, as_record, own
+from services.consent.contract import AlreadyRecorded, Kind, Recorded, State
+from services.consent.records import Entry, Frame, as_record, own
 from services.consent.rules import Matter
 from services.consent.tables import NoticeVersion
 from services.registry.contract import PolicyBook
@@ -102,6 +104,7 @@ async def record(
 ) -> Recorded:
     spoken = Spoken(desk, principal, matter, state, claimed, details, notice, until=until)
     (outcome,) = await record_all(tx, [spoken])
+    await tx.flush()
     if isinstance(outcome, Problem):
         raise outcome
     return outcome
@@ -110,7 +113,7 @@ async def record(
 async def stands(tx: Transaction, principal: UUID, matter: Matter) -> "Counted | None":
     """What counts on a matter now, and until this transaction ends."""
     about = (principal, matter.kind.value, matter.regulation.value, matter.purpose)
-    await tx.lock(_name(tx.tenant, about))
+    await tx.lock(name(tx.tenant, about))
     (row,) = await tx.connection.fetch(_COUNTED, tx.tenant, *_columns([about]))
     return _counted(row)
 
@@ -118,14 +121,15 @@ async def stands(tx: Transaction, principal: UUID, matter: Matter) -> "Counted |
 async def lock_matters(tx: Transaction, principals: Iterable[UUID], matters: Sequence[Matter]) -> None:
     """Nothing is recorded of these people on these matters until this transaction ends."""
     about = [(who, each.kind.value, each.regulation.value, each.purpose) for who in principals for each in matters]
-    await tx.lock(*(_name(tx.tenant, each) for each in about))
+    await tx.lock(*(name(tx.tenant, each) for each in about))
 
 
 async def record_all(tx: Transaction, spoken: Sequence[Spoken]) -> list[Recorded | Problem]:
-    """The outcome of each, in their order; at most some hundreds at once, for each takes a lock."""
+    """The outcome of each, in their order; at most some hundreds at once, for each takes a lock. The rows are due (`Transaction.insert`)."""
     if not spoken:
         return []
-    await tx.lock(*(_name(tx.tenant, each.about) for each in spoken))
+    await tx.flush()
+    await tx.lock(*(name(tx.tenant, each.about) for each in spoken))
     counted, children, there, duties = await _known(tx, spoken)
     outcomes: list[Recorded | Problem] = []
     facts: list[Composed] = []
@@ -151,14 +155,15 @@ async def record_all(tx: Transaction, spoken: Sequence[Spoken]) -> list[Recorded
             each.traceparent,
         )
         facts.append(fact)
-        outcomes.append(said.model_copy(update={"receipt": receipt, "event": fact.id}))
+        outcomes.append(Recorded(**said._asdict(), receipt=receipt, event=fact.id))
         rows.append(_row(each, outcomes[-1]))
     if facts:
-        await tx.append(*facts)
-        await tx.connection.execute(_STATEMENTS, tx.tenant, *_columns(rows))
-        await tx.connection.execute(_STANDING, tx.tenant, *_columns((*key, *row) for key, row in changed.items()))
+        tx.insert(*events.inserting(tx.service, facts))
+        tx.insert(_STATEMENTS, tx.tenant, *_columns(rows))
+        tx.insert(_STANDING, tx.tenant, *_columns((*key, *row) for key, row in changed.items()))
     ended = {each.principal for each in _recorded(outcomes) if each.current and rules.protects(each.state)}
     if ended:
+        await tx.flush()
         await recordings.review_after(tx, spoken[0].desk.book, ended)
     return outcomes
 
@@ -185,18 +190,19 @@ def _counted(row: asyncpg.Record) -> Counted | None:
     return Counted(row["sequence"], row["statement"], State(row["state"]), *tuple(row)[7:11])
 
 
-def _name(tenant: UUID, about: tuple) -> str:
+def name(tenant: UUID, about: tuple) -> str:
+    """Of a matter's lock."""
     return "/".join(map(str, (tenant, *about)))
 
 
-def _must_speak_for_herself(spoken: Spoken, said: Recorded, children: Mapping[UUID, date]) -> None:
+def _must_speak_for_herself(spoken: Spoken, said: Entry, children: Mapping[UUID, date]) -> None:
     if spoken.state is State.given:
         born, parental = children.get(spoken.principal), spoken.details.get("type") == "parental"
         rules.must_speak_for_herself(spoken.desk.book, born, said.occurred_at, parental)
 
 
-def _statement(tenant: UUID, spoken: Spoken, before: Counted | None) -> Recorded:
-    """The statement as it will stand, its receipt and event still to be written. `before`: what counted until now."""
+def _statement(tenant: UUID, spoken: Spoken, before: Counted | None) -> Entry:
+    """The statement as it will stand. `before`: what counted until now."""
     now, notice, state = clock.now(), spoken.notice, spoken.state
     counted = None if before is None else rules.microseconds(before.occurred_at)
     if state is State.given and before is not None and before.state in (State.given, State.renewed):
@@ -212,7 +218,7 @@ def _statement(tenant: UUID, spoken: Spoken, before: Counted | None) -> Recorded
     lasts = spoken.until
     if lasts is None and state in (State.given, State.renewed):
         lasts = book.period("consent_validity").after(occurred_at, book.tz)
-    return Recorded(
+    return Entry(
         record=record,
         principal=spoken.principal,
         kind=spoken.matter.kind,
@@ -226,12 +232,10 @@ def _statement(tenant: UUID, spoken: Spoken, before: Counted | None) -> Recorded
         occurred_at=occurred_at,
         recorded_at=now,
         valid_until=lasts,
-        receipt="",
-        event=record,
     )
 
 
-def _counts(said: Recorded, before: Counted | None) -> Counted:
+def _counts(said: Entry, before: Counted | None) -> Counted:
     if before is not None and not said.current:
         return before._replace(sequence=said.sequence)
     return Counted(
@@ -288,26 +292,37 @@ _EVENTS = {
 }
 
 
-def _as_event(spoken: Spoken, said: Recorded, fingerprint: str, duties: frozenset[str]) -> dict[str, Any]:
-    """A `Stated`, taken from the statement without being validated once more."""
-    told = said.model_dump(mode="json", include=_STATED) | {"sha256": fingerprint}
+def _as_event(spoken: Spoken, said: Entry, fingerprint: str, duties: frozenset[str]) -> dict[str, Any]:
+    """A `Stated`, written without being validated once more."""
+    told: dict[str, Any] = {
+        "record": str(said.record),
+        "sha256": fingerprint,
+        "kind": said.kind.value,
+        "regulation": said.regulation.value,
+        "purpose": said.purpose,
+        "state": said.state.value,
+        "sequence": said.sequence,
+        "occurred_at": said.occurred_at.isoformat(),
+        "notice": said.notice,
+        "notice_version": said.notice_version,
+        "valid_until": said.valid_until.isoformat() if said.valid_until else None,
+    }
     if "case" in spoken.details:
         told["case"] = spoken.details["case"]
     return told | _erasing(spoken, duties) if said.current else told
 
 
-_STATED = set(Stated.model_fields) - {"sha256"}
-
-
-def _entered(tenant: UUID, spoken: Spoken, said: Recorded) -> tuple[str, str | None]:
+def _entered(tenant: UUID, spoken: Spoken, said: Entry) -> tuple[str, str | None]:
     """The fingerprint that the ledger gets, and the receipt where it is made at once."""
     if spoken.frame is not None:
         return spoken.frame.fingerprint(own(said, spoken.evidence_ref)), None
     desk = spoken.desk
     record = as_record(tenant, desk.book, desk.caller, said, spoken.notice, spoken.details)
-    delay = merge_delay_ms(desk.book)
-    receipt = receipts.sign(record, desk.key, publisher=desk.publisher, created=said.recorded_at, merge_delay_ms=delay)
-    return receipts.fingerprint(record), receipt
+    written, delay = part(record), merge_delay_ms(desk.book)
+    receipt = receipts.sign(
+        record, desk.key, publisher=desk.publisher, created=said.recorded_at, merge_delay_ms=delay, written=written
+    )
+    return receipts.fingerprint(written), receipt
 
 
 def merge_delay_ms(book: PolicyBook) -> int:

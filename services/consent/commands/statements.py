@@ -9,7 +9,7 @@ from chassis import clock
 from chassis.db import Transaction
 from chassis.errors import NotFound, Problem
 from services.consent import queries, rules
-from services.consent.commands import notices
+from services.consent.commands import notices, recording
 from services.consent.commands.desk import Desk
 from services.consent.commands.recording import Spoken, record, record_all, stands
 from services.consent.contract import (
@@ -20,7 +20,6 @@ from services.consent.contract import (
     Kind,
     LanguageMissing,
     NoConsentToEnd,
-    NoticePurpose,
     ParentalNeeded,
     Recorded,
     RefuseConsent,
@@ -39,6 +38,11 @@ class Said:
     principal: UUID
     wish: GiveConsent | RefuseConsent | WithdrawConsent
     traceparent: str | None
+
+
+def name(tenant: UUID, said: Said) -> str:
+    """Of the lock that recording it takes."""
+    return recording.name(tenant, (said.principal, Kind.consent.value, said.wish.regulation.value, said.wish.purpose))
 
 
 async def record_together(tx: Transaction, said: Sequence[Said]) -> list[Recorded | Problem]:
@@ -107,8 +111,7 @@ async def _explaining(
     notice = await notices.in_force(tx, wish.notice, wish.notice_version, at)
     if wish.language not in notice.texts:
         raise LanguageMissing("Ask in a language in which the notice was published.")
-    explained = [each for each in map(NoticePurpose.model_validate, notice.purposes) if each.purpose == wish.purpose]
-    covered = [category for each in explained for category in each.categories]
+    covered = [category for row in notice.purposes if row["purpose"] == wish.purpose for category in row["categories"]]
     rules.must_rest_on_consent(desk.book, wish.purpose, covered)
     return notice
 

@@ -625,6 +625,10 @@ class PolicyBook(Contract):
         return {element.key: (element, category) for category in self.categories for element in category.elements}
 
     @cached_property
+    def _limits(self) -> dict[str, Limit]:
+        return {row.key: row for row in reversed(self.limits)}  # of two, the first
+
+    @cached_property
     def _bases(self) -> dict[tuple[str, str, str], Basis]:
         return {(row.purpose, row.covers, row.context): row for row in self.bases}
 
@@ -712,17 +716,22 @@ class PolicyBook(Contract):
 
     def period(self, key: LimitKey) -> Period:
         """A limit that is a period, such as `book.period("package_link_expiry")`."""
-        found = _named(self.limits, key).period
+        found = self._limit(key).period
         if found is None:
             raise NotInBook(f"{key} is a number, not a period")
         return found
 
     def number(self, key: LimitKey) -> int:
         """A limit that is a number, such as `book.number("k_anonymity")`."""
-        found = _named(self.limits, key).number
+        found = self._limit(key).number
         if found is None:
             raise NotInBook(f"{key} is a period, not a number")
         return found
+
+    def _limit(self, key: str) -> Limit:
+        if key not in self._limits:
+            raise NotInBook(f"the policy book has no row {key}")
+        return self._limits[key]
 
     def _known(self, element: str) -> tuple[Element, Category]:
         if element not in self._elements:
