@@ -26,9 +26,12 @@ MOST = 200
 # Groups of one tenant under way: while one waits for the database, another is prepared.
 _AT_ONCE = 3
 
+# `OFFSET 0` keeps each a look-up by the key, however many there are of one tenant.
 _STORED = """
-SELECT client, key, body_hash, reply, status FROM idempotency
-WHERE tenant = $1 AND (client, key) IN (SELECT * FROM unnest($2::text[], $3::text[]))"""
+SELECT told.* FROM unnest($2::text[], $3::text[]) sent(client, key), LATERAL (
+    SELECT client, key, body_hash, reply, status FROM idempotency
+    WHERE tenant = $1 AND client = sent.client AND key = sent.key OFFSET 0
+) told"""
 _STORE = """
 INSERT INTO idempotency (tenant, client, key, body_hash, reply, status)
 SELECT $1, * FROM unnest($2::text[], $3::text[], $4::bytea[], $5::bytea[], $6::int[])"""

@@ -27,9 +27,9 @@ WHERE l.position > $1 AND l.position <= $4
   AND ($5::text[] IS NULL OR e.type = ANY ($5)) AND {_VISIBLE}
 ORDER BY l.position LIMIT $6"""
 _ENTRIES = f"""
-SELECT l.position, l.event_id, l.leaf, CASE WHEN {_VISIBLE} THEN e.body END AS body
-FROM "{{service}}".ledger_entry l JOIN "{{service}}".event e ON e.id = l.event_id
-WHERE l.position > $1 ORDER BY l.position LIMIT $4"""
+SELECT l.*, CASE WHEN {_VISIBLE} THEN e.body END AS body
+FROM (SELECT position, event_id, leaf FROM "{{service}}".ledger_entry WHERE position > $1 ORDER BY position LIMIT $4) l,
+LATERAL (SELECT * FROM "{{service}}".event WHERE id = l.event_id OFFSET 0) e ORDER BY l.position"""
 _ENTRY = f"""
 SELECT l.position, l.leaf, e.body FROM "{{service}}".ledger_entry l JOIN "{{service}}".event e ON e.id = l.event_id
 WHERE l.event_id = $1 AND {_VISIBLE}"""

@@ -26,7 +26,7 @@ _BUSY, _IDLE = 0.05, 0.25
 
 _LOCK = "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))"
 # One statement, so that rows, size and snapshot belong together; it runs after the lock was taken, and therefore sees
-# everything the sequencer before us committed.
+# everything the sequencer before us committed. `OFFSET 0`: each new event is looked up among the entries, which are never all read.
 _NEW = """
 SELECT pg_snapshot_xmax(now_seen)::text AS unseen_from, array(SELECT pg_snapshot_xip(now_seen)::text) AS unseen_running,
        (SELECT coalesce(max(position), 0) FROM "{service}".ledger_entry) AS size,
@@ -35,7 +35,7 @@ FROM pg_current_snapshot() now_seen, (
     SELECT array_agg(id ORDER BY seq) AS ids, array_agg(leaf ORDER BY seq) AS leaves FROM (
         SELECT id, seq, sha256('\\x00'::bytea || body) AS leaf FROM "{service}".event
         WHERE (xid >= $1::text::xid8 OR xid = ANY ($2::text[]::xid8[]))
-          AND NOT EXISTS (SELECT FROM "{service}".ledger_entry WHERE event_id = event.id)
+          AND NOT EXISTS (SELECT FROM "{service}".ledger_entry WHERE event_id = event.id OFFSET 0)
         ORDER BY seq LIMIT $3
     ) new_ones
 ) found"""

@@ -52,8 +52,8 @@ ON CONFLICT (replica) DO UPDATE SET position = excluded.position, expires_at = e
 _GIVE_UP = "DELETE FROM replica_lease WHERE replica = $1"
 _SWEEP = "DELETE FROM replica_lease WHERE expires_at < clock_timestamp() - interval '1 minute'"
 _NEXT = """
-SELECT l.position, e.type, e.tenant, e.subject, e.body FROM ledger_entry l JOIN event e ON e.id = l.event_id
-WHERE l.position > $1 ORDER BY l.position LIMIT $2"""
+SELECT l.position, e.* FROM (SELECT position, event_id FROM ledger_entry WHERE position > $1 ORDER BY position LIMIT $2) l,
+LATERAL (SELECT type, tenant, subject, body FROM event WHERE id = l.event_id OFFSET 0) e ORDER BY l.position"""
 # One statement and so one snapshot: a lease renewed after it reads the entry that it saw.
 _AWAITED = """
 SELECT awaited, CASE WHEN awaited THEN pg_notify('consent_awaited', '') END FROM (

@@ -27,15 +27,19 @@ from services.consent.rules import Matter
 from services.consent.tables import NoticeVersion
 from services.registry.contract import PolicyBook
 
+# `OFFSET 0` keeps each row a look-up in the key's index. Without it a plan made while a tenant was small, or for a tenant of the
+# usual size, reads all that the greatest tenant ever said.
 _COUNTED = """
-SELECT principal, kind, regulation, purpose, sequence, statement, state, occurred_at, notice, notice_version, valid_until, born
+SELECT said.*, s.sequence, s.statement, s.state, s.occurred_at, s.notice, s.notice_version, s.valid_until, g.born
 FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[]) said(principal, kind, regulation, purpose)
-LEFT JOIN (SELECT * FROM standing WHERE tenant = $1) s USING (principal, kind, regulation, purpose)
-LEFT JOIN (SELECT principal, born FROM guardianship WHERE tenant = $1) g USING (principal)"""
+LEFT JOIN LATERAL (SELECT * FROM standing WHERE tenant = $1 AND principal = said.principal AND kind = said.kind
+                   AND regulation = said.regulation AND purpose = said.purpose OFFSET 0) s ON true
+LEFT JOIN LATERAL (SELECT born FROM guardianship WHERE tenant = $1 AND principal = said.principal OFFSET 0) g ON true"""
 _THERE = """
-SELECT id FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])
-    said(principal, kind, regulation, purpose, occurred_at)
-JOIN statement USING (principal, kind, regulation, purpose, occurred_at) WHERE tenant = $1"""
+SELECT there.id FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])
+    said(principal, kind, regulation, purpose, occurred_at),
+LATERAL (SELECT id FROM statement WHERE tenant = $1 AND principal = said.principal AND kind = said.kind
+         AND regulation = said.regulation AND purpose = said.purpose AND occurred_at = said.occurred_at OFFSET 0) there"""
 _STATEMENTS = """
 INSERT INTO statement (tenant, principal, kind, regulation, purpose, sequence, id, state, occurred_at, notice, notice_version,
                        valid_until, recorded_at, receipt, event, frame, evidence_ref)
