@@ -39,7 +39,8 @@ class Transaction:
 
     connection: raw asyncpg, for set-based statements · session: SQLModel/SQLAlchemy on the same connection, made when it is
     first asked for, since it costs as much as five statements · tenant: whose data it may see · committed: what to do after
-    the commit and before the answer (a barrier, a hint) · held: the names it has locked · due: inserts that wait for `flush`.
+    the commit and before the answer (a barrier, a hint) · held: the names it has locked · due: inserts that wait for `flush` ·
+    facts, jobs: what is written just before the commit, each kind by one statement.
     """
 
     service: str
@@ -49,6 +50,8 @@ class Transaction:
     committed: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     held: set[str] = field(default_factory=set)
     due: list[tuple[Any, ...]] = field(default_factory=list)
+    facts: list[events.Composed] = field(default_factory=list)
+    jobs: list[durable.Wanted] = field(default_factory=list)
 
     @cached_property
     def session(self) -> AsyncSession:
@@ -78,15 +81,22 @@ class Transaction:
         return "session" in vars(self)
 
     async def emit(self, type: str, data: dict[str, Any], subject: UUID | None = None) -> events.Composed:
-        """Append a fact to the service's ledger; `data` holds ids and sealed values only. `subject` is a principal."""
+        """A fact for the service's ledger; `data` holds ids and sealed values only. `subject` is a principal."""
         fact = self.compose(type, data, subject)
-        await self.append(fact)
+        self.facts.append(fact)
         return fact
 
     async def append(self, *facts: events.Composed) -> None:
-        """Append facts in their order, by one statement."""
+        """Append facts in their order, now: after those that were emitted before."""
         await self.flush()
-        await events.append(self.connection, self.service, *facts)
+        told, self.facts = [*self.facts, *facts], []
+        await events.append(self.connection, self.service, *told)
+
+    async def finish(self) -> None:
+        """The last statements before the commit."""
+        await self.append()
+        if self.jobs:
+            await durable.enqueue(self.connection, self.service, self.tenant, self.jobs)
 
     def compose(
         self, type: str, data: dict[str, Any], subject: UUID | None = None, traceparent: str | None = None
@@ -103,8 +113,8 @@ class Transaction:
         )
 
     async def emit_many(self, facts: Iterable[tuple[str, UUID | None, dict[str, Any]]]) -> None:
-        """Append many facts at once, each (type, subject, data)."""
-        await self.append(*(self.compose(type, data, subject) for type, subject, data in facts))
+        """Many facts, each (type, subject, data)."""
+        self.facts += [self.compose(type, data, subject) for type, subject, data in facts]
 
     async def lock(self, *names: str) -> None:
         """Wait until nobody else's transaction holds any of these names, then hold them until the end of this one.
@@ -117,8 +127,7 @@ class Transaction:
 
     async def enqueue(self, job: str, id: UUID, after: timedelta | None = None) -> None:
         """Have `job` done for the row `id`, by any worker, if and only if this transaction commits."""
-        await self.flush()
-        await durable.enqueue(self.connection, self.service, job, id, self.tenant, after)
+        self.jobs.append(durable.Wanted(job, id, after))
 
     def after_commit(self, act: Callable[[], Awaitable[None]]) -> None:
         self.committed.append(act)
@@ -272,7 +281,7 @@ async def _begun(tx: Transaction) -> AsyncIterator[None]:
     try:
         await tx.connection.execute(f"BEGIN; SELECT set_config('app.tenant', '{tenant}', true)")
         yield
-        await tx.flush()
+        await tx.finish()
         await tx.connection.execute("COMMIT")
     except BaseException:
         if tx.connection.is_in_transaction() and not tx.connection.is_closed():

@@ -7,7 +7,7 @@ Leases and heartbeats go by the database's clock; business time never does.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -69,6 +69,15 @@ class Job:
     delivery: int
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """`job` is to be done for the row `id`, not before `after` has passed."""
+
+    job: str
+    id: UUID
+    after: timedelta | None = None
+
+
 Handler = Callable[[Job], Awaitable[None]]
 
 
@@ -125,15 +134,17 @@ class Jobs:
             )
 
 
-async def enqueue(
-    connection: asyncpg.Connection, service: str, job: str, id: UUID, tenant: UUID, after: timedelta | None = None
-) -> None:
-    """Enqueue on the caller's own connection, so that the job exists exactly when the caller's transaction commits."""
+async def enqueue(connection: asyncpg.Connection, service: str, tenant: UUID, jobs: Sequence[Wanted]) -> None:
+    """Enqueue on the caller's own connection, so that the jobs exist exactly when the caller's transaction commits."""
     headers = {"tenant": str(tenant)}
     if parent := telemetry.traceparent():
         headers["traceparent"] = parent
     await _queries(AsyncpgDriver(connection), service).enqueue(
-        job, id.bytes, execute_after=after or timedelta(0), headers=headers
+        [each.job for each in jobs],
+        [each.id.bytes for each in jobs],
+        [0] * len(jobs),
+        execute_after=[each.after or timedelta(0) for each in jobs],
+        headers=[headers] * len(jobs),
     )
 
 

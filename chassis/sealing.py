@@ -10,6 +10,7 @@ No unwrapped key outlives the transaction that read its row: a cache in one proc
 import hashlib
 import hmac
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -30,9 +31,10 @@ _FORM = bytes([VERSION])
 _NONCE, _NAME, _KEY = 12, 8, 32
 _HEADER = len(_FORM) + _NAME + _NONCE
 
-_READ = "SELECT epoch, wrapped FROM subject_key WHERE tenant = $1 AND subject = $2"
+_READ = "SELECT subject, epoch, wrapped FROM subject_key WHERE tenant = $1 AND subject = ANY ($2)"
 _MAKE = """
-INSERT INTO subject_key (tenant, subject, epoch, wrapped, version) VALUES ($1, $2, $3, $4, $5)
+INSERT INTO subject_key (tenant, subject, epoch, wrapped, version)
+SELECT $1, u.subject, $3, u.wrapped, $5 FROM unnest($2::uuid[], $4::bytea[]) u(subject, wrapped) ORDER BY u.subject
 ON CONFLICT (tenant, subject) DO NOTHING"""
 _SHRED = "DELETE FROM subject_key WHERE tenant = $1 AND subject = $2"
 _STALE = """
@@ -114,19 +116,37 @@ class Sealer:
 
     async def key(self, connection: asyncpg.Connection, tenant: UUID, subject: UUID) -> SubjectKey:
         """A person's key, to open several things with one look-up. Raises Shredded when there is none."""
-        row = await connection.fetchrow(_READ, tenant, subject)
-        if row is None:
+        found = await self.keys(connection, tenant, [subject])
+        if not found:
             raise Shredded
-        return SubjectKey(tenant, subject, self._unwrap(tenant, subject, row["epoch"], row["wrapped"]))
+        return found[subject]
+
+    async def keys(
+        self, connection: asyncpg.Connection, tenant: UUID, subjects: Sequence[UUID]
+    ) -> dict[UUID, SubjectKey]:
+        """Several people's keys; whose was shredded is not among them."""
+        rows = await connection.fetch(_READ, tenant, subjects) if subjects else ()
+        return {
+            subject: SubjectKey(tenant, subject, self._unwrap(tenant, subject, epoch, wrapped))
+            for subject, epoch, wrapped in rows
+        }
 
     async def key_for_sealing(self, connection: asyncpg.Connection, tenant: UUID, subject: UUID) -> SubjectKey:
         """A person's key, made when there is none yet; of two simultaneous makers the second gets the first one's."""
-        if await connection.fetchrow(_READ, tenant, subject) is None:
-            self._look_for_epochs()
-            epoch = max(self._epochs)
-            wrapped = self._wrap(tenant, subject, epoch, AESGCM.generate_key(256))
-            await connection.execute(_MAKE, tenant, subject, epoch, wrapped, VERSION)
-        return await self.key(connection, tenant, subject)
+        return (await self.keys_for_sealing(connection, tenant, [subject]))[subject]
+
+    async def keys_for_sealing(
+        self, connection: asyncpg.Connection, tenant: UUID, subjects: Sequence[UUID]
+    ) -> dict[UUID, SubjectKey]:
+        found = await self.keys(connection, tenant, subjects)
+        missing = [subject for subject in subjects if subject not in found]
+        if not missing:
+            return found
+        self._look_for_epochs()
+        epoch = max(self._epochs)
+        wrapped = [self._wrap(tenant, subject, epoch, AESGCM.generate_key(256)) for subject in missing]
+        await connection.execute(_MAKE, tenant, missing, epoch, wrapped, VERSION)
+        return found | await self.keys(connection, tenant, missing)
 
     async def shred(self, connection: asyncpg.Connection, tenant: UUID, subject: UUID) -> bool:
         """Deletes a person's key; whether there was one. At commit everything sealed for her is unreadable for every process."""

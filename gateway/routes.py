@@ -103,6 +103,7 @@ PUBLIC = (
     public("POST /v1/requests", "rights", "rights.request"),
     public("GET /v1/requests", "rights", "rights.request"),
     public("GET /v1/requests/{request_id}", "rights", "rights.request"),
+    public("GET /v1/passphrase", "rights", "rights.request"),
     public("POST /v1/requests/{request_id}/passphrase", "rights", "rights.request", kinds=CUSTOMER),
     public("POST /v1/requests/{request_id}/code", "rights", "rights.request"),
     public("POST /v1/requests/{request_id}/code/check", "rights", "rights.request"),
@@ -165,6 +166,7 @@ INTERNAL = (
     internal("POST /v1/packages/{package}/acknowledgement", "disclosure", "order.submit", kinds=MACHINE),
     # The helpdesk's and privacy officers' side of requests and consents.
     staff("POST /v1/requests", "rights", "rights.handle"),
+    staff("GET /v1/passphrase", "rights", "rights.handle"),
     staff("GET /v1/requests", "rights", "rights.handle"),
     staff("GET /v1/requests/{request_id}", "rights", "rights.handle"),
     staff("POST /v1/requests/{request_id}/identity", "rights", "rights.handle"),

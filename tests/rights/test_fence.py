@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from chassis.db import Database
+from services.anonymizer.contract import StoreUnavailable
 from services.requests.rights.commands import doing
 from services.requests.rights.contract import Kind, OpenRequest
 from services.requests.rights.office import Office
@@ -31,23 +32,23 @@ async def test_a_thawed_worker_finds_its_step_taken_over(house: House, tenant: U
         claims = []
         for _ in range(2):
             async with database.transaction(tenant) as tx:
-                claims.append(await doing.claim(tx, office, step))
+                claims += await doing.claim(tx, office, [step])
         frozen, second = claims
         assert second.fence == frozen.fence + 1
 
         async with database.transaction(tenant) as tx:
-            await doing.record(tx, office, frozen, {"customer": 99})
+            await doing.record(tx, office, [(frozen, {"customer": 99})])
         async with database.transaction(tenant) as tx:
-            await doing.postpone(tx, frozen, "rights.too_late")
+            await doing.record(tx, office, [(frozen, StoreUnavailable())])
         assert await _state(house, step) == ("running", None, "anonymizer.store_unavailable")
 
         async with database.transaction(tenant) as tx:
-            await doing.record(tx, office, second, {"customer": 1})
+            await doing.record(tx, office, [(second, {"customer": 1})])
         async with database.transaction(tenant) as tx:
-            await doing.record(tx, office, second, {"customer": 2})
+            await doing.record(tx, office, [(second, {"customer": 2})])
         assert await _state(house, step) == ("done", '{"counts": {"customer": 1}}', None)
         async with database.transaction(tenant) as tx:
-            assert await doing.claim(tx, office, step) is None
+            assert await doing.claim(tx, office, [step]) == [None]
     finally:
         house.operator.down.clear()
 

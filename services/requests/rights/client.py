@@ -17,6 +17,7 @@ from services.requests.rights.contract import (
     CodeChecked,
     Confirm,
     Controller,
+    DrawnPassphrase,
     Extend,
     Letters,
     Mandate,
@@ -66,6 +67,9 @@ class RightsClient(ServiceClient):
         self, request: UUID, proof: ProveIdentity, *, key: str, tenant: UUID | None = None
     ) -> Request:
         return await self._do(request, "identity", key, tenant, proof)
+
+    async def drawn_passphrase(self, *, tenant: UUID | None = None) -> str:
+        return (await self.ask(DrawnPassphrase, "GET", "/v1/passphrase", tenant=tenant)).passphrase
 
     async def set_passphrase(
         self, request: UUID, wish: SetPassphrase, *, key: str, tenant: UUID | None = None

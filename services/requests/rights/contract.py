@@ -292,6 +292,13 @@ class SetPassphrase(Contract):
     passphrase: Passphrase = Field(repr=False)
 
 
+class DrawnPassphrase(Reply):
+    """`GET /v1/passphrase`: one that nobody can guess, for whoever asks to keep and to set. We forget it at once; a package it
+    locks opens without the second that a person's own words need."""
+
+    passphrase: str = Field(repr=False)
+
+
 class Confirm(Contract):
     """`POST /v1/requests/{id}/confirm`: the person has seen what will be lost. `preview` is the preview's own digest,
     so that nobody confirms another preview than the one she read."""

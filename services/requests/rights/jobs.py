@@ -1,10 +1,12 @@
 """Durable work: find out who asks and plan, do one step, build the package; and the tick that minds the clock."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
 from uuid import UUID
 
 from chassis import clock
+from chassis.crowd import Crowd, Do
 from chassis.db import Database, Transaction
 from chassis.durable import Job, Jobs
 from chassis.errors import Problem, Unavailable
@@ -17,6 +19,7 @@ from services.anonymizer.contract import (
     StepRequest,
     StepResult,
     StepState,
+    Store,
     Verb,
 )
 from services.consent.client import ConsentClient
@@ -63,6 +66,13 @@ class Work:
     ) -> None:
         self.database, self.office, self.anonymizer, self.consent = database, office, anonymizer, consent
         self.post, self.helpdesk = post, helpdesk
+        # Many requests move at the same moment: what they write shares transactions.
+        self._to_prepare = Crowd(self._in_one(doing.to_prepare))
+        self._plan = Crowd(self._in_one(doing.plan))
+        self._claim_of = Crowd(self._in_one(doing.claim_of))
+        self._claim = Crowd(self._in_one(doing.claim))
+        self._record = Crowd(self._in_one(doing.record))
+        self._stores = Crowd(self._stores_for_all)
 
     def register(self, jobs: Jobs) -> None:
         jobs.on("rights.prepare", self.prepare, _DELIVERIES)
@@ -73,37 +83,54 @@ class Work:
         jobs.every("rights.clock", TICK, self.tick)
 
     async def prepare(self, job: Job) -> None:
-        async with self.database.transaction(job.tenant) as tx:
-            wanted = await doing.to_prepare(tx, self.office, job.id)
-        if wanted is None:
+        """From who asks to the first try of everything that is to be done; killed anywhere, it goes on where the rows stand."""
+        wanted = await self._to_prepare(job.tenant, job.id)
+        if wanted is not None and not await self._planned(job, wanted):
             return
+        claims = await self._claim_of(job.tenant, job.id)
+        async with asyncio.TaskGroup() as group:
+            for claim in claims:
+                group.create_task(self._try(job.tenant, claim))
+
+    async def _planned(self, job: Job, wanted: doing.ToPrepare) -> bool:
         try:
             principal = wanted.principal or await self._found(job.tenant, wanted.identifiers)
-            stores = (await self.anonymizer.stores(tenant=job.tenant)).items
+            stores = await self._stores(job.tenant, job.id)
         except IdentifiersConflict:
             async with self.database.transaction(job.tenant) as tx:
                 await doing.clarification_needed(tx, job.id)
-            return
+            return False
         except Unavailable:
             async with self.database.transaction(job.tenant) as tx:
                 await doing.prepare_later(tx, job.id)
-            return
-        async with self.database.transaction(job.tenant) as tx:
-            await doing.plan(tx, self.office, job.id, principal, stores)
+            return False
+        await self._plan(job.tenant, doing.Known(job.id, principal, stores))
+        return True
 
     async def step(self, job: Job) -> None:
-        async with self.database.transaction(job.tenant) as tx:
-            claim = await doing.claim(tx, self.office, job.id)
-        if claim is None:
-            return
+        claim = await self._claim(job.tenant, job.id)
+        if claim is not None:
+            await self._try(job.tenant, claim)
+
+    async def _try(self, tenant: UUID, claim: Claim) -> None:
+        result: doing.Result
         try:
-            result = await self._done(job.tenant, claim)
+            result = await self._done(tenant, claim)
         except Problem as trouble:
-            async with self.database.transaction(job.tenant) as tx:
-                await doing.postpone(tx, claim, trouble.code)
-            return
-        async with self.database.transaction(job.tenant) as tx:
-            await doing.record(tx, self.office, claim, result)
+            result = trouble
+        await self._record(tenant, (claim, result))
+
+    def _in_one(self, command: Callable[[Transaction, Office, Sequence[Any]], Awaitable[Any]]) -> Do[Any, Any]:
+        """A command for many, in one transaction; a command that answers nothing answers None for each."""
+
+        async def do(tenant: UUID, items: Sequence[Any]) -> Sequence[Any]:
+            async with self.database.transaction(tenant) as tx:
+                return await command(tx, self.office, items) or [None] * len(items)
+
+        return do
+
+    async def _stores_for_all(self, tenant: UUID, requests: Sequence[UUID]) -> Sequence[Sequence[Store]]:
+        return [(await self.anonymizer.stores(tenant=tenant)).items] * len(requests)
 
     async def pack(self, job: Job) -> None:
         async with self.database.transaction(job.tenant) as tx:
@@ -172,9 +199,11 @@ class Work:
         for step, tenant in due:
             async with self.database.transaction(tenant) as tx:
                 await doing.resume_deferred(tx, step)
-        for tenant, those in clocks.by_tenant(notices).items():
-            async with self.database.transaction(tenant) as tx:
-                await clocks.tell(tx, self.office, those)
+        for (tenant,) in notices:
+            looked_at = clocks.AT_ONCE
+            while looked_at == clocks.AT_ONCE:
+                async with self.database.transaction(tenant) as tx:
+                    looked_at = await clocks.tell(tx, self.office)
 
     async def cascade(self, tx: Transaction, event: Event) -> None:
         await cascades.erase_what_rested_on_it(tx, self.office, event)

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 from uuid import UUID, uuid5
 
 import sqlalchemy as sa
@@ -46,6 +47,8 @@ from services.requests.rights.office import Office
 from services.requests.rights.rules import answers, proof
 from services.requests.rights.rules.answers import Told
 from services.requests.rights.tables import ClockRow, ControllerRow, LetterRow, MandateRow, RequestRow, StepRow, TaskRow
+
+Row = TypeVar("Row", RequestRow, StepRow)
 
 HANDLING = "rights.handle"
 DECIDES = {"operator": "privacy_officer", "tenant": "privacy_contact"}
@@ -95,6 +98,35 @@ async def steps_of(tx: Transaction, request: UUID) -> Sequence[StepRow]:
     """In the order in which they were planned."""
     wanted = select(StepRow).where(StepRow.request == request).order_by(col(StepRow.id))
     return (await tx.session.scalars(wanted)).all()
+
+
+async def steps_of_all(tx: Transaction, requests: Sequence[UUID]) -> dict[UUID, list[StepRow]]:
+    """The steps of each, in the order in which they were planned."""
+    found: dict[UUID, list[StepRow]] = {request: [] for request in requests}
+    wanted = select(StepRow).where(col(StepRow.request).in_(requests)).order_by(col(StepRow.id))
+    for step in (await tx.session.scalars(wanted)).all() if requests else ():
+        found[step.request].append(step)
+    return found
+
+
+async def locked(tx: Transaction, table: type[Row], ids: Sequence[UUID]) -> dict[UUID, Row]:
+    """Rows by id, locked in one order for everybody."""
+    wanted = select(table).where(col(table.id).in_(set(ids))).order_by(col(table.id)).with_for_update()
+    return {row.id: row for row in (await tx.session.scalars(wanted)).all()} if ids else {}
+
+
+async def requests_by_id(tx: Transaction, ids: Sequence[UUID]) -> dict[UUID, RequestRow]:
+    wanted = select(RequestRow).where(col(RequestRow.id).in_(set(ids)))
+    return {row.id: row for row in (await tx.session.scalars(wanted)).all()} if ids else {}
+
+
+async def requests_of_all(tx: Transaction, principals: Sequence[UUID]) -> dict[UUID, list[RequestRow]]:
+    """Everything each of these people ever asked for, oldest first."""
+    found: dict[UUID, list[RequestRow]] = {principal: [] for principal in principals}
+    wanted = select(RequestRow).where(col(RequestRow.principal).in_(set(principals))).order_by(col(RequestRow.id))
+    for row in (await tx.session.scalars(wanted)).all() if principals else ():
+        found[row.principal].append(row)
+    return found
 
 
 async def others_of(tx: Transaction, row: RequestRow) -> Sequence[RequestRow]:

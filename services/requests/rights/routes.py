@@ -35,6 +35,7 @@ from services.requests.rights.contract import (
     ZendeskPost,
 )
 from services.requests.rights.office import TheOffice
+from services.requests.rights.package import passphrase
 from services.requests.rights.rules import helpdesk
 
 router = APIRouter(prefix="/v1", tags=["rights"])
@@ -59,6 +60,11 @@ async def post_ticket(_: TicketPoster, ticket: Body[PostTicket], tx: Tx, office:
 @router.post("/zendesk/tickets", status_code=201, response_model=contract.TicketTaken)
 async def post_zendesk_ticket(_: TicketPoster, post: Body[ZendeskPost], tx: Tx, office: TheOffice, once: Once):
     return await once(asking.take_ticket, tx, office, helpdesk.read(post))
+
+
+@router.get("/passphrase", response_model=contract.DrawnPassphrase)
+async def draw_passphrase(_: Asker):
+    return contract.DrawnPassphrase(passphrase=passphrase.draw())
 
 
 @router.get("/requests", response_model=contract.Requests)

@@ -169,4 +169,6 @@ async def settle(tx: Transaction, system: asyncpg.Connection, caller: Caller, wi
 async def _let_go_if_ended(tx: Transaction, system: asyncpg.Connection, hold: UUID) -> None:
     found = await system.fetchrow(_WHOSE, hold)
     if found is not None and found["state"] not in LIVING:
-        await durable.enqueue(tx.connection, tx.service, "disclosure.release_hold", hold, found["tenant"])
+        await durable.enqueue(
+            tx.connection, tx.service, found["tenant"], [durable.Wanted("disclosure.release_hold", hold)]
+        )

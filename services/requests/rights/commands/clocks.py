@@ -1,7 +1,6 @@
 """The clocks of a request: started with it, paused by a question asked in time, extended with a reason, ended by its answer."""
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -35,16 +34,21 @@ from services.requests.rights.tables import ClockRow, RequestRow
 
 ANSWER, INVESTIGATION = "answer", "investigation"
 
-# Whatever a notice is due for: only rows that are due are read, by their index, and each tenant's are written at once.
-DUE = """
-SELECT c.id, c.tenant FROM request_clock c WHERE c.ended_at IS NULL AND c.next_at <= $1 ORDER BY c.tenant LIMIT 20000"""
-_LOCKED = """
-SELECT c.id, c.request, c.clock, c.party, c.due_on, c.told, c.next_at, r.principal
-FROM request_clock c JOIN request r ON r.id = c.request
-WHERE c.id = ANY($1) AND c.ended_at IS NULL AND c.next_at <= $2 FOR UPDATE OF c SKIP LOCKED"""
+# Whose clocks have a notice to give: only rows that are due are read, by their index.
+DUE = "SELECT DISTINCT tenant FROM request_clock WHERE ended_at IS NULL AND next_at <= $1"
+AT_ONCE = 10_000
+_STANDS = "SELECT DISTINCT due_on, told FROM request_clock WHERE ended_at IS NULL AND next_at <= $1"
+# Clocks that end on one day and were told the same go on alike, so what follows is worked out once for all of them.
 _TOLD = """
-UPDATE request_clock c SET told = u.told, next_at = u.next_at
-FROM unnest($1::uuid[], $2::text[], $3::timestamptz[]) u(id, told, next_at) WHERE c.id = u.id"""
+WITH due AS (
+    SELECT c.id, c.request, n.told, n.next_at FROM request_clock c
+    JOIN unnest($2::date[], $3::text[], $4::text[], $5::timestamptz[]) n(due_on, before, told, next_at)
+      ON n.due_on = c.due_on AND n.before IS NOT DISTINCT FROM c.told
+    WHERE c.ended_at IS NULL AND c.next_at <= $1 LIMIT $6 FOR UPDATE OF c SKIP LOCKED
+)
+UPDATE request_clock c SET told = coalesce(due.told, c.told), next_at = due.next_at
+FROM due JOIN request r ON r.id = due.request WHERE c.id = due.id
+RETURNING c.request, c.clock, c.party, c.due_on, due.told, r.principal"""
 
 
 async def start(
@@ -147,30 +151,23 @@ async def extend(tx: Transaction, office: Office, caller: Caller, request: UUID,
     return await queries.view(tx, row)
 
 
-async def tell(tx: Transaction, office: Office, clocks: Sequence[UUID]) -> int:
-    """Reminders, escalations and overdue answers of one tenant, all in a few statements; how many were told."""
+async def tell(tx: Transaction, office: Office) -> int:
+    """Reminders, escalations and overdue answers of one tenant, in a few statements; how many clocks were looked at, which is
+    AT_ONCE when there may be more."""
     now, book = clock.now(), office.book
-    due = await tx.connection.fetch(_LOCKED, clocks, now)
-    facts: list[tuple[str, UUID | None, dict[str, Any]]] = []
-    after: list[tuple[UUID, str, datetime | None]] = []
-    plans: dict[date, list[tuple[NoticeKind, datetime]]] = {}
-    for each in due:
-        if each["due_on"] not in plans:
-            plans[each["due_on"]] = counting.notices(each["due_on"], book, book.tz)
-        told, following = _latest_due(plans[each["due_on"]], each["told"], now)
-        said = ClockTold(request=each["request"], clock=each["clock"], party=each["party"], due_on=each["due_on"])
-        facts.append((f"request.{told}", each["principal"], said.model_dump(mode="json")))
-        after.append((each["id"], told, following))
-    await tx.connection.execute(_TOLD, *map(list, zip(*after, strict=True)) if after else ([], [], []))
-    await tx.emit_many(facts)
-    return len(due)
+    stands = [
+        (due_on, told, *_latest_due(counting.notices(due_on, book, book.tz), told, now))
+        for due_on, told in await tx.connection.fetch(_STANDS, now)
+    ]
+    columns = map(list, zip(*stands, strict=True)) if stands else ([], [], [], [])
+    moved = await tx.connection.fetch(_TOLD, now, *columns, AT_ONCE)
+    await tx.emit_many((f"request.{each['told']}", each["principal"], _said(each)) for each in moved if each["told"])
+    return len(moved)
 
 
-def by_tenant(due: Sequence[Any]) -> dict[UUID, list[UUID]]:
-    found: dict[UUID, list[UUID]] = defaultdict(list)
-    for id, tenant in due:
-        found[tenant].append(id)
-    return found
+def _said(told: Mapping[str, Any]) -> dict[str, Any]:
+    said = ClockTold(request=told["request"], clock=told["clock"], party=told["party"], due_on=told["due_on"])
+    return said.model_dump(mode="json")
 
 
 def term_of(row: ClockRow) -> Term:
@@ -192,13 +189,14 @@ def pauses_of(row: ClockRow) -> list[Pause]:
 
 def _latest_due(
     plan: Sequence[tuple[NoticeKind, datetime]], told: str | None, now: datetime
-) -> tuple[NoticeKind, datetime | None]:
-    """Of several notices whose time has come (after an outage, or for a letter typed in late) only the last is given."""
+) -> tuple[NoticeKind | None, datetime | None]:
+    """Of several notices whose time has come (after an outage, or for a letter typed in late) only the last is given; none where
+    the book has come to give it later than it said when the clock was wound."""
     kinds = [kind for kind, _ in plan]
     left = plan[kinds.index(told) + 1 if told else 0 :]
     come = [kind for kind, at in left if at <= now]
     following = next((at for _, at in left if at > now), None)
-    return come[-1], following
+    return come[-1] if come else None, following
 
 
 def _wind(row: ClockRow, book: PolicyBook) -> None:

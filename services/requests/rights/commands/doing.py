@@ -5,12 +5,16 @@ request on: every recorder locks the request's row first, so there is exactly on
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from sqlmodel import col, select
+
 from chassis import clock
 from chassis.db import Transaction
+from chassis.errors import Problem
+from chassis.sealing import Shredded, SubjectKey
 from services.anonymizer.contract import Action, Correction, Scope, StepResult, StepState, Store
 from services.requests.rights import queries
 from services.requests.rights.commands import answering, clocks, deciding, steps
@@ -42,6 +46,9 @@ class Claim:
     spool_key: bytes | None = field(repr=False)
 
 
+Result = StepResult | dict[str, int] | Problem
+
+
 @dataclass(frozen=True)
 class ToPrepare:
     """A request whose person or steps are not known yet; `identifiers` is the sealed JSON, opened."""
@@ -50,17 +57,31 @@ class ToPrepare:
     identifiers: bytes | None
 
 
-async def to_prepare(tx: Transaction, office: Office, request: UUID) -> ToPrepare | None:
-    row = await tx.session.get(RequestRow, request, with_for_update=True)
-    if row is None or row.state not in (State.received, State.identified):
-        return None
-    if await queries.steps_of(tx, request):
-        await go_on(tx, office, row)
-        return None
-    opened = None
-    if row.identifiers is not None:
-        opened = await office.sealer.open(tx.connection, tx.tenant, request, "request", "identifiers", row.identifiers)
-    return ToPrepare(row.principal, opened)
+@dataclass(frozen=True)
+class Known:
+    """Who asks in a request, and the stores there are."""
+
+    request: UUID
+    principal: UUID
+    stores: Sequence[Store]
+
+
+async def to_prepare(tx: Transaction, office: Office, requests: Sequence[UUID]) -> list[ToPrepare | None]:
+    """None for a request that is planned already, or over."""
+    rows, planned = await queries.locked(tx, RequestRow, requests), await queries.steps_of_all(tx, requests)
+    keys = await office.sealer.keys(tx.connection, tx.tenant, [row.id for row in rows.values() if row.identifiers])
+    wanted: list[ToPrepare | None] = []
+    for request in requests:
+        row = rows.get(request)
+        if row is None or row.state not in (State.received, State.identified):
+            wanted.append(None)
+        elif planned[request]:
+            await _go_on(tx, office, row, planned[request])
+            wanted.append(None)
+        else:
+            opened = keys[request].open("request", "identifiers", row.identifiers) if row.identifiers else None
+            wanted.append(ToPrepare(row.principal, opened))
+    return wanted
 
 
 async def identified(tx: Transaction, row: RequestRow, principal: UUID) -> None:
@@ -82,27 +103,41 @@ async def prepare_later(tx: Transaction, request: UUID) -> None:
     await tx.enqueue("rights.prepare", request, after=way.SOON)
 
 
-async def plan(tx: Transaction, office: Office, request: UUID, principal: UUID, stores: Sequence[Store]) -> None:
-    """What becomes of a request once it is known who asks. Done already: nothing."""
+async def plan(tx: Transaction, office: Office, known: Sequence[Known]) -> None:
+    """What becomes of requests once it is known who asks. Done already: nothing."""
     # Of two requests for the same that come at once, one is the older.
-    await tx.connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"{tx.tenant} {principal}")
-    row = await tx.session.get(RequestRow, request, with_for_update=True)
-    if row is None or row.state not in (State.received, State.identified) or await queries.steps_of(tx, request):
-        return
-    if row.state == State.received:
-        await identified(tx, row, principal)
-    if row.outcome is None and await _is_settled(tx, office, row):
-        return
-    mine = await _mine(tx, office, row, stores)
-    if row.outcome is None and (matter := kinds.decided_before(row)):
-        await deciding.decide_first(tx, office, row, matter)
-        return
-    await _begin(tx, office, row, mine)
+    await tx.lock(*(f"{tx.tenant} {each.principal}" for each in known))
+    stores_of = {each.request: each.stores for each in known}
+    rows, planned = (
+        await queries.locked(tx, RequestRow, list(stores_of)),
+        await queries.steps_of_all(tx, list(stores_of)),
+    )
+    fresh: list[RequestRow] = []
+    for each in known:
+        row = rows.get(each.request)
+        if row is None or row.state not in (State.received, State.identified) or planned[row.id]:
+            continue
+        if row.state == State.received:
+            await identified(tx, row, each.principal)
+        fresh.append(row)
+    await tx.flush()
+    asked = await queries.requests_of_all(tx, [row.principal for row in fresh])
+    controller = await tx.session.get(ControllerRow, tx.tenant)
+    begun: list[tuple[RequestRow, Sequence[Store]]] = []
+    for row in fresh:
+        others = [other for other in asked[row.principal] if other.id != row.id]
+        if row.outcome is None and await _is_settled(tx, office, row, others):
+            continue
+        mine = await _mine(tx, office, row, stores_of[row.id], controller)
+        if row.outcome is None and (matter := kinds.decided_before(row)):
+            await deciding.decide_first(tx, office, row, matter)
+        else:
+            begun.append((row, mine))
+    await _begin(tx, office, begun)
 
 
-async def _is_settled(tx: Transaction, office: Office, row: RequestRow) -> bool:
+async def _is_settled(tx: Transaction, office: Office, row: RequestRow, others: Sequence[RequestRow]) -> bool:
     """Whether it is asked already, or refused by a rule."""
-    others = await queries.others_of(tx, row)
     if same := kinds.duplicate(row, others):
         await answering.close_duplicate(tx, office, row, same)
     elif reason := kinds.refusal(office.book, row, others):
@@ -110,10 +145,11 @@ async def _is_settled(tx: Transaction, office: Office, row: RequestRow) -> bool:
     return row.state not in (State.received, State.identified)
 
 
-async def _mine(tx: Transaction, office: Office, row: RequestRow, stores: Sequence[Store]) -> Sequence[Store]:
+async def _mine(
+    tx: Transaction, office: Office, row: RequestRow, stores: Sequence[Store], controller: ControllerRow | None
+) -> Sequence[Store]:
     """The stores that this request is about: the operator's, or those of which the organisation is controller itself. Is
     everything asked for the organisation's, so is the request."""
-    controller = await tx.session.get(ControllerRow, tx.tenant)
     if controller is None or row.kind not in kinds.PARTED:
         return stores
     ours = [store for store in stores if store.controller == "operator"]
@@ -131,41 +167,58 @@ async def _mine(tx: Transaction, office: Office, row: RequestRow, stores: Sequen
     return ours
 
 
-async def _begin(tx: Transaction, office: Office, row: RequestRow, stores: Sequence[Store]) -> None:
-    """One row and one job for each thing to do."""
-    how = kinds.WAYS[Kind(row.kind)]
-    if row.kind in kinds.PACKED:
-        key = await office.sealer.key_for_sealing(tx.connection, tx.tenant, row.id)
-        row.spool_key = key.seal("request", "spool_key", os.urandom(32))
-    if how.standing and row.party == "operator":
-        await steps.add_standing(tx, row, how.standing)
-    for each in way.first_steps(how.verb, _scope(row) is not None, stores):
-        await steps.add_in(tx, row, each.store, each.verb)
-    if how.verb == "preview" and _scope(row) is None:
-        for store in way.without_preview(stores):
-            await steps.add(tx, row, store.store, store.label.model_dump(), store.verbs, "erase", state="deferred")
-    if _scope(row) is not None or row.kind not in kinds.COLLECTS:
-        row.state = State.executing
-        await emit_moved(tx, "request.executing", row)
-    await go_on(tx, office, row)
+async def _begin(tx: Transaction, office: Office, begun: Sequence[tuple[RequestRow, Sequence[Store]]]) -> None:
+    """One row for each thing to do; whoever prepares a request goes on with all of them."""
+    packed = [row.id for row, _ in begun if row.kind in kinds.PACKED]
+    keys = await office.sealer.keys_for_sealing(tx.connection, tx.tenant, packed)
+    for row, stores in begun:
+        how = kinds.WAYS[Kind(row.kind)]
+        if row.kind in kinds.PACKED:
+            row.spool_key = keys[row.id].seal("request", "spool_key", os.urandom(32))
+        if how.standing and row.party == "operator":
+            await steps.add_standing(tx, row, how.standing, alone=False)
+        for each in way.first_steps(how.verb, _scope(row) is not None, stores):
+            await steps.add_in(tx, row, each.store, each.verb, alone=False)
+        if how.verb == "preview" and _scope(row) is None:
+            for store in way.without_preview(stores):
+                await steps.add(tx, row, store.store, store.label.model_dump(), store.verbs, "erase", state="deferred")
+        if _scope(row) is not None or row.kind not in kinds.COLLECTS:
+            row.state = State.executing
+            await emit_moved(tx, "request.executing", row)
+    await go_on(tx, office, [row for row, _ in begun])
 
 
-async def claim(tx: Transaction, office: Office, step: UUID) -> Claim | None:
-    """None when there is nothing left to do. A step that runs may be claimed again: its worker is dead, or will be
+async def claim_of(tx: Transaction, office: Office, requests: Sequence[UUID]) -> list[list[Claim]]:
+    """Everything that is to be done now for each of these requests. What waits for its time has a job of its own."""
+    wanted = select(StepRow.id).where(col(StepRow.request).in_(requests), col(StepRow.next_at).is_(None))
+    ids = (await tx.session.scalars(wanted.where(col(StepRow.state).in_(("pending", "running"))))).all()
+    claims = [each for each in await claim(tx, office, ids) if each is not None]
+    return [[each for each in claims if each.request == request] for request in requests]
+
+
+async def claim(tx: Transaction, office: Office, ids: Sequence[UUID]) -> list[Claim | None]:
+    """None for a step of which nothing is left to do. One that runs may be claimed again: its worker is dead, or will be
     refused."""
-    row = await tx.session.get(StepRow, step, with_for_update=True)
-    if row is None or row.state not in ("pending", "running", "waiting"):
+    rows = await queries.locked(tx, StepRow, ids)
+    requests = await queries.requests_by_id(tx, [row.request for row in rows.values()])
+    sealed = [row.request for row in rows.values() if row.verb in ("collect", "correct")]
+    keys = await office.sealer.keys(tx.connection, tx.tenant, sealed)
+    return [_claim(office, rows[id], requests[rows[id].request], keys) if id in rows else None for id in ids]
+
+
+def _claim(office: Office, row: StepRow, request: RequestRow, keys: Mapping[UUID, SubjectKey]) -> Claim | None:
+    if row.state not in ("pending", "running", "waiting"):
         return None
-    request = await tx.session.get(RequestRow, row.request)
     if request.state in way.ENDED - {State.closed} or (request.refusal and row.verb in ("collect", "preview")):
         row.state = "failed"
         answering.remove(office.folder(request.id))
         return None
     spool_key, changes = None, []
     if row.verb == "collect":
-        spool_key = await answering.open_sealed(tx, office, request, "spool_key")
+        spool_key = _key_of(keys, request).open("request", "spool_key", request.spool_key)
     if row.verb == "correct":
-        changes = answering.Changes.validate_json(await answering.open_sealed(tx, office, request, "changes"))
+        opened = _key_of(keys, request).open("request", "changes", request.changes)
+        changes = answering.Changes.validate_json(opened)
     row.state, row.fence, row.tries, row.next_at = "running", row.fence + 1, row.tries + 1, None
     return Claim(
         step=row.id,
@@ -183,39 +236,57 @@ async def claim(tx: Transaction, office: Office, step: UUID) -> Claim | None:
     )
 
 
-async def postpone(tx: Transaction, claim: Claim, problem: str) -> None:
-    """The store, or the way to it, is down: seen in the step, and tried again later. Nothing else waits for it."""
-    row = await tx.session.get(StepRow, claim.step, with_for_update=True)
-    if not _is_ours(row, claim):
-        return
-    pause = way.retry_after(row.tries, problem)
-    row.state, row.problem, row.next_at = "pending", problem, clock.now() + pause
-    await tx.enqueue("rights.step", row.id, after=pause)
+def _key_of(keys: Mapping[UUID, SubjectKey], request: RequestRow) -> SubjectKey:
+    if request.id not in keys:
+        raise Shredded
+    return keys[request.id]
 
 
-async def record(tx: Transaction, office: Office, claim: Claim, result: StepResult | dict[str, int]) -> None:
-    """What a step did (or the counts it collected), and what follows from it."""
-    request = await tx.session.get(RequestRow, claim.request, with_for_update=True)
-    row = await tx.session.get(StepRow, claim.step, with_for_update=True)
-    if not _is_ours(row, claim):
-        return
-    row.problem, row.done_at = None, clock.now()
-    if isinstance(result, StepResult) and result.state is StepState.waiting:
-        await _wait(tx, row, result)
-        return
+async def record(tx: Transaction, office: Office, results: Sequence[tuple[Claim, Result]]) -> None:
+    """What steps did (or the counts they collected, or why they could not), and what follows from it. Of a step that somebody
+    else has claimed since, nothing."""
+    requests = await queries.locked(tx, RequestRow, [claim.request for claim, _ in results])
+    rows = await queries.locked(tx, StepRow, [claim.step for claim, _ in results])
+    moved: dict[UUID, RequestRow] = {}
+    for claim, result in results:
+        request, row = requests[claim.request], rows[claim.step]
+        if not _is_ours(row, claim):
+            continue
+        if isinstance(result, Problem):
+            await _postpone(tx, row, result.code)
+        elif isinstance(result, StepResult) and result.state is StepState.waiting:
+            await _wait(tx, row, result)
+        else:
+            await _note(tx, office, request, row, result)
+            if request.state not in way.ANSWERED:
+                moved[request.id] = request
+    for request in moved.values():
+        if request.state == State.withdrawn:
+            answering.remove(office.folder(request.id))
+    await go_on(tx, office, [request for request in moved.values() if request.state != State.withdrawn])
+
+
+async def _note(
+    tx: Transaction, office: Office, request: RequestRow, row: StepRow, result: StepResult | dict[str, int]
+) -> None:
+    row.state, row.problem, row.done_at = "done", None, clock.now()
     if isinstance(result, dict):
-        row.state, row.result = "done", {"counts": result}
+        row.result = {"counts": result}
     else:
-        row.state, row.result = "done", result.model_dump(mode="json", include=_RESULT)
+        row.result = result.model_dump(mode="json", include=_RESULT)
         await _after(tx, office, request, row, result)
     if request.state in way.ANSWERED:
         await _tell_deferred(tx, request, row)
         await forget_at_the_end(tx, request)
-    elif request.state == State.withdrawn:
-        answering.remove(office.folder(request.id))
-    else:
+    elif request.state != State.withdrawn:
         await emit_step(tx, "request.step_done", request, row)
-        await go_on(tx, office, request)
+
+
+async def _postpone(tx: Transaction, row: StepRow, problem: str) -> None:
+    """The store, or the way to it, is down: seen in the step, and tried again later. Nothing else waits for it."""
+    pause = way.retry_after(row.tries, problem)
+    row.state, row.problem, row.next_at = "pending", problem, clock.now() + pause
+    await tx.enqueue("rights.step", row.id, after=pause)
 
 
 async def collect_again(tx: Transaction, request: UUID, steps: Sequence[UUID]) -> None:
@@ -247,7 +318,7 @@ async def execute(tx: Transaction, office: Office, request: UUID) -> None:
         elif "erase" in step.verbs:
             await steps.add(tx, row, step.store, step.label, step.verbs, "erase")
     await emit_moved(tx, "request.executing", row)
-    await go_on(tx, office, row)
+    await go_on(tx, office, [row])
 
 
 async def resume_deferred(tx: Transaction, step: UUID) -> None:
@@ -303,16 +374,21 @@ async def _tell_deferred(tx: Transaction, request: RequestRow, row: StepRow) -> 
 
 async def _wait(tx: Transaction, row: StepRow, result: StepResult) -> None:
     """A person does it by hand, or a vendor has promised a day: shown, and asked about again and again."""
-    row.state, row.done_at, row.result = "waiting", None, result.model_dump(mode="json", include={"waiting"})
+    row.state, row.problem, row.result = "waiting", None, result.model_dump(mode="json", include={"waiting"})
     pause = way.retry_after(row.tries, "")
     row.next_at = clock.now() + pause
     await tx.enqueue("rights.step", row.id, after=pause)
 
 
-async def go_on(tx: Transaction, office: Office, row: RequestRow) -> None:
-    """Where the request goes once its steps stand as they do; called with its row locked."""
+async def go_on(tx: Transaction, office: Office, rows: Sequence[RequestRow]) -> None:
+    """Where requests go once their steps stand as they do; called with their rows locked."""
     await tx.session.flush()
-    done = await queries.steps_of(tx, row.id)
+    steps_of = await queries.steps_of_all(tx, [row.id for row in rows])
+    for row in rows:
+        await _go_on(tx, office, row, steps_of[row.id])
+
+
+async def _go_on(tx: Transaction, office: Office, row: RequestRow, done: Sequence[StepRow]) -> None:
     if row.state == State.executing and row.kind == Kind.deletion and way.are_all_checking(done):
         row.state = State.checking
     if not way.is_finished(done):

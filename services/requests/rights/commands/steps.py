@@ -1,4 +1,4 @@
-"""One row and one job for each thing that is done in one place."""
+"""One row for each thing that is done in one place."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -26,7 +26,9 @@ async def add(
     *,
     state: str = "pending",
     pause: timedelta | None = None,
+    alone: bool = True,
 ) -> StepRow:
+    """alone: by a job of its own; else by the one that prepares the request."""
     row = StepRow(
         id=new_id(),
         tenant=tx.tenant,
@@ -40,13 +42,13 @@ async def add(
         next_at=clock.now() + pause if pause else None,
     )
     tx.session.add(row)
-    if state == "pending":
+    if state == "pending" and alone:
         await tx.enqueue("rights.step", row.id, after=pause)
     return row
 
 
-async def add_in(tx: Transaction, request: RequestRow, store: Store, verb: str) -> StepRow:
-    return await add(tx, request, store.store, store.label.model_dump(), store.verbs, verb)
+async def add_in(tx: Transaction, request: RequestRow, store: Store, verb: str, *, alone: bool = True) -> StepRow:
+    return await add(tx, request, store.store, store.label.model_dump(), store.verbs, verb, alone=alone)
 
 
 async def add_forgetting(tx: Transaction, request: RequestRow) -> StepRow:
@@ -54,6 +56,6 @@ async def add_forgetting(tx: Transaction, request: RequestRow) -> StepRow:
     return await add(tx, request, PEOPLE, _PEOPLE_LABEL, [], "forget")
 
 
-async def add_standing(tx: Transaction, request: RequestRow, verb: str) -> StepRow:
+async def add_standing(tx: Transaction, request: RequestRow, verb: str, *, alone: bool = True) -> StepRow:
     """What the consent service is told of the person."""
-    return await add(tx, request, STANDING, _STANDING_LABEL, [], verb)
+    return await add(tx, request, STANDING, _STANDING_LABEL, [], verb, alone=alone)

@@ -20,6 +20,7 @@ from services.requests.rights.contract import Language, Text
 from services.requests.rights.package import page, spool
 from services.requests.rights.package.files import private
 from services.requests.rights.package.locked import ARCHIVE, REPORT, Digested, LockedPart, header, key_from, spelled
+from services.requests.rights.package.passphrase import rounds
 from services.requests.rights.package.spool import Rows
 from services.requests.rights.rules.about import About
 
@@ -78,7 +79,7 @@ class Built:
 
 def build(target: Path, contents: Contents, passphrase: str) -> Built:
     """Writes the locked file, whole or not at all. Blocks: run it in a thread."""
-    how = header(contents.request)
+    how = header(contents.request, rounds(passphrase))
     key, said = key_from(passphrase, how), spelled(how)
     before, after = page.shell(contents.language, said)
     report = page.report(contents.language, contents.about, list(_shown(contents))).encode()

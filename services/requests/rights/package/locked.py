@@ -1,6 +1,7 @@
 """The locked file: an HTML page with its own opener and, in chunks, a report and a ZIP archive under one passphrase.
 
-The key is PBKDF2-SHA256 of the passphrase (WebCrypto offers nothing stronger), new for each file. Every chunk is
+The key is PBKDF2-SHA256 of the passphrase (WebCrypto offers nothing stronger), new for each file, with as many rounds as the
+passphrase needs. Every chunk is
 AES-256-GCM; its nonce says part, place and whether it is the part's last, and the header is authenticated with each, so
 a chunk that is moved, dropped or brought from another file does not open.
 """
@@ -20,18 +21,16 @@ from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 
 FORMAT = "wardline-package/1"
 REPORT, ARCHIVE = 0, 1
-# OWASP's figure for PBKDF2-HMAC-SHA256 (Password Storage Cheat Sheet, 2023).
-ITERATIONS = 600_000
 CHUNK = 1 << 20
 
 
-def header(package: UUID) -> dict[str, str | int]:
-    """What one needs to know to open this file, with a fresh salt."""
+def header(package: UUID, rounds: int) -> dict[str, str | int]:
+    """What one needs to know to open this file, with a fresh salt. `rounds`: of PBKDF2, as the passphrase needs them."""
     return {
         "format": FORMAT,
         "package": str(package),
         "hash": "SHA-256",
-        "iterations": ITERATIONS,
+        "iterations": rounds,
         "salt": base64.b64encode(os.urandom(16)).decode(),
     }
 

@@ -98,7 +98,17 @@ class About(Reply):
     complaint: Text
 
 
+_latest: list[tuple[PolicyBook, About]] = []
+
+
 def about(book: PolicyBook) -> About:
+    """The same object as long as it is asked of the same book."""
+    if not _latest or _latest[0][0] is not book:
+        _latest[:] = [(book, _about(book))]
+    return _latest[0][1]
+
+
+def _about(book: PolicyBook) -> About:
     labels = _labels(book)
     places = {place.key: place.label for place in book.places}
     return About(
