@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -217,3 +218,19 @@ async def _until(holds) -> None:
     async with asyncio.timeout(10):
         while not holds():
             await asyncio.sleep(0.05)
+
+
+async def test_a_drawn_passphrase_needs_no_second_and_a_persons_own_words_do(
+    house: House, tenant: UUID, tmp_path: Path
+):
+    client = house.person(somebody(house), tenant)
+    drawn = await client.drawn_passphrase()
+    rounds = {}
+    for passphrase in (drawn, PASSPHRASE, drawn[:-1] + ("0" if drawn[-1] != "0" else "1")):
+        asked = await client.open(OpenRequest(kind=Kind.access, passphrase=passphrase), key=str(uuid4()))
+        await house.until_state(client, asked.request, "answered")
+        package = await fetched(house, client, asked.request, tmp_path)
+        assert "Anna Testlind" in unlock(package, passphrase).report
+        rounds[passphrase] = int(re.search(r'"iterations":(\d+)', package.read_text())[1])
+    assert list(rounds.values()) == [1_000, 600_000, 600_000], "one letter off, it is somebody's own words"
+    assert drawn != await client.drawn_passphrase()
