@@ -144,6 +144,8 @@ CASES = {
     "internal POST /v1/breaches/{breach}/notices": case(
         "tenant", body={"clock": "telecom", "told_at": "2026-01-01T00:00:00Z", "reference": "D 1"}
     ),
+    "internal POST /v1/breaches/{breach}/letters": case("tenant"),
+    "internal GET /v1/breaches/{breach}/letters": case("tenant"),
     "internal POST /v1/breaches/{breach}/closing": case("tenant", body={"conclusion": "It was found."}),
     "internal GET /v1/breaches/{breach}/forms/{clock}": case("tenant"),
     "internal GET /v1/assessments/{reference}": case("tenant"),

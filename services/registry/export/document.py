@@ -22,6 +22,7 @@ _SIZE, _LINE = 8.0, 3.9
 _LABEL = 46.0
 _INK, _GREY, _AMBER, _RULE = (20, 50, 74), (96, 108, 118), (158, 98, 0), (201, 212, 220)
 _PAGES_OF_A_PART = 400
+_REMEMBERED = 4_000
 
 
 def documents(folder: Path, out: Path, profile: Profile, context: Context) -> None:
@@ -73,6 +74,8 @@ class _Paper(FPDF):
         self.set_auto_page_break(False)
         self.add_font("text", "", _fonts() / "DejaVuSans.ttf")
         self.add_font("text", "B", _fonts() / "DejaVuSans-Bold.ttf")
+        # A register repeats itself: what two activities share is broken into lines once.
+        self._lines = lru_cache(maxsize=_REMEMBERED)(self._lines)
 
     def footer(self) -> None:
         self._set(7, "", _GREY)
@@ -196,12 +199,16 @@ class _Paper(FPDF):
         self.line(_LEFT, y, self.w - _LEFT, y)
 
     def _set(self, size: float, style: str, colour: tuple[int, int, int]) -> None:
-        self.set_font("text", style, size)
+        self._font(size, style)
         self.set_text_color(*colour)
+
+    def _font(self, size: float, style: str) -> None:
+        if (self.font_size_pt, self.font_style) != (size, style) or not self.font_family:
+            self.set_font("text", style, size)
 
     def _lines(self, told: str, width: float, size: float, style: str) -> list[str]:
         """The text broken into lines; a word that fits no line is broken too."""
-        self.set_font("text", style, size)
+        self._font(size, style)
         return [line for piece in told.split("\n") for line in self._broken(piece, width, size, style)] or [""]
 
     def _broken(self, told: str, width: float, size: float, style: str) -> Iterator[str]:

@@ -89,8 +89,9 @@ async def announce_breach(
 
 
 @router.get("/v1/breaches/{breach}/letters")
-async def breach_letters(request: Request, _: BreachReader, breach: UUID) -> BreachLetters:
+async def breach_letters(request: Request, _: BreachReader, versions: Versions, breach: UUID) -> BreachLetters:
     async with database(request).system() as connection:
+        await breaches.breach(connection, versions, breach)
         return BreachLetters(items=await reading.letters(connection, breach=breach))
 
 
