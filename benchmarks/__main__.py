@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import calls, consent, crash, decisions, house, lake, register, rights
+from benchmarks import calls, consent, crash, decisions, house, lake, register, rights, sweeps
 from benchmarks.row import Row
 from ops.home import ROOT, CannotRun
 from ops.steps import complain, say, step
@@ -45,6 +45,8 @@ BENCHMARKS = {
     "access_100k": Benchmark(calls.access_100k, goal=("≤", 4)),
     "erase_100k": Benchmark(calls.erase_100k, goal=("≤", 6)),
     "sweep_lake": Benchmark(lake.sweep_lake, (), sample=False, goal=("≥", 1)),
+    "sweep_partition": Benchmark(sweeps.sweep_partition, (), sample=False, goal=("≤", 0.01)),
+    "sweep_swap": Benchmark(sweeps.sweep_swap, (), sample=False, goal=("≤", 0.25)),
     "kcheck": Benchmark(lake.kcheck, (), sample=False, goal=("≤", 0.5)),
     "text": Benchmark(lake.text, (), sample=False),
     "register_exports": Benchmark(register.register_exports, ASKING, sample=False, goal=("≤", 1.5)),

@@ -62,7 +62,7 @@ def sweep_lake(_: House) -> Row:
         rows / median(ours),
         rows / median(copy),
         "rows/s",
-        _peak(),
+        peak_here(),
         "Polars' copy of the same file, nothing changed",
         more | growth,
     )
@@ -84,7 +84,7 @@ def kcheck(_: House) -> Row:
         out = lake.with_name("out.parquet")
         copy = [_timed(lambda: pl.scan_parquet(lake).sink_parquet(out)) for _ in range(ROUNDS)]
     told = {"rows": rows, "released": len(made.released), "suppressed_rows": made.suppressed_rows}
-    return Row("kcheck", median(ours), median(copy), "s", _peak(), "Polars' copy of the same rows", told)
+    return Row("kcheck", median(ours), median(copy), "s", peak_here(), "Polars' copy of the same rows", told)
 
 
 def text(_: House) -> Row:
@@ -105,7 +105,9 @@ def text(_: House) -> Row:
     address = re.compile(r"[\w.+-]+@[\w-]+(\.[\w-]+)+")
     theirs = [_timed(lambda: [address.sub("", one) for one in written]) for _ in range(ROUNDS)]
     beside = "one regular expression, for an e-mail address"
-    return Row("text", len(written) / median(ours), len(written) / median(theirs), "texts/s", _peak(), beside, figures)
+    return Row(
+        "text", len(written) / median(ours), len(written) / median(theirs), "texts/s", peak_here(), beside, figures
+    )
 
 
 def _presidio(written: list[str]) -> None:
@@ -223,6 +225,6 @@ def _timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def _peak() -> float:
+def peak_here() -> float:
     """Of this whole process, in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from chassis.contract import Contract
 from services.anonymizer.contract import IdentifierType, StoreKind
+from services.anonymizer.transforms.kernel import How
 from services.registry.contract import NotInBook, PolicyBook, Retention, StoreClass, Text, TrafficKind
 
 TECHNICAL = "technical"
@@ -132,11 +133,19 @@ class Counted(Contract):
 
 
 class Remains(Contract):
-    """What stays of rows whose time is over, where the book says `anonymise`: counts, or their texts without the people in them.
-    The rows themselves always go; a table that says nothing here leaves nothing."""
+    """What stays of rows whose time is over, where the book says `anonymise`: counts, or their texts without the people in them, or
+    (of a lake) `rows` of the columns named, each made coarse, with numbers under a key that is made for thirty days of one file and
+    never kept. The rows themselves always go; a table that says nothing here leaves nothing."""
 
     counts: Counted | None = None
     texts: bool = False
+    rows: dict[str, How] = {}
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if [bool(self.counts), self.texts, bool(self.rows)].count(True) > 1:
+            raise ValueError("what remains is counts, or texts, or rows")
+        return self
 
 
 class Table(Contract):
@@ -267,6 +276,8 @@ class Store(Contract):
             for link in [*table.links, *table.stays_for]:
                 if link.table not in self.tables:
                     raise ValueError(f"{name}: links to {link.table}, which this store does not have")
+            if fault := _cannot_remain(self.kind, table):
+                raise ValueError(f"{name}: {fault}")
         return self
 
     @cached_property
@@ -337,7 +348,22 @@ def _named_columns(table: Table) -> set[str]:
     named = {table.tenant, table.at, *table.key, *own, *(link.column for link in table.links)}
     counts = table.remains.counts if table.remains else None
     counted = {counts.prefix, counts.area, counts.type, *counts.people} if counts else set()
+    counted |= {*table.remains.rows} if table.remains else set()
     return named | counted | {name for name in (table.invoice, table.kind_column) if name}
+
+
+def _cannot_remain(kind: StoreKind, table: Table) -> str | None:
+    """Why what the map lets remain can't be left by such a store, or would still tell who somebody was."""
+    remains = table.remains
+    if remains is None:
+        return None
+    if remains.rows and kind != "parquet":
+        return "rows can remain of a lake only"
+    if remains.texts and (kind == "parquet" or not table.texts):
+        return "no texts can remain of it"
+    telling = {*table.identifying, *table.texts, *table.key, table.at, table.invoice}
+    kept = sorted(name for name, how in remains.rows.items() if how is How.keep and name in telling)
+    return f"{', '.join(kept)} can't remain as it is" if kept else None
 
 
 def _misfits(store: Store, book: PolicyBook) -> list[str]:

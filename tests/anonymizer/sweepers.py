@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -15,13 +16,13 @@ import asyncpg.transaction
 import polars
 
 from services.anonymizer.connectors.apart import Apart
-from services.anonymizer.connectors.postgresql import sweep as sweeping
 from services.anonymizer.house import House
 from services.anonymizer.settings import Settings
 from tests.anonymizer.test_retention import BOOK
 
-sweeping.CHUNK = 3
-sweeping.SWAP_FROM = 20
+# By its name, for its package has a function that is called like it.
+sweeping = import_module("services.anonymizer.connectors.postgresql.sweep")
+sweeping.CHUNK, sweeping.SWAP_FROM, sweeping.SWAP_SHARE = 3, 20, 0.1
 
 
 class NothingHeld:

@@ -1,5 +1,9 @@
-"""A lake is swept by columns: what a person disputes stays, row by row, in files whose other rows go."""
+"""A lake is swept by columns: what a person disputes stays, row by row, in files whose other rows go; and what remains of those is
+what its map says: counts, or rows in which nobody can be found again."""
 
+import errno
+import os
+import re
 from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -9,7 +13,8 @@ import pytest
 
 from sample.cases import PRIVATE
 from services.anonymizer.connectors.files import Files
-from services.anonymizer.contract import Action
+from services.anonymizer.contract import Action, StoreUnavailable, Swept
+from services.anonymizer.datamap import DataMapFault
 from tests.anonymizer.directly import NOW, TERMS, Guard, connector, person
 
 WRITTEN = Path("policy/stores/lake.yaml")
@@ -17,9 +22,20 @@ DISPUTED, OTHER = "46700000001", "46700000002"
 CALLS = 40  # of each of the two in one month: enough to remain as counts
 
 
+ROWS = "{started_at: hour, kind: keep, caller: number, callee: number, area: keep, duration_ms: minutes}"
+
+
+def remaining(what: str) -> str:
+    """The lake's map, with other words about what remains."""
+    return re.sub(r"remains: .*", f"remains: {{{what}}}", WRITTEN.read_text())
+
+
 @pytest.fixture
 def lake(tmp_path: Path) -> Files:
-    files = connector(tmp_path, WRITTEN.read_text())
+    return filled(connector(tmp_path, WRITTEN.read_text()))
+
+
+def filled(files: Files) -> Files:
     files.root.mkdir(parents=True)
     for month in (24, 25):
         at = NOW - timedelta(days=30 * month)
@@ -62,11 +78,91 @@ async def test_a_sweep_takes_every_row_but_the_frozen_ones_and_those_too_once_th
     assert _left(lake) == []
 
 
+async def test_rows_may_remain_without_their_people_under_keys_that_nobody_has(tmp_path: Path):
+    lake = filled(connector(tmp_path, remaining(f"rows: {ROWS}")))
+    who = person(("msisdn", DISPUTED))
+    await lake.freeze(uuid4(), who, TERMS)
+    swept = await _pieces(lake)
+    assert [(one.result, one.count, one.remains) for one in swept] == [("delinked", CALLS, CALLS)]
+    [left] = (lake.root / ".wardline" / "delinked").glob("*/*.parquet")
+    rows = pl.read_parquet(left)
+    assert rows.columns == [
+        "started_at",
+        "kind",
+        "caller",
+        "caller_prefix",
+        "callee",
+        "callee_prefix",
+        "area",
+        "duration_ms",
+    ]
+    assert (rows["caller"].n_unique(), rows["callee"].n_unique()) == (1, CALLS)
+    assert set(rows["caller_prefix"]) == {"46-70"} and not any(at.minute for at in rows["started_at"])
+    assert not any(number.encode() in left.read_bytes() for number in (DISPUTED, OTHER))
+
+    await lake.unfreeze(uuid4(), who, TERMS)
+    await _pieces(lake)
+    callers = {path: set(pl.read_parquet(path)["caller"]) for path in left.parents[1].glob("*/*.parquet")}
+    assert len(callers) == 3 and len(set.union(*callers.values())) == 3, "one person has a name that outlives a file"
+
+
+async def test_a_person_has_another_pseudonym_after_thirty_days(tmp_path: Path):
+    lake = connector(tmp_path, remaining(f"rows: {ROWS}"))
+    lake.root.mkdir(parents=True)
+    at = NOW - timedelta(days=720)
+    calls_of(1, at, [OTHER] * 5).vstack(calls_of(9, at + timedelta(days=31), [OTHER] * 5)).write_parquet(
+        lake.root / "a.parquet"
+    )
+    await _pieces(lake)
+    [left] = (lake.root / ".wardline" / "delinked").glob("*/*.parquet")
+    assert pl.read_parquet(left)["caller"].n_unique() == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "fault"),
+    [
+        ("rows: {caller: keep}", "caller can't remain as it is"),
+        ("rows: {id: keep}", "id can't remain as it is"),
+        ("rows: {started_at: keep}", "started_at can't remain as it is"),
+        ("rows: {cell: keep}", "the column cell is used but not declared"),
+        ("texts: true", "no texts can remain of it"),
+        (
+            "counts: {prefix: callee, area: area, type: kind, people: [caller]}, rows: {area: keep}",
+            "counts, or texts, or rows",
+        ),
+    ],
+)
+def test_what_cannot_remain_is_refused_before_anything_starts(tmp_path: Path, said: str, fault: str):
+    with pytest.raises(DataMapFault, match=fault):
+        connector(tmp_path, remaining(said))
+
+
+async def test_a_disk_that_is_full_where_rows_are_to_remain_leaves_every_file_as_it_was(tmp_path: Path, monkeypatch):
+    lake, fsync = filled(connector(tmp_path, remaining(f"rows: {ROWS}"))), os.fsync
+    before = {path: path.read_bytes() for path in lake.root.glob("month=*/*/*")}
+
+    def full(number: int) -> None:
+        if "delinked" in os.readlink(f"/proc/self/fd/{number}"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreUnavailable) as refused:
+        await _pieces(lake)
+    assert "is full" in refused.value.detail
+    assert {path: path.read_bytes() for path in lake.root.glob("month=*/*/*")} == before
+    assert list((lake.root / ".wardline" / "delinked").rglob("*.parquet*")) == []
+
+
 async def _swept(lake: Files) -> int:
+    return sum(one.count for one in await _pieces(lake))
+
+
+async def _pieces(lake: Files) -> list[Swept]:
     async def known() -> dict:
         return {}
 
-    return sum([one.count async for piece in lake.sweep(uuid4(), TERMS, Guard(), known) for one in piece.swept])
+    return [one async for piece in lake.sweep(uuid4(), TERMS, Guard(), known) for one in piece.swept]
 
 
 def _left(lake: Files) -> list[str]:

@@ -55,15 +55,14 @@ def coarse(batch: "pa.RecordBatch", groups: Groups) -> "pa.RecordBatch":
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    def plain(name: str) -> "pa.Array":
-        column = batch.column(name)
-        return column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column
+    def plain(column: "pa.Array") -> "pa.Array":
+        return pc.fill_null(column.cast(pa.string()), NOBODY)
 
     made = {
         "day": fields.days(batch.column(groups.at), groups.zone),
-        "prefix": pc.fill_null(numbers.prefixes(numbers.parsed(batch.column(groups.prefix))), NOBODY),
-        "area": pc.fill_null(plain(groups.area), NOBODY),
-        "type": pc.fill_null(plain(groups.type), NOBODY),
+        "prefix": plain(numbers.prefixes(numbers.parsed(batch.column(groups.prefix)))),
+        "area": plain(batch.column(groups.area)),
+        "type": plain(batch.column(groups.type)),
     }
     return pa.RecordBatch.from_pydict(made | {name: _persons(batch.column(name)) for name in groups.people})
 

@@ -16,6 +16,7 @@ _QUARTER = timedelta(minutes=15)
 _DAY_US = 86_400_000_000
 _HOUR_US = 3_600_000_000
 _MINUTE_MS = 60_000
+_WINDOW_US = 30 * _DAY_US
 IPV4_KEPT, IPV6_KEPT = 24, 48
 LOCAL = "local"
 
@@ -34,6 +35,11 @@ def days(column: "pa.Array", zone: ZoneInfo) -> "pa.Array":
     us = _microseconds(column)
     local = us + _offsets(us, zone)
     return pa.array((local // _DAY_US).astype("int32"), pa.int32(), mask=_nulls(column)).cast(pa.date32())
+
+
+def windows(column: "pa.Array") -> "np.ndarray":
+    """The thirty days in which each instant lies, by their number."""
+    return _microseconds(column) // _WINDOW_US
 
 
 def minutes(column: "pa.Array") -> "pa.Array":

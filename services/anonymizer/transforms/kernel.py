@@ -45,7 +45,8 @@ class Spec:
 
 class Transform:
     def __init__(self, spec: Spec, keys: Keys) -> None:
-        self.spec, self.keys = spec, keys
+        self.spec, self.keys, self.columns = spec, keys, list(spec.columns)
+        self.kept = [name for name, how in spec.columns.items() if how is How.keep]
 
     def apply(self, batch: "pa.RecordBatch") -> "pa.RecordBatch":
         return self.counted(batch)[0]

@@ -9,7 +9,7 @@ one by one, and is counted.
 import hashlib
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
@@ -99,15 +99,18 @@ def digests(column: "pa.Array", keys: Keys) -> "pa.Array":
     return worked.take(coded.indices)
 
 
-def prefixes(read: Parsed) -> "pa.Array":
-    """Country and operator prefix, `46-70`; `other` for what is no number; null for null."""
+def prefixes(read: Parsed) -> "pa.DictionaryArray":
+    """Country and operator prefix, `46-70`; `other` for what is no number; null for null. The dictionary holds what occurs."""
     import numpy as np
     import pyarrow as pa
 
     powers = np.array([10**n for n in range(20)], dtype=np.uint64)
     first = read.value // powers[np.clip(read.digits - _PREFIX_DIGITS, 0, 19)]
-    codes = np.where(read.strict, first, 0).astype(np.int32)
-    return pa.DictionaryArray.from_arrays(pa.array(codes, mask=read.null), _table()).cast(pa.string())
+    told, texts = _table()
+    place = told[np.where(read.strict, first, 0).astype(np.int32)]
+    used = np.bincount(place, minlength=len(texts)) > 0
+    codes = (np.cumsum(used, dtype=np.int32) - 1)[place]
+    return pa.DictionaryArray.from_arrays(pa.array(codes, mask=read.null), texts.filter(pa.array(used)))
 
 
 def prefix_of(first_digits: int) -> str:
@@ -118,12 +121,13 @@ def prefix_of(first_digits: int) -> str:
 
 
 @cache
-def _table() -> Any:
-    """The prefix for each of the hundred thousand ways a number may begin; worked out once."""
+def _table() -> tuple["np.ndarray", "pa.Array"]:
+    """For each of the hundred thousand ways a number may begin the place of its prefix, and the prefixes; worked out once."""
     import pyarrow as pa
 
     least = 10 ** (_PREFIX_DIGITS - 1)
-    return pa.array([NOT_E164] * least + [prefix_of(first) for first in range(least, 10 * least)])
+    told = pa.array([NOT_E164] * least + [prefix_of(first) for first in range(least, 10 * least)]).dictionary_encode()
+    return told.indices.to_numpy(), told.dictionary
 
 
 def _plain(column: "pa.Array") -> "pa.Array":

@@ -31,10 +31,16 @@ def _kernel(spec: Spec, keys: Keys) -> Any:
 
 
 def _spark_readable(batch: "pa.RecordBatch") -> "pa.RecordBatch":
-    """Spark has no binary of fixed size."""
+    """Spark has no binary of fixed size, and no dictionaries."""
     import pyarrow as pa
 
-    columns = [
-        column.cast(pa.binary()) if pa.types.is_fixed_size_binary(column.type) else column for column in batch.columns
-    ]
+    columns = [column.cast(_plain(column.type)) for column in batch.columns]
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _plain(type: "pa.DataType") -> "pa.DataType":
+    import pyarrow as pa
+
+    if pa.types.is_fixed_size_binary(type):
+        return pa.binary()
+    return type.value_type if pa.types.is_dictionary(type) else type

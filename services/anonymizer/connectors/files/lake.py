@@ -3,8 +3,12 @@
 First all rows that go together are counted, checked and written down; then file after file is rewritten without them. The intent holds
 the terms by which that was decided: whoever carries on after a crash decides the same, finds the counts written, and nothing left to
 do in the files that were rewritten. Memory holds the columns that are counted of one folder, never a whole lake.
+
+Where rows remain instead of counts, they go through the transform kernel file by file, each written down beside the lake before the
+file it comes from is rewritten. Who was killed in between does that file again, under keys of its own: nobody has the others.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,9 +25,13 @@ from services.anonymizer.rules.columns import verdicts
 from services.anonymizer.rules.facts import Invoices, OpenInvoice, Terms
 from services.anonymizer.rules.orders import Hold, columns_of, holding
 from services.anonymizer.transforms.counts import Counts, Groups, anonymous, coarse
+from services.anonymizer.transforms.files import transform_file
+from services.anonymizer.transforms.kernel import Spec
+from services.anonymizer.transforms.windows import Windows
 
 if TYPE_CHECKING:
     import polars as pl
+    import pyarrow as pa
 
 ENDING = ".parquet"
 _V, _KEY = "wardline_verdict", "wardline_key"
@@ -55,12 +63,11 @@ class Lake:
         left = {number: self._leave(step, folder, number, decided, terms) for number in {number for number, _ in lines}}
         said = []
         for (number, when), count in sorted(lines.items(), key=lambda line: (line[0][1], line[0][0])):
-            counted = left.pop(number, None)
-            told = (
-                {"result": "anonymous", "remains": len(counted.released), "lost": counted.suppressed_rows}
-                if counted
-                else {}
-            )
+            counted, told = left.pop(number, None), {}
+            if counted:
+                told = {"result": "anonymous", "remains": len(counted.released), "lost": counted.suppressed_rows}
+            elif self._rows_remain(number, decided):
+                told = {"result": "delinked", "remains": count}
             rule = decided.branches[number].decision.rule
             said.append(
                 Swept(
@@ -79,6 +86,8 @@ class Lake:
             path = self.root / piece
             if not path.exists() or not self._going(path, decided).select(pl.len()).collect().item():
                 continue
+
+            self._delink(path, decided, lease.step, terms)
 
             def leave(path: Path = path) -> None:
                 lease.during(lambda holds: self._preserve(path, holding(holds, self.table, terms.book), decided, lease))
@@ -130,15 +139,16 @@ class Lake:
         found = (self.root / folder).rglob(f"*{ENDING}") if (self.root / folder).is_dir() else [self.root / folder]
         return sorted(path for path in found if path.exists() and OWN not in path.relative_to(self.root).parts)
 
-    def _judged(self, path: Path, decided: "Verdicts[pl.Expr]") -> "pl.LazyFrame":
-        """A file's rows with their key and the number of the branch that decides each; what is frozen is decided by none."""
+    def _judged(self, path: Path, decided: "Verdicts[pl.Expr]", some: "pl.LazyFrame | None" = None) -> "pl.LazyFrame":
+        """A file's rows (or `some` of them) with their key and the number of the branch that decides each; what is frozen is decided by
+        none."""
         import polars as pl
 
         piece = str(path.relative_to(self.root))
         key = pl.concat_str([pl.col(name).cast(pl.String) for name in self.table.key], separator="|").alias(_KEY)
         marks = sorted(mark for frozen, mark in self.journal.frozen() if frozen == piece)
         number = pl.when(pl.col(_KEY).is_in(marks)).then(None).otherwise(pl.col(_V)).alias(_V) if marks else pl.col(_V)
-        frame = pl.scan_parquet(path, glob=False, hive_partitioning=False)
+        frame = pl.scan_parquet(path, glob=False, hive_partitioning=False) if some is None else some
         return frame.with_columns(key, decided.number.alias(_V)).with_columns(number)
 
     def _going(self, path: Path, decided: "Verdicts[pl.Expr]") -> "pl.LazyFrame":
@@ -175,6 +185,27 @@ class Lake:
         target = self.journal.place("anonymous") / f"{step}-{number}.parquet"
         replace(target, lambda fresh: pq.write_table(counts.released, fresh))
         return counts
+
+    def _rows_remain(self, number: int, decided: "Verdicts[pl.Expr]") -> bool:
+        remains = self.table.remains
+        return bool(remains and remains.rows) and decided.branches[number].decision.action == "anonymise"
+
+    def _delink(self, path: Path, decided: "Verdicts[pl.Expr]", step: object, terms: Terms) -> None:
+        """What stays of a file's rows, whole and on the disk before they go."""
+        import polars as pl
+
+        numbers = [number for number in decided.going if self._rows_remain(number, decided)]
+        if not numbers:
+            return
+
+        def chosen(batch: "pa.RecordBatch") -> "pa.Array":
+            judged = self._judged(path, decided, pl.from_arrow(batch).lazy())
+            return judged.select(pl.col(_V).is_in(numbers).fill_null(False)).collect().to_series().to_arrow()
+
+        spec = Spec("delinked", self.table.remains.rows, terms.book.tz)
+        kernel = Windows(spec, self.table.at, chosen, {*self.table.key, *decided.number.meta.root_names()})
+        target = self.journal.place("delinked", str(step)) / "-".join(path.relative_to(self.root).parts)
+        replace(target, lambda fresh: transform_file(path, fresh, kernel, len(os.sched_getaffinity(0))))
 
     def _preserve(self, path: Path, holds: list[Hold], decided: "Verdicts[pl.Expr]", lease: Lease) -> None:
         """What an order holds of the rows that go is copied aside."""

@@ -72,28 +72,31 @@ async def _count(connection: asyncpg.Connection, rows: Going, counts: Counted, b
 
 
 async def _check(connection: asyncpg.Connection, rows: Going, counts: Counted, book: PolicyBook, k: int) -> None:
-    """Before they are called anonymous the released groups are looked at again, by another way: the different people of each are
+    """Before they are called anonymous the released groups are looked at again, by another way: the different people of each side are
     listed, and the lists counted. Raises NotAnonymous."""
     params = Params()
     grouped = _grouped(rows, counts, book, params)
     released = f"SELECT * FROM wardline.anonymous_count WHERE step = {params(rows.step, 'uuid')} AND rule = {params(rows.rule, 'text')}"
     lists = [
-        f"(SELECT count(*) FROM (SELECT DISTINCT p{side} FROM g WHERE {_SAME} AND p{side} IS NOT NULL) d)"
+        f"s{side} AS (SELECT {_BY}, count(*) AS n FROM (SELECT DISTINCT {_BY}, p{side} FROM g WHERE p{side} IS NOT NULL) d GROUP BY {_BY})"
         for side in range(len(counts.people))
     ]
+    joined = " ".join(f"LEFT JOIN s{side} USING ({_BY})" for side in range(len(counts.people)))
     small = " OR ".join(
-        f"{people} BETWEEN {int(side > 0)} AND {params(k, 'int')} - 1" for side, people in enumerate(lists)
+        f"coalesce(s{side}.n, 0) BETWEEN {int(side > 0)} AND {params(k, 'int')} - 1"
+        for side in range(len(counts.people))
     )
     wrong = await connection.fetchval(
-        f"WITH g AS MATERIALIZED ({grouped}), r AS ({released}) "
-        f"SELECT count(*) FROM r WHERE r.count <> (SELECT count(*) FROM g WHERE {_SAME}) OR {small}",
+        f"WITH g AS MATERIALIZED ({grouped}), r AS ({released}), {', '.join(lists)}, "
+        f"whole AS (SELECT {_BY}, count(*) AS n FROM g GROUP BY {_BY}) "
+        f"SELECT count(*) FROM r LEFT JOIN whole USING ({_BY}) {joined} WHERE r.count IS DISTINCT FROM whole.n OR {small}",
         *params,
     )
     if wrong:
         raise NotAnonymous(f"{wrong} group(s) with fewer than {k} different people")
 
 
-_SAME = "g.day = r.day AND g.prefix = r.prefix AND g.area = r.area AND g.type = r.type"
+_BY = "day, prefix, area, type"
 
 
 def _grouped(rows: Going, counts: Counted, book: PolicyBook, params: Params) -> str:

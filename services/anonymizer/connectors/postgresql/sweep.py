@@ -7,7 +7,7 @@ journal, so a sweep that was killed goes on behind the last one, and ends as if 
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -113,9 +113,8 @@ async def sweep(
     cleaners = await _cleaners(connections, known)
     for name in store.order:
         for month in await _months(connections, name, uuid5(sweep, f"{store.store}/{name}"), terms):
-            swap = await _is_worth_a_swap(connections, name, month, terms)
             step = uuid5(sweep, f"{store.store}/{name}/{month}")
-            done = await _do(connections, guard, Part(store, name, month, step, terms, cleaners, swap))
+            done = await _do(connections, guard, Part(store, name, month, step, terms, cleaners))
             if done.swept:
                 yield done
         more, number = not store.tables[name].months, 0
@@ -128,7 +127,10 @@ async def sweep(
 
 
 async def _do(connections: Connections, guard: Guard, part: "Part") -> Piece:
-    return await connections.write_guarded(part.step, guard, part.run)
+    try:
+        return await connections.write_guarded(part.step, guard, part.run)
+    except WorthASwap:
+        return await connections.write_guarded(part.step, guard, replace(part, swap=True).run)
 
 
 async def _cleaners(connections: Connections, known: KnownPeople) -> Cleaners:
@@ -166,17 +168,9 @@ async def _months(connections: Connections, name: str, step: UUID, terms: Terms)
     return await connections.write(work)
 
 
-async def _is_worth_a_swap(connections: Connections, name: str, month: str, terms: Terms) -> bool:
-    """Where most of a month goes and some stays, copying what stays is cheaper than deleting, and leaves no dead rows behind."""
-    table, params = connections.store.tables[name], Params()
-    decided = verdicts(connections.store, table, terms, "sweep", params)
-    async with connections.reading() as connection:
-        if not await connection.fetchval(_THERE, month):
-            return False
-        counted = await connection.fetchrow(
-            f"SELECT count(*) AS whole, count(*) FILTER (WHERE {going(decided)}) AS going FROM {month} t", *params
-        )
-    return counted["whole"] >= SWAP_FROM and counted["whole"] > counted["going"] >= SWAP_SHARE * counted["whole"]
+class WorthASwap(Exception):
+    """Most of a month goes and some of it stays: copying what stays is cheaper than deleting, and leaves no dead rows behind. But the
+    month must have been locked before it was looked at."""
 
 
 @dataclass
@@ -218,13 +212,15 @@ class Part:
         window = None if self.month else await self._window(connection)
         decided = verdicts(self.store, table, self.terms, "sweep", params)
         rows = await connection.fetch(
-            f"SELECT v, count(*) AS count, min(t.{table.at}) AS first FROM (SELECT t.*, {decided.number} AS v FROM {self.source} t "
+            f"SELECT v, count(*) AS count, min(at) AS first FROM (SELECT t.{table.at} AS at, {decided.number} AS v FROM {self.source} t "
             f"WHERE {self._within(window, params)} AND NOT {reduced(table, params)} OFFSET 0) t GROUP BY v",
             *params,
         )
         expired = [row for row in rows if row["v"] in decided.going]
         if not expired:
             return []
+        if self.month and not self.swap and _is_worth_a_swap(rows, expired):
+            raise WorthASwap
         expiry = partial(self._going, window)
         await preserve(connection, self.store, self.name, expiry, self.step, holds, None, self.terms.book, self.source)
         fates = _by_fate(expired, decided)
@@ -302,6 +298,11 @@ class Part:
         table = self.store.tables[self.name]
         expired = going(verdicts(self.store, table, self.terms, "sweep", params))
         return f"{expired} AND {self._within(window, params)} AND NOT {reduced(table, params)}"
+
+
+def _is_worth_a_swap(rows: list[asyncpg.Record], expired: list[asyncpg.Record]) -> bool:
+    whole, going = (sum(row["count"] for row in some) for some in (rows, expired))
+    return whole >= SWAP_FROM and whole > going >= SWAP_SHARE * whole
 
 
 def _by_fate(expired: list[asyncpg.Record], decided: Verdicts[str]) -> dict[Ruled, list[asyncpg.Record]]:

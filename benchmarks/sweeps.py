@@ -1,0 +1,233 @@
+"""A month of a million expired calls let go by the connector itself, beside one UPDATE that takes the people out of as many rows.
+
+The table is the sample operator's (partitions by month, four indexes and a key), in a cluster of its own that writes its log as one
+with replicas does. What is measured is the whole piece of a sweep: rows decided and counted, holds asked for, journal and commit.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+from uuid import UUID, uuid4
+
+import uvloop
+
+from benchmarks.house import House
+from benchmarks.lake import peak_here
+from benchmarks.row import ROUNDS, Row
+from ops import keys
+from ops.home import ROOT, Home
+from ops.postgres import Postgres
+from sample import stores
+from sample.cases import PRIVATE
+from services.anonymizer import datamap
+from services.anonymizer.connectors.postgresql import PostgreSQL
+from services.anonymizer.contract import Swept
+from services.anonymizer.datamap import Table
+from services.anonymizer.house import LONG_AGO
+from services.anonymizer.rules.facts import Invoices, OpenInvoice, Terms
+from services.anonymizer.settings import Settings
+from services.anonymizer.text.vocabularies import Told
+from services.registry.books import read_book
+
+ROWS, UNPAID = 1_000_000, range(8, 10)  # of ten invoices, those that keep what they bill
+NOW, MONTH, NEXT = datetime(2027, 1, 20, 12, tzinfo=UTC), "2026-03-01T00:00Z", "2026-04-01T00:00Z"
+STORE, TABLES = "calls", ("call_record", "retained_call_record")
+_AS_PLANTED = "calls_as_planted"
+
+_PLANT = """
+INSERT INTO {table} (id, tenant, started_at, duration_ms, kind, caller, callee{more})
+SELECT n, $1::uuid, $2::timestamptz + random() * interval '30 days', (random() * 900000)::bigint,
+       (ARRAY['mobile_call', 'sms'])[1 + n % 2], (46700000000 + random() * 200000)::bigint::text,
+       (46730000000 + random() * 9000000)::bigint::text{values}
+FROM generate_series(1, $3::bigint) n"""
+_MORE = {"call_record": (", area, invoice", ", (ARRAY['01', '12', '14'])[1 + n % 3], n % 10"), TABLES[1]: ("", "")}
+# The least that an UPDATE must do: both numbers gone, the instant and the length made coarse.
+_UPDATE = """
+UPDATE {month} SET caller = md5($1 || caller), callee = md5($1 || callee), started_at = date_trunc('hour', started_at),
+       duration_ms = duration_ms / 60000"""
+
+
+@dataclass(frozen=True)
+class Cost:
+    seconds: float
+    log_mb: float
+
+
+class NothingHeld:
+    async def held(self, step: UUID | None = None) -> list:
+        return []
+
+
+@dataclass
+class Calls:
+    """The store, and how to bring it back to what was planted."""
+
+    home: Home
+    postgres: Postgres
+
+    async def again(self) -> None:
+        admin = await self.postgres.connect()
+        name = stores.database(STORE)
+        await admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        await admin.execute(f"CREATE DATABASE {name} TEMPLATE {_AS_PLANTED} STRATEGY file_copy")
+        await admin.execute(f"GRANT CONNECT ON DATABASE {name} TO {STORE}_wardline; CHECKPOINT")
+        await admin.close()
+
+    async def cost(self, work: Callable[[], Awaitable[object]]) -> Cost:
+        admin = await self.postgres.connect()
+        begin = await admin.fetchval("SELECT pg_current_wal_insert_lsn()")
+        began = time.perf_counter()
+        await work()
+        seconds = time.perf_counter() - began
+        written = await admin.fetchval("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), $1)", begin)
+        await admin.close()
+        return Cost(seconds, float(written) / 1e6)
+
+    async def swept(self, name: str, terms: Terms, remains: bool) -> Cost:
+        """By one table's map alone; `remains`: whether its rows leave counts, or nothing."""
+        await self.again()
+        store = datamap.load(ROOT / "policy" / "stores").stores[STORE]
+        table: Table = store.tables[name]
+        own = store.model_copy(
+            update={"tables": {name: table if remains else table.model_copy(update={"remains": None})}}
+        )
+        nobody, here = "https://nobody.invalid", self.postgres.socket_dir
+        told: dict[str, Any] = {"issuer": nobody, "jwks_url": nobody, "environment": "development"}
+        settings = Settings(
+            home=self.home.path, secrets_dir=self.home.secrets("anonymizer"), database_host=str(here), **told
+        )
+        connector, done = PostgreSQL(own, settings), list[Swept]()
+
+        async def sweep() -> None:
+            async for piece in connector.sweep(uuid4(), terms, NothingHeld(), _nobody):
+                done.extend(piece.swept)
+
+        try:
+            cost = await self.cost(sweep)
+        finally:
+            await connector.close()
+        expected = "swap" if terms.invoices.open else "partition"
+        if {one.how for one in done} != {expected}:
+            raise RuntimeError(f"a month was to go by {expected}, and went by {[one.how for one in done]}")
+        return cost
+
+    async def dropped(self, name: str) -> Cost:
+        """Without looking at what goes."""
+        await self.again()
+        connection = await self.postgres.connect(stores.database(STORE))
+        drop = f"BEGIN; ALTER TABLE {name} DETACH PARTITION {name}_month; DROP TABLE {name}_month; COMMIT"
+        cost = await self.cost(lambda: connection.execute(drop))
+        await connection.close()
+        return cost
+
+    async def updated(self, name: str, where: str = "") -> Cost:
+        await self.again()
+        connection = await self.postgres.connect(stores.database(STORE))
+        update = _UPDATE.format(month=f"{name}_month") + where
+        cost = await self.cost(lambda: connection.execute(update, "a key"))
+        await connection.close()
+        return cost
+
+
+def sweep_partition(_: House) -> Row:
+    """Nothing keeps any row of the month: it is dropped."""
+    return uvloop.run(_partition())
+
+
+async def _partition() -> Row:
+    async with _planted() as calls:
+        ours, counted, update, bare = [], [], [], []
+        for _ in range(ROUNDS):
+            ours.append(await calls.swept(TABLES[1], _terms(()), remains=False))
+            update.append(await calls.updated(TABLES[1]))
+            bare.append(await calls.dropped(TABLES[1]))
+            counted.append(await calls.swept(TABLES[0], _terms(()), remains=True))
+    return _row("sweep_partition", ours, update, {"bare_drop_s": _seconds(bare), "counted_s": _seconds(counted)})
+
+
+def sweep_swap(_: House) -> Row:
+    """Eight in ten rows of the month go: the others are copied, and exchanged for it."""
+    return uvloop.run(_swap())
+
+
+async def _swap() -> Row:
+    async with _planted() as calls:
+        ours, counted, update = [], [], []
+        for _ in range(ROUNDS):
+            ours.append(await calls.swept(TABLES[0], _terms(UNPAID), remains=False))
+            update.append(await calls.updated(TABLES[0], f" WHERE invoice < {UNPAID.start}"))
+            counted.append(await calls.swept(TABLES[0], _terms(UNPAID), remains=True))
+    return _row("sweep_swap", ours, update, {"counted_s": _seconds(counted)})
+
+
+def _row(name: str, ours: list[Cost], update: list[Cost], more: dict[str, Any]) -> Row:
+    log, theirs = (median(each.log_mb for each in costs) for costs in (ours, update))
+    told = {"rows": ROWS, "log_mb": log, "update_log_mb": theirs, "log_ratio": log / theirs}
+    reference = "one UPDATE that takes the people out of the same rows"
+    return Row(name, _seconds(ours), _seconds(update), "s", peak_here(), reference, told | more)
+
+
+def _seconds(costs: list[Cost]) -> float:
+    return median(each.seconds for each in costs)
+
+
+def _terms(unpaid: range | tuple[()]) -> Terms:
+    invoices = {invoice: OpenInvoice(None, None) for invoice in unpaid}
+    return Terms(read_book(ROOT / "policy" / "book.yaml"), NOW, Invoices(invoices, LONG_AGO))
+
+
+async def _nobody() -> Told:
+    return {}
+
+
+@asynccontextmanager
+async def _planted() -> AsyncIterator[Calls]:
+    # Under /tmp and open to others, so that the database's unprivileged user may walk in.
+    with tempfile.TemporaryDirectory(prefix="wardline-bench-", dir="/tmp") as folder:
+        os.chmod(folder, 0o755)
+        home = Home(Path(folder) / "house")
+        home.make()
+        keys.make(home)
+        postgres = Postgres(home)
+        try:
+            postgres.start()
+            await _logs_as_with_replicas(postgres)
+            await stores.create(home, postgres, STORE)
+            await _plant(postgres)
+            yield Calls(home, postgres)
+        finally:
+            postgres.remove()
+
+
+async def _logs_as_with_replicas(postgres: Postgres) -> None:
+    """Else what is copied into a new table would not be logged at all."""
+    admin = await postgres.connect()
+    await admin.execute("ALTER SYSTEM SET wal_level = replica")
+    await admin.close()
+    postgres.stop()
+    postgres.start()
+
+
+async def _plant(postgres: Postgres) -> None:
+    connection = await postgres.connect(stores.database(STORE))
+    await stores.build(connection, STORE)
+    for table, (more, values) in _MORE.items():
+        await connection.execute(
+            f"CREATE TABLE {table}_month PARTITION OF {table} FOR VALUES FROM ('{MONTH}') TO ('{NEXT}')"
+        )
+        begin = datetime.fromisoformat(MONTH)
+        await connection.execute(_PLANT.format(table=table, more=more, values=values), PRIVATE.id, begin, ROWS)
+    await connection.execute((stores.DDL / "calls_indexes.sql").read_text())
+    await stores.finish(connection, STORE)
+    await connection.execute("VACUUM (ANALYZE)")
+    await connection.close()
+    admin = await postgres.connect()
+    await admin.execute(f"ALTER DATABASE {stores.database(STORE)} RENAME TO {_AS_PLANTED}")
+    await admin.close()
