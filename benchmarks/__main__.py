@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import calls, consent, crash, decisions, house, lake, register, rights, sweeps
+from benchmarks import calls, consent, crash, decisions, house, imports, lake, recording, register, rights, sweeps
 from benchmarks.row import Row
 from ops.home import ROOT, CannotRun
 from ops.steps import complain, say, step
@@ -37,6 +37,12 @@ BENCHMARKS = {
     "decision_batch": Benchmark(decisions.decision_batch, ASKING, sample=False, goal=("≥", 200_000), absolute=True),
     "decision_scaling": Benchmark(decisions.decision_scaling, ASKING, sample=False),
     "consent_write": Benchmark(consent.consent_write, ASKING, sample=False, goal=("≥", 0.3)),
+    "consent_import": Benchmark(
+        imports.consent_import, (*ASKING, "public"), sample=False, goal=("≥", 5_000), absolute=True
+    ),
+    "recording_stop": Benchmark(
+        recording.recording_stop, (*ASKING, "webhooks"), sample=False, goal=("≤", 1_000), absolute=True
+    ),
     "consent_memory": Benchmark(decisions.consent_memory, ASKING, sample=False, goal=("≤", 200), absolute=True),
     "consent_start": Benchmark(decisions.consent_start, ASKING, sample=False, goal=("≤", 10), absolute=True),
     "gateway_added": Benchmark(consent.gateway_added, (*ASKING, "public"), sample=False),
@@ -57,7 +63,12 @@ BENCHMARKS = {
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help=f"all, or some of: {', '.join(BENCHMARKS)}")
-    parser.add_argument("--scale", type=float, default=1.0, help="of sweep_lake and kcheck: 1 is twenty million rows")
+    parser.add_argument(
+        "--scale",
+        type=float,
+        default=1.0,
+        help="of sweep_lake and kcheck, where 1 is twenty million rows, and of consent_import, where it is one",
+    )
     told = parser.parse_args()
     os.environ[lake.SCALE] = str(told.scale)
     names = told.names or list(BENCHMARKS)

@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from statistics import median
 from typing import Any
 from uuid import UUID, uuid4
@@ -82,7 +83,7 @@ async def _consent_write(house: House) -> Row:
         await publish(house, tokens, tenant)
         token = await tokens.token("consent", tenant)
     await _make_tables(house)
-    wishes = (_consent(token) for _ in itertools.count())
+    wishes = (consent(token) for _ in itertools.count())
     rows = (_two_rows_asked() for _ in itertools.count())
     ours, theirs, http, shares = [], [], [], []
     dsn = {"BENCH_DSN": json.dumps(house.superuser())}
@@ -173,7 +174,7 @@ async def _make_tables(house: House) -> None:
 
 async def _questions(house: House, tenant: UUID, audience: str) -> Iterator[bytes]:
     token, people = await known_people(house, tenant, audience)
-    return itertools.cycle([_question(token, each) for each in people])
+    return itertools.cycle([question(token, each) for each in people])
 
 
 async def known_people(house: House, tenant: UUID, audience: str) -> tuple[str, list[UUID]]:
@@ -196,7 +197,7 @@ def asked_of(person: UUID) -> dict[str, Any]:
     }
 
 
-async def publish(house: House, tokens: TokenSource, tenant: UUID) -> ConsentClient:
+async def publish(house: House, tokens: TokenSource, tenant: UUID, since: datetime | None = None) -> ConsentClient:
     client = ConsentClient(tokens.http, house.stack.url("consent"), tokens)
     words = Words(title="Trafik", body="Vi utvecklar.", rights="Du kan återkalla.", consequence="Ingen.")
     notice = PublishNotice(
@@ -206,6 +207,7 @@ async def publish(house: House, tokens: TokenSource, tenant: UUID) -> ConsentCli
         controller="AB",
         purposes=[NoticePurpose(purpose="development", categories=["traffic"])],
         withdrawal_url="https://operator.example/consents",
+        valid_from=since,
     )
     try:
         await client.publish_notice(tenant, notice, f"notice-{tenant}")
@@ -218,7 +220,7 @@ def _wish(person: UUID) -> GiveConsent:
     return GiveConsent(purpose="development", notice="development", notice_version=1, principal=person)
 
 
-def _question(token: str, person: UUID) -> bytes:
+def question(token: str, person: UUID) -> bytes:
     return request("POST", PATH, {"authorization": f"Bearer {token}"}, json.dumps(asked_of(person)).encode())
 
 
@@ -226,6 +228,6 @@ def _two_rows_asked() -> bytes:
     return request("POST", "/", {}, json.dumps({"id": str(new_id())}).encode())
 
 
-def _consent(token: str) -> bytes:
+def consent(token: str) -> bytes:
     headers = {"authorization": f"Bearer {token}", "idempotency-key": str(new_id())}
     return request("POST", "/v1/consents", headers, _wish(new_id()).model_dump_json().encode())

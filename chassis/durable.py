@@ -88,14 +88,15 @@ class Jobs:
     """
 
     def __init__(self) -> None:
-        self._handlers: dict[str, tuple[Handler, int]] = {}
+        self._handlers: dict[str, tuple[Handler, int, int]] = {}
         self._ticks: list[tuple[str, Callable[[], Awaitable[None]], float, bool]] = []
 
     def __bool__(self) -> bool:
         return bool(self._handlers or self._ticks)
 
-    def on(self, name: str, handler: Handler, deliveries: int = 50) -> None:
-        self._handlers[name] = (handler, deliveries)
+    def on(self, name: str, handler: Handler, deliveries: int = 50, abreast: int = 0) -> None:
+        """abreast: how many of them run at a time in all replicas together, so that others find room; 0 is no bound."""
+        self._handlers[name] = (handler, deliveries, abreast)
 
     def every(self, name: str, seconds: float, tick: Callable[[], Awaitable[None]], *, at_once: bool = True) -> None:
         """Run `tick` about every `seconds` on every replica; what it does must be safe to do twice (clocks, sweeps). What is heavy
@@ -125,8 +126,9 @@ class Jobs:
             worker = PgQueuer(
                 driver, channel=Channel(_names(database.service).channel), queries=_queries(driver, database.service)
             )
-            for name, (handler, deliveries) in self._handlers.items():
-                worker.entrypoint(name, on_failure="hold")(_runner(pool, name, handler, deliveries))
+            for name, (handler, deliveries, abreast) in self._handlers.items():
+                run = _runner(pool, name, handler, deliveries)
+                worker.entrypoint(name, on_failure="hold", concurrency_limit=abreast)(run)
             await worker.run(
                 heartbeat_timeout=HEARTBEAT_TIMEOUT,
                 dequeue_timeout=DEQUEUE_TIMEOUT,

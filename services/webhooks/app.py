@@ -1,7 +1,7 @@
 """The webhooks service: follows the public services' feeds, and delivers to whoever subscribed."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Set
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -11,13 +11,15 @@ from joserfc.jwk import OKPKey
 
 from chassis import app as chassis_app
 from chassis.client import ServiceClient, trust
-from chassis.ledger.follow import Follower
+from chassis.ledger.follow import RunFollower
 from chassis.sealing import Sealer
 from services.webhooks import commands
-from services.webhooks.contract import EVENT_TYPES, FEEDS
+from services.webhooks.contract import EVENT_TYPES, FEEDS, URGENT
 from services.webhooks.jobs import Sender, spread
 from services.webhooks.routes import router
 from services.webhooks.settings import Settings
+
+_ABREAST = 16  # deliveries of what is not urgent
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -40,9 +42,14 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
         trust_env=False, verify=trust(), follow_redirects=False, limits=httpx2.Limits(max_connections=50)
     ) as http:
         sender = Sender(state.database, state.sealer, key, http, state.settings.loopback)
-        state.jobs.on(commands.DELIVER, sender.deliver)
+        state.jobs.on(commands.DELIVER, sender.deliver, abreast=_ABREAST)
+        state.jobs.on(commands.DELIVER_NOW, sender.deliver)
         state.jobs.on(commands.SPREAD, partial(spread, state.database))
-        followers = [asyncio.create_task(_follower(app, feed).run(), name=f"feed {feed}") for feed in FEEDS]
+        followers = [
+            asyncio.create_task(each.run(), name=f"feed {each.name}")
+            for feed in FEEDS
+            for each in (_follower(app, feed, feed, EVENT_TYPES - URGENT), *_urgent(app, feed))
+        ]
         state.tasks.extend(followers)
         try:
             yield
@@ -52,7 +59,12 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
             await asyncio.gather(*followers, return_exceptions=True)
 
 
-def _follower(app: FastAPI, feed: str) -> Follower:
+def _urgent(app: FastAPI, feed: str) -> list[RunFollower]:
+    """Whoever imports a million consents makes a feed that takes minutes to hear; these are heard beside it."""
+    return [_follower(app, feed, "consent.recording", URGENT)] if feed == "consent" else []
+
+
+def _follower(app: FastAPI, feed: str, name: str, types: Set[str]) -> RunFollower:
     client = ServiceClient(app.state.http, app.state.settings.peers[feed], app.state.tokens)
     client.audience = feed
-    return Follower(client, app.state.database, feed, commands.fan_out, sorted(EVENT_TYPES))
+    return RunFollower(client, app.state.database, name, commands.fan_out, sorted(types))

@@ -17,6 +17,7 @@ from services.webhooks.contract import (
     EVENT_TYPES,
     PROVEN,
     PUBLIC_FACTS,
+    URGENT,
     Delivery,
     DeliveryMade,
     DeliveryUnknown,
@@ -29,8 +30,14 @@ from services.webhooks.contract import (
 )
 from services.webhooks.rules import LARGEST_PAYLOAD, SECRET_PREFIX, Verdict, pause_before
 
-DELIVER, SPREAD = "webhooks.deliver", "webhooks.spread"
+DELIVER, DELIVER_NOW, SPREAD = "webhooks.deliver", "webhooks.deliver_now", "webhooks.spread"
 OLDER_SECRET_FOR = timedelta(hours=24)
+
+_ENDPOINTS = "SELECT id, types FROM endpoint WHERE tenant = $1 AND state = 'active'"
+_PUBLIC_FACT = "INSERT INTO public_fact (tenant, event, type, body) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"
+_DELIVERY = """
+INSERT INTO delivery (tenant, id, endpoint, event, type, body, state, tries, fence, next_at, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, 'pending', 0, 0, $7, $7) ON CONFLICT (tenant, endpoint, event) DO NOTHING"""
 
 
 async def register_endpoint(
@@ -103,44 +110,34 @@ async def disable_endpoint(tx: Transaction, id: UUID, problem: str = "asked_for"
     return found
 
 
-async def fan_out(tx: Transaction, event: Event) -> None:
-    """An event from a feed: one delivery and one job for each endpoint of its tenant that wants the type. A public fact of the
-    house itself goes to every tenant's endpoints that name it: each in a transaction of its own, by a job."""
-    if event.tenant == registry.HOUSE and event.type in PUBLIC_FACTS:
-        await tx.connection.execute(
-            "INSERT INTO public_fact (tenant, event, type, body) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-            tx.tenant,
-            event.id,
-            event.type,
-            payload(event),
-        )
-        return await tx.enqueue(SPREAD, event.id)
-    await deliver_to(tx, event.id, event.type, payload(event), named=False)
+async def fan_out(tx: Transaction, *events: Event) -> None:
+    """Events from a feed, all of one tenant: a delivery and a job for each endpoint that wants the type. A public fact of the house
+    itself goes to every tenant's endpoints that name it: each in a transaction of its own, by a job."""
+    endpoints = await tx.connection.fetch(_ENDPOINTS, tx.tenant)
+    for event in events:
+        if event.tenant == registry.HOUSE and event.type in PUBLIC_FACTS:
+            await tx.connection.execute(_PUBLIC_FACT, tx.tenant, event.id, event.type, payload(event))
+            await tx.enqueue(SPREAD, event.id)
+        elif wanted_by := [row["id"] for row in endpoints if not row["types"] or event.type in row["types"]]:
+            await _deliver(tx, event.id, event.type, payload(event), wanted_by)
 
 
-async def deliver_to(tx: Transaction, event: UUID, type: str, body: bytes, named: bool) -> None:
-    """One delivery and one job for each of the tenant's endpoints that wants the type. `named`: only if it says so."""
-    wanted_by = await tx.connection.fetch(
-        "SELECT id FROM endpoint WHERE tenant = $1 AND state = 'active' AND ((types = '{}' AND NOT $3) OR $2 = ANY (types))",
-        tx.tenant,
-        type,
-        named,
-    )
-    for row in wanted_by:
+async def deliver_named(tx: Transaction, event: UUID, type: str, body: bytes) -> None:
+    """One delivery and one job for each of the tenant's endpoints that names the type."""
+    endpoints = await tx.connection.fetch(_ENDPOINTS, tx.tenant)
+    await _deliver(tx, event, type, body, [row["id"] for row in endpoints if type in row["types"]])
+
+
+async def _deliver(tx: Transaction, event: UUID, type: str, body: bytes, endpoints: list[UUID]) -> None:
+    for endpoint in endpoints:
         id = new_id()
-        made = await tx.connection.execute(
-            "INSERT INTO delivery (tenant, id, endpoint, event, type, body, state, tries, fence, next_at, created_at) "
-            "VALUES ($1, $2, $3, $4, $5, $6, 'pending', 0, 0, $7, $7) ON CONFLICT (tenant, endpoint, event) DO NOTHING",
-            tx.tenant,
-            id,
-            row["id"],
-            event,
-            type,
-            body,
-            _now(),
-        )
+        made = await tx.connection.execute(_DELIVERY, tx.tenant, id, endpoint, event, type, body, _now())
         if made == "INSERT 0 1":
-            await tx.enqueue(DELIVER, id)
+            await tx.enqueue(_job(type), id)
+
+
+def _job(type: str) -> str:
+    return DELIVER_NOW if type in URGENT else DELIVER
 
 
 async def begin_try(tx: Transaction, id: UUID) -> int | None:
@@ -183,7 +180,7 @@ async def record_try(
         await tx.emit("delivery.died", {"endpoint": str(row["endpoint"]), "delivery": str(id)})
         return
     await _settle(tx, id, "pending", tries, problem, next_at=_now() + pause)
-    await tx.enqueue(DELIVER, id, after=pause)
+    await tx.enqueue(_job(row["type"]), id, after=pause)
 
 
 async def replay_delivery(tx: Transaction, id: UUID) -> Delivery:

@@ -22,6 +22,8 @@ from services.requests.rights import contract as rights
 FEEDS = ("consent", "rights", "registry", "anonymizer")
 EVENT_TYPES = frozenset({*consent.EVENTS, *rights.EVENTS, *anonymizer.EVENTS, *registry.EVENTS})
 
+# What a machine in the middle of a call waits for: it stands behind nothing else, on the feed or among the deliveries.
+URGENT = frozenset({"recording.start", "recording.stop", "recording.kept"})
 # Facts of the house itself that whoever names their type may hear: they hold nothing but what everybody may know.
 PUBLIC_FACTS = frozenset({"policy.in_force", "register.changed"})
 # Whoever caused these has to prove that they arrived, so their deliveries are facts of their own.

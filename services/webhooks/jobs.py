@@ -26,7 +26,7 @@ async def spread(database: Database, job: Job) -> None:
         tenants = [row["tenant"] for row in await connection.fetch(_WANTED_BY, fact["type"])]
     for tenant in tenants:
         async with database.transaction(tenant) as tx:
-            await commands.deliver_to(tx, job.id, fact["type"], fact["body"], named=True)
+            await commands.deliver_named(tx, job.id, fact["type"], fact["body"])
 
 
 @dataclass(frozen=True)
