@@ -13,7 +13,7 @@ from uuid import UUID
 from pydantic import BaseModel, ValidationError
 from sqlmodel import select
 
-from chassis import clock
+from chassis import clock, telemetry
 from chassis.db import Transaction
 from chassis.errors import Problem
 from chassis.ids import new_id
@@ -171,7 +171,7 @@ class _Reader:
 
     def __init__(self, tx: Transaction, desk: Desk, name: UUID, columns: Sequence[str], people: People) -> None:
         self._tx, self._desk, self._name, self._people = tx, desk, name, people
-        self._columns = columns
+        self._columns, self._traceparent = columns, telemetry.traceparent()
         self._strange = [each for each in columns if each not in ImportRow.model_fields]
         self._alike: dict[tuple[str, ...], _Alike | Problem] = {}
 
@@ -195,6 +195,7 @@ class _Reader:
             said.occurred_at,
             alike.details,
             alike.notice,
+            self._traceparent,
             until=said.valid_until,
             frame=alike.frame,
             evidence_ref=said.evidence_ref,
