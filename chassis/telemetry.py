@@ -31,8 +31,8 @@ _personal = re.compile(
     r"|\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b",  # MAC
     re.IGNORECASE,
 )
-# What the database's driver quotes of a row or an argument: no pattern tells a name in it.
-_quoted = re.compile(r"(DETAIL:  |for query argument \$\d+: )[^\n]*")
+# What the database's driver quotes of a row or an argument, and a model of what it was given: no pattern tells a name in it.
+_quoted = re.compile(r"(DETAIL:  |for query argument \$\d+: |input_value=)[^\n]*")
 _instant_or_id = re.compile(r"^\d{4}-\d\d-\d\dT|^[0-9a-f]{8}-[0-9a-f]{4}-|^[0-9a-f]{16,64}$")
 
 

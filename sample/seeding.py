@@ -16,6 +16,7 @@ from sample import accounts
 from sample.actors import Actor, Cast, Refused
 from sample.cases import FJALLRESOR, KUSTBANKEN, PEOPLE, PRIVATE
 from sample.manifest import Manifest
+from sample.register import ACTIVITIES, CONTRACTS
 
 NOTICE = "service_quality"
 MANAGER = "access_manager"
@@ -54,6 +55,7 @@ def seed(home: Path, public: str, internal: str, say: Callable[[str], None] = la
             say(f"{done} of {len(logins)} logins")
     (home / "sample" / "subjects.json").write_text(json.dumps(subjects, indent=1))
     _grants(cast, _staff(home))
+    _register(cast)
     _notice(cast)
     _duty_to_record(cast)
     _authority(cast)
@@ -125,6 +127,14 @@ def _held(manager: Actor, person: str) -> list[dict[str, Any]]:
 
 def _in_a_year() -> str:
     return (clock.now() + timedelta(days=360)).isoformat()
+
+
+def _register(cast: Cast) -> None:
+    with cast.person("privacy") as officer:
+        for row in ACTIVITIES:
+            officer.post("/v1/activities", row, key=f"seed-activity-{row['key']}")
+        for row in CONTRACTS:
+            officer.post("/v1/contracts", row, key=f"seed-contract-{row['reference']}")
 
 
 def _notice(cast: Cast) -> None:

@@ -48,6 +48,7 @@ INDICATION = {
 GUARDIAN = {"guardian": str(uuid4()), "born": "2020-05-04", "evidence_ref": "crm/1"}
 WORDS = {"sv": "Så här är det", "en": "So it is"}
 EVIDENCE = {"identifiers": [{"type": "email", "value": "nobody@epost.example"}], "evidence": {"method": "call_back"}}
+OUTCOMES = ("executed", "nothing", "refused", "withdrawn", "pending")
 CASES = {
     "public GET /v1/notices/{notice}/versions/{version}": case("tenant"),
     "public GET /v1/receipts/{record}": case("subject", "tenant"),
@@ -118,7 +119,16 @@ CASES = {
     "internal POST /staff/v1/requests/{request_id}/evidence": case("tenant", body={"content": "JVBERi0xLjcKMQ=="}),
     "internal GET /staff/v1/requests/{request_id}/evidence": case("tenant"),
     "internal GET /staff/v1/requests/{request_id}/evidence/{file}": case("tenant"),
-    # A month is nobody's: each organisation reads its own.
+    # A month or a year is nobody's: each organisation reads its own, and the operator alone files what was counted.
+    "internal GET /v1/transparency/{year}": case(),
+    "internal PUT /v1/transparency-reports/{year}": case(
+        "tenant",
+        body={
+            "year": 2025,
+            "least": 5,
+            "rows": [{"instrument": "total"} | dict.fromkeys((*OUTCOMES, "requests", "median_days"))],
+        },
+    ),
     "internal GET /staff/v1/reports/{month}": case(),
     "internal POST /staff/v1/tasks/{task_id}/proposal": case("tenant", body={"verdict": "granted", "text": WORDS}),
     "internal POST /staff/v1/tasks/{task_id}/review": case("tenant", body={"proposal": "0" * 64, "agreed": True}),

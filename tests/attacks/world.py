@@ -122,6 +122,7 @@ class World:
             "order": order,
             "package": package,
             "month": "2026-11",
+            "year": "2025",
             "file": hugo.post(f"/v1/requests/{asked}/evidence", {"content": "JVBERi0xLjcKMQ=="}).json()["file"],
             "mandate_id": _mandate(nordtel),
             "task_id": _task(nordtel, hugo),

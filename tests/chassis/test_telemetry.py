@@ -1,5 +1,8 @@
 """What a log line may say of people: nothing."""
 
+import pytest
+from pydantic import BaseModel, ValidationError
+
 from chassis.telemetry import redact
 
 
@@ -16,3 +19,13 @@ def test_what_the_database_quotes_of_a_row_or_an_argument_is_struck_out():
 def test_numbers_and_addresses_are_struck_out_of_any_text():
     said = redact(None, "error", {"event": "no mail to anna@epost.example or +46 70-174 06 05"})["event"]
     assert "anna" not in said and "174" not in said
+
+
+def test_what_a_model_was_given_is_struck_out():
+    class Named(BaseModel):
+        number: int
+
+    with pytest.raises(ValidationError) as refused:
+        Named.model_validate({"number": "Anna Testlind"})
+    said = redact(None, "error", {"exception": str(refused.value)})["exception"]
+    assert "Anna" not in said and "number" in said

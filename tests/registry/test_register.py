@@ -121,6 +121,34 @@ async def test_what_was_known_then_stays_what_it_was(registry: Registry) -> None
     assert bundle == await bundle_of(registry, known_at=before, as_of=before)
 
 
+async def test_a_year_s_report_on_orders_is_published_with_its_small_numbers_hidden(registry: Registry) -> None:
+    before, year = datetime.now(UTC).isoformat(), datetime.now(UTC).year - 1
+    figures = {"requests": 40, "executed": 30, "refused": None, "nothing": None, "withdrawn": None, "pending": None}
+    row = figures | {"instrument": "se_subscription", "median_days": 4}
+    report = {"year": year, "least": 5, "rows": [row, row | {"instrument": "total"}]}
+    path = f"/v1/transparency-reports/{year}"
+    for bent, code in (
+        ({"rows": [row | {"refused": 2}]}, (409, "registry.figures_too_small")),
+        ({"rows": [row | {"instrument": "gossip"}]}, (422, "registry.unknown_reference")),
+        ({"year": year - 1}, (422, "registry.unknown_reference")),
+    ):
+        refused = await registry.send("PUT", path, report | bent, "officer", STAFF)
+        assert (refused.status_code, refused.json()["code"]) == code
+    early = await registry.send(
+        "PUT", f"/v1/transparency-reports/{year + 1}", report | {"year": year + 1}, "officer", STAFF
+    )
+    assert (early.status_code, early.json()["code"]) == (422, "registry.not_known_yet")
+    assert (await registry.send("PUT", path, report, "officer", STAFF)).status_code == 200
+    answer = await registry.get("/v1/exports", profile="transparency", format="csv", lang="en")
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        lines = list(csv.DictReader(io.StringIO(archive.read("transparency.csv").decode())))
+    told = {line["key"]: (line["year"], line["requests"], line["executed"], line["refused"]) for line in lines}
+    assert told == dict.fromkeys(("se_subscription", "total"), (str(year), "40", "30", "*"))
+    then = await registry.get("/v1/exports", profile="transparency", format="csv", lang="en", known_at=before)
+    with zipfile.ZipFile(io.BytesIO(then.content)) as archive:
+        assert "— missing —" in archive.read("transparency.csv").decode(), "nobody had filed it then"
+
+
 async def test_a_row_counts_from_its_first_day_to_its_last(registry: Registry) -> None:
     wish, today = activity(), datetime.now(UTC).date()
     await kept(registry, "/v1/activities", wish | {"valid_from": "2025-01-01", "owner": "Första"})
@@ -326,7 +354,7 @@ async def test_a_profile_about_breaches_or_access_needs_its_own_scope(
     assert verify.check(given.content, (await registry.get("/keys", scopes=None)).json()) == []
 
 
-@pytest.mark.parametrize("profile", ["subprocessors", "transfers", "transparency"])
+@pytest.mark.parametrize("profile", ["subprocessors", "transfers"])
 async def test_every_profile_says_what_is_missing(registry: Registry, profile: str) -> None:
     answer = await registry.get("/v1/exports", profile=profile, format="csv", lang="en")
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:

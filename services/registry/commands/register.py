@@ -12,12 +12,15 @@ from services.registry.contract.dpv import terms
 from services.registry.contract.policy import Transfer
 from services.registry.contract.register import (
     EntryKind,
+    FiguresTooSmall,
     KeepActivity,
     KeepContract,
     KeepTransfer,
     Kept,
+    NotKnownYet,
     NoWindow,
     RegisterChanged,
+    Transparency,
     UnknownReference,
     UnknownTerm,
     ValidityOverlaps,
@@ -56,6 +59,22 @@ async def keep_transfer(tx: Transaction, caller: Caller, book: PolicyBook, wish:
     """`book` with the register's own sub-processors in it. Raises UnknownReference or ValidityOverlaps."""
     refuse_unknown_transfer(book, wish, {row.key for row in book.subprocessors})
     return await _keep_wish(tx, caller, book, "transfer", wish.identity, wish)
+
+
+async def keep_report(tx: Transaction, caller: Caller, book: PolicyBook, year: int, wish: Transparency) -> Kept:
+    """A year's report on orders of authorities; one that is filed again corrects it. Raises UnknownReference, NotKnownYet, FiguresTooSmall."""
+    _refuse_unknown(
+        ("year", [str(wish.year)], {str(year)}),
+        ("rows", [row.instrument for row in wish.rows], {"total", *(row.key for row in book.instruments)}),
+    )
+    if year >= today(book).year:
+        raise NotKnownYet("That year is not over.")
+    least = max(wish.least, book.number("small_cells"))
+    figures = [row.model_dump(exclude={"instrument", "median_days"}) for row in wish.rows]
+    if any(count is not None and count < least for row in figures for count in row.values()):
+        raise FiguresTooSmall(f"Numbers below {least} are hidden.")
+    body = wish.model_dump_json()
+    return await keep(tx, caller.subject, "transparency", str(year), body, date(year + 1, 1, 1))
 
 
 def refuse_unknown_transfer(book: PolicyBook, row: Transfer, subprocessors: Collection[str]) -> None:

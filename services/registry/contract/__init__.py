@@ -31,6 +31,8 @@ from services.registry.contract.register import (
     ProcessingRecords,
     RegisterChanged,
     SubProcessors,
+    Transparency,
+    TransparencyRow,
 )
 from services.registry.contract.replies import (
     ApproveBook,
@@ -104,6 +106,8 @@ __all__ = [
     "TenantPeriodsSet",
     "Text",
     "TrafficKind",
+    "Transparency",
+    "TransparencyRow",
     "VersionTaken",
     "VersionUnknown",
     "faults",

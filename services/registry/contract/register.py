@@ -29,7 +29,7 @@ from services.registry.contract.policy import (
 )
 from services.registry.contract.replies import Difference
 
-EntryKind = Literal["activity", "contract", "subprocessor", "transfer", "change"]
+EntryKind = Literal["activity", "contract", "subprocessor", "transfer", "change", "transparency"]
 Reference = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")]
 Email = Annotated[str, StringConstraints(pattern=r"^[^\s@<>,;]+@[^\s@<>,;]+\.[^\s@<>,;]+$", max_length=254)]
 Ground = Literal["data_location", "security", "conflict_of_interest", "transfer", "contract", "other"]
@@ -103,6 +103,32 @@ class KeepTransfer(Transfer):
     """`POST /v1/transfers`: what makes a transfer lawful, in place of what the book or an earlier row said."""
 
     corrects: bool = False
+
+
+Figure = Annotated[int, Field(ge=0, le=10**7)] | None
+
+
+class TransparencyRow(Contract):
+    """Orders of authorities by one instrument (`total`: by all of them) in a year. None: fewer than the report's `least`, or a number
+    from which such a one could be told. `executed`: disclosed or preserved; `nothing`: there were no such data."""
+
+    instrument: Key
+    requests: Figure
+    executed: Figure
+    nothing: Figure
+    refused: Figure
+    withdrawn: Figure
+    pending: Figure
+    median_days: Figure
+
+
+class Transparency(Contract):
+    """`PUT /v1/transparency-reports/{year}`: what disclosure says of a year that is over (`GET /v1/transparency/{year}` there), word for
+    word. A person carries it over: the part that handles orders calls nobody, and nobody asks it for them."""
+
+    year: Annotated[int, Field(ge=2000, le=2200)]
+    least: Annotated[int, Field(ge=1, le=1000)]
+    rows: Annotated[list[TransparencyRow], Field(min_length=1, max_length=200)]
 
 
 class ProposeChange(Contract):
@@ -534,6 +560,10 @@ class ChangeDecidedAlready(Conflict):
 
 class WindowClosed(Conflict):
     code, title = "registry.window_closed", "The time to object to this change is over, or has not begun"
+
+
+class FiguresTooSmall(Problem):
+    code, status, title = "registry.figures_too_small", 409, "A report never shows a number as small as these"
 
 
 class NotKnownYet(Problem):

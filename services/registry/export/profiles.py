@@ -4,6 +4,8 @@ A record of processing has a column for every field that some supervisory author
 says that it is missing. Another part of the registry adds a profile here and its rows in `sources`.
 """
 
+from collections.abc import Callable
+
 from services.registry import wording
 from services.registry.contract.policy import Text
 from services.registry.export import linked
@@ -81,6 +83,15 @@ def _due(row: Row, context: Context) -> Cell:
         wording.DUE[each["reason"]].in_(context.language) + (f" ({each['since']})" if each["since"] else "")
         for each in row["due"]
     )
+
+
+def _figure(name: str) -> Callable[[Row, Context], Cell]:
+    """A number of a year's report; a hidden one is said to be hidden, which is not the same as missing."""
+
+    def cell(row: Row, _: Context) -> Cell:
+        return row[name] if row[name] is not None or row["year"] is None else "*"
+
+    return cell
 
 
 def _named(name: str):
@@ -327,12 +338,21 @@ ORDER_KINDS = Sheet(
         Column("country", Text(sv="Land", en="Country"), said("country"), 8),
         Column("issuers", Text(sv="Kan utfärdas av", en="May be issued by"), said("issuers"), 30),
         Column("legal_ref", Text(sv="Lagrum", en="Legal reference"), said("legal_ref"), 30),
-        Column("requests", Text(sv="Antal", en="Requests"), said("requests"), 12, must=True),
-        Column("disclosed", Text(sv="Utlämnade", en="Disclosed"), said("disclosed"), 12, must=True),
-        Column("refused", Text(sv="Avslagna", en="Refused"), said("refused"), 12, must=True),
-        Column("median_days", Text(sv="Mediantid, dagar", en="Median time, days"), said("median_days"), 12, must=True),
+        Column("year", Text(sv="År", en="Year"), said("year"), 8, must=True),
+        *(
+            Column(name, label, _figure(name), 12, must=True)
+            for name, label in {
+                "requests": Text(sv="Antal", en="Requests"),
+                "executed": Text(sv="Verkställda", en="Executed"),
+                "nothing": Text(sv="Inga uppgifter", en="No data"),
+                "refused": Text(sv="Avslagna", en="Refused"),
+                "withdrawn": Text(sv="Återkallade", en="Withdrawn"),
+                "pending": Text(sv="Pågående", en="Pending"),
+                "median_days": Text(sv="Mediantid, dagar", en="Median time, days"),
+            }.items()
+        ),
     ),
-    linked.record("Record", "key"),
+    linked.record("Record", "key", "year"),
 )
 
 BREACHES = Sheet(
@@ -481,8 +501,8 @@ PROFILES = {
             "House: disclosure",
             (ORDER_KINDS,),
             Text(
-                sv="Antal lämnas ut av den del som handlägger begäranden. Den har inte lämnat några; de står därför som saknade.",
-                en="Counts come from the part that handles orders. It has given none, so they are named as missing.",
+                sv="Antal räknas av den del som handlägger begäranden, för år som är slut. * är ett tal som är för litet för att visas, eller som skulle röja ett sådant.",
+                en="Counts come from the part that handles orders, for years that are over. * is a number too small to be shown, or one that would tell such a number.",
             ),
         ),
     )

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from chassis.contract import Contract
 from chassis.db import Database
-from services.registry.contract.register import SubProcessors
+from services.registry.contract.register import SubProcessors, TransparencyRow
 from services.registry.queries import access, book, breaches, findings, register
 from services.registry.queries.register import Moment
 from services.registry.rules.completeness import Count
@@ -15,6 +15,8 @@ from services.registry.rules.records import Records
 
 Rows = AsyncIterator[dict[str, Any]]
 _PAGE = 500
+_FIGURES = ("year", "least", *(name for name in TransparencyRow.model_fields if name != "instrument"))
+_ANY_KIND = {"label": {"sv": "Alla", "en": "All"}, "country": "", "issuers": [], "legal_ref": ""}
 
 
 class Sources:
@@ -94,10 +96,18 @@ class Sources:
             yield _json(told)
 
     async def order_kinds(self) -> Rows:
-        """The instruments of the book. How often each was used only disclosure knows, and it tells nobody who."""
-        for row in self.asked.book.instruments:
-            told = row.model_dump(mode="json", include={"key", "label", "country", "issuers", "legal_ref"})
-            yield told | dict.fromkeys(("requests", "disclosed", "refused", "median_days"))
+        """Each year's report by instrument; while none was filed, the instruments of the book with nothing said of them."""
+        kinds = {
+            row.key: row.model_dump(mode="json", include={"key", "label", "country", "issuers", "legal_ref"})
+            for row in self.asked.book.instruments
+        }
+        filed = [report async for report in register.reports(self.database, self.asked)]
+        for report in filed:
+            for row in report.rows:
+                said = row.model_dump(exclude={"instrument"}) | {"year": report.year, "least": report.least}
+                yield kinds.get(row.instrument, _ANY_KIND | {"key": row.instrument}) | said
+        for kind in () if filed else kinds.values():
+            yield kind | dict.fromkeys(_FIGURES)
 
     async def breaches(self) -> Rows:
         labels = {row.key: row.label.model_dump() for row in self.asked.book.categories}

@@ -19,6 +19,7 @@ from services.registry.contract.register import (
     KeepActivity,
     KeepContract,
     NotKnownYet,
+    Transparency,
 )
 from services.registry.queries.book import book_of, version_in_force, versions
 from services.registry.rules.book import on_the_day
@@ -107,6 +108,12 @@ async def contracts(database: Database, asked: Moment) -> AsyncIterator[KeepCont
 async def changes(database: Database, asked: Moment) -> AsyncIterator[ChangeRecord]:
     async for entry in counting(database, "change", asked.day, asked.known_at):
         yield ChangeRecord.model_validate_json(entry.body)
+
+
+async def reports(database: Database, asked: Moment) -> AsyncIterator[Transparency]:
+    """The years' reports on orders of authorities, oldest first."""
+    async for entry in counting(database, "transparency", asked.day, asked.known_at):
+        yield Transparency.model_validate_json(entry.body)
 
 
 def services_of(contracts: Iterable[KeepContract], customer: UUID) -> set[str]:

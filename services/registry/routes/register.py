@@ -1,12 +1,14 @@
 """HTTP of those who keep the register: one more dated row each time, in the house's own transaction."""
 
-from fastapi import APIRouter, Depends, Request
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import Response
 
 from chassis import clock
 from chassis.bodies import Body
 from services.registry.commands import register as commands
-from services.registry.contract.register import KeepActivity, KeepContract, KeepTransfer, Kept
+from services.registry.contract.register import KeepActivity, KeepContract, KeepTransfer, Kept, Transparency
 from services.registry.queries import register
 from services.registry.queries.register import Moment
 from services.registry.routes.asking import HouseOnce, HouseTx, RegistryWriter, database, of_the_operator
@@ -36,6 +38,19 @@ async def keep_transfer(
 ) -> Response:
     """What makes a transfer to a third country lawful, Chapter V."""
     return await once(commands.keep_transfer, tx, caller, (await now(request)).book, wish)
+
+
+@router.put("/v1/transparency-reports/{year}", response_model=Kept)
+async def keep_report(
+    request: Request,
+    caller: RegistryWriter,
+    year: Annotated[int, Path(ge=2000, le=2200)],
+    wish: Body[Transparency],
+    tx: HouseTx,
+    once: HouseOnce,
+) -> Response:
+    """How many orders of authorities came in a year, as disclosure counted and hid them; published by the profile `transparency`."""
+    return await once(commands.keep_report, tx, caller, (await now(request)).book, year, wish)
 
 
 async def now(request: Request) -> Moment:

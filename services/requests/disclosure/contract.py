@@ -437,6 +437,10 @@ class OrderUnknown(NotFound):
     code, title = "disclosure.order_unknown", "There is no such order"
 
 
+class YearNotOver(Conflict):
+    code, title = "disclosure.year_not_over", "A year is reported on when it is over"
+
+
 class PackageUnknown(NotFound):
     code, title = "disclosure.package_unknown", "There is no such package"
 

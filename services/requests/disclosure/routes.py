@@ -11,6 +11,7 @@ from chassis.bodies import Body
 from chassis.db import Tx
 from chassis.errors import Forbidden
 from chassis.idempotency import Once
+from services.registry.contract import Transparency
 from services.requests.disclosure import leases, queries
 from services.requests.disclosure.commands import authorities, collections, deliveries, holds, orders, reviews
 from services.requests.disclosure.contract import (
@@ -36,6 +37,7 @@ from services.requests.disclosure.contract import (
 from services.requests.disclosure.custody import note
 from services.requests.disclosure.desk import EVERYBODY, TheDesk
 from services.requests.disclosure.leases import AfterBarrier
+from services.requests.disclosure.transparency import of_the_year
 
 router = APIRouter()
 
@@ -95,6 +97,16 @@ async def read_order(caller: Reader, order: UUID, desk: TheDesk, tx: Tx):
     row = await queries.visible_order(tx, caller, order)
     await note(tx, "order.read", caller, order=order, generation=row.generation)
     return await queries.order_file(tx, desk, row)
+
+
+@router.get("/v1/transparency/{year}", response_model=Transparency)
+async def transparency(caller: Reader, year: Annotated[int, Path(ge=2000, le=2200)], desk: TheDesk, tx: Tx):
+    """What may be published of the orders of a year: small numbers hidden, and what would give them away."""
+    if caller.kind != "staff":
+        raise Forbidden
+    told = await of_the_year(tx, desk.book, year)
+    await note(tx, "transparency.counted", caller, year=year)
+    return told
 
 
 @router.put("/v1/orders/{order}", response_model=Order)
