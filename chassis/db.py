@@ -28,7 +28,6 @@ from chassis.ledger import events
 from chassis.settings import Settings
 
 REST_AFTER = 5.0  # seconds between two looks at what is idle
-_QUIET = 2  # connections at once
 _ARGUMENT = re.compile(r"\$(\d+)")
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(name, 0)) FROM unnest($1::text[]) name"
 
@@ -133,6 +132,23 @@ class Transaction:
         self.committed.append(act)
 
 
+@dataclass
+class _Use:
+    """How many use a pool at this moment, and at most since the last look."""
+
+    now: int = 0
+    most: int = 0
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            yield
+        finally:
+            self.now -= 1
+
+
 class Database:
     """The two ways a service reaches its schema: as itself (one tenant at a time) and as its system role (named tables)."""
 
@@ -140,7 +156,7 @@ class Database:
         self.service = service
         self.settings = settings
         self.on_commit: Callable[[], None] = lambda: None
-        self._open = self._most_open = 0
+        self._use, self._system_use = _Use(), _Use()
         self._replaced: list[Pool] = []
         self.engine = _engine(settings, service, service, "db", pool_size)
         # The same pool; whoever takes from it here begins and ends transactions himself.
@@ -152,7 +168,7 @@ class Database:
         """Open a transaction for `tenant`, commit at the end, roll back on any exception. Refuses to open without a tenant."""
         if tenant is None:
             raise Forbidden("This call names no customer organisation.")
-        with telemetry.span("transaction"), self._counted():
+        with telemetry.span("transaction"), self._use.one():
             async with self._unmanaged.connect() as alchemy:
                 tx = Transaction(self.service, tenant, await _raw(alchemy), alchemy)
                 async with _begun(tx):
@@ -164,17 +180,17 @@ class Database:
     @asynccontextmanager
     async def system(self) -> AsyncIterator[asyncpg.Connection]:
         """A transaction of the system role: cross-tenant work on the tables its policies name, raw asyncpg."""
-        with self._counted():
+        with self._system_use.one():
             async with self.system_engine.begin() as connection:
                 # Any statement makes SQLAlchemy open the transaction that the raw connection then shares.
                 await connection.execute(text("SELECT 1"))
                 yield await _raw(connection)
 
     def system_pool(self, size: int) -> asyncpg.Pool:
-        """A raw pool of the system role (`async with`), for the worker; set up and torn down by its user."""
+        """A raw pool of the system role (`async with`), set up and torn down by its user."""
         return asyncpg.create_pool(
             **_where(self.settings, self.service, f"{self.service}_system", "db_system"),
-            min_size=1,
+            min_size=0,
             max_size=size,
             max_inactive_connection_lifetime=REST_AFTER,
         )
@@ -184,25 +200,16 @@ class Database:
         return await asyncpg.connect(**_where(self.settings, self.service, f"{self.service}_system", "db_system"))
 
     async def rest(self) -> None:
-        """Give back what a busy moment opened: each idle connection is a process of the server, with memory of its own."""
-        for engine in (self.engine, self.system_engine):
+        """Give back what was not needed since the last look: each idle connection is a process of the server, with memory of its own."""
+        for engine, use in ((self.engine, self._use), (self.system_engine, self._system_use)):
             # One in use would come back to a pool that is gone, and stay open for ever.
-            if self._most_open <= _QUIET < engine.pool.checkedin() and not engine.pool.checkedout():
+            if engine.pool.checkedin() > use.most and not engine.pool.checkedout():
                 # First a new pool, and only then the old one's connections are closed, which takes a while: who came meanwhile would
                 # take one that nobody closes afterwards, or wait in vain for one to come back.
                 self._replaced.append(engine.pool)
                 await engine.dispose(close=False)
+            use.most = use.now
         await self._empty_replaced()
-        self._most_open = self._open
-
-    @contextmanager
-    def _counted(self) -> Iterator[None]:
-        self._open += 1
-        self._most_open = max(self._most_open, self._open)
-        try:
-            yield
-        finally:
-            self._open -= 1
 
     async def close(self) -> None:
         await self._empty_replaced()
@@ -259,6 +266,7 @@ def _engine(settings: Settings, service: str, role: str, secret: str, size: int)
         pool_size=size,
         max_overflow=0,
         pool_timeout=5,
+        pool_use_lifo=True,  # so that what is not needed stays idle
         pool_recycle=1800,
         hide_parameters=True,
     )

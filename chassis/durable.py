@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from alembic.operations import Operations
 from opentelemetry import trace
 from pgqueuer import PgQueuer
-from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver, AsyncpgPoolDriver
+from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
 from pgqueuer.adapters.persistence import qb, schema_ddl
 from pgqueuer.adapters.persistence.queries import Queries
 from pgqueuer.domain.schema.declaration import target
@@ -121,19 +121,23 @@ class Jobs:
                 await asyncio.sleep(1)
 
     async def _work(self, database: "Database") -> None:
-        async with database.system_pool(4) as pool:
-            driver = AsyncpgPoolDriver(pool)
+        connection = await database.connect_system()
+        try:
+            # One connection for everything: the queue's statements are short, and what a handler does has connections of its own.
+            driver = AsyncpgDriver(connection)
             worker = PgQueuer(
                 driver, channel=Channel(_names(database.service).channel), queries=_queries(driver, database.service)
             )
             for name, (handler, deliveries, abreast) in self._handlers.items():
-                run = _runner(pool, name, handler, deliveries)
+                run = _runner(driver, name, handler, deliveries)
                 worker.entrypoint(name, on_failure="hold", concurrency_limit=abreast)(run)
             await worker.run(
                 heartbeat_timeout=HEARTBEAT_TIMEOUT,
                 dequeue_timeout=DEQUEUE_TIMEOUT,
                 shutdown_on_listener_failure=True,
             )
+        finally:
+            connection.terminate()
 
 
 async def enqueue(connection: asyncpg.Connection, service: str, tenant: UUID, jobs: Sequence[Wanted]) -> None:
@@ -183,10 +187,11 @@ def create(op: Operations) -> None:
     op.execute(f'GRANT USAGE ON ALL SEQUENCES IN SCHEMA "{service}" TO "{service}", "{service}_system"')
 
 
-def _runner(pool: asyncpg.Pool, name: str, handler: Handler, most: int) -> Callable[[Delivery], Awaitable[None]]:
+def _runner(driver: Driver, name: str, handler: Handler, most: int) -> Callable[[Delivery], Awaitable[None]]:
     async def run(delivery: Delivery) -> None:
         headers = {key: str(value) for key, value in (delivery.headers or {}).items()}
-        deliveries = await pool.fetchval(_DELIVERED, delivery.id)
+        (delivered,) = await driver.fetch(_DELIVERED, delivery.id)
+        deliveries = delivered["deliveries"]
         job = Job(UUID(bytes=delivery.payload), UUID(headers["tenant"]), deliveries)
         with telemetry.span(f"job {name}", headers):
             try:
@@ -199,7 +204,7 @@ def _runner(pool: asyncpg.Pool, name: str, handler: Handler, most: int) -> Calla
                     raise
                 trace.get_current_span().set_status(trace.StatusCode.ERROR)
                 raise RetryRequested(delay=_pause(deliveries), reason=type(failure).__name__) from None
-        await pool.execute(_FINISHED, delivery.id)
+        await driver.execute(_FINISHED, delivery.id)
 
     return run
 

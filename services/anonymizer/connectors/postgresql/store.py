@@ -8,6 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
+from chassis.db import REST_AFTER
 from services.anonymizer.connectors.guard import COMMIT_WITHIN, Guard, HoldsCame, still
 from services.anonymizer.contract import StoreDrifted, StoreUnavailable
 from services.anonymizer.datamap import Store
@@ -124,7 +125,7 @@ class Connections:
                     server_settings={"timezone": "UTC", "application_name": "wardline-anonymizer"},
                     min_size=0,
                     max_size=4,
-                    max_inactive_connection_lifetime=30,
+                    max_inactive_connection_lifetime=REST_AFTER,
                     timeout=5,
                 )
             return self._pools[role]
