@@ -14,7 +14,11 @@ GRACE = 3  # seconds that requests under way may take to end; long polls are cut
 
 
 def serve(process: Process, host: str, port: int) -> None:
-    uvicorn.Server(settings(factory(process)(), host, port)).run()
+    run(factory(process)(), host, port)
+
+
+def run(app: Any, host: str, port: int) -> None:
+    uvicorn.Server(settings(app, host, port)).run()
 
 
 def settings(app: Any, host: str, port: int) -> uvicorn.Config:

@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from ops.catalogue import BY_NAME, CALLED_BY_ALL, EDGES, PROCESSES, SERVICES, Process, calls
 from ops.home import ROOT, CannotRun, Home, explain
@@ -58,6 +59,7 @@ class Supervisor:
     def __init__(self, home: Home, ports: Mapping[str, int], environment: Mapping[str, str]) -> None:
         self.home, self.ports, self.environment = home, ports, environment
         self.children: dict[str, Child] = {}
+        self.apps: dict[str, Any] = {}
         self.owner = os.getpid()
         # Nobody writes into it: the children read its end when this process is gone, however it went.
         self.life, self._life_held = os.pipe()
@@ -65,6 +67,7 @@ class Supervisor:
     def start(self, names: Iterable[str], say: Callable[[str], None] = lambda _: None) -> None:
         """Starts processes and returns when all are ready: first those that all others call, then the rest together."""
         names = list(names)
+        self._build(names)
         for wave in ([n for n in names if n in CALLED_BY_ALL], [n for n in names if n not in CALLED_BY_ALL]):
             if wave:
                 say(f"starting {', '.join(wave)}")
@@ -164,19 +167,41 @@ class Supervisor:
             **self.environment,
         }
 
+    def _build(self, names: Iterable[str]) -> None:
+        """The apps before any fork: making one touches what all of them are made of, and each process would copy those pages."""
+        preload()
+        from ops import serving
+
+        for name in names:
+            with _environment(self.told(BY_NAME[name], self.ports[name])):
+                self.apps[name] = serving.factory(BY_NAME[name])()
+        gc.freeze()
+
     def _serve(self, name: str, process: Process, port: int) -> None:
         os.setsid()  # Ctrl-C is for the supervisor, which ends its children in order
         os.close(self._life_held)
         _write_to(self.log(name))
         os.chdir(ROOT)
         _be_called(f"wl-{name}")
-        for inherited in [key for key in os.environ if key.startswith("WARDLINE_")]:
-            del os.environ[inherited]
-        os.environ.update(self.told(process, port))
         threading.Thread(target=_end_with_parent, args=(self.life,), daemon=True, name="life").start()
-        from ops.serving import serve
+        from ops import serving
 
-        serve(process, HOST, port)
+        with _environment(self.told(process, port)):
+            serving.run(self.apps[name] if name in self.apps else serving.factory(process)(), HOST, port)
+
+
+@contextmanager
+def _environment(told: Mapping[str, str]) -> Iterator[None]:
+    """What a process is told is all of Wardline that stands in its environment."""
+    before = dict(os.environ)
+    for inherited in [key for key in before if key.startswith("WARDLINE_")]:
+        del os.environ[inherited]
+    os.environ.update(told)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 @contextmanager

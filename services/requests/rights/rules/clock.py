@@ -10,10 +10,13 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from holidays import country_holidays
+import holidays
+from holidays.registry import COUNTRIES
 
 from services.registry.contract import Period, PolicyBook
 
@@ -42,8 +45,15 @@ class Term:
 
 @cache
 def public_holidays(country: str) -> Container[date]:
-    """A country's public holidays (ISO 3166 code), years computed as they are asked for."""
-    return country_holidays(country)
+    """A country's public holidays (ISO 3166 code), years computed as they are asked for. Raises LookupError."""
+    name = next((name for name, codes in COUNTRIES.items() if country in codes), None)
+    if name is None:
+        raise LookupError(f"no public holidays are known of a country {country!r}")
+    # Only that country's file: its package would load all of them, which is 10 MB.
+    file = Path(*holidays.__path__, "countries", f"{name}.py")
+    spec = spec_from_file_location(f"holidays_of_{name}", file)
+    spec.loader.exec_module(module := module_from_spec(spec))
+    return getattr(module, country)()
 
 
 def day_of(moment: datetime, zone: ZoneInfo) -> date:
