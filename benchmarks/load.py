@@ -128,5 +128,7 @@ class _Line(asyncio.Protocol):
         self.run.free(self)
 
     def connection_lost(self, failure: Exception | None) -> None:
+        if self in self.run.idle:  # the server closes what was not used for a while
+            self.run.idle.remove(self)
         if not self.done.done():
             self.done.set_result(None)

@@ -53,10 +53,12 @@ async def _recording_stop(house: House) -> Row:
         calls = await _calls(client, ConsentClient(server.http, house.stack.url("consent"), server), tenant)
         await _subscribe(house, server, tenant, heard.url)
         following = asyncio.create_task(_follow(house, server, tenant, heard.changes))
-        with _load_of(await _others(house)), watched(house.pids("consent", "webhooks")) as peak:
+        with _load_of(await _others(house)) as others, watched(house.pids("consent", "webhooks")) as peak:
             await asyncio.sleep(2)
             sent = await _withdrawn(client, tenant, calls)
             await _all_told(heard, sent)
+        if others.returncode:
+            raise RuntimeError("the load ended before its time")
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
     by_webhook = [heard.webhooks[call] - at for call, at in sent.items()]

@@ -16,6 +16,7 @@ from ops.home import ROOT
 from ops.stack import Stack
 from sample.actors import Person
 from sample.cases import CASES, OMAR, PRIVATE
+from sample.seeding import NOTICE
 from services.requests.rights.package.unlock import unlock
 from tests.journeys.eyes import Eyes, Sighting
 from tests.journeys.looks import Looks
@@ -134,7 +135,20 @@ async def filled(nordtel: Nordtel, eyes: Eyes) -> Act:
 
 
 @pytest.fixture(scope="session")
-async def accessed(nordtel: Nordtel, filled: Act, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def withdrew(nordtel: Nordtel, eyes: Eyes, filled: Act) -> Removal:
+    """Saga has agreed to being recorded, and takes it back; she asks for nothing."""
+    saga, before = nordtel.person("saga"), eyes.recordings()
+    saga.post("/v1/consents", {"purpose": "communication", "notice": NOTICE, "notice_version": 1})
+    saga.post("/v1/withdrawals", {"purpose": "communication"})
+    (request,) = until("request that nobody made", lambda: saga.get("/v1/requests").json()["items"])
+    one = Asked(saga, request)
+    until("end of what rested on her consent", lambda: _stands(one, "closed"))
+    one.request = request_of(saga, request["request"])
+    return Removal({"saga": one}, before=before, after=eyes.recordings())
+
+
+@pytest.fixture(scope="session")
+async def accessed(nordtel: Nordtel, withdrew: Removal, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The data that Anna, Petra and Rasmus asked for: each one's opened archive."""
     archives = {}
     asked = {key: ask(nordtel, key, {"kind": "access", "language": "sv", "passphrase": PASSPHRASE}) for key in ASKING}

@@ -1,5 +1,7 @@
 """Case 9. Nadia's chat closed 91 days ago goes with the sweep; her recording 4711 goes today with all its versions, its siblings live on."""
 
+from pathlib import Path
+
 from sample.cases import CASES
 from tests.journeys.conftest import Removal, Swept
 from tests.journeys.eyes import Eyes
@@ -51,3 +53,10 @@ def test_a_sweep_takes_what_its_simulation_said_and_leaves_nothing_whose_time_is
 
     assert counted(swept.done["items"]) == counted(swept.expected["items"])
     assert swept.left["items"] == []
+
+
+def test_what_rested_on_her_consent_alone_goes_when_she_withdraws_it_and_her_twin_s_stays(withdrew: Removal):
+    gone = {Path(each).name for each in withdrew.before - withdrew.after}
+    assert gone == {"4803.wav", "4803.json"} and withdrew.after < withdrew.before
+    request = withdrew.requests["saga"].request
+    assert (request["kind"], request["channel"]) == ("deletion", "consent")
