@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from sample.cases import PEOPLE, PRIVATE, RECYCLED_NUMBER
-from services.anonymizer.contract import FindPrincipal, Identifier, IdentifiersConflict, IdentifierType
+from services.anonymizer.contract import FindPeople, FindPrincipal, Identifier, IdentifiersConflict, IdentifierType
 from tests.anonymizer.conftest import House
 
 ANNA = PEOPLE["anna"]
@@ -67,3 +67,25 @@ async def test_values_are_kept_sealed_and_events_tell_only_indexes(house: House)
     linked = str(await house.events("principal.linked"))
     for value in (ANNA.email, ANNA.msisdn, ANNA.customer_number, ANNA.personnummer, ANNA.name):
         assert value.encode() not in stored and value not in linked
+
+
+async def test_of_many_at_once_each_is_found_minted_or_nobody(house: House):
+    """As one by one; whom only billing knows is minted, once."""
+    erik = await house.client.principal(known(("customer", PEOPLE["erik"].customer_number)), tenant=PRIVATE.id)
+    petra = await house.client.principal(known(("customer", PEOPLE["petra"].customer_number)), tenant=PRIVATE.id)
+    then = {"from_": datetime.now(UTC) - timedelta(days=600)}
+    asked = [
+        *known(("email", PEOPLE["erik"].email.upper())).identifiers,
+        *known(("msisdn", RECYCLED_NUMBER), **then).identifiers,
+        *known(("customer", PEOPLE["lars"].customer_number), ("email", PEOPLE["lars"].email)).identifiers,
+        *known(
+            ("email", "nobody@post.example"), ("msisdn", "no number"), ("personnummer", ANNA.personnummer)
+        ).identifiers,
+    ]
+    found = (await house.client.known(FindPeople(identifiers=asked), tenant=PRIVATE.id)).principals
+    assert found[:2] == [erik, petra] and found[2] == found[3] is not None and found[4:] == [None, None, None]
+    lars = known(("msisdn", PEOPLE["lars"].msisdn))
+    assert await house.client.lookup(lars, tenant=PRIVATE.id) == found[2]
+    again = (await house.client.known(FindPeople(identifiers=asked), tenant=PRIVATE.id)).principals
+    assert again == found
+    assert (await house.client.known(FindPeople(identifiers=asked), tenant=uuid4())).principals == [None] * len(asked)

@@ -4,8 +4,10 @@ Only here are people resolved across stores. Values are kept sealed and found by
 was theirs, so that a number's next owner is somebody else. Billing is asked before a transaction opens, never inside.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from chassis import clock
@@ -30,18 +32,23 @@ from services.anonymizer.house import Billing
 from services.anonymizer.rules.person import FINDS, Known, Person, normalised
 
 _TABLE, _VALUE = "principal_identifier", "value"
+_TOGETHER = 200
 
 _FIND = """
 SELECT DISTINCT principal FROM principal_identifier WHERE type = $1 AND index = $2
 AND (valid_from IS NULL OR valid_from <= $3)
 AND (valid_to IS NULL OR valid_to > $3)"""
 _FIND_EACH = """
-SELECT asked.n, (array_agg(DISTINCT principal))[1] AS principal, count(DISTINCT principal) AS people
+SELECT asked.n, array_agg(DISTINCT principal) AS principals
 FROM unnest($1::text[], $2::bytea[], $3::timestamptz[]) WITH ORDINALITY asked(type, index, at, n)
 JOIN principal_identifier i USING (type, index)
 WHERE (valid_from IS NULL OR valid_from <= at) AND (valid_to IS NULL OR valid_to > at) GROUP BY asked.n"""
 _OF = "SELECT type, index, value, valid_from, valid_to FROM principal_identifier WHERE principal = $1 ORDER BY id"
 _MINT = "INSERT INTO principal (tenant, id, minted_at) VALUES ($1, $2, $3)"
+_MINT_ALL = "INSERT INTO principal (tenant, id, minted_at) SELECT $1, id, $3 FROM unnest($2::uuid[]) id"
+_LINK_ALL = """
+INSERT INTO principal_identifier (tenant, id, principal, type, index, value, valid_from, valid_to)
+SELECT $1, * FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::bytea[], $6::bytea[], $7::timestamptz[], $8::timestamptz[])"""
 _LINK = """
 INSERT INTO principal_identifier (tenant, id, principal, type, index, value, valid_from, valid_to)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING RETURNING true"""
@@ -96,16 +103,51 @@ class People:
         asked = [_readable(one) for one in wish.identifiers]
         wanted = list(dict.fromkeys(one for one in asked if one is not None and one.type in FINDS))
         found = await self._found_each(tenant, wanted)
-        for one, customer in (await self._customers(tenant, [one for one in wanted if one not in found])).items():
-            found[one] = await self._found_or_minted(tenant, customer)
+        customers = await self._customers(tenant, [one for one in wanted if one not in found])
+        minted: dict[str, UUID | None] = {}
+        for some in _some_of({_identity(each): each for each in customers.values()}):
+            minted |= await self._found_or_minted_together(tenant, some)
+        found |= {one: minted[_identity(customer)] for one, customer in customers.items()}
         return [found.get(one) if one else None for one in asked]
+
+    async def _found_or_minted_together(
+        self, tenant: UUID, customers: dict[str, list[Known]]
+    ) -> dict[str, UUID | None]:
+        """Like one by one, in one transaction; None for whose values belong to several who were known before."""
+        findable = [(name, one) for name, customer in customers.items() for one in customer if one.type in FINDS]
+        now, whose = clock.now(), dict[str, set[UUID]]()
+        async with self.database.transaction(tenant) as tx:
+            await tx.lock(*(self._index(tenant, one).hex() for _, one in findable))
+            asked = [(one.type.value, self._index(tenant, one), one.from_ or now) for _, one in findable]
+            for row in await tx.connection.fetch(_FIND_EACH, *zip(*asked, strict=True)):
+                whose.setdefault(findable[row["n"] - 1][0], set()).update(row["principals"])
+            new = {name: new_id() for name in customers if name not in whose}
+            await self._mint_all(tx, {id: customers[name] for name, id in new.items()})
+        return new | {name: next(iter(those)) if len(those) == 1 else None for name, those in whose.items()}
+
+    async def _mint_all(self, tx: Transaction, people: dict[UUID, list[Known]]) -> None:
+        if not people:
+            return
+        ids = list(people)
+        await tx.connection.execute(_MINT_ALL, tx.tenant, ids, clock.now())
+        keys = await self.sealer.keys_for_sealing(tx.connection, tx.tenant, ids)
+        rows, linked = [], []
+        for id, known in people.items():
+            for one in dict.fromkeys(known):
+                index = self._index(tx.tenant, one)
+                sealed = keys[id].seal(_TABLE, _VALUE, one.value.encode())
+                rows.append((new_id(), id, one.type.value, index, sealed, one.from_, one.to))
+                if one.type in FINDS:
+                    linked.append(("principal.linked", id, _linked(id, one, index)))
+        await tx.connection.execute(_LINK_ALL, tx.tenant, *zip(*rows, strict=True))
+        await tx.emit_many(linked)
 
     async def _found_each(self, tenant: UUID, wanted: list[Known]) -> dict[Known, UUID | None]:
         now = clock.now()
         asked = [(one.type.value, self._index(tenant, one), one.from_ or now) for one in wanted]
         async with self.database.transaction(tenant) as tx:
             rows = await tx.connection.fetch(_FIND_EACH, *zip(*asked, strict=True)) if asked else []
-        return {wanted[row["n"] - 1]: row["principal"] if row["people"] == 1 else None for row in rows}
+        return {wanted[n - 1]: principals[0] if len(principals) == 1 else None for n, principals in rows}
 
     async def _customers(self, tenant: UUID, wanted: list[Known]) -> dict[Known, list[Known]]:
         """All that billing knows of the one customer behind each value; values of nobody, or of several, are left out."""
@@ -192,10 +234,7 @@ class People:
                 ended = await tx.connection.execute(_CLOSE, principal, one.type.value, index, one.from_, one.to)
                 is_new = ended == "UPDATE 1"
             if is_new and one.type in FINDS:
-                linked = PrincipalLinked(
-                    principal=principal, type=one.type, index=index.hex(), from_=one.from_, to=one.to
-                )
-                await tx.emit("principal.linked", linked.model_dump(mode="json", by_alias=True), subject=principal)
+                await tx.emit("principal.linked", _linked(principal, one, index), subject=principal)
 
     async def _known(self, tx: Transaction, principal: UUID) -> list[Known]:
         if not await tx.connection.fetchval(_EXISTS, principal):
@@ -209,6 +248,18 @@ class People:
 
 def _read(wish: FindPrincipal) -> list[Known]:
     return [Known(one.type, normalised(one.type, one.value), one.from_, one.to) for one in wish.identifiers]
+
+
+def _linked(principal: UUID, one: Known, index: bytes) -> dict[str, Any]:
+    linked = PrincipalLinked(principal=principal, type=one.type, index=index.hex(), from_=one.from_, to=one.to)
+    return linked.model_dump(mode="json", by_alias=True)
+
+
+def _some_of(customers: dict[str, list[Known]]) -> Iterator[dict[str, list[Known]]]:
+    """Some at a time: each takes a lock for every value."""
+    names = list(customers)
+    for at in range(0, len(names), _TOGETHER):
+        yield {name: customers[name] for name in names[at : at + _TOGETHER]}
 
 
 def _readable(one: Identifier) -> Known | None:
