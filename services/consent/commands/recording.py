@@ -181,7 +181,8 @@ async def _known(
     rows = await connection.fetch(_COUNTED, tx.tenant, *_columns({each.about for each in spoken}))
     counted = {tuple(row)[:4]: found for row in rows if (found := _counted(row)) is not None}
     children = {row["principal"]: row["born"] for row in rows if row["born"] is not None}
-    claims = [(*each.about, each.claimed) for each in spoken if each.claimed is not None]
+    # Of whom nothing counts on a matter there is no record on it either.
+    claims = [(*each.about, each.claimed) for each in spoken if each.claimed is not None and each.about in counted]
     there = {row["id"] for row in await connection.fetch(_THERE, tx.tenant, *_columns(claims))} if claims else set()
     ended = [each.matter.purpose for each in spoken if _may_erase(each)]
     duties = await connection.fetch(_DUTIES, tx.tenant, ended) if ended else ()

@@ -24,7 +24,7 @@ from chassis.errors import Conflict
 from chassis.ledger import checkpoint, merkle, queries
 from chassis.ledger.contract import Consistency, Feed, Inclusion
 from chassis.ledger.events import Event
-from chassis.ledger.follow import Follower
+from chassis.ledger.follow import Follower, RunFollower
 from chassis.ledger.verify import verify_ledger, verify_receipt
 from chassis.settings import Settings
 from tests.serving import Issuer, serve
@@ -213,13 +213,18 @@ async def listener(house, source) -> AsyncIterator[Database]:
     await database.close()
 
 
-def follower(source: Source, database: Database, handle, **how) -> Follower:
+def follower(source: Source, database: Database, handle, kind=Follower, **how) -> Follower:
     client = ServiceClient(source.http, "", source)
-    return Follower(client, database, "source", handle, **how)
+    return kind(client, database, "source", handle, **how)
 
 
 async def hear(tx: Transaction, event: Event) -> None:
     await tx.connection.execute("INSERT INTO heard VALUES ($1, $2, $3)", tx.tenant, event.id, event.seq)
+
+
+async def hear_all(tx: Transaction, *events: Event) -> None:
+    for event in events:
+        await hear(tx, event)
 
 
 async def heard(database: Database, tenant: UUID = ALPHA) -> list[UUID]:
@@ -243,6 +248,32 @@ async def test_two_replicas_of_a_follower_share_the_events_and_none_is_handled_t
     took = await asyncio.gather(*(follower(source, listener, hear).follow() for _ in range(3)))
     assert sum(took) == 30
     assert await heard(listener) == [event.id for event in written]
+
+
+async def test_events_of_one_tenant_in_a_row_take_effect_together_and_once_whoever_is_among_them(source, listener):
+    written = await source.write(20)
+    await source.write(5, tenant=BETA)
+    await source.reaches(25)
+    one_by_one, *runs = (follower(source, listener, hear_all, kind) for kind in (Follower, RunFollower, RunFollower))
+    one_by_one.page = 7  # ends in the middle of a run
+    took = await asyncio.gather(one_by_one.follow(), *(each.follow() for each in runs))
+    assert sum(took) == 25
+    assert await heard(listener) == [event.id for event in written]
+    assert len(await heard(listener, BETA)) == 5
+
+
+async def test_a_run_of_which_one_event_fails_leaves_no_effect_at_all(source, listener):
+    await source.write(3)
+    await source.reaches(3)
+
+    async def fail_at_the_last(tx: Transaction, *events: Event) -> None:
+        await hear_all(tx, *events)
+        raise Conflict
+
+    with pytest.raises(Conflict):
+        await follower(source, listener, fail_at_the_last, RunFollower).follow()
+    assert await heard(listener) == []
+    assert await follower(source, listener, hear_all, RunFollower).follow() == 3
 
 
 async def test_a_handler_that_fails_leaves_no_effect_and_gets_the_same_event_again(source, listener):
