@@ -10,7 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import calls, consent, crash, decisions, house, imports, lake, recording, register, rights, sweeps
+from benchmarks import (
+    calls,
+    consent,
+    crash,
+    decisions,
+    house,
+    imports,
+    lake,
+    persons,
+    recording,
+    register,
+    rights,
+    sweeps,
+)
 from benchmarks.row import Row
 from ops.home import ROOT, CannotRun
 from ops.steps import complain, say, step
@@ -50,6 +63,10 @@ BENCHMARKS = {
     "clocks_10k": Benchmark(rights.clocks_10k, (*ASKING, "rights"), sample=False, goal=("≤", 1), absolute=True),
     "access_100k": Benchmark(calls.access_100k, goal=("≤", 4)),
     "erase_100k": Benchmark(calls.erase_100k, goal=("≤", 6)),
+    "erase_1k": Benchmark(persons.erase_1k, goal=("≤", 0.1), absolute=True),
+    "find": Benchmark(persons.find, goal=("≤", 5), absolute=True),
+    "find_lake": Benchmark(persons.find_lake, (), sample=False, goal=("≤", 10), absolute=True),
+    "collect_10m": Benchmark(persons.collect_10m, goal=("≤", 256), absolute=True),
     "sweep_lake": Benchmark(lake.sweep_lake, (), sample=False, goal=("≥", 1)),
     "sweep_partition": Benchmark(sweeps.sweep_partition, (), sample=False, goal=("≤", 0.01)),
     "sweep_swap": Benchmark(sweeps.sweep_swap, (), sample=False, goal=("≤", 0.25)),

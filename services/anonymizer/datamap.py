@@ -5,6 +5,8 @@ book; nothing here states a period. The same map drives collecting, erasing, swe
 """
 
 import json
+import zlib
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -132,6 +134,18 @@ class Counted(Contract):
     people: list[str] = Field(min_length=1, max_length=2)
 
 
+class Buckets(Contract):
+    """The files of a lake are divided by whose rows they hold: folder `bucket=NN` has those whose `column` has the CRC-32 NN modulo
+    `of`. It must be the only column that makes a row somebody's own."""
+
+    column: str
+    of: int = Field(ge=2)
+
+    def holds(self, path: Path, values: Iterable[str]) -> bool:
+        """Whether rows of one of these may be in that file."""
+        return not {f"bucket={zlib.crc32(value.encode()) % self.of:02}" for value in values}.isdisjoint(path.parts)
+
+
 class Remains(Contract):
     """What stays of rows whose time is over, where the book says `anonymise`: counts, or their texts without the people in them, or
     (of a lake) `rows` of the columns named, each made coarse, with numbers under a key that is made for thirty days of one file and
@@ -156,7 +170,8 @@ class Table(Contract):
     an order's period always touches it · stays_for: rows elsewhere for whose sake a row here stays, reduced to what `stays` ·
     invoice: the column with the id of an invoice in the billing store · claim: the rows are invoices themselves · bills: the
     invoices in this store that bill the row ·
-    months: partitioned by month of `at`, so that an expired month may be dropped whole · remains: what an anonymised row leaves.
+    months: partitioned by month of `at`, so that an expired month may be dropped whole · remains: what an anonymised row leaves ·
+    buckets: how a lake divides its rows among files.
     """
 
     label: Text
@@ -178,6 +193,14 @@ class Table(Contract):
     lasting: bool = False
     months: bool = False
     remains: Remains | None = None
+    buckets: Buckets | None = None
+
+    @model_validator(mode="after")
+    def _bucketed(self) -> Self:
+        own = [name for name, what in self.identifying.items() if what.party in ("owner", "caller")]
+        if self.buckets and own != [self.buckets.column]:
+            raise ValueError("a lake is bucketed by the one column that makes a row somebody's own")
+        return self
 
     @model_validator(mode="after")
     def _kinds_said(self) -> Self:

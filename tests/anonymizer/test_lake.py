@@ -4,6 +4,7 @@ what its map says: counts, or rows in which nobody can be found again."""
 import errno
 import os
 import re
+import zlib
 from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -15,9 +16,10 @@ from sample.cases import PRIVATE
 from services.anonymizer.connectors.files import Files
 from services.anonymizer.contract import Action, StoreUnavailable, Swept
 from services.anonymizer.datamap import DataMapFault
-from tests.anonymizer.directly import NOW, TERMS, Guard, connector, person
+from tests.anonymizer.directly import NOW, TERMS, Guard, collected, connector, person
 
-WRITTEN = Path("policy/stores/lake.yaml")
+WRITTEN = Path("policy/stores/lake.yaml").read_text()
+UNBUCKETED = WRITTEN.replace("    buckets: {column: caller, of: 8}\n", "")
 DISPUTED, OTHER = "46700000001", "46700000002"
 CALLS = 40  # of each of the two in one month: enough to remain as counts
 
@@ -27,12 +29,12 @@ ROWS = "{started_at: hour, kind: keep, caller: number, callee: number, area: kee
 
 def remaining(what: str) -> str:
     """The lake's map, with other words about what remains."""
-    return re.sub(r"remains: .*", f"remains: {{{what}}}", WRITTEN.read_text())
+    return re.sub(r"remains: .*", f"remains: {{{what}}}", UNBUCKETED)
 
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Files:
-    return filled(connector(tmp_path, WRITTEN.read_text()))
+    return filled(connector(tmp_path, UNBUCKETED))
 
 
 def filled(files: Files) -> Files:
@@ -167,3 +169,19 @@ async def _pieces(lake: Files) -> list[Swept]:
 
 def _left(lake: Files) -> list[str]:
     return [caller for path in lake.root.glob("month=*/*/*.parquet") for caller in pl.read_parquet(path)["caller"]]
+
+
+async def test_own_rows_are_looked_for_in_their_bucket_alone_and_those_of_the_other_party_everywhere(tmp_path: Path):
+    files, at = connector(tmp_path, WRITTEN), NOW - timedelta(days=30)
+    own, other = (zlib.crc32(number.encode()) % 8 for number in (DISPUTED, OTHER))
+    assert own != other
+    for first, bucket, caller in ((1, own, DISPUTED), (100, other, OTHER)):
+        folder = files.root / f"month={at:%Y-%m}" / f"bucket={bucket:02}"
+        folder.mkdir(parents=True)
+        made = calls_of(first, at, [caller] * 3).with_columns(callee=pl.lit(DISPUTED if caller == OTHER else OTHER))
+        made.write_parquet(folder / "part-0.parquet")
+    who, read, reading = person(("msisdn", DISPUTED)), [], files.format.read
+    files.format.read = lambda path, *told: read.append(path.parent.name) or reading(path, *told)
+    assert len(await collected(files, who)) == 6 and len(read) == 2
+    frozen = await files.freeze(uuid4(), who, TERMS)
+    assert sum(one.count for one in frozen.outcomes) == 3 and read[2:] == [f"bucket={own:02}"]

@@ -102,7 +102,7 @@ class Files:
     async def collect(self, person: Person, book: PolicyBook, portable: bool) -> AsyncGenerator[bytes]:
         """Piece by piece, so that memory grows with the largest piece and not with the person's rows."""
         columns, count = shown(self.table, book, portable), 0
-        pieces = await self._work(lambda: list(self.format.pieces(self.root, person.finding()))) if columns else []
+        pieces = await self._work(lambda: list(self._pieces(person, own=portable))) if columns else []
         yield table_line(self.name, self.table, book, portable)
         for path in pieces:
             rows = await self._work(lambda path=path: list(self._shown_in(path, person, portable)))
@@ -174,9 +174,8 @@ class Files:
     async def freeze(self, step: UUID, person: Person, terms: Terms) -> Effect:
         def plan() -> Plan:
             plan = Plan()
-            for piece, mark, row in self._named(person) if self.table.store_class != "retention" else ():
-                if self._own(person, row):
-                    plan.gone.setdefault(piece, []).append(mark)
+            for piece, mark, _ in self._owned(person):
+                plan.gone.setdefault(piece, []).append(mark)
             plan.said = self._said("restriction", Action.freeze, sum(map(len, plan.gone.values())), terms)
             return plan
 
@@ -250,9 +249,22 @@ class Files:
 
     def _named(self, person: Person) -> Iterator[tuple[str, str, Row]]:
         """(piece, mark, record) of everything that names the person, as their own or as the other party."""
-        for path in self.format.pieces(self.root, person.finding()):
+        for path in self._pieces(person):
             for mark, row in self._named_in(path, person):
                 yield str(path.relative_to(self.root)), mark, row
+
+    def _owned(self, person: Person) -> Iterator[tuple[str, str, Row]]:
+        """The person's own records alone; nobody corrects or freezes what the law keeps for authorities."""
+        for path in self._pieces(person, own=True) if self.table.store_class != "retention" else ():
+            for mark, row in self.format.read(path, self.table, person.finding()):
+                if self._within(person, row) and self._own(person, row):
+                    yield str(path.relative_to(self.root)), mark, row
+
+    def _pieces(self, person: Person, own: bool = False) -> Iterator[Path]:
+        """Where somebody may be named; where own records alone are wanted, their buckets of a lake are enough."""
+        values, buckets = person.finding(), self.table.buckets
+        found = self.format.pieces(self.root, values)
+        return (path for path in found if buckets.holds(path, values)) if own and buckets else found
 
     def _named_in(self, path: Path, person: Person) -> Iterator[tuple[str, Row]]:
         for mark, row in self.format.read(path, self.table, person.finding()):
@@ -358,8 +370,8 @@ class Files:
 
     def _correction(self, person: Person, terms: Terms, changes: list[Correction]) -> Plan:
         plan, lines = Plan(), []
-        for piece, mark, row in self._named(person) if self.table.store_class != "retention" else ():
-            for change in changes if self._own(person, row) else ():
+        for piece, mark, row in self._owned(person):
+            for change in changes:
                 for column, declared in self.table.columns.items():
                     if declared.element != change.element:
                         continue
