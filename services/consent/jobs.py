@@ -42,10 +42,13 @@ class Clockwork:
         """A decision point says no from the very instant on; this is what subscribers and the record are told."""
         async with self.database.system() as connection:
             lapsed = await connection.fetch(_LAPSED, clock.now(), _AT_ONCE)
+        of_tenants: dict[UUID, list[tuple[UUID, Matter]]] = {}
         for tenant, principal, regulation, purpose in lapsed:
+            matter = Matter(Kind.consent, Regulation(regulation), purpose)
+            of_tenants.setdefault(tenant, []).append((principal, matter))
+        for tenant, theirs in of_tenants.items():
             async with self.database.transaction(tenant) as tx:
-                matter = Matter(Kind.consent, Regulation(regulation), purpose)
-                await statements.expire(tx, self.desk(), principal, matter)
+                await statements.expire_all(tx, self.desk(), theirs)
         return len(lapsed)
 
     async def _come_of_age(self) -> None:

@@ -196,7 +196,7 @@ CASES = {
     "public GET /v1/imports/{name}": case("tenant"),
     "public GET /v1/imports/{name}/refused": case("tenant"),
     "public POST /v1/imports/{name}/end": case("tenant", body={}),
-    "public PUT /v1/imports/{name}/chunks/{number}": case("tenant", body={"rows": [{"principal": "x"}]}),
+    "public PUT /v1/imports/{name}/chunks/{number}": case("tenant", body={"columns": ["principal"], "rows": [["x"]]}),
     "public POST /v1/calls/{call}/indications": case("tenant", body=INDICATION),
     "public POST /v1/calls/{call}/end": case("tenant", body={}),
     # A purpose is the book's; whose consequences they are stands in the query, which the next test tries.

@@ -124,8 +124,13 @@ async def stands(tx: Transaction, principal: UUID, matter: Matter) -> "Counted |
 
 async def lock_matters(tx: Transaction, principals: Iterable[UUID], matters: Sequence[Matter]) -> None:
     """Nothing is recorded of these people on these matters until this transaction ends."""
-    about = [(who, each.kind.value, each.regulation.value, each.purpose) for who in principals for each in matters]
-    await tx.lock(*(name(tx.tenant, each) for each in about))
+    await lock_each(tx, [(who, each) for who in principals for each in matters])
+
+
+async def lock_each(tx: Transaction, about: Iterable[tuple[UUID, Matter]]) -> None:
+    """All at once, so that nobody who wants the same ones in another order waits for us and we for them."""
+    said = ((who, each.kind.value, each.regulation.value, each.purpose) for who, each in about)
+    await tx.lock(*(name(tx.tenant, each) for each in said))
 
 
 async def record_all(tx: Transaction, spoken: Sequence[Spoken]) -> list[Recorded | Problem]:

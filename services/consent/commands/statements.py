@@ -139,6 +139,13 @@ async def end_consent(tx: Transaction, desk: Desk, wish: EndConsent) -> Recorded
     return await record(tx, desk, wish.principal, matter, State(wish.state), None, {"legal_ref": wish.legal_ref})
 
 
+async def expire_all(tx: Transaction, desk: Desk, lapsed: Sequence[tuple[UUID, Matter]]) -> None:
+    """Some hundreds at once: whoever takes over old consents has many that lapsed long ago."""
+    await recording.lock_each(tx, lapsed)
+    for principal, matter in lapsed:
+        await expire(tx, desk, principal, matter)
+
+
 async def expire(tx: Transaction, desk: Desk, principal: UUID, matter: Matter) -> Recorded | None:
     """The consent's own end. It is dated like the consent it ends, so that one given meanwhile and recorded late still counts."""
     before = await stands(tx, principal, matter)
