@@ -36,7 +36,7 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     state.sealer = Sealer(settings.secrets_dir / "epochs", settings.secret("index.key"))
     holds = Holds(DisclosureClient(state.http, settings.peers["disclosure"], state.tokens))
     async with following_policy(app, tenants=True) as policy:
-        state.people = People(state.database, state.sealer, state.house.billing)
+        state.people = People(state.database, state.sealer, state.house.billing, state.house.followed)
         state.steps = Steps(state.database, state.house, state.people, holds)
         replays = Replays(state.database, state.house, state.sealer, holds, policy)
         state.ready_when["erasures replayed"] = replays.ready

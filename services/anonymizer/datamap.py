@@ -171,7 +171,8 @@ class Table(Contract):
     invoice: the column with the id of an invoice in the billing store · claim: the rows are invoices themselves · bills: the
     invoices in this store that bill the row ·
     months: partitioned by month of `at`, so that an expired month may be dropped whole · remains: what an anonymised row leaves ·
-    buckets: how a lake divides its rows among files.
+    buckets: how a lake divides its rows among files · one_person: identifiers that are one person's where they stand in one row, so
+    that who is known by one of them is found by the others, in every store. Only of stores of files.
     """
 
     label: Text
@@ -194,6 +195,7 @@ class Table(Contract):
     months: bool = False
     remains: Remains | None = None
     buckets: Buckets | None = None
+    one_person: list[str] = []
 
     @model_validator(mode="after")
     def _bucketed(self) -> Self:
@@ -293,6 +295,8 @@ class Store(Contract):
     def _closed(self) -> Self:
         if (self.kind == "manual") != (self.manual is not None) or bool(self.tables) == bool(self.manual):
             raise ValueError("a manual source has an owner and instructions, every other store has tables")
+        if self.kind in ("postgresql", "mysql") and any(table.one_person for table in self.tables.values()):
+            raise ValueError("one_person is for stores of files")
         for name, table in self.tables.items():
             for missing in _named_columns(table) - table.columns.keys():
                 raise ValueError(f"{name}: the column {missing} is used but not declared")
@@ -368,7 +372,7 @@ def _named_columns(table: Table) -> set[str]:
     own = [
         (place.by or place.column).partition(".")[0] for anchor in table.anchors for place in anchors_in(table, anchor)
     ]
-    named = {table.tenant, table.at, *table.key, *own, *(link.column for link in table.links)}
+    named = {table.tenant, table.at, *table.one_person, *table.key, *own, *(link.column for link in table.links)}
     counts = table.remains.counts if table.remains else None
     counted = {counts.prefix, counts.area, counts.type, *counts.people} if counts else set()
     counted |= {*table.remains.rows} if table.remains else set()

@@ -14,6 +14,7 @@ from services.anonymizer.connectors.protocol import Connector
 from services.anonymizer.contract import IdentifierType, StoreUnavailable, StoreUnknown, VerbUnsupported
 from services.anonymizer.datamap import DataMap, Numbers, Store
 from services.anonymizer.rules.facts import Invoices, OpenInvoice, Terms
+from services.anonymizer.rules.joins import DEVICE, LEADING, Sighting, followed
 from services.anonymizer.rules.person import Known, normalised
 from services.anonymizer.settings import Settings
 from services.anonymizer.text.vocabularies import Told, gather, nobody, telling
@@ -58,6 +59,17 @@ class House:
     async def terms(self, book: PolicyBook, now: datetime, invoices: set[int] | None = None) -> Terms:
         """What decisions are made by. `invoices`: only these matter (one person's); None: all that are open."""
         return Terms(book, now, Invoices(await self.billing.open_invoices(book, now, invoices), LONG_AGO))
+
+    async def followed(self, tenant: UUID, known: list[Known]) -> list[Known]:
+        """What else stands beside these identifiers where a record is one person's. Raises StoreUnavailable."""
+        joining = [each for each in self.connectors.values() if any(t.one_person for t in each.store.tables.values())]
+        wanted, asked = {one.value for one in known if one.type in (DEVICE, *LEADING)}, set[str]()
+        seen = list[Sighting]()
+        while new := wanted - asked:
+            seen += [one for each in joining for one in await each.sightings(tenant, new)]
+            asked |= new
+            wanted |= {one.value for one in followed(known, seen)}
+        return followed(known, seen)
 
     async def known(self) -> Told:
         """Whom each tenant knows: what a text is cleaned of."""

@@ -18,6 +18,7 @@ from services.anonymizer.contract import (
 )
 from services.anonymizer.datamap import Store
 from services.anonymizer.rules.facts import Terms
+from services.anonymizer.rules.joins import Sighting
 from services.anonymizer.rules.person import Known, Person
 from services.anonymizer.text.vocabularies import KnownPeople
 from services.registry.contract import PolicyBook
@@ -82,6 +83,10 @@ class Connector(Protocol):
 
     def values(self) -> AsyncIterator[tuple[IdentifierType, str]]:
         """Every value in a column that identifies somebody, in the one spelling of its type."""
+        ...
+
+    async def sightings(self, tenant: UUID, values: set[str]) -> list[Sighting]:
+        """Where the map declares `one_person`: the records in which one of these values stands together with others."""
         ...
 
     async def close(self) -> None: ...

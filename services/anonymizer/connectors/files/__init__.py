@@ -46,6 +46,7 @@ from services.anonymizer.datamap import DataMapFault, Store, anchors_in
 from services.anonymizer.rules.columns import verdicts
 from services.anonymizer.rules.drift import SAMPLES
 from services.anonymizer.rules.facts import Terms, facts_of
+from services.anonymizer.rules.joins import Sighting
 from services.anonymizer.rules.orders import Hold, columns_of, covers, holding, touches
 from services.anonymizer.rules.person import ERASED, NOTHING, Known, Person, mentions, stored_as
 from services.anonymizer.rules.retention import Asked, Decision, decide, fate, restricted
@@ -241,6 +242,20 @@ class Files:
             for column, what in self.table.identifying.items()
             if row.get(column) is not None
         }
+
+    async def sightings(self, tenant: UUID, values: set[str]) -> list[Sighting]:
+        """The records in which one of these values stands together with others of the same person."""
+        return await self._work(lambda: list(self._sighted(tenant, values))) if self.table.one_person else []
+
+    def _sighted(self, tenant: UUID, values: set[str]) -> Iterator[Sighting]:
+        for path in self.format.pieces(self.root, values):
+            for _, row in self.format.read(path, self.table, values):
+                named = {column: row.get(column) for column in self.table.one_person}
+                if str(row.get(self.table.tenant)) == str(tenant) and not values.isdisjoint(
+                    filter(None, named.values())
+                ):
+                    seen = {(self.identifying[column].type, str(value)) for column, value in named.items() if value}
+                    yield Sighting(row[self.table.at], frozenset(seen))
 
     async def close(self) -> None:
         self.format.close()

@@ -29,6 +29,7 @@ from services.anonymizer.contract import (
 )
 from services.anonymizer.datamap import DataMapFault, Store
 from services.anonymizer.rules.facts import Terms
+from services.anonymizer.rules.joins import Sighting
 from services.anonymizer.rules.person import Known, Person
 from services.anonymizer.settings import Settings
 from services.anonymizer.text.vocabularies import KnownPeople
@@ -113,6 +114,9 @@ class MySQL:
         for table in self.tables.values():
             async for found in table.values():
                 yield found
+
+    async def sightings(self, tenant: UUID, values: set[str]) -> list[Sighting]:
+        return []  # the data map refuses it
 
     async def close(self) -> None:
         return None

@@ -29,6 +29,7 @@ from services.anonymizer.contract import (
 from services.anonymizer.datamap import Store
 from services.anonymizer.rules.drift import SAMPLES
 from services.anonymizer.rules.facts import Terms
+from services.anonymizer.rules.joins import Sighting
 from services.anonymizer.rules.person import Known, Person
 from services.anonymizer.rules.pushdown import Params
 from services.anonymizer.settings import Settings
@@ -139,6 +140,9 @@ class PostgreSQL:
                     select = f"SELECT DISTINCT {spelled(table, column, f't.{column}')} FROM {name} t WHERE t.{column} IS NOT NULL"
                     async for row in connection.cursor(select, prefetch=5000):
                         yield what.type, str(row[0])
+
+    async def sightings(self, tenant: UUID, values: set[str]) -> list[Sighting]:
+        return []  # the data map refuses it
 
     async def close(self) -> None:
         await self.connections.close()
