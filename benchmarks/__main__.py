@@ -22,6 +22,7 @@ from benchmarks import (
     recording,
     register,
     rights,
+    secrecy,
     sweeps,
 )
 from benchmarks.row import Row
@@ -73,6 +74,7 @@ BENCHMARKS = {
     "kcheck": Benchmark(lake.kcheck, (), sample=False, goal=("≤", 0.5)),
     "text": Benchmark(lake.text, (), sample=False),
     "register_exports": Benchmark(register.register_exports, ASKING, sample=False, goal=("≤", 1.5)),
+    "order_seen": Benchmark(secrecy.order_seen, goal=("≥", 1)),
     "crash_resume": Benchmark(crash.crash_resume, goal=("≤", 1)),
 }
 

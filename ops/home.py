@@ -42,6 +42,11 @@ class Home:
         """What is running: {"processes": {name: {"url", "pid"}}, …}; there only while everything is ready."""
         return self.path / "stack.json"
 
+    @property
+    def data_map(self) -> Path:
+        """The stores of this house alone, a file each; while there is no such folder, `policy/stores` is what is known."""
+        return self.path / "stores"
+
     def secrets(self, process: str) -> Path:
         """What is mounted as that process's own Secret elsewhere."""
         return self.path / "secrets" / process

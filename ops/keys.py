@@ -47,6 +47,9 @@ def _service_secrets(home: Home, process: Process, shared_index: bytes) -> None:
         write_once(folder / "token.jwk", lambda: _jwk(process.name, "token", "ES256"))
     else:
         write_once(folder / "signing.jwk", lambda: _jwk(process.name, "signing", "Ed25519"))
+    if process.name == "rights":
+        # What another operator seals for: a package that a person has brought here from there.
+        write_once(folder / "portability.jwk", lambda: _jwk(process.name, "portability", "ECDH-ES+A256KW"))
     own = process.name in OWN_INDEX
     write_once(folder / "index.key", lambda: secrets.token_bytes(32) if own else shared_index)
     write_once(folder / "epochs" / "1.key", lambda: secrets.token_bytes(32))
@@ -71,9 +74,10 @@ def _password(path: Path) -> None:
 
 def _jwk(process: str, use: str, algorithm: str) -> bytes:
     """A private JWK whose `kid` says whose it is and what for."""
-    kid = {"kid": f"{process}-{use}-{secrets.token_hex(4)}", "alg": algorithm, "use": "sig"}
+    for_sealing = algorithm.startswith("ECDH")
+    kid = {"kid": f"{process}-{use}-{secrets.token_hex(4)}", "alg": algorithm, "use": "enc" if for_sealing else "sig"}
     key: Key
-    if algorithm == "ES256":
+    if algorithm == "ES256" or for_sealing:
         key = ECKey.generate_key("P-256", kid, private=True)
     else:
         key = OKPKey.generate_key("Ed25519", kid, private=True)

@@ -164,6 +164,7 @@ class Supervisor:
             "WARDLINE_LISTEN_HOST": HOST,
             "WARDLINE_LISTEN_PORT": str(port),
             **({"WARDLINE_DATABASE_NAME": process.database} if process.database else {}),
+            **({"WARDLINE_DATA_MAP": str(self.home.data_map)} if self.home.data_map.is_dir() else {}),
             **self.environment,
         }
 

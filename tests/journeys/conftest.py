@@ -4,11 +4,12 @@ Each act is a fixture that rests on the one before, and keeps what was seen when
 and look at the moment they are about.
 """
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -32,6 +33,7 @@ SABOTAGE = """
 CREATE FUNCTION public.keep_greta() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN IF OLD.customer_number = 'K1000012' THEN RETURN NULL; END IF; RETURN OLD; END $$;
 CREATE TRIGGER keep_greta BEFORE DELETE ON public.ticket FOR EACH ROW EXECUTE FUNCTION public.keep_greta()"""
+_PAID = "UPDATE invoice SET paid_at = now() WHERE claim_reference = $1 RETURNING id"
 REPAIR = "DROP TRIGGER keep_greta ON public.ticket; DROP FUNCTION public.keep_greta"
 
 
@@ -47,10 +49,21 @@ class Asked:
 
 @dataclass
 class Act:
-    """requests by person · what was seen in the stores when it was over."""
+    """requests by person · what was seen in the stores when it was over, at which business time, and which invoices were not paid
+    and cases not closed then."""
 
     requests: dict[str, Asked]
     seen: list[Sighting] = field(default_factory=list)
+    moment: datetime = datetime.max
+    unpaid: set[int] = field(default_factory=set)
+    open_tickets: set[int] = field(default_factory=set)
+
+    async def over(self, nordtel: Nordtel, eyes: Eyes) -> Self:
+        self.seen, self.moment = await eyes.see(), nordtel.now()
+        self.unpaid = {row["id"] for row in await eyes.rows("billing", "SELECT id FROM invoice WHERE paid_at IS NULL")}
+        tickets = await eyes.rows("helpdesk", "SELECT id FROM ticket WHERE closed_at IS NULL")
+        self.open_tickets = {row["id"] for row in tickets}
+        return self
 
     def seen_of(self, person: str) -> list[Sighting]:
         return [sighting for sighting in self.seen if sighting.person == person]
@@ -76,11 +89,10 @@ class Swept(Act):
 
 @dataclass
 class Deletion(Act):
-    """refused: Greta's request while her tickets could not be deleted · moment: the business time at the end."""
+    """refused: Greta's request while her tickets could not be deleted."""
 
     refused: dict[str, Any] = field(default_factory=dict)
     refused_answer: int = 0
-    moment: datetime = datetime.max
 
 
 @dataclass
@@ -250,8 +262,7 @@ async def deleted(nordtel: Nordtel, eyes: Eyes, swept: Swept) -> Deletion:
     act.requests["greta"] = greta
     for one in act.requests.values():
         one.answer = one.who.get(f"/v1/requests/{one.request['request']}/answer").json()
-    act.seen, act.moment = await eyes.see(), nordtel.now()
-    return act
+    return await act.over(nordtel, eyes)
 
 
 @pytest.fixture(scope="session")
@@ -280,7 +291,9 @@ async def new_book(nordtel: Nordtel, eyes: Eyes, deleted: Deletion) -> NewBook:
 
 @pytest.fixture(scope="session")
 async def february(nordtel: Nordtel, eyes: Eyes, deleted: Deletion, new_book: NewBook) -> Act:
-    """Friday 5 February 2027, half past nine in Stockholm; whatever was to go by itself until then has gone."""
+    """Friday 5 February 2027, half past nine in Stockholm; Doris has settled her dispute, and whatever was to go by itself until then
+    has gone."""
+    settled = await _settled(nordtel.stack)
     nordtel.move_to(datetime(2027, 2, 5, 8, 30, tzinfo=UTC))
     helpdesk = nordtel.person("helpdesk")
     letter = {
@@ -293,7 +306,9 @@ async def february(nordtel: Nordtel, eyes: Eyes, deleted: Deletion, new_book: Ne
     lars = helpdesk.post("/staff/v1/requests", letter).json()
     anna = deleted.requests["anna"]
     until("deferred erasure", lambda: _has_nothing_due(anna.who, anna.request["request"], nordtel.now()))
-    return Act({"lars": Asked(helpdesk, lars), "anna": anna}, await eyes.see())
+    while await eyes.rows("calls", "SELECT 1 FROM call_record WHERE invoice = $1 LIMIT 1", settled):
+        await asyncio.sleep(0.1)
+    return await Act({"lars": Asked(helpdesk, lars), "anna": anna}).over(nordtel, eyes)
 
 
 def _propose(nordtel: Nordtel, file: str, **more: Any) -> dict[str, Any]:
@@ -366,6 +381,16 @@ def _has_nothing_due(who: Person, request: str, now: datetime) -> bool:
     waiting = [step for step in steps if step["state"] in ("pending", "running")]
     overdue = [step for step in steps if step["state"] == "deferred" and (step["due_on"] or "9") < f"{now:%Y-%m-%d}"]
     return not waiting and not overdue
+
+
+async def _settled(stack: Stack) -> int:
+    """Billing's own system writes that the disputed invoice is paid."""
+    connection = await stack.postgres.connect("sample_billing")
+    try:
+        claim = CASES[3].facts["claim"]
+        return await connection.fetchval(_PAID, claim)
+    finally:
+        await connection.close()
 
 
 async def _in_helpdesk(stack: Stack, statements: str) -> None:

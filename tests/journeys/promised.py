@@ -3,11 +3,15 @@
 Written by hand from the privacy page, and not from the policy book's rows, so that a mistake in reading the book shows.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from tests.journeys.eyes import Eyes, Row, Sighting
+from tests.journeys.eyes import Row, Sighting
+
+if TYPE_CHECKING:
+    from tests.journeys.conftest import Act
 
 STOCKHOLM = ZoneInfo("Europe/Stockholm")
 # A rule's last hour may have struck between the erasure and the look; a row so near to its end counts as either.
@@ -15,20 +19,13 @@ _BETWEEN = timedelta(minutes=10)
 
 
 class Promised:
-    """Which rule keeps something that was seen after a person's deletion. unpaid: invoices not paid · open_tickets: cases not closed."""
+    """Which rule keeps something that was seen after a person's deletion."""
 
-    def __init__(
-        self, moment: datetime, unpaid: set[int], open_tickets: set[int], left: set[str], internet: int
-    ) -> None:
-        """left: people whose agreement has ended · internet: for how many months internet access is stored."""
-        self.moment, self.unpaid, self.open_tickets, self.left = moment, unpaid, open_tickets, left
-        self.internet = internet
-
-    @classmethod
-    async def at(cls, moment: datetime, eyes: Eyes, left: set[str], internet: int = 10) -> "Promised":
-        unpaid = await eyes.rows("billing", "SELECT id FROM invoice WHERE paid_at IS NULL")
-        tickets = await eyes.rows("helpdesk", "SELECT id FROM ticket WHERE closed_at IS NULL")
-        return cls(moment, {row["id"] for row in unpaid}, {row["id"] for row in tickets}, left, internet)
+    def __init__(self, act: "Act", left: Collection[str] = (), internet: int = 10) -> None:
+        """As things stood when an act was over. left: people whose agreement has ended · internet: for how many months internet
+        access is stored."""
+        self.moment, self.unpaid, self.open_tickets = act.moment, act.unpaid, act.open_tickets
+        self.left, self.internet = left, internet
 
     def keeps(self, seen: Sighting) -> str | None:
         """The rule's name; None for what should be gone."""

@@ -46,14 +46,14 @@ def test_her_package_has_nothing_that_is_kept_for_authorities_alone(accessed: di
     assert not [name for name in names if "retained" in name or "location_record" in name]
 
 
-async def test_after_her_deletion_other_eyes_see_only_what_a_rule_keeps(deleted: Deletion, eyes: Eyes):
-    promised = await Promised.at(deleted.moment, eyes, left=set())
+def test_after_her_deletion_other_eyes_see_only_what_a_rule_keeps(deleted: Deletion):
+    promised = Promised(deleted)
     unexplained = [str(seen) for seen in deleted.seen_of("anna") if not promised.keeps(seen)]
     assert unexplained == []
 
 
-async def test_whatever_a_rule_keeps_is_still_there(deleted: Deletion, eyes: Eyes, swept: Act):
-    promised = await Promised.at(deleted.moment, eyes, left=set())
+def test_whatever_a_rule_keeps_is_still_there(deleted: Deletion, swept: Act):
+    promised = Promised(deleted)
     assert places(s for s in swept.seen_of("anna") if promised.keeps(s)) == places(deleted.seen_of("anna"))
 
 
@@ -95,10 +95,8 @@ def test_her_certificate_verifies_offline(nordtel: Nordtel, deleted: Deletion):
     assert certificate.verify(Certificate.model_validate_json(proof), keys)
 
 
-async def test_what_was_kept_for_a_time_goes_by_itself_when_that_time_is_over(
-    february: Act, deleted: Deletion, eyes: Eyes, nordtel: Nordtel
-):
-    promised = await Promised.at(nordtel.now(), eyes, left=set(), internet=11)  # by the changed book
+def test_what_was_kept_for_a_time_goes_by_itself_when_that_time_is_over(february: Act, deleted: Deletion):
+    promised = Promised(february, internet=11)  # by the changed book
     seen = february.seen_of("anna")
     assert [str(s) for s in seen if not promised.keeps(s)] == []
     assert any(s.where == "location_record" for s in deleted.seen_of("anna"))

@@ -18,7 +18,7 @@ async def test_a_disputed_invoice_keeps_the_calls_it_is_about_and_no_other_of_th
     before = {
         s.row["id"] for s in filled.seen_of("doris") if s.where == "call_record" and s.row["invoice"] == invoice["id"]
     }
-    left = await eyes.rows("calls", CALLS, invoice["id"])
+    left = [s.row for s in deleted.seen_of("doris") if s.where == "call_record" and s.row["invoice"] == invoice["id"]]
     assert before and {row["id"] for row in left} == before
     old = [
         s
@@ -26,6 +26,15 @@ async def test_a_disputed_invoice_keeps_the_calls_it_is_about_and_no_other_of_th
         if s.store in ("calls", "lake") and s.row["started_at"] <= left[0]["started_at"]
     ]
     assert {s.row["invoice"] for s in old} == {invoice["id"]}
+
+
+def test_once_the_dispute_is_settled_they_go_by_themselves(deleted: Deletion, february: Act):
+    calls = {
+        s.row["id"]
+        for s in deleted.seen_of("doris")
+        if s.where == "call_record" and s.row["invoice"] in deleted.unpaid - february.unpaid
+    }
+    assert calls and not [s for s in february.seen_of("doris") if s.where == "call_record" and s.row["id"] in calls]
 
 
 async def test_a_disputed_invoice_keeps_no_older_month_in_the_lake(filled: Act, swept: Swept):
@@ -62,6 +71,6 @@ def test_their_answers_name_the_rule(deleted: Deletion, person: str, rule: str):
 
 
 @pytest.mark.parametrize("person", ["doris", "ulf"])
-async def test_nothing_else_of_theirs_is_left(deleted: Deletion, eyes: Eyes, person: str):
-    promised = await Promised.at(deleted.moment, eyes, left=set())
+def test_nothing_else_of_theirs_is_left(deleted: Deletion, person: str):
+    promised = Promised(deleted)
     assert [str(seen) for seen in deleted.seen_of(person) if not promised.keeps(seen)] == []

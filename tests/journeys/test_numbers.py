@@ -20,7 +20,7 @@ async def test_of_an_agreement_long_ended_only_whom_the_accounting_names_is_left
     assert left == {("customer", "name"), ("customer", "customer_number")}
     invoices = await eyes.rows("billing", "SELECT id FROM invoice WHERE customer = $1", PEOPLE["olle"].id)
     assert invoices, "accounting is kept seven years"
-    promised = await Promised.at(deleted.moment, eyes, left={"olle"})
+    promised = Promised(deleted, left={"olle"})
     assert [str(s) for s in deleted.seen_of("olle") if not promised.keeps(s)] == []
 
 

@@ -18,6 +18,7 @@ def test_every_service_gets_what_its_settings_name(home: Home) -> None:
     for service in SERVICES:
         signing = "token.jwk" if service.name == "identity" else "signing.jwk"
         wanted = {"db.password", "db_system.password", "client.jwk", "ledger.jwk", "index.key", "epochs/1.key", signing}
+        wanted |= {"portability.jwk"} if service.name == "rights" else set()
         assert {f"{service.name}/{name}" for name in wanted} <= files(home).keys()
 
 

@@ -17,6 +17,7 @@ from services.requests.rights.commands import cascades
 from services.requests.rights.helpdesk import Helpdesk
 from services.requests.rights.jobs import Work
 from services.requests.rights.office import Office
+from services.requests.rights.peers import Peers
 from services.requests.rights.post import Post
 from services.requests.rights.routes import router
 from services.requests.rights.settings import Settings
@@ -41,7 +42,9 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
         anonymizer = AnonymizerClient(state.http, settings.peers["anonymizer"], state.tokens)
         consent = ConsentClient(state.http, settings.peers["consent"], state.tokens)
         post = Post(Mail(settings), Sms(settings, state.http))
-        work = Work(state.database, state.office, anonymizer, consent, post, Helpdesk(settings, state.http))
+        work = Work(
+            state.database, state.office, anonymizer, consent, post, Helpdesk(settings, state.http), Peers(state.http)
+        )
         work.register(state.jobs)
         withdrawals = Follower(consent, state.database, "cascades", work.cascade, cascades.FOLLOWED)
         state.tasks.append(asyncio.create_task(withdrawals.run(), name="cascades"))

@@ -23,13 +23,18 @@ from services.requests.rights.contract import (
     Mandate,
     MonthReport,
     NameController,
+    OpenReception,
     OpenRequest,
+    OtherOperator,
     PostTicket,
     Preview,
     Propose,
     Protection,
     ProtectPerson,
     ProveIdentity,
+    PutOperator,
+    Reception,
+    ReceptionOpened,
     RecordMandate,
     Refuse,
     Replied,
@@ -137,6 +142,24 @@ class RightsClient(ServiceClient):
 
     async def report(self, month: str, *, tenant: UUID | None = None) -> MonthReport:
         return await self.ask(MonthReport, "GET", f"/v1/reports/{month}", tenant=tenant)
+
+    async def put_operator(
+        self, operator: str, wish: PutOperator, *, key: str, tenant: UUID | None = None
+    ) -> OtherOperator:
+        path = f"/v1/operators/{operator}"
+        return await self.ask(OtherOperator, "PUT", path, body=wish, idempotency_key=key, tenant=tenant)
+
+    async def open_reception(self, wish: OpenReception, *, key: str, tenant: UUID | None = None) -> ReceptionOpened:
+        return await self.ask(ReceptionOpened, "POST", "/v1/receptions", body=wish, idempotency_key=key, tenant=tenant)
+
+    async def reception(self, reception: UUID, *, tenant: UUID | None = None) -> Reception:
+        return await self.ask(Reception, "GET", f"/v1/receptions/{reception}", tenant=tenant)
+
+    def received(
+        self, reception: UUID, *, tenant: UUID | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """The ZIP that another operator brought."""
+        return self.stream("GET", f"/v1/receptions/{reception}/content", tenant=tenant)
 
     async def answer(self, request: UUID, *, tenant: UUID | None = None) -> Answer:
         return await self.ask(Answer, "GET", f"/v1/requests/{request}/answer", tenant=tenant)

@@ -83,7 +83,8 @@ class Channel(StrEnum):
 class State(StrEnum):
     """`received`: nobody has proven yet who asks · `clarification`: the identifiers belong to different people ·
     `previewed`: waits for the person's confirmation · `cooling_off`: may still be withdrawn · `deciding`: a person decides ·
-    `awaiting_passphrase`: all is collected, and there is nothing yet to lock the package with · `lifting`: a restriction or
+    `awaiting_passphrase`: all is collected, and there is nothing yet to lock the package with ·
+    `transferring`: the package goes to another operator · `lifting`: a restriction or
     objection is being ended · `duplicate`: the same is asked in an older request · `closed`: our own copies are gone."""
 
     received = "received"
@@ -96,6 +97,7 @@ class State(StrEnum):
     checking = "checking"
     awaiting_passphrase = "awaiting_passphrase"
     packing = "packing"
+    transferring = "transferring"
     answered = "answered"
     lifting = "lifting"
     closed = "closed"
@@ -171,6 +173,15 @@ _NEEDED = {
 }
 
 
+class Transfer(Contract):
+    """To whom a portability package goes directly: an operator of `GET /v1/operators`, and what that operator told the person when
+    she opened a reception there. Naming them, in a login of just now, is her consent to this one transfer."""
+
+    operator: Key
+    reception: UUID
+    code: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{32,64}$")] = Field(repr=False)
+
+
 class OpenRequest(Wish):
     """`POST /v1/requests`.
 
@@ -181,6 +192,7 @@ class OpenRequest(Wish):
 
     scope: Scope | None = None
     passphrase: Passphrase | None = Field(default=None, repr=False)
+    transfer: Transfer | None = None
     channel: Channel = Channel.portal
     received_at: Moment | None = None
     principal: UUID | None = None
@@ -195,6 +207,8 @@ class OpenRequest(Wish):
             raise ValueError("a person names one recording, or asks for everything")
         if self.passphrase is not None and self.kind not in (Kind.access, Kind.portability):
             raise ValueError("a passphrase locks a package; this right has none")
+        if self.transfer is not None and (self.kind is not Kind.portability or self.passphrase is not None):
+            raise ValueError("only a portability package is transferred, and then it needs no passphrase")
         if self.scope is not None and self.kind is not Kind.deletion:
             raise ValueError("only a deletion is limited to one recording")
         if self.principal is not None and self.identifiers:
@@ -367,6 +381,63 @@ class Extend(Contract):
 
     reason: Key
     text: Text = Field(repr=False)
+
+
+class PublicKey(Contract):
+    """A public JWK: `OKP` and `Ed25519` to sign with, `EC` and `P-256` to seal for."""
+
+    kty: Literal["OKP", "EC"]
+    crv: Literal["Ed25519", "P-256"]
+    kid: Annotated[str, StringConstraints(min_length=1, max_length=100)]
+    x: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{43}$")]
+    y: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{43}$")] | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.kty, self.crv, self.y is not None) not in (("OKP", "Ed25519", False), ("EC", "P-256", True)):
+            raise ValueError("kty, crv and coordinates do not fit")
+        return self
+
+
+class PutOperator(Contract):
+    """`PUT /v1/operators/{operator}`: another operator that runs this interface. Its keys are those of its `GET /v1/portability`, checked
+    by whoever registers them over a way of her own."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
+    url: Annotated[str, StringConstraints(max_length=200, pattern=r"^https?://[A-Za-z0-9.:\[\]-]+$")]
+    signing: PublicKey
+    sealing: PublicKey
+
+    @model_validator(mode="after")
+    def _fitting(self) -> Self:
+        if self.signing.kty != "OKP" or self.sealing.kty != "EC":
+            raise ValueError("an operator signs with Ed25519, and P-256 is sealed for")
+        return self
+
+
+class OpenReception(Contract):
+    """`POST /v1/receptions`: what this other operator has about me may come here."""
+
+    operator: Key
+
+
+Statement = Annotated[
+    str, StringConstraints(max_length=20_000, pattern=r"^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$")
+]
+
+
+class HandPart(Contract):
+    """`PUT /v1/receptions/{reception}/parts/{part}`, by the other operator: one part in base64, and its signed word that it is its:
+    {reception, part, sha256}."""
+
+    handing: Statement = Field(repr=False)
+    content: Annotated[str, StringConstraints(min_length=4, max_length=720_000)] = Field(repr=False)
+
+
+class HandOver(Contract):
+    """`POST /v1/receptions/{reception}/end`, by the other operator: {reception, code, parts, bytes, sha256, key}, signed."""
+
+    handing: Statement = Field(repr=False)
 
 
 # --- where it stands -------------------------------------------------------------------------------------------------
@@ -651,6 +722,63 @@ class Found(Reply):
     counts: dict[str, int]
 
 
+class Transferred(Reply):
+    """To whom the package went: `receipt` is that operator's signed word (compact JWS, Ed25519) that all of it came and opens."""
+
+    operator: str
+    name: str
+    bytes: int
+    sha256: str
+    receipt: str
+
+
+class OtherOperator(Reply):
+    operator: str
+    name: str
+    url: str
+    registered_at: datetime
+
+
+class OtherOperators(Reply):
+    items: list[OtherOperator]
+
+
+class Portability(Reply):
+    """`GET /v1/portability`: what another operator registers of this one."""
+
+    format: str
+    name: str
+    signing: PublicKey
+    sealing: PublicKey
+
+
+class ReceptionOpened(Reply):
+    """`code` is told this once; the person gives it and `reception` to the operator that has her data."""
+
+    reception: UUID
+    code: str
+    expires_at: datetime
+
+
+class Reception(Reply):
+    """`ends_at`: until when it is waited for, or when what came is deleted here."""
+
+    reception: UUID
+    operator: str
+    state: Literal["open", "receiving", "received", "closed"]
+    opened_at: datetime
+    ends_at: datetime
+    received_at: datetime | None
+    bytes: int | None
+    sha256: str | None
+
+
+class Received(Reply):
+    """The recipient's receipt: {reception, parts, bytes, sha256, received_at}, signed."""
+
+    receipt: str
+
+
 class Answer(Reply):
     """`GET /v1/requests/{id}/answer`. `clauses` are the same in every answer of a kind: they say nothing about this
     person. `controller`: who answers. `text`: what was decided in words, while we still keep it; of an objection that was
@@ -670,6 +798,7 @@ class Answer(Reply):
     recipients: list[Recipient] = []
     by_hand: list[ByHand] = []
     found: list[Found] = []
+    transferred: Transferred | None = None
     clauses: list[Text]
     complaint: Text
 
@@ -767,7 +896,36 @@ class RequestAnswered(RequestMoved):
     certificate_sha256: str
 
 
+class RequestTransferred(RequestMoved):
+    """`request.transferred`: what of a person went to another operator, by its digest and that of the other's receipt."""
+
+    operator: str
+    sha256: str
+    receipt_sha256: str
+
+
+class OperatorRegistered(Reply):
+    """`operator.registered`: with these keys from now on."""
+
+    operator: str
+    kids: list[str]
+    by: str
+
+
+class ReceptionMoved(Reply):
+    """`reception.opened`, `.received`, `.closed`; the subject is whose data they are."""
+
+    reception: UUID
+    operator: str
+    sha256: str | None = None
+
+
 EVENTS: dict[str, type[Reply]] = {
+    "request.transferred": RequestTransferred,
+    "operator.registered": OperatorRegistered,
+    "reception.opened": ReceptionMoved,
+    "reception.received": ReceptionMoved,
+    "reception.closed": ReceptionMoved,
     "request.received": RequestMoved,
     "request.identified": RequestMoved,
     "request.clarification_needed": RequestMoved,
@@ -931,6 +1089,28 @@ class ReasonUnknown(Problem):
     code = "rights.reason_unknown"
     status = 409
     title = "The policy book has no such reason"
+
+
+class OperatorUnknown(Problem):
+    code = "rights.operator_unknown"
+    status = 409
+    title = "No such operator is registered here"
+
+
+class ReceptionUnknown(Problem):
+    """Also what somebody else's reception looks like, one that is over, and one that another operator was meant for."""
+
+    code = "rights.reception_unknown"
+    status = 404
+    title = "No such reception"
+
+
+class HandingRefused(Problem):
+    """What was handed over is not what the statement about it says, or does not open. Nothing of it is kept."""
+
+    code = "rights.handing_refused"
+    status = 409
+    title = "This was not handed over whole"
 
 
 class PreviewOutdated(Problem):

@@ -1,7 +1,9 @@
 """Durable work: find out who asks and plan, do one step, build the package; and the tick that minds the clock."""
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -24,13 +26,26 @@ from services.anonymizer.contract import (
 )
 from services.consent.client import ConsentClient
 from services.consent.contract import SetObjection, SetRestriction, WithdrawConsent
-from services.requests.rights.commands import answering, asking, cascades, clocks, deciding, doing, proving
+from services.requests.rights.commands import (
+    answering,
+    asking,
+    cascades,
+    clocks,
+    deciding,
+    doing,
+    proving,
+    receiving,
+    transferring,
+)
 from services.requests.rights.commands.doing import Claim
+from services.requests.rights.commands.transferring import Sending
 from services.requests.rights.contract import Kind, State
 from services.requests.rights.helpdesk import Helpdesk
 from services.requests.rights.office import Office
-from services.requests.rights.package import spool
+from services.requests.rights.package import parts, spool
 from services.requests.rights.package.build import Contents, build
+from services.requests.rights.package.parts import Written
+from services.requests.rights.peers import NotTaken, Peers
 from services.requests.rights.post import Post
 from services.requests.rights.rules import helpdesk
 from services.requests.rights.rules.kinds import PEOPLE, STANDING
@@ -63,9 +78,10 @@ class Work:
         consent: ConsentClient,
         post: Post,
         helpdesk: Helpdesk,
+        peers: Peers,
     ) -> None:
         self.database, self.office, self.anonymizer, self.consent = database, office, anonymizer, consent
-        self.post, self.helpdesk = post, helpdesk
+        self.post, self.helpdesk, self.peers = post, helpdesk, peers
         # Many requests move at the same moment: what they write shares transactions.
         self._to_prepare = Crowd(self._in_one(doing.to_prepare))
         self._plan = Crowd(self._in_one(doing.plan))
@@ -78,6 +94,7 @@ class Work:
         jobs.on("rights.prepare", self.prepare, _DELIVERIES)
         jobs.on("rights.step", self.step, _DELIVERIES)
         jobs.on("rights.pack", self.pack, _DELIVERIES)
+        jobs.on("rights.transfer", self.transfer, _DELIVERIES)
         jobs.on("rights.code", self.code)
         jobs.on("rights.ticket", self.ticket, _DELIVERIES)
         jobs.every("rights.clock", TICK, self.tick)
@@ -148,6 +165,51 @@ class Work:
             await answering.package_built(tx, self.office, job.id, built)
         self._remove_spools(contents)
 
+    async def transfer(self, job: Job) -> None:
+        """Sealed anew by each try; the other operator keeps the parts of the last. It is away: later, until it waits no more."""
+        async with self.database.transaction(job.tenant) as tx:
+            row = await tx.session.get(RequestRow, job.id)
+            sending = await transferring.to_send(tx, self.office, row)
+        if sending is None:
+            return
+        lost = [source.step for source in sending.contents.sources if not source.path.exists()]
+        if lost:
+            async with self.database.transaction(job.tenant) as tx:
+                await doing.collect_again(tx, job.id, lost)
+            return
+        folder = self.office.folder(job.id) / "transfer"
+        written = await asyncio.to_thread(parts.write, folder, sending.transfer.reception, sending.contents)
+        try:
+            receipt = await self._handed_over(job, sending, written, folder)
+        except NotTaken:
+            receipt = None
+        async with self.database.transaction(job.tenant) as tx:
+            row = await tx.session.get(RequestRow, job.id, with_for_update=True)
+            if row.state != State.transferring:
+                return
+            if receipt is None:
+                await transferring.not_taken(tx, self.office, row, sending.name)
+            else:
+                await transferring.done(tx, self.office, row, sending, written, receipt)
+
+    async def _handed_over(self, job: Job, sending: Sending, written: Written, folder: Path) -> str:
+        """The other operator's receipt. Raises NotTaken, and Unavailable."""
+        reception = str(sending.transfer.reception)
+        for place in range(written.parts):
+            content = parts.place_of(folder, place).read_bytes()
+            said = transferring.handing_of_part(self.office, sending, place, content)
+            body = {"handing": said, "content": base64.b64encode(content).decode()}
+            await self.peers.hand_part(sending.url, reception, place, body)
+        async with self.database.transaction(job.tenant) as tx:
+            row = await tx.session.get(RequestRow, job.id)
+        if row.state != State.transferring:
+            raise NotTaken
+        body = {"handing": transferring.last_word(self.office, sending, written)}
+        receipt = (await self.peers.hand_over(sending.url, reception, body)).receipt
+        if not transferring.acknowledged(sending, written, receipt):
+            raise NotTaken
+        return receipt
+
     async def code(self, job: Job) -> None:
         """A one-time code goes to a contact that is on file for whom the request names, and to nobody else."""
         async with self.database.transaction(job.tenant) as tx:
@@ -183,6 +245,7 @@ class Work:
             unlocked = await connection.fetch(_UNLOCKED, waited)
             due = await connection.fetch(_DUE, now)
             notices = await connection.fetch(clocks.DUE, now)
+            receptions = await connection.fetch(receiving.ENDED, now)
             await connection.execute(proving.OVER, now - ONE_DAY)
         for request, tenant in over:
             async with self.database.transaction(tenant) as tx:
@@ -190,6 +253,9 @@ class Work:
         for request, tenant in expired:
             async with self.database.transaction(tenant) as tx:
                 await answering.close_expired(tx, self.office, request)
+        for reception, tenant in receptions:
+            async with self.database.transaction(tenant) as tx:
+                await receiving.close_ended(tx, self.office, reception)
         for request, tenant in unlocked:
             async with self.database.transaction(tenant) as tx:
                 await answering.give_up_waiting(tx, self.office, request)

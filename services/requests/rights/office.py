@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from uuid import UUID
 
 from fastapi import Depends, Request
-from joserfc.jwk import OKPKey
+from joserfc.jwk import ECKey, OKPKey
 
 from chassis.sealing import Sealer
 from services.registry.client import PolicyShelf
@@ -22,6 +22,8 @@ class Office:
     sealer: Sealer
     policy: PolicyShelf
     signing: OKPKey
+    sealing: ECKey = field(repr=False)
+    https_only: bool
     holidays: Container[date]
     packages: Path
     secret: bytes = field(repr=False)
@@ -32,6 +34,8 @@ class Office:
             sealer=Sealer(settings.secrets_dir / "epochs", settings.secret("index.key")),
             policy=policy,
             signing=OKPKey.import_key(settings.jwk("signing")),
+            sealing=ECKey.import_key(settings.jwk("portability")),
+            https_only=settings.environment == "production",
             holidays=public_holidays(settings.holiday_country),
             packages=settings.packages,
             secret=settings.secret("index.key"),

@@ -1,11 +1,13 @@
 """What is read: one request as its caller may see it, its preview, its answer, its certificate."""
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID, uuid5
 
 import sqlalchemy as sa
+from joserfc.jwk import ECKey, OKPKey
 from sqlmodel import col, select
 
 from chassis import clock
@@ -32,8 +34,10 @@ from services.requests.rights.contract import (
     NotNow,
     NotYours,
     Package,
+    Portability,
     Preview,
     ProofPending,
+    PublicKey,
     Request,
     Requests,
     RequestUnknown,
@@ -44,6 +48,7 @@ from services.requests.rights.contract import (
     TaskUnknown,
 )
 from services.requests.rights.office import Office
+from services.requests.rights.package.build import PORTABLE
 from services.requests.rights.rules import answers, proof
 from services.requests.rights.rules.answers import Told
 from services.requests.rights.tables import ClockRow, ControllerRow, LetterRow, MandateRow, RequestRow, StepRow, TaskRow
@@ -218,6 +223,17 @@ async def read_controller(tx: Transaction) -> Controller:
     if row is None:
         raise NoController
     return Controller(name=row.name, contact=row.contact, named_at=row.named_at)
+
+
+def portability(office: Office) -> Portability:
+    """What another operator registers of us, so that packages may go both ways."""
+    signing = PublicKey.model_validate_json(json.dumps(_public(office.signing)))
+    sealing = PublicKey.model_validate_json(json.dumps(_public(office.sealing)))
+    return Portability(format=PORTABLE, name=office.book.controller.name, signing=signing, sealing=sealing)
+
+
+def _public(key: OKPKey | ECKey) -> dict[str, Any]:
+    return {name: value for name, value in key.as_dict(private=False).items() if name in PublicKey.model_fields}
 
 
 async def clocks_of(tx: Transaction, request: UUID) -> Sequence[ClockRow]:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import FileResponse, Response, StreamingResponse
 
 from chassis import auth
 from chassis.auth import Caller
@@ -13,7 +13,7 @@ from chassis.bodies import Body
 from chassis.db import Tx
 from chassis.idempotency import Once
 from services.requests.rights import contract, queries, reports
-from services.requests.rights.commands import asking, clocks, deciding, evidence, proving
+from services.requests.rights.commands import asking, clocks, deciding, evidence, proving, receiving
 from services.requests.rights.contract import (
     AddEvidence,
     Ask,
@@ -21,12 +21,16 @@ from services.requests.rights.contract import (
     CheckCode,
     Confirm,
     Extend,
+    HandOver,
+    HandPart,
     NameController,
+    OpenReception,
     OpenRequest,
     PostTicket,
     Propose,
     ProtectPerson,
     ProveIdentity,
+    PutOperator,
     RecordMandate,
     Refuse,
     Replied,
@@ -36,10 +40,12 @@ from services.requests.rights.contract import (
 )
 from services.requests.rights.office import TheOffice
 from services.requests.rights.package import passphrase
+from services.requests.rights.package.parts import MOST_PARTS
 from services.requests.rights.rules import helpdesk
 
 router = APIRouter(prefix="/v1", tags=["rights"])
 
+KEY = r"^[a-z][a-z0-9_]{0,63}$"
 MONTH = r"^(20|21)[0-9]{2}-(0[1-9]|1[0-2])$"
 
 Asker = Annotated[Caller, auth.Requires("rights.request", "rights.handle")]
@@ -152,6 +158,65 @@ async def fetch_package(caller: Asker, request_id: UUID, tx: Tx, office: TheOffi
 @router.post("/requests/{request_id}/refusal", response_model=contract.Request)
 async def refuse(caller: Handler, request_id: UUID, wish: Body[Refuse], tx: Tx, office: TheOffice, once: Once):
     return await once(deciding.refuse, tx, office, caller, request_id, wish)
+
+
+@router.get("/portability", response_model=contract.Portability)
+async def read_portability(_: auth.Anyone, office: TheOffice):
+    return queries.portability(office)
+
+
+@router.put("/operators/{operator}", response_model=contract.OtherOperator)
+async def put_operator(
+    caller: Handler,
+    operator: Annotated[str, Path(pattern=KEY)],
+    wish: Body[PutOperator],
+    tx: Tx,
+    office: TheOffice,
+    once: Once,
+):
+    return await once(receiving.put_operator, tx, office, caller, operator, wish)
+
+
+@router.get("/operators", response_model=contract.OtherOperators)
+async def list_operators(_: Asker, tx: Tx):
+    return await receiving.list_operators(tx)
+
+
+@router.post("/receptions", status_code=201, response_model=contract.ReceptionOpened)
+async def open_reception(caller: Asker, wish: Body[OpenReception], tx: Tx, office: TheOffice, once: Once):
+    return await once(receiving.open_reception, tx, office, caller, wish)
+
+
+@router.get("/receptions/{reception}", response_model=contract.Reception)
+async def read_reception(caller: Asker, reception: UUID, tx: Tx):
+    return await receiving.read_reception(tx, caller, reception)
+
+
+@router.get("/receptions/{reception}/content", response_class=StreamingResponse)
+async def read_content(caller: Asker, reception: UUID, tx: Tx, office: TheOffice):
+    asking.must_be_fresh(office, caller)
+    found = await receiving.content(tx, office, caller, reception)
+    headers = {"content-disposition": 'attachment; filename="portability.zip"'}
+    return StreamingResponse(found, media_type="application/zip", headers=headers)
+
+
+# Another operator has no account here: its signature on each statement is what it is known by.
+@router.put("/receptions/{reception}/parts/{part}", status_code=204)
+async def hand_part(
+    _: auth.Anyone,
+    request: Request,
+    reception: UUID,
+    part: Annotated[int, Path(ge=0, lt=MOST_PARTS)],
+    wish: Body[HandPart],
+    office: TheOffice,
+):
+    await receiving.take_part(request.app.state.database, office, reception, part, wish)
+    return Response(status_code=204)
+
+
+@router.post("/receptions/{reception}/end", response_model=contract.Received)
+async def hand_over(_: auth.Anyone, request: Request, reception: UUID, wish: Body[HandOver], office: TheOffice):
+    return await receiving.take_all(request.app.state.database, office, reception, wish)
 
 
 @router.get("/tasks", response_model=contract.Tasks)

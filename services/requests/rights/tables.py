@@ -14,13 +14,13 @@ def _instant(**options: Any) -> Any:
 
 
 class RequestRow(SQLModel, table=True):
-    """One request. `said`, `identifiers`, `evidence`, `changes`, `reason`, `passphrase` and `spool_key` are sealed.
+    """One request. `said`, `identifiers`, `evidence`, `changes`, `reason`, `passphrase`, `spool_key` and `transfer` are sealed.
 
     recording, elements: the one recording, or the elements of data, it is limited to · awaiting_since: the package waits for a
     passphrase · executes_at: when a confirmed deletion begins, or a restriction is lifted
     · outcome, refusal, reason: what was decided, by which row of the book, in which words · answer_event: the ledger's
     `request.answered` · package_*, downloads_left: of the locked file, while there is one · package_deleted_at: when our own
-    copies go, of whatever kind they are.
+    copies go, of whatever kind they are · transfer_to: the other operator to whom the package goes, transfer: where to there.
     """
 
     __tablename__ = "request"
@@ -67,6 +67,8 @@ class RequestRow(SQLModel, table=True):
     ticket_told: str | None = None
     duplicate_of: UUID | None = None
     downloads_left: int | None = None
+    transfer_to: str | None = None
+    transfer: bytes | None = None
 
 
 class StepRow(SQLModel, table=True):
@@ -241,3 +243,42 @@ class LetterRow(SQLModel, table=True):
     tries: int = 0
     problem: str | None = None
     sent_at: datetime | None = _instant(default=None)
+
+
+class OtherOperatorRow(SQLModel, table=True):
+    """An operator that runs the same interface; `signing` and `sealing` are its public JWKs, as staff checked them."""
+
+    __tablename__ = "other_operator"
+
+    tenant: UUID = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    name: str
+    url: str
+    signing: dict[str, Any] = Field(sa_type=JSONB)
+    sealing: dict[str, Any] = Field(sa_type=JSONB)
+    registered_by: str
+    registered_at: datetime = _instant()
+
+
+class ReceptionRow(SQLModel, table=True):
+    """What somebody wants to have brought here from another operator: open → receiving → received → closed.
+
+    code: digest of what only she and whom she told it knows · content_key: of the parts on the disk, as it came: for our own
+    private key · ends_at: until when it is waited for, and when what came is deleted.
+    """
+
+    __tablename__ = "reception"
+
+    id: UUID = Field(primary_key=True)
+    tenant: UUID
+    principal: UUID
+    operator: str
+    code: bytes | None = None
+    state: str = "open"
+    opened_at: datetime = _instant()
+    ends_at: datetime = _instant()
+    received_at: datetime | None = _instant(default=None)
+    parts: int | None = None
+    bytes: int | None = Field(default=None, sa_type=sa.BigInteger)
+    sha256: str | None = None
+    content_key: str | None = None

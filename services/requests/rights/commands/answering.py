@@ -23,6 +23,7 @@ from services.requests.rights.contract import (
     RecipientTold,
     Refusal,
     State,
+    Transferred,
     Verdict,
 )
 from services.requests.rights.moves import emit_moved, moved, tell_ticket
@@ -93,6 +94,18 @@ async def answer_at_once(tx: Transaction, office: Office, row: RequestRow) -> No
     await close(tx, office, row)
 
 
+async def answer_transferred(tx: Transaction, office: Office, row: RequestRow, to: Transferred) -> None:
+    """What was asked for is with the other operator, and nothing of it is left here."""
+    await _answer(tx, office, row, [], found=await _found(tx, row), transferred=to)
+    await close(tx, office, row)
+
+
+async def await_passphrase(tx: Transaction, row: RequestRow) -> None:
+    """All is collected, and the person is to say what the package opens with."""
+    row.state, row.awaiting_since = State.awaiting_passphrase, clock.now()
+    await emit_moved(tx, "request.awaiting_passphrase", row)
+
+
 async def close_duplicate(tx: Transaction, office: Office, row: RequestRow, same: UUID) -> None:
     row.state, row.duplicate_of, row.closed_at = State.duplicate, same, clock.now()
     await clocks.end(tx, row)
@@ -116,20 +129,23 @@ async def contents_of(tx: Transaction, office: Office, request: UUID) -> tuple[C
     row = await tx.session.get(RequestRow, request)
     if row is None or row.state != State.packing:
         return None
-    key, passphrase = await open_sealed(tx, office, row, "spool_key"), await open_sealed(tx, office, row, "passphrase")
+    passphrase = await open_sealed(tx, office, row, "passphrase")
+    return await contents(tx, office, row), passphrase.decode()
+
+
+async def contents(tx: Transaction, office: Office, row: RequestRow) -> Contents:
+    key = await open_sealed(tx, office, row, "spool_key")
     sources = [
-        Source(step.store, queries.label(step), step.id, office.spool(request, step.id), step.result["counts"])
-        for step in await queries.steps_of(tx, request)
+        Source(step.store, queries.label(step), step.id, office.spool(row.id, step.id), step.result["counts"])
+        for step in await queries.steps_of(tx, row.id)
     ]
     hidden: frozenset[str] = frozenset()
     if await tx.session.get(ProtectedRow, (tx.tenant, row.principal)):
         hidden = frozenset(
             one.key for category in office.book.categories for one in category.elements if one.shows_home
         )
-    contents = Contents(
-        request, row.language, about(office.book), sources, key, hidden=hidden, portable=row.kind == Kind.portability
-    )
-    return contents, passphrase.decode()
+    portable = row.kind == Kind.portability
+    return Contents(row.id, row.language, about(office.book), sources, key, hidden=hidden, portable=portable)
 
 
 async def package_built(tx: Transaction, office: Office, request: UUID, built: Built) -> None:
@@ -142,11 +158,7 @@ async def package_built(tx: Transaction, office: Office, request: UUID, built: B
     row.package_expires_at = book.period("package_link_expiry").after(now, book.tz)
     row.package_deleted_at = book.period("package_kept").after(now, book.tz)
     row.downloads_left = book.number("package_downloads")
-    found = [
-        Found(store=step.store, label=queries.label(step), counts=step.result["counts"])
-        for step in await queries.steps_of(tx, request)
-    ]
-    await _answer(tx, office, row, [], found=found)
+    await _answer(tx, office, row, [], found=await _found(tx, row))
     row.said = row.identifiers = row.evidence = row.passphrase = row.spool_key = None
     await tx.session.flush()
     await office.sealer.shred(tx.connection, tx.tenant, row.id)
@@ -181,6 +193,7 @@ async def forget(tx: Transaction, office: Office, row: RequestRow) -> None:
     # Files first: if the commit fails they are removed again; the other way round a crash would leave them for good.
     remove(office.folder(row.id))
     row.said = row.identifiers = row.evidence = row.changes = row.passphrase = row.spool_key = row.reason = None
+    row.transfer = None
     await tx.session.flush()
     await tx.connection.execute(_NO_LETTERS, row.id)
     await tx.connection.execute(_NO_PROPOSALS, row.id)
@@ -208,6 +221,7 @@ async def _answer(
     outcomes: Sequence[AnswerLine] = (),
     found: Sequence[Found] = (),
     told: Sequence[Recipient] = (),
+    transferred: Transferred | None = None,
 ) -> None:
     """Answer, signed certificate and the ledger's event that holds the certificate's digest: one transaction."""
     book = office.book
@@ -229,6 +243,7 @@ async def _answer(
         recipients=list(told),
         by_hand=queries.attested(await queries.steps_of(tx, row.id)),
         found=list(found),
+        transferred=transferred,
         clauses=clauses,
         complaint=book.clause("complaint"),
     )
@@ -237,6 +252,13 @@ async def _answer(
     said = moved(row) | {"certificate_sha256": certificate.digest(row.certificate)}
     row.answer_event = (await tx.emit("request.answered", said, row.principal)).id
     await tell_ticket(tx, row)
+
+
+async def _found(tx: Transaction, row: RequestRow) -> list[Found]:
+    return [
+        Found(store=step.store, label=queries.label(step), counts=step.result["counts"])
+        for step in await queries.steps_of(tx, row.id)
+    ]
 
 
 async def _tell(

@@ -15,7 +15,7 @@ from chassis.ids import new_id
 from services.anonymizer.contract import Correction, FindPrincipal, Identifier
 from services.registry.contract import PolicyBook
 from services.requests.rights import queries
-from services.requests.rights.commands import answering, clocks, deciding, doing, proving
+from services.requests.rights.commands import answering, clocks, deciding, doing, proving, transferring
 from services.requests.rights.contract import (
     Channel,
     Confirm,
@@ -60,6 +60,9 @@ async def open_request(tx: Transaction, office: Office, caller: Caller, wish: Op
     if wish.evidence:
         row.evidence_method = wish.evidence.method
     await _seal(tx, office, row, wish.text, wish.passphrase, wish.identifiers, wish.evidence, wish.changes)
+    if wish.transfer is not None:
+        _must_be_hers(office, caller, row)
+        await transferring.want(tx, office, row, wish.transfer)
     return await _received(tx, office, row, proven=True)
 
 
@@ -103,7 +106,7 @@ async def set_passphrase(
 ) -> Request:
     """Possible until the package is being built."""
     row = await queries.find_own(tx, caller, request, lock=True)
-    _must_be_fresh(office, caller)
+    must_be_fresh(office, caller)
     if row.kind not in kinds.PACKED:
         raise NotNow("This right has no package.", state=row.state)
     must_stand_in(State(row.state), {State.received, State.clarification, State.identified, State.awaiting_passphrase})
@@ -117,7 +120,7 @@ async def set_passphrase(
 async def confirm(tx: Transaction, office: Office, caller: Caller, request: UUID, wish: Confirm) -> Request:
     """The person has read what will be lost. Nothing happens before her time to change her mind is over."""
     row = await queries.find(tx, caller, request, lock=True)
-    _must_be_fresh(office, caller)
+    must_be_fresh(office, caller)
     must_stand_in(State(row.state), {State.previewed})
     if wish.preview != (await queries.preview_of(tx, request)).digest:
         raise PreviewOutdated
@@ -150,7 +153,7 @@ async def withdraw(tx: Transaction, office: Office, caller: Caller, request: UUI
 async def count_download(tx: Transaction, office: Office, caller: Caller, request: UUID) -> UUID:
     """One download fewer. Raises PackageGone after its time, DownloadsUsed when none is left."""
     row = await queries.find_own(tx, caller, request, lock=True)
-    _must_be_fresh(office, caller)
+    must_be_fresh(office, caller)
     if row.package_expires_at is None:
         raise NotNow("There is no package yet.", state=row.state)
     if row.state != State.answered or clock.now() >= row.package_expires_at or not office.package(request).exists():
@@ -161,10 +164,17 @@ async def count_download(tx: Transaction, office: Office, caller: Caller, reques
     return request
 
 
-def _must_be_fresh(office: Office, caller: Caller) -> None:
+def must_be_fresh(office: Office, caller: Caller) -> None:
     """A person's session left open at a library opens no package and erases nothing. Tokens go by the machine's clock."""
     if caller.principal is not None:
         proof.must_be_fresh(office.book, caller.auth_time, time.time())
+
+
+def _must_be_hers(office: Office, caller: Caller, row: RequestRow) -> None:
+    """Nobody consents for her to what another operator gets. Raises Forbidden or StepUpNeeded."""
+    if caller.principal is None or row.principal != caller.principal:
+        raise Forbidden("Only the person herself says to whom her data go.")
+    must_be_fresh(office, caller)
 
 
 def must_be_known(book: PolicyBook, wish: Wish) -> None:

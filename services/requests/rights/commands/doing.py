@@ -292,7 +292,7 @@ async def _postpone(tx: Transaction, row: StepRow, problem: str) -> None:
 async def collect_again(tx: Transaction, request: UUID, steps: Sequence[UUID]) -> None:
     """What these steps had collected is gone from the disk."""
     row = await tx.session.get(RequestRow, request, with_for_update=True)
-    if row.state != State.packing:
+    if row.state not in (State.packing, State.transferring):
         return
     row.state = State.identified
     for step in steps:
@@ -449,12 +449,14 @@ async def _collected(tx: Transaction, office: Office, row: RequestRow) -> None:
     if row.kind == Kind.deletion:
         row.state = State.previewed
         await emit_moved(tx, "request.previewed", row)
+    elif row.transfer is not None:
+        row.state = State.transferring
+        await tx.enqueue("rights.transfer", row.id)
     elif row.passphrase is not None:
         row.state = State.packing
         await tx.enqueue("rights.pack", row.id)
     else:
-        row.state, row.awaiting_since = State.awaiting_passphrase, clock.now()
-        await emit_moved(tx, "request.awaiting_passphrase", row)
+        await answering.await_passphrase(tx, row)
 
 
 def _scope(row: RequestRow) -> Scope | None:

@@ -100,7 +100,13 @@ def build(target: Path, contents: Contents, passphrase: str) -> Built:
     return Built(out.bytes, out.sha256.hexdigest())
 
 
-def _archive(out: LockedPart, contents: Contents, report: bytes) -> None:
+def portable(out: Any, contents: Contents) -> None:
+    """The archive alone, as a ZIP, into something that is written like a file."""
+    report = page.report(contents.language, contents.about, list(_shown(contents))).encode()
+    _archive(out, contents, report)
+
+
+def _archive(out: Any, contents: Contents, report: bytes) -> None:
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=_COMPRESSION) as archive:
         archive.writestr("report.html", report)
         archive.writestr("about.json", orjson.dumps(contents.about.model_dump(mode="json"), option=orjson.OPT_INDENT_2))

@@ -25,6 +25,7 @@ _TOLD = {
     State.executing: Text(sv="utförs", en="being carried out"),
     State.checking: Text(sv="kontrolleras", en="being checked"),
     State.awaiting_passphrase: Text(sv="väntar på personens lösenfras", en="waits for the person's passphrase"),
+    State.transferring: Text(sv="på väg till en annan operatör", en="on its way to another operator"),
     State.packing: Text(sv="paketeras", en="being packed"),
     State.answered: Text(sv="besvarad", en="answered"),
     State.lifting: Text(sv="upphör", en="being lifted"),

@@ -63,6 +63,7 @@ class Facts(Protocol):
     purpose: str | None
     recording: str | None
     elements: list[str] | None
+    transfer_to: str | None
     channel: str
 
 
@@ -107,7 +108,7 @@ def is_always_granted(book: PolicyBook, purpose: str | None) -> bool:
 
 
 def _what(row: Facts) -> tuple[object, ...]:
-    return row.kind, row.party, row.purpose, row.recording, row.elements
+    return row.kind, row.party, row.purpose, row.recording, row.elements, row.transfer_to
 
 
 def is_in_force(row: Facts) -> bool:

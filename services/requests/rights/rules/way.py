@@ -19,6 +19,7 @@ WITHDRAWABLE = frozenset(
         State.cooling_off,
         State.deciding,
         State.awaiting_passphrase,
+        State.transferring,
     }
 )
 # What is being carried out, or was answered, is not refused any more.
@@ -35,7 +36,7 @@ ANSWERED = frozenset({State.answered, State.closed})
 
 # The kinds of store that hold recordings: there a single one, or all of some element, can be removed.
 RECORDINGS = ("folder", "objects")
-# A reason without a date (an unpaid invoice, a running agreement) is asked about again each day.
+# A reason that may end any day (an unpaid invoice, a claim, a running agreement) is asked about again each day.
 LOOK_AGAIN = timedelta(days=1)
 # A process that is away (restarted, redeployed) is back in seconds; a store may be away for days.
 PROCESS_AWAY = "request.unavailable"
@@ -107,6 +108,12 @@ def deferred_until(outcomes: Iterable[Outcome], now: datetime, zone: ZoneInfo) -
     if not kept:
         return None
     days = [outcome.until for outcome in kept if outcome.until]
-    if len(days) < len(kept):
-        return now + LOOK_AGAIN, None
-    return max(day_after(min(days), zone), now + LOOK_AGAIN), min(days)
+    first = min(days) if len(days) == len(kept) else None
+    if first is None or any(_may_end_early(outcome) for outcome in kept):
+        return now + LOOK_AGAIN, first
+    return max(day_after(first, zone), now + LOOK_AGAIN), first
+
+
+def _may_end_early(outcome: Outcome) -> bool:
+    """A condition of the rule's (`rule.claim_open`) ends when it is settled, whatever day it would have lasted to."""
+    return "." in outcome.rule

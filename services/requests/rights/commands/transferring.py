@@ -1,0 +1,104 @@
+"""A portability package goes directly to another operator: sealed for it, in parts, and its receipt is part of the answer.
+
+Before the last word has gone out nobody there can read anything, since the key goes with it; so a person may change her mind until then.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from chassis.db import Transaction
+from services.requests.rights.commands import answering, letters
+from services.requests.rights.contract import OperatorUnknown, RequestTransferred, State, Transfer, Transferred
+from services.requests.rights.moves import moved
+from services.requests.rights.office import Office
+from services.requests.rights.package.build import Contents
+from services.requests.rights.package.parts import Written
+from services.requests.rights.statements import HANDING, RECEIPT, StatementDoubtful, read, seal_key, sign
+from services.requests.rights.tables import OtherOperatorRow, RequestRow
+
+
+@dataclass(frozen=True)
+class Sending:
+    """What goes where, and by whose keys it is sealed and acknowledged."""
+
+    contents: Contents
+    transfer: Transfer
+    name: str
+    url: str
+    signing: dict[str, Any]
+    sealing: dict[str, Any]
+
+
+async def want(tx: Transaction, office: Office, row: RequestRow, wish: Transfer) -> None:
+    """She names the operator, and what it told her. Raises OperatorUnknown."""
+    if await tx.session.get(OtherOperatorRow, (tx.tenant, wish.operator)) is None:
+        raise OperatorUnknown
+    row.transfer_to = wish.operator
+    key = await office.sealer.key_for_sealing(tx.connection, tx.tenant, row.id)
+    row.transfer = key.seal("request", "transfer", wish.model_dump_json().encode())
+
+
+async def to_send(tx: Transaction, office: Office, row: RequestRow | None) -> Sending | None:
+    """None when it is not wanted (any more)."""
+    if row is None or row.state != State.transferring:
+        return None
+    transfer = Transfer.model_validate_json(await answering.open_sealed(tx, office, row, "transfer"))
+    known = await tx.session.get(OtherOperatorRow, (tx.tenant, transfer.operator))
+    contents = await answering.contents(tx, office, row)
+    return Sending(contents, transfer, known.name, known.url, known.signing, known.sealing)
+
+
+def handing_of_part(office: Office, sending: Sending, place: int, content: bytes) -> str:
+    said = {"reception": str(sending.transfer.reception), "part": place, "sha256": hashlib.sha256(content).hexdigest()}
+    return sign(office.signing, HANDING, said)
+
+
+def last_word(office: Office, sending: Sending, written: Written) -> str:
+    said = {
+        "reception": str(sending.transfer.reception),
+        "code": sending.transfer.code,
+        "parts": written.parts,
+        "bytes": written.bytes,
+        "sha256": written.sha256,
+        "key": seal_key(written.key, sending.sealing),
+    }
+    return sign(office.signing, HANDING, said)
+
+
+def acknowledged(sending: Sending, written: Written, receipt: str) -> bool:
+    """Whether the other operator says of exactly this that it came."""
+    try:
+        said = read(receipt, RECEIPT, sending.signing)
+    except StatementDoubtful:
+        return False
+    mine = {"reception": str(sending.transfer.reception), "sha256": written.sha256, "bytes": written.bytes}
+    return all(said.get(name) == value for name, value in mine.items())
+
+
+async def done(
+    tx: Transaction, office: Office, row: RequestRow, sending: Sending, written: Written, receipt: str
+) -> None:
+    """Answered and closed in one move: the package is the other operator's now, and nothing of it is left here."""
+    to = Transferred(
+        operator=sending.transfer.operator,
+        name=sending.name,
+        bytes=written.bytes,
+        sha256=written.sha256,
+        receipt=receipt,
+    )
+    said = RequestTransferred(
+        **moved(row),
+        operator=to.operator,
+        sha256=to.sha256,
+        receipt_sha256=hashlib.sha256(receipt.encode()).hexdigest(),
+    )
+    await tx.emit("request.transferred", said.model_dump(mode="json", exclude_none=True), row.principal)
+    await answering.answer_transferred(tx, office, row, to)
+
+
+async def not_taken(tx: Transaction, office: Office, row: RequestRow, name: str) -> None:
+    """The other operator refused for good. The person hears of it, and may have the package herself."""
+    row.transfer = None
+    await letters.write(tx, office, row, "not_transferred", operator=name)
+    await answering.await_passphrase(tx, row)
