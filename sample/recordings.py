@@ -1,6 +1,6 @@
 """The folder of recorded calls: a WAV and its sidecar per recording, older versions beside them.
 
-The sound is a short tone, the same length for all; the sidecar says how long the call was that it stands for.
+The sound is two short tones, the same length for all; the sidecar says how long the call was that it stands for.
 """
 
 import io
@@ -115,18 +115,18 @@ def write(root: Path, recordings: list[Recording]) -> None:
         for version, stem in enumerate(recording.stems()):
             path = root / stem
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.with_name(f"{path.name}.wav").write_bytes(tone(220 + (int(recording.id) * 7 + version) % 600))
+            path.with_name(f"{path.name}.wav").write_bytes(tones(220 + (int(recording.id) * 7 + version) % 600))
             path.with_name(f"{path.name}.json").write_text(json.dumps(recording.sidecar(), indent=1) + "\n")
 
 
 @cache
-def tone(hertz: int) -> bytes:
-    """A WAV file: mono, 16 bits, 8 kHz."""
+def tones(hertz: int) -> bytes:
+    """A WAV file: 16 bits, 8 kHz, the caller on the left channel and the desk, an octave higher, on the right."""
     time = np.arange(int(RATE * SECONDS)) / RATE
-    samples = (np.sin(2 * np.pi * hertz * time) * 8000).astype("<i2")
+    samples = (np.sin(2 * np.pi * np.outer(time, (hertz, 2 * hertz))) * 8000).astype("<i2")
     file = io.BytesIO()
     with wave.open(file, "wb") as sound:
-        sound.setnchannels(1)
+        sound.setnchannels(2)
         sound.setsampwidth(2)
         sound.setframerate(RATE)
         sound.writeframes(samples.tobytes())

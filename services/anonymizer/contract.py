@@ -191,10 +191,11 @@ class Column(Reply):
 
 
 class TableLine(Reply):
-    """Comes before a table's rows."""
+    """Comes before a table's rows. `file`: the rows are the pieces of one file beside that table, each in base64."""
 
     table: str
     columns: list[Column]
+    file: str | None = None
 
 
 class EndLine(Reply):

@@ -172,7 +172,8 @@ class Table(Contract):
     invoices in this store that bill the row ·
     months: partitioned by month of `at`, so that an expired month may be dropped whole · remains: what an anonymised row leaves ·
     buckets: how a lake divides its rows among files · one_person: identifiers that are one person's where they stand in one row, so
-    that who is known by one of them is found by the others, in every store. Only of stores of files.
+    that who is known by one of them is found by the others, in every store. Only of stores of files · voices: the channels of the
+    sound beside each record: the columns that say whose voice is on it.
     """
 
     label: Text
@@ -196,6 +197,7 @@ class Table(Contract):
     remains: Remains | None = None
     buckets: Buckets | None = None
     one_person: list[str] = []
+    voices: list[list[str]] = []
 
     @model_validator(mode="after")
     def _bucketed(self) -> Self:
@@ -376,7 +378,8 @@ def _named_columns(table: Table) -> set[str]:
     counts = table.remains.counts if table.remains else None
     counted = {counts.prefix, counts.area, counts.type, *counts.people} if counts else set()
     counted |= {*table.remains.rows} if table.remains else set()
-    return named | counted | {name for name in (table.invoice, table.kind_column) if name}
+    voices = {column for channel in table.voices for column in channel}
+    return named | counted | voices | {name for name in (table.invoice, table.kind_column) if name}
 
 
 def _cannot_remain(kind: StoreKind, table: Table) -> str | None:

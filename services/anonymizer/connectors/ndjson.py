@@ -1,6 +1,7 @@
 """The lines of a collection: objects announce a table or the end, arrays are rows. Connectors hand over bytes."""
 
-from collections.abc import Mapping
+from base64 import b64encode
+from collections.abc import Iterable, Iterator, Mapping
 
 import orjson
 
@@ -9,6 +10,9 @@ from services.anonymizer.datamap import Column as Declared
 from services.anonymizer.datamap import Table
 from services.anonymizer.rules.portability import may_be_taken_along
 from services.registry.contract import PolicyBook
+
+SOUND = "sound"
+"""The column beside the others that says where the sound of a record is."""
 
 
 def shown(table: Table, book: PolicyBook, portable: bool = False) -> dict[str, Declared]:
@@ -20,17 +24,25 @@ def shown(table: Table, book: PolicyBook, portable: bool = False) -> dict[str, D
     }
 
 
+def has_sound(table: Table, book: PolicyBook, portable: bool) -> bool:
+    return bool(table.voices) and (not portable or may_be_taken_along(table.element, book))
+
+
 def table_line(name: str, table: Table, book: PolicyBook, portable: bool = False) -> bytes:
+    named = [(column, declared.element) for column, declared in shown(table, book, portable).items()]
+    named += [(SOUND, table.element)] if has_sound(table, book, portable) else []
     columns = [
-        Column(
-            name=column,
-            element=declared.element,
-            category=book.category_of(declared.element).key,
-            label=book.element(declared.element).label,
-        )
-        for column, declared in shown(table, book, portable).items()
+        Column(name=column, element=element, category=book.category_of(element).key, label=book.element(element).label)
+        for column, element in named
     ]
     return _line(TableLine(table=name, columns=columns).model_dump(mode="json"))
+
+
+def file_lines(table: str, name: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """A file that belongs to a table's rows."""
+    yield _line(TableLine(table=table, columns=[], file=name).model_dump(mode="json"))
+    for piece in pieces:
+        yield _line([b64encode(piece).decode()])
 
 
 def row_line(values: list[object]) -> bytes:

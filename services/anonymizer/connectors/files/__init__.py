@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 from uuid import UUID, uuid5
 
+from services.anonymizer.connectors.files import voices
 from services.anonymizer.connectors.files.formats import Format, Row
 from services.anonymizer.connectors.files.journal import Journal, Plan
 from services.anonymizer.connectors.files.kinds import FORMATS
 from services.anonymizer.connectors.files.lake import Lake
 from services.anonymizer.connectors.guard import Guard, Lease
-from services.anonymizer.connectors.ndjson import end_line, row_line, shown, table_line
+from services.anonymizer.connectors.ndjson import end_line, file_lines, has_sound, row_line, shown, table_line
 from services.anonymizer.connectors.outcomes import (
     Effect,
     Piece,
@@ -103,14 +104,37 @@ class Files:
     async def collect(self, person: Person, book: PolicyBook, portable: bool) -> AsyncGenerator[bytes]:
         """Piece by piece, so that memory grows with the largest piece and not with the person's rows."""
         columns, count = shown(self.table, book, portable), 0
+        with_sound, sounds = has_sound(self.table, book, portable), list[tuple[Path, list[int]]]()
         pieces = await self._work(lambda: list(self._pieces(person, own=portable))) if columns else []
         yield table_line(self.name, self.table, book, portable)
         for path in pieces:
-            rows = await self._work(lambda path=path: list(self._shown_in(path, person, portable)))
-            count += len(rows)
-            if rows:
-                yield b"".join(row_line([row.get(column) for column in columns]) for row in rows)
+            found = await self._work(
+                lambda path=path: [
+                    ([row.get(column) for column in columns], self._heard(path, person, row) if with_sound else None)
+                    for row in self._shown_in(path, person, portable)
+                ]
+            )
+            count += len(found)
+            if found:
+                yield b"".join(row_line(row + self._told(path, own) if with_sound else row) for row, own in found)
+            sounds += [(path.with_suffix(".wav"), own) for _, own in found if own]
+        for sound, own in sounds:
+            lines = file_lines(self.name, sound.name, voices.only(sound, own))
+            while line := await self._work(lambda lines=lines: next(lines, b"")):
+                yield line
         yield end_line({self.name: count})
+
+    def _heard(self, path: Path, person: Person, row: Row) -> list[int]:
+        """The channels with the person's own voice; none where it cannot be told from the others'."""
+        own = self._channels(person, row)
+        return own if voices.may_be_heard(path.with_suffix(".wav"), len(self.table.voices), own) else []
+
+    def _told(self, path: Path, own: list[int] | None) -> list[str]:
+        return [path.with_suffix(".wav").name if own else voices.WITHHELD]
+
+    def _channels(self, person: Person, row: Row) -> list[int]:
+        mine = set(self._columns(person, row, ("owner", "caller", "callee", "agent")))
+        return [place for place, columns in enumerate(self.table.voices) if mine & set(columns)]
 
     async def disclose(
         self, known: Known, person: Person, wish: DisclosureRequest, book: PolicyBook

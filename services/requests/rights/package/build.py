@@ -1,5 +1,6 @@
 """From spools to the locked file: report first, then JSON, CSV and the same report, in memory a frame at a time."""
 
+import base64
 import csv
 import gzip
 import io
@@ -136,9 +137,22 @@ def _manifest(contents: Contents) -> dict[str, Any]:
 def _members(archive: zipfile.ZipFile, contents: Contents, source: Source, format: str, write: Writer) -> None:
     """One file for each table of a store, in one format."""
     for table, rows in contents.tables(source):
+        if table.file:
+            # Once, and not a second time among the tables of the other format.
+            if format == "json":
+                _file(archive, source, table.file, rows)
+            continue
         name = f"{format}/{source.store}/{table.table}.{format}"
         with archive.open(name, "w", force_zip64=True) as member:
             write(member, table, rows)
+
+
+def _file(archive: zipfile.ZipFile, source: Source, name: str, rows: Iterator[bytes]) -> None:
+    """A file that belongs to a table's rows: whatever the store calls it, it lies below `files/`."""
+    with archive.open(f"files/{source.store}/{Path(name).name}", "w", force_zip64=True) as member:
+        for lines in rows:
+            for (piece,) in _values(lines):
+                member.write(base64.b64decode(piece))
 
 
 def _tables(parts: Iterator[TableLine | Rows]) -> Iterator[tuple[TableLine, Iterator[bytes]]]:
@@ -206,6 +220,8 @@ def _shown(contents: Contents) -> Iterator[page.StorePart]:
     for source in contents.sources:
         tables = []
         for table, rows in contents.tables(source):
+            if table.file:
+                continue
             first: list[list[Any]] = []
             for lines in rows:
                 cut = _first_lines(lines, SHOWN_ROWS - len(first))
