@@ -76,6 +76,15 @@ CASES = {
     "public GET /v1/requests/{request_id}/answer": case("subject", "tenant"),
     "public GET /v1/requests/{request_id}/certificate": case("subject", "tenant"),
     "public GET /v1/requests/{request_id}/package": case("subject", "tenant"),
+    "public GET /v1/receptions/{reception}": case("subject", "tenant"),
+    "public GET /v1/receptions/{reception}/content": case("subject", "tenant"),
+    # Another operator has no account: what it signed is looked at, whoever brings it.
+    "public PUT /v1/receptions/{reception}/parts/{part}": case(),
+    "public POST /v1/receptions/{reception}/end": case(),
+    "internal GET /staff/v1/receptions/{reception}": case("tenant"),
+    "internal GET /staff/v1/receptions/{reception}/content": case("tenant"),
+    # Each organisation has names of its own for others.
+    "internal PUT /staff/v1/operators/{operator}": case(),
     "public GET /v1/endpoints/{endpoint}/secrets": case("tenant"),
     "public POST /v1/endpoints/{endpoint}/rotation": case("tenant", body={}),
     "public POST /v1/endpoints/{endpoint}/disable": case("tenant", body={}),

@@ -125,6 +125,9 @@ class World:
             "year": "2025",
             "file": hugo.post(f"/v1/requests/{asked}/evidence", {"content": "JVBERi0xLjcKMQ=="}).json()["file"],
             "mandate_id": _mandate(nordtel),
+            "operator": "sydtel",
+            "reception": _reception(nordtel, hugo),
+            "part": "0",
             "task_id": _task(nordtel, hugo),
             "step": await _step(nordtel, asked),
             "proposal": _proposal(nordtel),
@@ -183,6 +186,14 @@ def _mandate(nordtel: Nordtel) -> str:
         "evidence": {"method": "id_document"},
     }
     return nordtel.person("helpdesk").post("/staff/v1/mandates", wish).json()["mandate"]
+
+
+def _reception(nordtel: Nordtel, person: Actor) -> str:
+    """What may come from another operator, which nobody brings."""
+    said = person.get("/v1/portability").json()
+    wish = {"name": "Sydtel", "url": "http://127.0.0.1:9", "signing": said["signing"], "sealing": said["sealing"]}
+    nordtel.person("privacy").put("/staff/v1/operators/sydtel", wish)
+    return person.post("/v1/receptions", {"operator": "sydtel"}).json()["reception"]
 
 
 def _task(nordtel: Nordtel, person: Actor) -> str:
