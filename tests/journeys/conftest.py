@@ -222,7 +222,7 @@ async def removed(
     nadia = ask(nordtel, "nadia", {"kind": "deletion", "scope": {"recording": "4711"}})
     until("removed recording", lambda: _stands(nadia, "answered"))
     nadia.answer = nadia.who.get(f"/v1/requests/{nadia.request['request']}/answer").json()
-    return Removal({"nadia": nadia}, await eyes.see(), before, eyes.recordings())
+    return Removal({"nadia": nadia}, await eyes.see(), before=before, after=eyes.recordings())
 
 
 @pytest.fixture(scope="session")
@@ -234,7 +234,7 @@ async def swept(nordtel: Nordtel, eyes: Eyes, removed: Removal) -> Swept:
     until("finished sweep", lambda: operations.get(f"/v1/sweeps/{sweep}").json()["state"] == "done")
     done = operations.get(f"/v1/sweeps/{sweep}").json()
     left = operations.post("/v1/simulations").json()
-    return Swept({}, await eyes.see(), removed.seen, expected, done, left)
+    return Swept({}, await eyes.see(), before=removed.seen, expected=expected, done=done, left=left)
 
 
 @pytest.fixture(scope="session")

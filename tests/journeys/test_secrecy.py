@@ -172,11 +172,12 @@ def test_every_public_ledger_tells_the_same_of_both(nordtel: Nordtel, answered: 
 
 def test_both_packages_hold_the_same(nordtel: Nordtel, packages: dict[str, dict[str, bytes]]) -> None:
     """What each of them has by way of calls and bills is her own; how much of it, and every word around it, is not."""
-    saga, sara = packages["saga"], packages["sara"]
-    assert list(saga) == list(sara)
-    for name in saga:
-        texts = [plain(nordtel, twin, packages[twin][name].decode()) for twin in TWINS]
-        assert _NUMBER.sub("‹n›", texts[0]) == _NUMBER.sub("‹n›", texts[1]), name
+    saga, sara = [
+        [(_NUMBER.sub("‹n›", name), _words(nordtel, twin, content)) for name, content in packages[twin].items()]
+        for twin in TWINS
+    ]
+    assert [name for name, _ in saga] == [name for name, _ in sara]
+    assert saga == sara
 
 
 def test_the_helpdesk_s_system_is_told_the_same_of_both(
@@ -335,3 +336,10 @@ def plain(nordtel: Nordtel, twin: str, text: str) -> str:
     for name, pattern in (("id", _ID), ("instant", _INSTANT), ("digest", _DIGEST)):
         text = pattern.sub(f"‹{name}›", text)
     return text
+
+
+def _words(nordtel: Nordtel, twin: str, content: bytes) -> str:
+    """Of a sound its length."""
+    return (
+        str(len(content)) if content.startswith(b"RIFF") else _NUMBER.sub("‹n›", plain(nordtel, twin, content.decode()))
+    )

@@ -75,6 +75,8 @@ LimitKey = Literal[
     "restriction_notice",
     "step_up_after",
     "passphrase_awaited",
+    "fee_awaited",
+    "fee_most",
     "one_time_code_sends",
     "one_time_code_expiry",
     "one_time_code_tries",

@@ -12,6 +12,7 @@ from services.requests.rights.contract import (
     Ask,
     AskCode,
     Certificate,
+    Charge,
     CheckCode,
     CodeAsked,
     CodeChecked,
@@ -19,6 +20,7 @@ from services.requests.rights.contract import (
     Controller,
     DrawnPassphrase,
     Extend,
+    Letter,
     Letters,
     Mandate,
     MonthReport,
@@ -26,6 +28,8 @@ from services.requests.rights.contract import (
     OpenReception,
     OpenRequest,
     OtherOperator,
+    Paid,
+    Post,
     PostTicket,
     Preview,
     Propose,
@@ -104,6 +108,27 @@ class RightsClient(ServiceClient):
 
     async def refuse(self, request: UUID, wish: Refuse, *, key: str, tenant: UUID | None = None) -> Request:
         return await self._do(request, "refusal", key, tenant, wish)
+
+    async def charge(self, request: UUID, wish: Charge, *, key: str, tenant: UUID | None = None) -> Request:
+        return await self._do(request, "fee", key, tenant, wish)
+
+    async def paid(self, request: UUID, wish: Paid, *, key: str, tenant: UUID | None = None) -> Request:
+        return await self._do(request, "payment", key, tenant, wish)
+
+    def printed(
+        self, request: UUID, *, tenant: UUID | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """The page to print; each call stands in the ledger."""
+        return self.stream("GET", f"/v1/requests/{request}/print", tenant=tenant)
+
+    async def posted(self, request: UUID, wish: Post, *, key: str, tenant: UUID | None = None) -> Request:
+        return await self._do(request, "posting", key, tenant, wish)
+
+    async def letter_posted(
+        self, request: UUID, letter: UUID, wish: Post, *, key: str, tenant: UUID | None = None
+    ) -> Letter:
+        path = f"/v1/requests/{request}/letters/{letter}/posting"
+        return await self.ask(Letter, "POST", path, body=wish, idempotency_key=key, tenant=tenant)
 
     async def tasks(self, *, state: str | None = None, tenant: UUID | None = None) -> Tasks:
         return await self.ask(Tasks, "GET", "/v1/tasks", query={"state": state} if state else None, tenant=tenant)

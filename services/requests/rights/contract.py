@@ -84,7 +84,8 @@ class State(StrEnum):
     """`received`: nobody has proven yet who asks · `clarification`: the identifiers belong to different people ·
     `previewed`: waits for the person's confirmation · `cooling_off`: may still be withdrawn · `deciding`: a person decides ·
     `awaiting_passphrase`: all is collected, and there is nothing yet to lock the package with ·
-    `transferring`: the package goes to another operator · `lifting`: a restriction or
+    `transferring`: the package goes to another operator · `printing`: it is to be printed and posted · `awaiting_fee`: an excessive
+    request goes on once it is paid for · `lifting`: a restriction or
     objection is being ended · `duplicate`: the same is asked in an older request · `closed`: our own copies are gone."""
 
     received = "received"
@@ -98,6 +99,8 @@ class State(StrEnum):
     awaiting_passphrase = "awaiting_passphrase"
     packing = "packing"
     transferring = "transferring"
+    printing = "printing"
+    awaiting_fee = "awaiting_fee"
     answered = "answered"
     lifting = "lifting"
     closed = "closed"
@@ -108,13 +111,14 @@ class State(StrEnum):
 class Matter(StrEnum):
     """What a person decides: whether data are wrong (`correct`), whether our grounds override hers (`weigh`), what an
     investigation found (`investigate`), a claim, review or complaint (`decide`), a refusal of what a rule would grant
-    (`refuse`), what another controller says about its own data (`controller`)."""
+    (`refuse`) or do for a fee (`charge`), what another controller says about its own data (`controller`)."""
 
     correct = "correct"
     weigh = "weigh"
     investigate = "investigate"
     decide = "decide"
     refuse = "refuse"
+    charge = "charge"
     controller = "controller"
 
 
@@ -125,6 +129,7 @@ class Verdict(StrEnum):
     overruled = "overruled"
     stays = "stays"
     lifted = "lifted"
+    charged = "charged"
 
 
 # --- what is asked ---------------------------------------------------------------------------------------------------
@@ -193,6 +198,7 @@ class OpenRequest(Wish):
     scope: Scope | None = None
     passphrase: Passphrase | None = Field(default=None, repr=False)
     transfer: Transfer | None = None
+    by_post: bool = False
     channel: Channel = Channel.portal
     received_at: Moment | None = None
     principal: UUID | None = None
@@ -209,6 +215,8 @@ class OpenRequest(Wish):
             raise ValueError("a passphrase locks a package; this right has none")
         if self.transfer is not None and (self.kind is not Kind.portability or self.passphrase is not None):
             raise ValueError("only a portability package is transferred, and then it needs no passphrase")
+        if self.by_post and (self.kind not in (Kind.access, Kind.portability) or self.passphrase or self.transfer):
+            raise ValueError("a package is posted, or locked with a passphrase, or transferred")
         if self.scope is not None and self.kind is not Kind.deletion:
             raise ValueError("only a deletion is limited to one recording")
         if self.principal is not None and self.identifiers:
@@ -369,6 +377,30 @@ class Refuse(Contract):
     text: Text = Field(repr=False)
 
 
+class Charge(Contract):
+    """`POST /v1/requests/{id}/fee`: an unfounded or excessive request is dealt with for a fee that covers its cost; another person
+    reviews it. `reason`: the policy book's key."""
+
+    reason: Key
+    fee_ore: int = Field(gt=0, le=10_000_000)
+    text: Text = Field(repr=False)
+
+
+class Paid(Contract):
+    """`POST /v1/requests/{id}/payment`: the fee came in, under this reference of the accounts."""
+
+    reference: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9 ./:_-]{1,100}$")]
+
+
+class Post(Contract):
+    """`POST /v1/requests/{id}/posting`, and of a letter `…/letters/{letter}/posting`: it went to the registered address. The proof is a
+    reference to where the receipt is filed, and its digest; never the address."""
+
+    posted_on: date
+    evidence_sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    evidence_at: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9 ./:_-]{1,100}$")]
+
+
 class NameController(Contract):
     """`PUT /v1/controller`: this organisation decides itself about the data of which it is controller, through this contact."""
 
@@ -446,7 +478,7 @@ class HandOver(Contract):
 class Paused(Reply):
     """The clock stood still between these days, if we asked without delay (`counts`)."""
 
-    about: Literal["identity", "clarification"]
+    about: Literal["identity", "clarification", "fee"]
     asked_on: date
     answered_on: date | None
     counts: bool
@@ -466,6 +498,15 @@ class Clock(Reply):
     ended_at: datetime | None = None
 
 
+class Posted(Reply):
+    """Who posted it to the registered address, when, and what proves it."""
+
+    by: str
+    posted_on: date
+    evidence_sha256: str
+    evidence_at: str
+
+
 class Letter(Reply):
     """One piece of correspondence, either way. `problem`: why it could not be sent yet."""
 
@@ -479,6 +520,7 @@ class Letter(Reply):
     state: Literal["kept", "queued", "sent", "failed"]
     problem: str | None = None
     sent_at: datetime | None = None
+    posted: Posted | None = None
 
 
 class Letters(Reply):
@@ -539,6 +581,8 @@ class Request(Reply):
     outcome: Verdict | None = None
     agent: UUID | None = None
     ticket: str | None = None
+    fee_ore: int | None = None
+    by_post: bool = False
     scope: Scope | None = None
     executes_at: datetime | None = None
     answered_at: datetime | None = None
@@ -615,6 +659,7 @@ class Task(Reply):
     verdict: Verdict | None = None
     reason: str | None = None
     text: Text | None = None
+    fee_ore: int | None = None
     digest: str | None = None
     proposed_by: str | None = None
     decided_by: str | None = None
@@ -799,6 +844,7 @@ class Answer(Reply):
     by_hand: list[ByHand] = []
     found: list[Found] = []
     transferred: Transferred | None = None
+    posted: Posted | None = None
     clauses: list[Text]
     complaint: Text
 
@@ -904,6 +950,19 @@ class RequestTransferred(RequestMoved):
     receipt_sha256: str
 
 
+class PackagePosted(RequestMoved):
+    """`request.printed`, `request.posted`: by whom of the staff."""
+
+    by: str
+
+
+class FeePaid(RequestMoved):
+    """`request.paid`."""
+
+    fee_ore: int
+    by: str
+
+
 class OperatorRegistered(Reply):
     """`operator.registered`: with these keys from now on."""
 
@@ -922,6 +981,11 @@ class ReceptionMoved(Reply):
 
 EVENTS: dict[str, type[Reply]] = {
     "request.transferred": RequestTransferred,
+    "request.printing": RequestMoved,
+    "request.printed": PackagePosted,
+    "request.posted": PackagePosted,
+    "request.awaiting_fee": RequestMoved,
+    "request.paid": FeePaid,
     "operator.registered": OperatorRegistered,
     "reception.opened": ReceptionMoved,
     "reception.received": ReceptionMoved,
@@ -1103,6 +1167,26 @@ class ReceptionUnknown(Problem):
     code = "rights.reception_unknown"
     status = 404
     title = "No such reception"
+
+
+class CannotPost(Problem):
+    code = "rights.cannot_post"
+    status = 409
+    title = "Nothing is posted to a protected identity; the tax agency forwards it"
+
+
+class CannotCharge(Problem):
+    """`reasons` and `most` in the body are what the policy book allows."""
+
+    code = "rights.cannot_charge"
+    status = 409
+    title = "No such fee can be charged"
+
+
+class LetterUnknown(Problem):
+    code = "rights.letter_unknown"
+    status = 404
+    title = "No such letter"
 
 
 class HandingRefused(Problem):

@@ -61,6 +61,7 @@ _OVER = "SELECT id, tenant FROM request WHERE state = 'cooling_off' AND executes
 _LIFTED = "SELECT id, tenant FROM request WHERE state = 'answered' AND kind = 'restriction' AND executes_at <= $1"
 _EXPIRED = "SELECT id, tenant FROM request WHERE state = 'answered' AND package_deleted_at <= $1"
 _UNLOCKED = "SELECT id, tenant FROM request WHERE state = 'awaiting_passphrase' AND awaiting_since <= $1"
+_UNPAID = "SELECT id, tenant FROM request WHERE state = 'awaiting_fee' AND executes_at <= $1"
 _DUE = "SELECT id, tenant FROM request_step WHERE state = 'deferred' AND due_at <= $1"
 
 
@@ -243,6 +244,7 @@ class Work:
             lifted = await connection.fetch(_LIFTED, now)
             waited = self.office.book.period("passphrase_awaited").cutoff(now, self.office.book.tz)
             unlocked = await connection.fetch(_UNLOCKED, waited)
+            unpaid = await connection.fetch(_UNPAID, now)
             due = await connection.fetch(_DUE, now)
             notices = await connection.fetch(clocks.DUE, now)
             receptions = await connection.fetch(receiving.ENDED, now)
@@ -262,6 +264,9 @@ class Work:
         for request, tenant in lifted:
             async with self.database.transaction(tenant) as tx:
                 await deciding.lift_in_time(tx, request)
+        for request, tenant in unpaid:
+            async with self.database.transaction(tenant) as tx:
+                await deciding.give_up_fee(tx, self.office, request)
         for step, tenant in due:
             async with self.database.transaction(tenant) as tx:
                 await doing.resume_deferred(tx, step)

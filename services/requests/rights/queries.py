@@ -35,6 +35,7 @@ from services.requests.rights.contract import (
     NotYours,
     Package,
     Portability,
+    Posted,
     Preview,
     ProofPending,
     PublicKey,
@@ -184,6 +185,7 @@ async def task_view(tx: Transaction, office: Office, task: TaskRow, row: Request
         verdict=task.verdict,
         reason=task.reason,
         text=await task_text(tx, office, task) if task.text else None,
+        fee_ore=task.fee_ore,
         digest=task.digest,
         proposed_by=task.proposed_by,
         decided_by=task.decided_by,
@@ -327,6 +329,10 @@ async def read_letters(tx: Transaction, office: Office, caller: Caller, request:
     return Letters(items=[_letter(each, key) for each in rows])
 
 
+async def letter_view(tx: Transaction, office: Office, row: LetterRow) -> Letter:
+    return _letter(row, await office.sealer.key(tx.connection, tx.tenant, shelf_of(row.request)))
+
+
 def _letter(row: LetterRow, key: SubjectKey) -> Letter:
     return Letter(
         letter=row.id,
@@ -339,6 +345,7 @@ def _letter(row: LetterRow, key: SubjectKey) -> Letter:
         state=row.state,
         problem=row.problem,
         sent_at=row.sent_at,
+        posted=Posted.model_validate(row.posted) if row.posted else None,
     )
 
 
@@ -398,6 +405,8 @@ def _request(row: RequestRow, steps: Iterable[StepRow], clocks: Iterable[ClockRo
         outcome=row.outcome,
         agent=row.agent,
         ticket=row.ticket,
+        fee_ore=row.fee_ore,
+        by_post=row.by_post,
         scope=Scope(recording=row.recording, elements=row.elements or []) if row.recording or row.elements else None,
         executes_at=row.executes_at,
         answered_at=row.answered_at,

@@ -13,11 +13,12 @@ from chassis.bodies import Body
 from chassis.db import Tx
 from chassis.idempotency import Once
 from services.requests.rights import contract, queries, reports
-from services.requests.rights.commands import asking, clocks, deciding, evidence, proving, receiving
+from services.requests.rights.commands import asking, clocks, deciding, evidence, posting, proving, receiving
 from services.requests.rights.contract import (
     AddEvidence,
     Ask,
     AskCode,
+    Charge,
     CheckCode,
     Confirm,
     Extend,
@@ -26,6 +27,8 @@ from services.requests.rights.contract import (
     NameController,
     OpenReception,
     OpenRequest,
+    Paid,
+    Post,
     PostTicket,
     Propose,
     ProtectPerson,
@@ -158,6 +161,36 @@ async def fetch_package(caller: Asker, request_id: UUID, tx: Tx, office: TheOffi
 @router.post("/requests/{request_id}/refusal", response_model=contract.Request)
 async def refuse(caller: Handler, request_id: UUID, wish: Body[Refuse], tx: Tx, office: TheOffice, once: Once):
     return await once(deciding.refuse, tx, office, caller, request_id, wish)
+
+
+@router.post("/requests/{request_id}/fee", response_model=contract.Request)
+async def charge(caller: Handler, request_id: UUID, wish: Body[Charge], tx: Tx, office: TheOffice, once: Once):
+    return await once(deciding.charge, tx, office, caller, request_id, wish)
+
+
+@router.post("/requests/{request_id}/payment", response_model=contract.Request)
+async def paid(caller: Handler, request_id: UUID, wish: Body[Paid], tx: Tx, office: TheOffice, once: Once):
+    return await once(deciding.paid, tx, office, caller, request_id, wish)
+
+
+@router.get("/requests/{request_id}/print", response_class=Response)
+async def print_report(caller: Handler, request_id: UUID, tx: Tx, office: TheOffice):
+    """A page to save and print; it must never run in this edge's own origin."""
+    page = await posting.printed(tx, office, caller, request_id)
+    headers = {"content-disposition": "attachment", "content-security-policy": "sandbox; default-src 'none'"}
+    return Response(page, media_type="application/octet-stream", headers=headers)
+
+
+@router.post("/requests/{request_id}/posting", response_model=contract.Request)
+async def posted(caller: Handler, request_id: UUID, wish: Body[Post], tx: Tx, office: TheOffice, once: Once):
+    return await once(posting.posted, tx, office, caller, request_id, wish)
+
+
+@router.post("/requests/{request_id}/letters/{letter}/posting", response_model=contract.Letter)
+async def letter_posted(
+    caller: Handler, request_id: UUID, letter: UUID, wish: Body[Post], tx: Tx, office: TheOffice, once: Once
+):
+    return await once(posting.letter_posted, tx, office, caller, request_id, letter, wish)
 
 
 @router.get("/portability", response_model=contract.Portability)

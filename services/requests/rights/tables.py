@@ -20,7 +20,8 @@ class RequestRow(SQLModel, table=True):
     passphrase · executes_at: when a confirmed deletion begins, or a restriction is lifted
     · outcome, refusal, reason: what was decided, by which row of the book, in which words · answer_event: the ledger's
     `request.answered` · package_*, downloads_left: of the locked file, while there is one · package_deleted_at: when our own
-    copies go, of whatever kind they are · transfer_to: the other operator to whom the package goes, transfer: where to there.
+    copies go, of whatever kind they are · transfer_to: the other operator to whom the package goes, transfer: where to there
+    · fee_ore: what an excessive request costs · by_post: printed and posted; posted: by whom and when, and its proof.
     """
 
     __tablename__ = "request"
@@ -69,6 +70,9 @@ class RequestRow(SQLModel, table=True):
     downloads_left: int | None = None
     transfer_to: str | None = None
     transfer: bytes | None = None
+    fee_ore: int | None = None
+    by_post: bool = False
+    posted: dict[str, Any] | None = Field(default=None, sa_type=JSONB(none_as_null=True))
 
 
 class StepRow(SQLModel, table=True):
@@ -116,6 +120,7 @@ class TaskRow(SQLModel, table=True):
     reason: str | None = None
     text: bytes | None = None
     digest: str | None = None
+    fee_ore: int | None = None
     proposed_by: str | None = None
     proposed_at: datetime | None = _instant(default=None)
     decided_by: str | None = None
@@ -243,6 +248,7 @@ class LetterRow(SQLModel, table=True):
     tries: int = 0
     problem: str | None = None
     sent_at: datetime | None = _instant(default=None)
+    posted: dict[str, Any] | None = Field(default=None, sa_type=JSONB(none_as_null=True))
 
 
 class OtherOperatorRow(SQLModel, table=True):

@@ -19,6 +19,7 @@ from services.requests.rights.contract import (
     Correction,
     Found,
     Kind,
+    Posted,
     Recipient,
     RecipientTold,
     Refusal,
@@ -100,6 +101,11 @@ async def answer_transferred(tx: Transaction, office: Office, row: RequestRow, t
     await close(tx, office, row)
 
 
+async def answer_posted(tx: Transaction, office: Office, row: RequestRow, proof: Posted) -> None:
+    await _answer(tx, office, row, [], found=await _found(tx, row), posted=proof)
+    await close(tx, office, row)
+
+
 async def await_passphrase(tx: Transaction, row: RequestRow) -> None:
     """All is collected, and the person is to say what the package opens with."""
     row.state, row.awaiting_since = State.awaiting_passphrase, clock.now()
@@ -145,13 +151,19 @@ async def contents(tx: Transaction, office: Office, row: RequestRow) -> Contents
             one.key for category in office.book.categories for one in category.elements if one.shows_home
         )
     portable = row.kind == Kind.portability
-    return Contents(row.id, row.language, about(office.book), sources, key, hidden=hidden, portable=portable)
+    return Contents(
+        row.id, row.language, about(office.book), sources, key, hidden=hidden, portable=portable, paper=row.by_post
+    )
 
 
 async def package_built(tx: Transaction, office: Office, request: UUID, built: Built) -> None:
     """The package can be fetched. Passphrase and spools are gone: from here on nobody but the person opens it."""
     row = await tx.session.get(RequestRow, request, with_for_update=True)
     if row.state != State.packing:
+        return
+    if row.by_post:
+        row.spool_key, row.state = None, State.printing
+        await emit_moved(tx, "request.printing", row)
         return
     book, now = office.book, clock.now()
     row.package_bytes, row.package_sha256 = built.bytes, built.sha256
@@ -222,6 +234,7 @@ async def _answer(
     found: Sequence[Found] = (),
     told: Sequence[Recipient] = (),
     transferred: Transferred | None = None,
+    posted: Posted | None = None,
 ) -> None:
     """Answer, signed certificate and the ledger's event that holds the certificate's digest: one transaction."""
     book = office.book
@@ -244,6 +257,7 @@ async def _answer(
         by_hand=queries.attested(await queries.steps_of(tx, row.id)),
         found=list(found),
         transferred=transferred,
+        posted=posted,
         clauses=clauses,
         complaint=book.clause("complaint"),
     )

@@ -15,7 +15,7 @@ from chassis.ids import new_id
 from services.anonymizer.contract import Correction, FindPrincipal, Identifier
 from services.registry.contract import PolicyBook
 from services.requests.rights import queries
-from services.requests.rights.commands import answering, clocks, deciding, doing, proving, transferring
+from services.requests.rights.commands import answering, clocks, deciding, doing, posting, proving, transferring
 from services.requests.rights.contract import (
     Channel,
     Confirm,
@@ -63,6 +63,8 @@ async def open_request(tx: Transaction, office: Office, caller: Caller, wish: Op
     if wish.transfer is not None:
         _must_be_hers(office, caller, row)
         await transferring.want(tx, office, row, wish.transfer)
+    if wish.by_post:
+        await posting.want(tx, office, row)
     return await _received(tx, office, row, proven=True)
 
 

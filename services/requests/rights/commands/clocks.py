@@ -95,19 +95,24 @@ async def ask(tx: Transaction, office: Office, caller: Caller, request: UUID, wi
     """The person is asked; whether that stops the clock is counted from the day of receipt."""
     row = await queries.find(tx, caller, request, lock=True)
     must_stand_in(State(row.state), ASKABLE[wish.about])
+    await pause(tx, office, row, wish.about)
+    await letters.write(tx, office, row, f"question_{wish.about}", text=wish.text.in_(row.language))
+    await emit_moved(tx, "request.paused", row)
+    return await queries.view(tx, row)
+
+
+async def pause(tx: Transaction, office: Office, row: RequestRow, about: str) -> None:
+    """The person is to do something first. Raises NotNow while she is asked for something else."""
     running = await _clock(tx, row, ANSWER)
-    if any(pause["answered_on"] is None for pause in running.pauses):
+    if any(each["answered_on"] is None for each in running.pauses):
         raise NotNow("The person was asked already and has not answered yet.", state=row.state)
     book, today = office.book, counting.day_of(clock.now(), office.book.tz)
     within = book.period("asked_without_delay")
     counts = counting.was_asked_in_time(running.received_on, today, within, office.holidays)
-    pause = {"about": wish.about, "asked_on": today.isoformat(), "answered_on": None, "counts": counts}
-    running.pauses = [*running.pauses, pause]
+    begun = {"about": about, "asked_on": today.isoformat(), "answered_on": None, "counts": counts}
+    running.pauses = [*running.pauses, begun]
     if counts:
         running.next_at = None
-    await letters.write(tx, office, row, f"question_{wish.about}", text=wish.text.in_(row.language))
-    await emit_moved(tx, "request.paused", row)
-    return await queries.view(tx, row)
 
 
 async def take_reply(tx: Transaction, office: Office, caller: Caller, request: UUID, wish: Replied) -> Request:

@@ -19,11 +19,15 @@ from services.registry.contract import PolicyBook, Text
 from services.requests.rights import queries
 from services.requests.rights.commands import answering, clocks, letters, steps
 from services.requests.rights.contract import (
+    CannotCharge,
+    Charge,
     Controller,
     ControllerNamed,
+    FeePaid,
     Kind,
     Matter,
     NameController,
+    Paid,
     Propose,
     ReasonUnknown,
     Refuse,
@@ -37,7 +41,7 @@ from services.requests.rights.contract import (
     Verdict,
     VerdictUnfit,
 )
-from services.requests.rights.moves import emit_moved
+from services.requests.rights.moves import emit_moved, moved
 from services.requests.rights.office import Office
 from services.requests.rights.rules import kinds, way
 from services.requests.rights.tables import ControllerRow, RequestRow, TaskRow
@@ -91,17 +95,45 @@ async def review(tx: Transaction, office: Office, caller: Caller, task: UUID, wi
 
 async def refuse(tx: Transaction, office: Office, caller: Caller, request: UUID, wish: Refuse) -> Request:
     """What a rule would grant is to be refused: proposed here, and refused once another person agrees."""
-    row = await queries.find(tx, caller, request, lock=True)
-    queries.must_decide(caller, row.party)
-    way.must_stand_in(State(row.state), way.REFUSABLE)
-    for task in await _open_tasks(tx, row):
-        task.state = "void"
-    await tx.flush()
-    await decide_first(tx, office, row, Matter.refuse)
+    row = await _taken_back(tx, office, caller, request, Matter.refuse)
     (task,) = await _open_tasks(tx, row)
     proposal = Propose(verdict=Verdict.refused, reason=wish.reason, text=wish.text)
     await _propose(tx, office, caller, task, row, proposal)
     return await queries.view(tx, row)
+
+
+async def charge(tx: Transaction, office: Office, caller: Caller, request: UUID, wish: Charge) -> Request:
+    """Dealt with for a fee: proposed here, and the person is told once another agrees. Raises CannotCharge."""
+    most = office.book.number("fee_most")
+    if wish.reason not in kinds.CHARGEABLE or wish.fee_ore > most:
+        raise CannotCharge(reasons=sorted(kinds.CHARGEABLE), most=most)
+    row = await _taken_back(tx, office, caller, request, Matter.charge)
+    (task,) = await _open_tasks(tx, row)
+    task.fee_ore = wish.fee_ore
+    proposal = Propose(verdict=Verdict.charged, reason=wish.reason, text=wish.text)
+    await _propose(tx, office, caller, task, row, proposal)
+    return await queries.view(tx, row)
+
+
+async def paid(tx: Transaction, office: Office, caller: Caller, request: UUID, wish: Paid) -> Request:
+    """It goes on, and its clock too."""
+    row = await queries.find(tx, caller, request, lock=True)
+    way.must_stand_in(State(row.state), {State.awaiting_fee})
+    await clocks.resume(tx, office, row, "fee")
+    row.outcome = row.refusal = row.executes_at = None
+    row.state = State.identified if row.principal else State.received
+    said = FeePaid(**moved(row), fee_ore=row.fee_ore, by=caller.subject)
+    await tx.emit("request.paid", said.model_dump(mode="json", exclude_none=True), row.principal)
+    await tx.enqueue("rights.prepare", row.id)
+    return await queries.view(tx, row)
+
+
+async def give_up_fee(tx: Transaction, office: Office, request: UUID) -> None:
+    """Nobody paid in time: refused, and the person is told how to complain."""
+    row = await tx.session.get(RequestRow, request, with_for_update=True)
+    if row.state == State.awaiting_fee and row.executes_at <= clock.now():
+        row.executes_at = None
+        await answering.refuse_by_rule(tx, office, row, "fee_unpaid")
 
 
 async def name_controller(tx: Transaction, caller: Caller, wish: NameController) -> Controller:
@@ -134,6 +166,18 @@ async def lift_in_time(tx: Transaction, request: UUID) -> None:
         await lift(tx, row)
 
 
+async def _taken_back(tx: Transaction, office: Office, caller: Caller, request: UUID, matter: Matter) -> RequestRow:
+    """What a rule would grant waits for two people instead."""
+    row = await queries.find(tx, caller, request, lock=True)
+    queries.must_decide(caller, row.party)
+    way.must_stand_in(State(row.state), way.REFUSABLE)
+    for task in await _open_tasks(tx, row):
+        task.state = "void"
+    await tx.flush()
+    await decide_first(tx, office, row, matter)
+    return row
+
+
 async def _propose(
     tx: Transaction, office: Office, caller: Caller, task: TaskRow, row: RequestRow, wish: Propose
 ) -> Task:
@@ -142,6 +186,7 @@ async def _propose(
     task.text = key.seal("request_task", "text", wish.text.model_dump_json().encode())
     task.verdict, task.reason = wish.verdict, wish.reason
     said = {"task": str(task.id), "verdict": wish.verdict, "reason": wish.reason, "text": wish.text.model_dump()}
+    said |= {"fee_ore": task.fee_ore} if task.fee_ore is not None else {}
     task.digest = hashlib.sha256(canonical(said)).hexdigest()
     task.proposed_by, task.proposed_at = caller.subject, clock.now()
     if task.eyes == 1:
@@ -180,6 +225,9 @@ async def _carry_out(tx: Transaction, office: Office, task: TaskRow, row: Reques
         day = row.executes_at.astimezone(office.book.tz).date().isoformat()
         await letters.write(tx, office, row, "restriction_ends", text=text.in_(row.language), day=day)
         return
+    if verdict is Verdict.charged:
+        await _await_fee(tx, office, task, row, text)
+        return
     row.outcome, row.refusal = verdict, task.reason
     key = await office.sealer.key_for_sealing(tx.connection, tx.tenant, queries.shelf_of(row.id))
     row.reason = key.seal("request", "reason", text.model_dump_json().encode())
@@ -193,12 +241,24 @@ async def _carry_out(tx: Transaction, office: Office, task: TaskRow, row: Reques
         await answering.answer_decided(tx, office, row)
 
 
+async def _await_fee(tx: Transaction, office: Office, task: TaskRow, row: RequestRow, text: Text) -> None:
+    row.state, row.fee_ore = State.awaiting_fee, task.fee_ore
+    row.executes_at = office.book.period("fee_awaited").after(clock.now(), office.book.tz)
+    await clocks.pause(tx, office, row, "fee")
+    reason = next(one for one in office.book.refusals if one.key == task.reason)
+    fee = f"{task.fee_ore // 100},{task.fee_ore % 100:02} kr"
+    day = row.executes_at.astimezone(office.book.tz).date().isoformat()
+    said = {"reason": f"{reason.label.in_(row.language)} ({reason.legal_ref})", "fee": fee, "day": day}
+    await letters.write(tx, office, row, "fee", text=text.in_(row.language), **said)
+    await emit_moved(tx, "request.awaiting_fee", row)
+
+
 async def _sent_back(tx: Transaction, office: Office, task: TaskRow, row: RequestRow, caller: Caller) -> None:
     """The second person disagrees. A refusal is off the table with that; anything else is open again."""
     await _tell(tx, "request.sent_back", task, row, caller)
     task.state = "void"
     await tx.flush()
-    if task.matter != Matter.refuse:
+    if task.matter not in (Matter.refuse, Matter.charge):
         await open_task(tx, office, row, Matter(task.matter), task.due_on)
         return
     row.state = State.identified if row.principal else State.received

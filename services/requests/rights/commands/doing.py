@@ -17,7 +17,7 @@ from chassis.errors import Problem
 from chassis.sealing import Shredded, SubjectKey
 from services.anonymizer.contract import Action, Correction, Scope, StepResult, StepState, Store
 from services.requests.rights import queries
-from services.requests.rights.commands import answering, clocks, deciding, steps
+from services.requests.rights.commands import answering, clocks, deciding, posting, steps
 from services.requests.rights.contract import Kind, Matter, State, Verdict
 from services.requests.rights.moves import emit_moved, emit_step
 from services.requests.rights.office import Office
@@ -452,6 +452,8 @@ async def _collected(tx: Transaction, office: Office, row: RequestRow) -> None:
     elif row.transfer is not None:
         row.state = State.transferring
         await tx.enqueue("rights.transfer", row.id)
+    elif row.by_post:
+        await posting.lock(tx, office, row)
     elif row.passphrase is not None:
         row.state = State.packing
         await tx.enqueue("rights.pack", row.id)

@@ -54,7 +54,7 @@ class Contents:
     """Everything a package says. `key` opens the spools.
 
     hidden: elements that are not shown (where a protected person lives) · portable: the package is for another service to
-    read, and says in `portability.json` what it holds.
+    read, and says in `portability.json` what it holds · paper: the report is printed, and shows every row.
     """
 
     request: UUID
@@ -64,6 +64,7 @@ class Contents:
     key: bytes
     hidden: frozenset[str] = frozenset()
     portable: bool = False
+    paper: bool = False
 
     def tables(self, source: Source) -> Iterator[tuple[TableLine, Iterator[bytes]]]:
         """Each table of a source with its rows; whatever of them nobody takes is passed over."""
@@ -224,7 +225,7 @@ def _shown(contents: Contents) -> Iterator[page.StorePart]:
                 continue
             first: list[list[Any]] = []
             for lines in rows:
-                cut = _first_lines(lines, SHOWN_ROWS - len(first))
+                cut = lines if contents.paper else _first_lines(lines, SHOWN_ROWS - len(first))
                 first += _values(cut) if cut else []
             count = source.counts.get(table.table, len(first))
             tables.append(page.TablePart(table, first, count, f"{source.store}/{table.table}"))

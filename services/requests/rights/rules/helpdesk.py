@@ -14,7 +14,7 @@ _BY_TICKET = {
     for kind in (Kind.access, Kind.deletion, Kind.portability, Kind.damages, Kind.human_review, Kind.complaint)
 }
 _SOLVED = {State.answered, State.closed, State.withdrawn, State.duplicate}
-_PENDING = {State.clarification, State.previewed, State.cooling_off, State.awaiting_passphrase}
+_PENDING = {State.clarification, State.previewed, State.cooling_off, State.awaiting_passphrase, State.awaiting_fee}
 _TOLD = {
     State.received: Text(sv="mottagen, vi vet inte än vem som frågar", en="received, we do not know yet who asks"),
     State.clarification: Text(sv="vi behöver veta mer", en="we need to know more"),
@@ -25,6 +25,8 @@ _TOLD = {
     State.executing: Text(sv="utförs", en="being carried out"),
     State.checking: Text(sv="kontrolleras", en="being checked"),
     State.awaiting_passphrase: Text(sv="väntar på personens lösenfras", en="waits for the person's passphrase"),
+    State.printing: Text(sv="skrivs ut och skickas med posten", en="is printed and posted"),
+    State.awaiting_fee: Text(sv="väntar på att avgiften betalas", en="waits for the fee to be paid"),
     State.transferring: Text(sv="på väg till en annan operatör", en="on its way to another operator"),
     State.packing: Text(sv="paketeras", en="being packed"),
     State.answered: Text(sv="besvarad", en="answered"),

@@ -37,6 +37,8 @@ WAYS = {
     Kind.human_review: Way(matter=Matter.decide, when="before"),
     Kind.complaint: Way(matter=Matter.decide, when="before"),
 }
+# Art. 12(5): only for these may a fee be asked.
+CHARGEABLE = frozenset({"manifestly_unfounded", "excessive"})
 PACKED = frozenset({Kind.access, Kind.portability})
 # What is looked for first, and handed over or shown before anything is carried out.
 COLLECTS = PACKED | {Kind.deletion}
@@ -48,6 +50,7 @@ VERDICTS = {
     Matter.investigate: frozenset({Verdict.stays, Verdict.lifted}),
     Matter.decide: frozenset({Verdict.granted, Verdict.partly, Verdict.refused}),
     Matter.refuse: frozenset({Verdict.refused}),
+    Matter.charge: frozenset({Verdict.charged}),
     Matter.controller: frozenset({Verdict.granted, Verdict.refused}),
 }
 OPEN = frozenset(State) - {State.answered, State.closed, State.withdrawn, State.duplicate}
@@ -72,7 +75,7 @@ def eyes_of(book: PolicyBook, kind: str, matter: Matter) -> int:
     data is its own affair."""
     if matter is Matter.controller:
         return 1
-    if matter is Matter.refuse:
+    if matter in (Matter.refuse, Matter.charge):
         return 2
     return 1 if book.right(kind).decided_by == "person" else 2
 

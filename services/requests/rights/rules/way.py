@@ -20,6 +20,8 @@ WITHDRAWABLE = frozenset(
         State.deciding,
         State.awaiting_passphrase,
         State.transferring,
+        State.printing,
+        State.awaiting_fee,
     }
 )
 # What is being carried out, or was answered, is not refused any more.

@@ -1,0 +1,101 @@
+"""On paper to the registered address: for who has neither a browser nor a passphrase. Staff print and post by hand, and prove it.
+
+Until it is printed the package lies locked like any other, under words that nobody was told.
+"""
+
+import secrets
+from typing import Any
+from uuid import UUID
+
+from chassis import clock
+from chassis.auth import Caller
+from chassis.db import Transaction
+from services.requests.rights import queries
+from services.requests.rights.commands import answering
+from services.requests.rights.contract import (
+    CannotPost,
+    Letter,
+    LetterUnknown,
+    NotNow,
+    PackagePosted,
+    Post,
+    Posted,
+    ReceivedInFuture,
+    Request,
+    State,
+)
+from services.requests.rights.moves import moved
+from services.requests.rights.office import Office
+from services.requests.rights.package.unlock import unlock
+from services.requests.rights.rules import clock as counting
+from services.requests.rights.rules.way import must_stand_in
+from services.requests.rights.tables import LetterRow, ProtectedRow, RequestRow
+
+
+async def want(tx: Transaction, office: Office, row: RequestRow) -> None:
+    """Raises CannotPost."""
+    if row.principal is not None and await tx.session.get(ProtectedRow, (tx.tenant, row.principal)):
+        raise CannotPost
+    row.by_post = True
+
+
+async def lock(tx: Transaction, office: Office, row: RequestRow) -> None:
+    """All is collected. Who became a protected identity meanwhile is asked for a passphrase instead."""
+    if await tx.session.get(ProtectedRow, (tx.tenant, row.principal)):
+        row.by_post = False
+        await answering.await_passphrase(tx, row)
+        return
+    key = await office.sealer.key_for_sealing(tx.connection, tx.tenant, row.id)
+    row.passphrase = key.seal("request", "passphrase", secrets.token_urlsafe(32).encode())
+    row.state = State.packing
+    await tx.enqueue("rights.pack", row.id)
+
+
+async def printed(tx: Transaction, office: Office, caller: Caller, request: UUID) -> str:
+    """The report with every row, as a page to print. Who had it stands in the ledger."""
+    row = await queries.find(tx, caller, request, lock=True)
+    queries.must_decide(caller, row.party)
+    must_stand_in(State(row.state), {State.printing})
+    passphrase = (await answering.open_sealed(tx, office, row, "passphrase")).decode()
+    await _tell(tx, "request.printed", row, caller)
+    return unlock(office.package(row.id), passphrase).report
+
+
+async def posted(tx: Transaction, office: Office, caller: Caller, request: UUID, wish: Post) -> Request:
+    """Answered and closed in one move: what was printed is with the post, and no copy is left here."""
+    row = await queries.find(tx, caller, request, lock=True)
+    queries.must_decide(caller, row.party)
+    must_stand_in(State(row.state), {State.printing})
+    if await tx.session.get(ProtectedRow, (tx.tenant, row.principal)):
+        raise CannotPost
+    row.posted = _proof(office, caller, wish)
+    await _tell(tx, "request.posted", row, caller)
+    await answering.answer_posted(tx, office, row, Posted.model_validate(row.posted))
+    return await queries.view(tx, row)
+
+
+async def letter_posted(
+    tx: Transaction, office: Office, caller: Caller, request: UUID, letter: UUID, wish: Post
+) -> Letter:
+    """One of our letters went by post."""
+    row = await queries.find(tx, caller, request, lock=True)
+    found = await tx.session.get(LetterRow, letter, with_for_update=True)
+    if found is None or found.request != row.id or found.direction != "out" or found.body is None:
+        raise LetterUnknown
+    if row.principal is not None and await tx.session.get(ProtectedRow, (tx.tenant, row.principal)):
+        raise CannotPost
+    if found.posted is not None:
+        raise NotNow("It was posted already.", state=row.state)
+    found.state, found.sent_at, found.posted = "sent", clock.now(), _proof(office, caller, wish)
+    return await queries.letter_view(tx, office, found)
+
+
+def _proof(office: Office, caller: Caller, wish: Post) -> dict[str, Any]:
+    if wish.posted_on > counting.day_of(clock.now(), office.book.tz):
+        raise ReceivedInFuture("It cannot have been posted later than today.")
+    return {"by": caller.subject} | wish.model_dump(mode="json")
+
+
+async def _tell(tx: Transaction, type: str, row: RequestRow, caller: Caller) -> None:
+    said = PackagePosted(**moved(row), by=caller.subject)
+    await tx.emit(type, said.model_dump(mode="json", exclude_none=True), row.principal)
