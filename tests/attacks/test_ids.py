@@ -49,6 +49,7 @@ GUARDIAN = {"guardian": str(uuid4()), "born": "2020-05-04", "evidence_ref": "crm
 WORDS = {"sv": "Så här är det", "en": "So it is"}
 EVIDENCE = {"identifiers": [{"type": "email", "value": "nobody@epost.example"}], "evidence": {"method": "call_back"}}
 OUTCOMES = ("executed", "nothing", "refused", "withdrawn", "pending")
+POSTED = {"posted_on": "2026-01-02", "evidence_sha256": "0" * 64, "evidence_at": "file 1"}
 CASES = {
     "public GET /v1/notices/{notice}/versions/{version}": case("tenant"),
     "public GET /v1/receipts/{record}": case("subject", "tenant"),
@@ -141,6 +142,13 @@ CASES = {
     "internal GET /staff/v1/reports/{month}": case(),
     "internal POST /staff/v1/tasks/{task_id}/proposal": case("tenant", body={"verdict": "granted", "text": WORDS}),
     "internal POST /staff/v1/tasks/{task_id}/review": case("tenant", body={"proposal": "0" * 64, "agreed": True}),
+    "internal POST /staff/v1/requests/{request_id}/fee": case(
+        "tenant", body={"reason": "excessive", "fee_ore": 100, "text": WORDS}
+    ),
+    "internal POST /staff/v1/requests/{request_id}/payment": case("tenant", body={"reference": "OCR 1"}),
+    "internal GET /staff/v1/requests/{request_id}/print": case("tenant"),
+    "internal POST /staff/v1/requests/{request_id}/posting": case("tenant", body=POSTED),
+    "internal POST /staff/v1/requests/{request_id}/letters/{letter}/posting": case("tenant", body=POSTED),
     "internal GET /staff/v1/requests/{request_id}/preview": case("tenant"),
     "internal GET /staff/v1/requests/{request_id}/answer": case("tenant"),
     "internal GET /staff/v1/requests/{request_id}/certificate": case("tenant"),

@@ -128,6 +128,7 @@ class World:
             "operator": "sydtel",
             "reception": _reception(nordtel, hugo),
             "part": "0",
+            "letter": _letter(nordtel, asked),
             "task_id": _task(nordtel, hugo),
             "step": await _step(nordtel, asked),
             "proposal": _proposal(nordtel),
@@ -194,6 +195,14 @@ def _reception(nordtel: Nordtel, person: Actor) -> str:
     wish = {"name": "Sydtel", "url": "http://127.0.0.1:9", "signing": said["signing"], "sealing": said["sealing"]}
     nordtel.person("privacy").put("/staff/v1/operators/sydtel", wish)
     return person.post("/v1/receptions", {"operator": "sydtel"}).json()["reception"]
+
+
+def _letter(nordtel: Nordtel, request: str) -> str:
+    """What Hugo was asked about his request."""
+    wish = {"about": "clarification", "text": {"sv": "Vilket nummer?", "en": "Which number?"}}
+    helpdesk = nordtel.person("helpdesk")
+    helpdesk.post(f"/staff/v1/requests/{request}/questions", wish)
+    return helpdesk.get(f"/staff/v1/requests/{request}/letters").json()["items"][0]["letter"]
 
 
 def _task(nordtel: Nordtel, person: Actor) -> str:
