@@ -13,6 +13,7 @@ from services.requests.rights.contract import (
     Charge,
     Evidence,
     Identifier,
+    IdentifierType,
     Kind,
     LetterUnknown,
     NotNow,
@@ -51,7 +52,7 @@ async def by_letter(house: House, tenant: UUID) -> Request:
         kind=Kind.access,
         channel="letter",
         by_post=True,
-        identifiers=[Identifier(type="customer", value=f"K{tenant.int % 10**7:07}")],
+        identifiers=[Identifier(type=IdentifierType.customer, value=f"K{tenant.int % 10**7:07}")],
         evidence=Evidence(method="registered_letter"),
     )
     return await house.helpdesk(tenant).open(wish, key=key())

@@ -358,8 +358,8 @@ class Propose(Contract):
 
     @model_validator(mode="after")
     def _reasoned(self) -> Self:
-        if (self.verdict is Verdict.refused) != (self.reason is not None):
-            raise ValueError("a refusal has a reason of the policy book, and nothing else has")
+        if (self.verdict in (Verdict.refused, Verdict.charged)) != (self.reason is not None):
+            raise ValueError("a refusal or a fee has a reason of the policy book, and nothing else has")
         return self
 
 
