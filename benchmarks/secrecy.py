@@ -5,7 +5,7 @@ import asyncio
 import math
 import random
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import Any
 from uuid import UUID, uuid4
@@ -98,7 +98,7 @@ def by_chance(one: list[float], other: list[float]) -> float:
 
 def _preserve(cast: Cast, stack: Stack, numbers: list[str]) -> None:
     """A prosecutor's order on these numbers, approved by two."""
-    now = clock.now() + timedelta(seconds=float(stack.home.clock.read_text()))
+    now = datetime.now(UTC) + timedelta(seconds=float(stack.home.clock.read_text()))
     since, until = (now - timedelta(days=120)).isoformat(), (now - timedelta(minutes=1)).isoformat()
     wish = {
         "instrument": "se_preservation",

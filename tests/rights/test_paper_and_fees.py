@@ -10,6 +10,7 @@ from services.registry.contract import Text
 from services.requests.rights.contract import (
     CannotCharge,
     CannotPost,
+    Channel,
     Charge,
     Evidence,
     Identifier,
@@ -50,7 +51,7 @@ async def by_letter(house: House, tenant: UUID) -> Request:
     house.operator.person(*rows, customer=f"K{tenant.int % 10**7:07}")
     wish = OpenRequest(
         kind=Kind.access,
-        channel="letter",
+        channel=Channel.letter,
         by_post=True,
         identifiers=[Identifier(type=IdentifierType.customer, value=f"K{tenant.int % 10**7:07}")],
         evidence=Evidence(method="registered_letter"),
