@@ -3,7 +3,6 @@
 Until it is printed the package lies locked like any other, under words that nobody was told.
 """
 
-import secrets
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +25,7 @@ from services.requests.rights.contract import (
 )
 from services.requests.rights.moves import moved
 from services.requests.rights.office import Office
+from services.requests.rights.package import passphrase
 from services.requests.rights.package.unlock import unlock
 from services.requests.rights.rules import clock as counting
 from services.requests.rights.rules.way import must_stand_in
@@ -46,7 +46,7 @@ async def lock(tx: Transaction, office: Office, row: RequestRow) -> None:
         await answering.await_passphrase(tx, row)
         return
     key = await office.sealer.key_for_sealing(tx.connection, tx.tenant, row.id)
-    row.passphrase = key.seal("request", "passphrase", secrets.token_urlsafe(32).encode())
+    row.passphrase = key.seal("request", "passphrase", passphrase.draw().encode())
     row.state = State.packing
     await tx.enqueue("rights.pack", row.id)
 
@@ -56,9 +56,9 @@ async def printed(tx: Transaction, office: Office, caller: Caller, request: UUID
     row = await queries.find(tx, caller, request, lock=True)
     queries.must_decide(caller, row.party)
     must_stand_in(State(row.state), {State.printing})
-    passphrase = (await answering.open_sealed(tx, office, row, "passphrase")).decode()
+    words = (await answering.open_sealed(tx, office, row, "passphrase")).decode()
     await _tell(tx, "request.printed", row, caller)
-    return unlock(office.package(row.id), passphrase).report
+    return unlock(office.package(row.id), words).report
 
 
 async def posted(tx: Transaction, office: Office, caller: Caller, request: UUID, wish: Post) -> Request:
