@@ -70,6 +70,15 @@ def test_no_log_holds_anybody_s_data_nor_a_secret_nor_a_fault_of_ours(nordtel: N
     assert [line for line in text.splitlines() if '"event": "unexpected"' in line or "Traceback" in line[:40]] == []
 
 
+def test_no_file_of_the_house_holds_anybody_s_data(nordtel: Nordtel, eyes: Eyes):
+    """Whatever lies below its home and is neither the operator's own stores nor the database's."""
+    theirs = {nordtel.home / "sample", nordtel.home / "postgres"}
+    files = [path for path in nordtel.home.rglob("*") if path.is_file() and not theirs & {*path.parents}]
+    assert len(files) > 50
+    found = {path.name: seen_in(eyes, [path.read_bytes().decode("latin-1")]) for path in files}
+    assert {name: whose for name, whose in found.items() if whose} == {}
+
+
 def test_the_database_s_own_log_holds_nobody_s_data(nordtel: Nordtel, eyes: Eyes):
     assert seen_in(eyes, [nordtel.stack.postgres.log.read_text()]) == set()
 

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import io
 import zipfile
+from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
@@ -95,6 +96,30 @@ async def test_a_gigabyte_is_refused_before_it_is_read(house: House, tenant: UUI
     writer.close()
     await writer.wait_closed()
     assert b" 413 " in status
+
+
+async def test_a_stream_without_a_length_is_cut_off_where_the_limit_is(
+    house: House, tenant: UUID, asked: tuple[UUID, UUID]
+):
+    """A gigabyte in chunks, which nobody announced: it is read to the limit and no further."""
+    token = await house.person(asked[0], tenant).tokens.token("rights")
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while sent < 1 << 30:
+            sent += 1 << 16
+            yield b"A" * (1 << 16)
+
+    headers = {"authorization": f"Bearer {token}", "idempotency-key": str(uuid4()), "content-type": "application/json"}
+    url = f"{house.url}/v1/requests/{asked[1]}/evidence"
+    try:
+        answer = await house.http.post(url, content=endless(), headers=headers, timeout=30)
+        assert answer.status_code == 413
+    except httpx2.WriteError:
+        """The connection was closed while we still spoke."""
+    assert sent < 64 << 20
+    assert not await house.rows("SELECT 1 FROM rights.evidence_file WHERE request = $1", asked[1])
 
 
 async def test_what_is_no_base64_or_one_file_too_many_is_refused(house: House, tenant: UUID, asked: tuple[UUID, UUID]):
