@@ -121,12 +121,12 @@ def answered(nordtel: Nordtel, order: dict[str, Any], packages: dict[str, dict[s
     return asked
 
 
-SOME = 24
+SOME = 16
 
 
 @pytest.fixture(scope="module")
 async def took(nordtel: Nordtel, answered: dict[str, str]) -> Times:
-    """How long everything took for two dozen people, half of whom are preserved on an order."""
+    """How long everything took for sixteen people, half of whom are preserved on an order."""
     return await times(nordtel.stack, nordtel.cast, SOME)
 
 
