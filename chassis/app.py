@@ -59,6 +59,7 @@ Check = Callable[[], Awaitable[bool]]
 Running = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 MAX_BODY = 1 << 20
+_HEARD_OUT = 8 << 20
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")
 
 
@@ -243,7 +244,8 @@ class Envelope:
         try:
             with telemetry.span(f"{self.service} {scope['method']}", headers):
                 if _declared_size(headers) > self.max_body:
-                    await TooLarge(f"At most {self.max_body} bytes are read.").response()(scope, receive, answer)
+                    refusal = self._too_large(_declared_size(headers) > self.max_body + _HEARD_OUT)
+                    await refusal.response()(scope, receive, answer)
                 else:
                     await self.app(scope, self._measured(receive), answer)
         finally:
@@ -261,10 +263,26 @@ class Envelope:
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > self.max_body:
-                raise TooLarge(f"At most {self.max_body} bytes are read.")
+                raise self._too_large(await self._goes_on(message, receive))
             return message
 
         return counted
+
+    async def _goes_on(self, message: Message, receive: Receive) -> bool:
+        """Whether more comes than is heard out. A little too much is read to its end and thrown away, or whoever still speaks would
+        miss the answer."""
+        left = _HEARD_OUT
+        while message.get("more_body") and left > 0:
+            message = await receive()
+            left -= len(message.get("body", b""))
+        return bool(message.get("more_body"))
+
+    def _too_large(self, goes_on: bool) -> TooLarge:
+        refusal = TooLarge(f"At most {self.max_body} bytes are read.")
+        if goes_on:
+            # Or the server would go on taking it in, for as long as it comes.
+            refusal.headers = {"Connection": "close"}  # type: ignore[misc]
+        return refusal
 
 
 def _declared_size(headers: dict[str, str]) -> int:

@@ -227,8 +227,9 @@ async def read_reception(caller: Asker, reception: UUID, tx: Tx):
 
 @router.get("/receptions/{reception}/content", response_class=StreamingResponse)
 async def read_content(caller: Asker, reception: UUID, tx: Tx, office: TheOffice):
-    asking.must_be_fresh(office, caller)
+    # Whose it is comes first: a stranger is not even told that there is something to log in for.
     found = await receiving.content(tx, office, caller, reception)
+    asking.must_be_fresh(office, caller)
     headers = {"content-disposition": 'attachment; filename="portability.zip"'}
     return StreamingResponse(found, media_type="application/zip", headers=headers)
 
