@@ -165,15 +165,16 @@ class House:
 
 
 def read(stream: bytes) -> dict[str, list[dict[str, Any]]]:
-    """table → rows of a collection that came whole."""
+    """table → rows of a collection that came whole, without the files beside them."""
     tables: dict[str, list[dict[str, Any]]] = {}
+    file = None
     lines = [json.loads(line) for line in stream.splitlines()]
     assert lines[-1]["end"] is True, "the stream was cut"
     for line in lines[:-1]:
         if isinstance(line, dict):
-            name, columns = line["table"], [column["name"] for column in line["columns"]]
-            tables[name] = []
-        else:
+            name, columns, file = line["table"], [column["name"] for column in line["columns"]], line["file"]
+            tables.setdefault(name, [])
+        elif file is None:
             tables[name].append(dict(zip(columns, line, strict=True)))
     assert lines[-1]["counts"] == {name: len(rows) for name, rows in tables.items()}
     return tables
