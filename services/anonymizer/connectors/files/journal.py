@@ -85,6 +85,14 @@ class Journal:
         read = (orjson.loads(path.read_bytes()) for path in self.place("frozen").glob("*.json"))
         return {(piece, mark) for marks in read for piece, each in marks.items() for mark in each}
 
+    def count(self, step: object, rows: list[tuple[str, str]]) -> None:
+        """(piece, mark) of records that stay, but are in the counts that a sweep left."""
+        replace(self.place("counted") / f"{step}.json", lambda fresh: fresh.write_bytes(orjson.dumps(rows)))
+
+    def counted(self) -> set[tuple[str, str]]:
+        found = (orjson.loads(path.read_bytes()) for path in self.place("counted").glob("*.json"))
+        return {(piece, mark) for rows in found for piece, mark in rows}
+
     def _frozen(self, principal: UUID) -> Path:
         return self.place("frozen") / f"{principal}.json"
 

@@ -74,7 +74,9 @@ class Lake:
                     store=self.store, table=self.name, rule=rule, month=when, how="files", count=count, **told
                 ).model_dump(mode="json")
             )
-        return Plan(said, dict.fromkeys(gone, []), terms=frozen(terms) if gone else {})
+        restricted = [list(one) for one in sorted(self.journal.frozen())]
+        told = frozen(terms) | {"restricted": restricted} if gone else {}
+        return Plan(said, dict.fromkeys(gone, []), terms=told)
 
     def carry_out(self, plan: Plan, lease: Lease, terms: Terms) -> None:
         """A file that nothing goes from any more is left as it is."""
@@ -82,6 +84,7 @@ class Lake:
 
         terms = thawed(plan.terms, terms) if plan.terms else terms
         decided = verdicts(self.table, terms, "sweep")
+        self._spare(plan, decided, lease.step)
         for piece in plan.pieces():
             path = self.root / piece
             if not path.exists() or not self._going(path, decided).select(pl.len()).collect().item():
@@ -101,6 +104,26 @@ class Lake:
                 for folder in (path.parent, path.parent.parent):
                     if folder != self.root and not any(folder.iterdir()):
                         folder.rmdir()
+
+    def _spare(self, plan: Plan, decided: "Verdicts[pl.Expr]", step: object) -> None:
+        """Rows that somebody had restricted since they were planned (whoever planned them was killed) stay. What is said leaves them out;
+        and since the counts that remain have them already, these are not made of them again when their time comes after all."""
+        import polars as pl
+
+        before = {tuple(one) for one in plan.terms.get("restricted", [])}
+        late = sorted(one for one in self.journal.frozen() - before if one[0] in plan.gone)
+        month = pl.col(self.table.at).dt.strftime("%Y-%m").alias("month")
+        for piece in {piece for piece, _ in late}:
+            frame = self._keyed(self.root / piece, decided).filter(
+                pl.col(_KEY).is_in([m for p, m in late if p == piece])
+            )
+            counts = frame.filter(self._goes(decided)).group_by(_V, month).agg(pl.len().alias("count")).collect()
+            for number, when, count in counts.iter_rows():
+                rule = decided.branches[number].decision.rule
+                line = next(one for one in plan.said if (one["rule"], one["month"]) == (rule, when))
+                line["count"] -= count
+        if late:
+            self.journal.count(step, late)
 
     def months(self, terms: Terms) -> Iterator[tuple[str, int | None, int]]:
         """(month, branch, count) of everything that would go."""
@@ -145,11 +168,17 @@ class Lake:
         import polars as pl
 
         piece = str(path.relative_to(self.root))
-        key = pl.concat_str([pl.col(name).cast(pl.String) for name in self.table.key], separator="|").alias(_KEY)
         marks = sorted(mark for frozen, mark in self.journal.frozen() if frozen == piece)
         number = pl.when(pl.col(_KEY).is_in(marks)).then(None).otherwise(pl.col(_V)).alias(_V) if marks else pl.col(_V)
+        return self._keyed(path, decided, some).with_columns(number)
+
+    def _keyed(self, path: Path, decided: "Verdicts[pl.Expr]", some: "pl.LazyFrame | None" = None) -> "pl.LazyFrame":
+        """The same, whatever is frozen."""
+        import polars as pl
+
+        key = pl.concat_str([pl.col(name).cast(pl.String) for name in self.table.key], separator="|").alias(_KEY)
         frame = pl.scan_parquet(path, glob=False, hive_partitioning=False) if some is None else some
-        return frame.with_columns(key, decided.number.alias(_V)).with_columns(number)
+        return frame.with_columns(key, decided.number.alias(_V))
 
     def _going(self, path: Path, decided: "Verdicts[pl.Expr]") -> "pl.LazyFrame":
         return self._judged(path, decided).filter(self._goes(decided))
@@ -175,16 +204,22 @@ class Lake:
             coarse(batch, groups)
             for path in self._files(folder)
             for batch in self._judged(path, decided)
-            .filter(pl.col(_V) == number)
+            .filter((pl.col(_V) == number) & ~pl.col(_KEY).is_in(self._counted(path)))
             .select(list(dict.fromkeys(needed)))
             .collect()
             .to_arrow(compat_level=pl.CompatLevel.oldest())
             .to_batches()
         ]
+        if not batches:
+            return None
         counts = anonymous(batches, groups, terms.book.number("k_anonymity"))
         target = self.journal.place("anonymous") / f"{step}-{number}.parquet"
         replace(target, lambda fresh: pq.write_table(counts.released, fresh))
         return counts
+
+    def _counted(self, path: Path) -> list[str]:
+        piece = str(path.relative_to(self.root))
+        return sorted(mark for counted, mark in self.journal.counted() if counted == piece)
 
     def _rows_remain(self, number: int, decided: "Verdicts[pl.Expr]") -> bool:
         remains = self.table.remains
