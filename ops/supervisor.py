@@ -188,7 +188,9 @@ class Supervisor:
         from ops import serving
 
         with _environment(self.told(process, port)):
-            serving.run(self.apps[name] if name in self.apps else serving.factory(process)(), HOST, port)
+            # An app made before the fork knows the stores of `policy/stores`; a house with a map of its own makes them again.
+            made = name in self.apps and not self.home.data_map.is_dir()
+            serving.run(self.apps[name] if made else serving.factory(process)(), HOST, port)
 
 
 @contextmanager
