@@ -47,7 +47,7 @@ class Slow(Guard):
 
 @pytest_asyncio.fixture
 async def lake(tmp_path: Path) -> AsyncIterator[Apart]:
-    apart = Apart(*store_of(tmp_path, WRITTEN.read_text()), Elsewhere(rest=0.2))
+    apart = Apart(*store_of(tmp_path, WRITTEN), Elsewhere(rest=0.2))
     folder = apart.files.root / "month=2026-12" / "bucket=00"
     folder.mkdir(parents=True)
     calls_of(1, NOW - timedelta(days=800), [ANNA, BO] * 5).write_parquet(folder / "part-0.parquet")

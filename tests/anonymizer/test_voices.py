@@ -58,8 +58,9 @@ async def test_a_caller_gets_the_sound_of_her_calls_without_the_desk(house: Hous
     rows = lines[1 : next(place for place, line in enumerate(lines[1:], 1) if isinstance(line, dict))]
     told = {row[names.index("sound")] for row in rows}
     files = [line["file"] for line in lines if isinstance(line, dict) and line.get("file")]
-    assert told == set(files) >= {"4711.wav", "4711.1.wav", "4711.2.wav"}
-    at = next(place for place, line in enumerate(lines) if isinstance(line, dict) and line.get("file") == "4711.wav")
+    # 4711 with its versions goes in a test of deletion, which may have run before.
+    assert told == set(files) >= {"4710.wav", "4712.wav"}
+    at = next(place for place, line in enumerate(lines) if isinstance(line, dict) and line.get("file") == "4710.wav")
     [piece] = lines[at + 1]
     with wave.open(io.BytesIO(b64decode(piece))) as sound:
         samples = array("h", sound.readframes(sound.getnframes()))

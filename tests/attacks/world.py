@@ -56,7 +56,7 @@ CONTRACT = {
     "reference": "A-1",
     "customer": str(KUSTBANKEN.id),
     "name": KUSTBANKEN.name,
-    "services": ["sms_notification"],
+    "services": ["fixed"],
     "objection_window": "30 days",
     "source": "house: agreements",
 }
@@ -68,7 +68,7 @@ ADDITION = {
         "legal_name": "Meddelanden GmbH",
         "purpose": {"sv": "SMS-avisering", "en": "SMS notification"},
         "places": ["de"],
-        "services": ["sms_notification"],
+        "services": ["fixed"],
         "covers": ["participants"],
         "source": "house: purchase",
     },

@@ -28,9 +28,10 @@ def has_sound(table: Table, book: PolicyBook, portable: bool) -> bool:
     return bool(table.voices) and (not portable or may_be_taken_along(table.element, book))
 
 
-def table_line(name: str, table: Table, book: PolicyBook, portable: bool = False) -> bytes:
+def table_line(name: str, table: Table, book: PolicyBook, portable: bool = False, sound: bool = False) -> bytes:
+    """`sound`: each row ends with the name of the file that has its sound."""
     named = [(column, declared.element) for column, declared in shown(table, book, portable).items()]
-    named += [(SOUND, table.element)] if has_sound(table, book, portable) else []
+    named += [(SOUND, table.element)] if sound else []
     columns = [
         Column(name=column, element=element, category=book.category_of(element).key, label=book.element(element).label)
         for column, element in named

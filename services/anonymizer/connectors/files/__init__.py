@@ -106,7 +106,7 @@ class Files:
         columns, count = shown(self.table, book, portable), 0
         with_sound, sounds = has_sound(self.table, book, portable), list[tuple[Path, list[int]]]()
         pieces = await self._work(lambda: list(self._pieces(person, own=portable))) if columns else []
-        yield table_line(self.name, self.table, book, portable)
+        yield table_line(self.name, self.table, book, portable, with_sound)
         for path in pieces:
             found = await self._work(
                 lambda path=path: [
