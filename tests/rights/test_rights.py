@@ -225,6 +225,37 @@ async def test_a_deletion_asked_for_under_a_restriction_says_why_not(house: Hous
     assert house.operator.held(anna, "billing")
 
 
+async def test_of_two_restrictions_the_stores_stay_frozen_until_both_have_ended(house: House, tenant: UUID, anna: UUID):
+    person = house.person(anna, tenant)
+    first, second = [await restricted(house, tenant, anna, ground) for ground in ("unlawful", "legal_claims")]
+    await person.withdraw(first.request, key=key())
+    await house.until_state(person, first.request, "closed")
+    assert (anna, "billing") in house.operator.frozen
+    await person.withdraw(second.request, key=key())
+    await house.until_state(person, second.request, "closed")
+    assert (anna, "billing") not in house.operator.frozen
+
+
+async def test_a_restriction_that_comes_while_another_one_is_being_lifted_holds(house: House, tenant: UUID, anna: UUID):
+    person = house.person(anna, tenant)
+    first = await restricted(house, tenant, anna, "unlawful")
+    house.operator.down.add("billing")
+    try:
+        await person.withdraw(first.request, key=key())
+        asked = await opened(person, Kind.restriction, ground="legal_claims")
+        await house.until(person, asked.request, lambda seen: any(step.verb == "freeze" for step in seen.steps))
+    finally:
+        house.operator.down.discard("billing")
+    await house.until_state(person, first.request, "closed")
+    await house.until_state(person, asked.request, "answered")
+
+    async def done() -> bool:
+        seen = await person.request(asked.request)
+        return all(step.state == "done" for step in seen.steps) and (anna, "billing") in house.operator.frozen
+
+    await house.seen(done, bool)
+
+
 # --- correction, portability ------------------------------------------------------------------------------------------
 
 
@@ -394,6 +425,31 @@ async def test_the_same_wish_twice_is_one_request_and_the_other_says_which(house
     seen = [await house.until_state(person, each.request, "deciding", "duplicate") for each in asked]
     [kept] = [each for each in seen if each.state == "deciding"]
     assert {each.duplicate_of for each in seen if each is not kept} == {kept.request}
+
+
+@pytest.mark.parametrize(
+    ("kind", "first", "second", "state"),
+    [
+        (Kind.complaint, {"text": "Fel"}, {"text": "Något annat är också fel"}, "deciding"),
+        (Kind.damages, {"text": "500 kr för ett samtal"}, {"text": "500 kr för ett annat"}, "deciding"),
+        (
+            Kind.correction,
+            {"changes": [Correction(element="name", old="Anna", new="Hanna")]},
+            {"changes": [Correction(element="address", old="Provgatan 1", new="Provgatan 2")]},
+            "deciding",
+        ),
+        (Kind.restriction, {"ground": "correctness_disputed"}, {"ground": "legal_claims"}, "answered"),
+    ],
+)
+async def test_another_wish_of_the_same_kind_is_no_duplicate(
+    house: House, tenant: UUID, anna: UUID, kind: Kind, first: dict[str, Any], second: dict[str, Any], state: str
+):
+    person = house.person(anna, tenant)
+    for wish in (first, second):
+        asked = await opened(person, kind, **wish)
+        await house.until_state(person, asked.request, state)
+    again = await opened(person, kind, **second)
+    assert (await house.until_state(person, again.request, "duplicate", state)).duplicate_of == asked.request
 
 
 @pytest.mark.parametrize(

@@ -149,12 +149,15 @@ async def name_controller(tx: Transaction, caller: Caller, wish: NameController)
 
 
 async def lift(tx: Transaction, row: RequestRow) -> None:
-    """What stood still goes on: consent is told, and what was frozen in the stores is freed."""
+    """What stood still goes on: consent is told, and what was frozen in the stores is freed, unless another restriction of hers
+    holds it. Of two that end at once the later one sees that the first is ending."""
+    await tx.lock(f"{tx.tenant} {row.principal}")
     row.state = State.lifting
     if row.party == "operator":
         await steps.add_standing(tx, row, "lift" if row.kind == Kind.restriction else "unobject")
+    held = any(kinds.is_held_by(other, row.party) for other in await queries.others_of(tx, row))
     for step in await queries.steps_of(tx, row.id):
-        if step.verb == "freeze":
+        if step.verb == "freeze" and step.round == 1 and not held:
             await steps.add(tx, row, step.store, step.label, step.verbs, "unfreeze")
     await emit_moved(tx, "request.lifting", row)
 

@@ -138,11 +138,21 @@ async def plan(tx: Transaction, office: Office, known: Sequence[Known]) -> None:
 
 async def _is_settled(tx: Transaction, office: Office, row: RequestRow, others: Sequence[RequestRow]) -> bool:
     """Whether it is asked already, or refused by a rule."""
-    if same := kinds.duplicate(row, others):
-        await answering.close_duplicate(tx, office, row, same)
+    alike = kinds.older_alike(row, others)
+    same = [other.id for other in alike if await _says_the_same(tx, office, row, other)]
+    if same:
+        await answering.close_duplicate(tx, office, row, same[0])
     elif reason := kinds.refusal(office.book, row, others):
         await answering.refuse_by_rule(tx, office, row, reason)
     return row.state not in (State.received, State.identified)
+
+
+async def _says_the_same(tx: Transaction, office: Office, row: RequestRow, other: RequestRow) -> bool:
+    column = kinds.WORDED.get(Kind(row.kind))
+    if column is None:
+        return True
+    one, two = [await answering.open_sealed(tx, office, each, column) for each in (row, other)]
+    return one == two
 
 
 async def _mine(
@@ -330,7 +340,8 @@ async def resume_deferred(tx: Transaction, step: UUID) -> None:
 
 
 async def _after(tx: Transaction, office: Office, request: RequestRow, row: StepRow, result: StepResult) -> None:
-    """An erasure is checked; one that left something is done again; what a rule keeps waits for the rule's end."""
+    """An erasure is checked; one that left something is done again; what a rule keeps waits for the rule's end. What was freed
+    while another restriction came is frozen for that one once more."""
     if row.verb == "erase" and "verify" in row.verbs:
         await steps.add(tx, request, row.store, row.label, row.verbs, "verify", row.round)
     elif row.verb == "verify" and (result.state is not StepState.done or result.remaining != 0):
@@ -339,6 +350,17 @@ async def _after(tx: Transaction, office: Office, request: RequestRow, row: Step
         await steps.add(tx, request, row.store, row.label, row.verbs, "erase", row.round + 1, pause=pause)
     elif row.verb == "verify":
         await _defer(tx, office, request, row)
+    elif row.verb == "unfreeze":
+        await _freeze_again(tx, request, row)
+
+
+async def _freeze_again(tx: Transaction, request: RequestRow, row: StepRow) -> None:
+    for other in await queries.others_of(tx, request):
+        if kinds.is_held_by(other, request.party):
+            theirs = await queries.steps_of(tx, other.id)
+            rounds = sum(step.verb == "freeze" and step.store == row.store for step in theirs)
+            await steps.add(tx, other, row.store, row.label, row.verbs, "freeze", rounds + 1)
+            return
 
 
 async def _defer(tx: Transaction, office: Office, request: RequestRow, row: StepRow) -> None:

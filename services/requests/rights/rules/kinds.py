@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 from uuid import UUID
 
 from services.registry.contract import PolicyBook
@@ -44,6 +44,13 @@ PACKED = frozenset({Kind.access, Kind.portability})
 COLLECTS = PACKED | {Kind.deletion}
 # What is done in stores has a part for whoever else is controller of some of them.
 PARTED = frozenset({Kind.access, Kind.portability, Kind.deletion, Kind.correction, Kind.restriction})
+# What these ask for stands in the person's own words: another claim, or another correction, is another request.
+WORDED = {
+    Kind.correction: "changes",
+    Kind.damages: "said",
+    Kind.human_review: "said",
+    Kind.complaint: "said",
+}
 VERDICTS = {
     Matter.correct: frozenset({Verdict.granted, Verdict.refused}),
     Matter.weigh: frozenset({Verdict.granted, Verdict.overruled}),
@@ -64,10 +71,14 @@ class Facts(Protocol):
     state: str
     party: str
     purpose: str | None
+    ground: str | None
     recording: str | None
     elements: list[str] | None
     transfer_to: str | None
     channel: str
+
+
+Asked = TypeVar("Asked", bound=Facts)
 
 
 def eyes_of(book: PolicyBook, kind: str, matter: Matter) -> int:
@@ -111,7 +122,9 @@ def is_always_granted(book: PolicyBook, purpose: str | None) -> bool:
 
 
 def _what(row: Facts) -> tuple[object, ...]:
-    return row.kind, row.party, row.purpose, row.recording, row.elements, row.transfer_to
+    # A restriction on another ground is another one: the first may be lifted, and the second stays.
+    ground = row.ground if row.kind == Kind.restriction else None
+    return row.kind, row.party, row.purpose, ground, row.recording, row.elements, row.transfer_to
 
 
 def is_in_force(row: Facts) -> bool:
@@ -119,14 +132,20 @@ def is_in_force(row: Facts) -> bool:
     return row.kind == Kind.restriction and row.state in (State.executing, State.answered, State.lifting)
 
 
+def is_held_by(row: Facts, party: str) -> bool:
+    """Whether this keeps data of that controller frozen, and is not about to end."""
+    return is_in_force(row) and row.state != State.lifting and row.party == party
+
+
 def is_unfinished(row: Facts) -> bool:
     """Whether this request still needs to know whose data are whose."""
     return row.state in OPEN or (row.state == State.answered and row.kind == Kind.restriction)
 
 
-def duplicate(row: Facts, others: Iterable[Facts]) -> UUID | None:
-    """The open request that asks the same already."""
-    for other in others:
-        if _what(other) == _what(row) and other.id < row.id and (other.state in OPEN or is_in_force(other)):
-            return other.id
-    return None
+def older_alike(row: Facts, others: Iterable[Asked]) -> list[Asked]:
+    """The open requests that ask the same already, unless they do so in other words."""
+    return [
+        other
+        for other in others
+        if _what(other) == _what(row) and other.id < row.id and (other.state in OPEN or is_in_force(other))
+    ]
