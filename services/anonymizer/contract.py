@@ -194,6 +194,7 @@ class TableLine(Reply):
     """Comes before a table's rows. `file`: the rows are the pieces of one file beside that table, each in base64."""
 
     table: str
+    label: Text | None = None
     columns: list[Column]
     file: str | None = None
 

@@ -44,7 +44,8 @@ class Column(Contract):
 
     text: free text, in which anybody may be mentioned · redacted: what replaces a value that must go from a row that stays ·
     stays: part of what a row must still say while another row that the law keeps refers to it · withheld_by: the flag with
-    which a caller hid the number from the other party · as_written: numbers or addresses as people spell them, so that they are
+    which a caller hid the number from the other party · label: what a person reads above it, where its element alone does not tell
+    it from its neighbours · as_written: numbers or addresses as people spell them, so that they are
     found by their one spelling rather than by an index.
     """
 
@@ -54,6 +55,7 @@ class Column(Contract):
     redacted: str | None = None
     stays: bool = False
     withheld_by: str | None = None
+    label: Text | None = None
     as_written: bool = False
 
     @model_validator(mode="before")

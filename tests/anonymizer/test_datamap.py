@@ -1,13 +1,16 @@
 """The data map: complete for the sample operator, and refused with a clear sentence when it is not right."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
+import orjson
 import pyarrow.parquet
 import pytest
 import yaml
 
 from services.anonymizer import datamap
+from services.anonymizer.connectors.ndjson import table_line
 from services.anonymizer.datamap import DataMapFault
 from tests.anonymizer.conftest import House
 from tests.anonymizer.test_retention import BOOK, MAP, ROOT
@@ -15,6 +18,18 @@ from tests.anonymizer.test_retention import BOOK, MAP, ROOT
 
 def test_the_map_names_only_what_the_policy_book_knows():
     assert MAP.check(BOOK) == []
+
+
+@pytest.mark.parametrize("language", ["sv", "en"])
+def test_a_person_can_tell_the_columns_of_each_table_apart(language: str):
+    alike = []
+    for store in MAP.stores.values():
+        for name, table in store.tables.items():
+            if table.store_class != "retention":  # kept for authorities alone
+                line = orjson.loads(table_line(name, table, BOOK))
+                heads = Counter(column["label"][language] for column in line["columns"])
+                alike += [(store.store, name, head) for head, times in heads.items() if times > 1]
+    assert alike == []
 
 
 async def test_every_column_of_every_store_is_declared(house: House):

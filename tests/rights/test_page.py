@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import orjson
 import pytest
+from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page, async_playwright
 
 from services.registry.books import read_book
@@ -30,7 +31,12 @@ async def source(tmp_path: Path) -> Source:
     """One store with 300 invoices, one of which tries to be a script; its key lies in `key`."""
     column = {"name": "text", "element": "name", "category": "customer_invoice", "label": {"sv": "Namn", "en": "Name"}}
     rows = [["<script>document.title='owned'</script>"], *([f"Faktura {n}"] for n in range(299))]
-    lines = [{"table": "invoice", "columns": [column]}, *rows, {"end": True, "counts": {"invoice": len(rows)}}]
+    once = {"table": "login", "label": {"sv": "Inloggning", "en": "Login"}, "columns": [column]}
+    lines = [
+        *({"table": "invoice", "label": {"sv": "Faktura", "en": "Invoice"}, "columns": [column]}, *rows),
+        *(once, ["2026-07-01T22:30:00.250000+00:00"]),
+        {"end": True, "counts": {"invoice": len(rows), "login": 1}},
+    ]
     key, step, kept = os.urandom(32), uuid4(), tmp_path / "spool"
 
     async def stream() -> AsyncIterator[bytes]:
@@ -71,12 +77,12 @@ async def test_the_passphrase_opens_the_report_and_the_archive_from_disk(package
     await page.get_by_role("button", name="Öppna").click()
     report = page.frame_locator("#report")
     await report.get_by_role("heading", name="Dina uppgifter hos Nordtel AB").wait_for()
-    assert await report.get_by_role("columnheader", name="Namn").count() == 1
+    assert await report.get_by_role("columnheader", name="Namn").count() == 2
     assert await report.get_by_text("Faktura 198", exact=True).count() == 1
     assert await report.get_by_text("Faktura 250", exact=True).count() == 0
     assert await report.get_by_text("document.title='owned'").count() == 1
     assert await page.title() == "Ett låst utdrag"
-    style = await report.locator("table").evaluate("table => getComputedStyle(table).borderCollapse")
+    style = await report.locator("table").first.evaluate("table => getComputedStyle(table).borderCollapse")
     assert style == "collapse", "the report's style is let through by the page's policy"
 
     async with page.expect_download() as downloading:
@@ -85,6 +91,36 @@ async def test_the_passphrase_opens_the_report_and_the_archive_from_disk(package
     archive = zipfile.ZipFile(io.BytesIO(saved))
     assert len(orjson.loads(archive.read("json/billing/invoice.json"))["rows"]) == 300
     assert "Faktura 250" in archive.read("csv/billing/invoice.csv").decode()
+
+
+async def test_what_the_tables_are_is_said_in_her_language_and_when_it_was_by_her_clock(package: Path):
+    report = unlock(package, PASSPHRASE).report
+    assert "<caption>Faktura: 300 rader</caption>" in report and "<caption>Inloggning: 1 rad</caption>" in report
+    assert "<td>2026-07-02 00:30:00</td>" in report and "Tider är svensk tid." in report
+    archive = zipfile.ZipFile(io.BytesIO(unlock(package, PASSPHRASE).archive))
+    assert "2026-07-01T22:30:00.250000+00:00" in archive.read("csv/billing/login.csv").decode()
+
+
+@pytest.mark.parametrize(("language", "width"), [("sv", 1100), ("en", 390)])
+async def test_axe_finds_no_violation_locked_opened_and_in_the_saved_report(
+    source: Source, tmp_path: Path, page: Page, language: str, width: int
+):
+    target, saved = tmp_path / "package.html", tmp_path / "report.html"
+    said = about(read_book(BOOK))
+    build(target, Contents(uuid4(), language, said, [source], (tmp_path / "key").read_bytes()), PASSPHRASE)
+    saved.write_text(unlock(target, PASSPHRASE).report)
+    await page.set_viewport_size({"width": width, "height": 900})
+    found = {}
+    await page.goto(target.as_uri())
+    found["locked"] = (await Axe().run(page)).response["violations"]
+    await page.get_by_role("textbox").fill(PASSPHRASE)
+    await page.keyboard.press("Enter")
+    await page.locator("#report").wait_for()
+    found["opened"] = (await Axe().run(page)).response["violations"]
+    await page.goto(saved.as_uri())
+    found["saved"] = (await Axe().run(page)).response["violations"]
+    assert {look: [one["id"] for one in violations] for look, violations in found.items() if violations} == {}
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "wider than the screen"
 
 
 async def test_a_wrong_passphrase_says_so_and_opens_nothing(package: Path, page: Page):
@@ -127,7 +163,7 @@ async def test_a_package_for_another_service_says_what_it_holds_and_a_protected_
     archive = zipfile.ZipFile(io.BytesIO(opened.archive))
     manifest = orjson.loads(archive.read("portability.json"))
     assert manifest["format"] == "wardline-portability/1"
-    [file] = manifest["files"]
+    [file, _] = manifest["files"]
     rows = orjson.loads(archive.read(file["file"]))["rows"]
     assert len(rows) == file["rows"] == 300 and {row[0] for row in rows} == {HIDDEN}
     assert "Faktura 17" not in opened.report and "Faktura 17" not in archive.read("csv/billing/invoice.csv").decode()

@@ -9,10 +9,11 @@ from services.anonymizer.contract import Column, EndLine, TableLine
 from services.anonymizer.datamap import Column as Declared
 from services.anonymizer.datamap import Table
 from services.anonymizer.rules.portability import may_be_taken_along
-from services.registry.contract import PolicyBook
+from services.registry.contract import PolicyBook, Text
 
 SOUND = "sound"
 """The column beside the others that says where the sound of a record is."""
+_SOUND_LABEL = Text(sv="Ljudfil", en="Sound file")
 
 
 def shown(table: Table, book: PolicyBook, portable: bool = False) -> dict[str, Declared]:
@@ -30,13 +31,18 @@ def has_sound(table: Table, book: PolicyBook, portable: bool) -> bool:
 
 def table_line(name: str, table: Table, book: PolicyBook, portable: bool = False, sound: bool = False) -> bytes:
     """`sound`: each row ends with the name of the file that has its sound."""
-    named = [(column, declared.element) for column, declared in shown(table, book, portable).items()]
-    named += [(SOUND, table.element)] if sound else []
+    named = [(column, declared.element, declared.label) for column, declared in shown(table, book, portable).items()]
+    named += [(SOUND, table.element, _SOUND_LABEL)] if sound else []
     columns = [
-        Column(name=column, element=element, category=book.category_of(element).key, label=book.element(element).label)
-        for column, element in named
+        Column(
+            name=column,
+            element=element,
+            category=book.category_of(element).key,
+            label=label or book.element(element).label,
+        )
+        for column, element, label in named
     ]
-    return _line(TableLine(table=name, columns=columns).model_dump(mode="json"))
+    return _line(TableLine(table=name, label=table.label, columns=columns).model_dump(mode="json"))
 
 
 def file_lines(table: str, name: str, pieces: Iterable[bytes]) -> Iterator[bytes]:

@@ -87,6 +87,7 @@ class AuthorityTold(Reply):
 
 class About(Reply):
     policy_version: str
+    zone: str
     controller: Answerable
     purposes: list[PurposeTold]
     categories: list[CategoryTold]
@@ -113,6 +114,7 @@ def _about(book: PolicyBook) -> About:
     places = {place.key: place.label for place in book.places}
     return About(
         policy_version=book.version,
+        zone=book.zone,
         controller=Answerable(
             name=book.controller.name,
             address=book.controller.address,
