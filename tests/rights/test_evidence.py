@@ -70,6 +70,8 @@ async def test_evidence_is_sealed_given_to_staff_as_it_was_and_gone_with_the_req
         ("a drawing with a script", lambda: b"<svg onload=alert(1)>", 409),
         ("a program", lambda: b"MZ\x90\x00 a program", 409),
         ("a PDF that runs something", lambda: PDF + b" /OpenAction << /JS (app.alert(1)) >>", 409),
+        ("a PDF that spells it otherwise", lambda: PDF + b" /Open#41ction << /J#53 (app.alert(1)) >>", 409),
+        ("a PDF that fetches a form", lambda: PDF + b" /AcroForm << /XFA 3 0 R >>", 409),
         ("nothing that has a kind", lambda: b"12345678", 409),
         ("more than a file may have", lambda: PNG + bytes(720_000), 422),
         ("far more than is read", lambda: PNG + bytes(3_000_000), 413),
