@@ -75,6 +75,7 @@ CASES = {
     "public GET /v1/requests/{request_id}/letters": case("subject", "tenant"),
     "public POST /v1/requests/{request_id}/evidence": case("subject", "tenant", body={"content": "JVBERi0xLjcKMQ=="}),
     "public GET /v1/requests/{request_id}/answer": case("subject", "tenant"),
+    "public GET /v1/requests/{request_id}/answer/page": case("subject", "tenant"),
     "public GET /v1/requests/{request_id}/certificate": case("subject", "tenant"),
     "public GET /v1/requests/{request_id}/package": case("subject", "tenant"),
     "public GET /v1/receptions/{reception}": case("subject", "tenant"),
@@ -151,6 +152,7 @@ CASES = {
     "internal POST /staff/v1/requests/{request_id}/letters/{letter}/posting": case("tenant", body=POSTED),
     "internal GET /staff/v1/requests/{request_id}/preview": case("tenant"),
     "internal GET /staff/v1/requests/{request_id}/answer": case("tenant"),
+    "internal GET /staff/v1/requests/{request_id}/answer/page": case("tenant"),
     "internal GET /staff/v1/requests/{request_id}/certificate": case("tenant"),
     "internal GET /staff/v1/standing/{principal}": case(as_unknown=("new tenant",)),
     "internal POST /v1/steps/{step}/attestation": case(

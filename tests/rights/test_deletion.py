@@ -60,6 +60,11 @@ async def test_part_goes_part_stays_by_a_named_rule_and_the_rest_goes_by_itself_
         ("helpdesk", "erase", "agreement_data", None),
     }
     assert not any("count" in line for line in answer.model_dump()["outcomes"])
+    token = await client.tokens.token("rights")
+    page = await house.http.get(
+        f"{house.url}/v1/requests/{asked.request}/answer/page", headers={"authorization": f"Bearer {token}"}
+    )
+    assert f"<td>{until}</td>" in page.text and page.headers["content-disposition"].startswith("attachment")
     said = await certified(house, client, asked.request)
     assert said["outcomes"] == answer.model_dump(mode="json")["outcomes"]
     assert said["clauses"] == [clause.model_dump() for clause in answer.clauses]

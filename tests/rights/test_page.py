@@ -6,6 +6,7 @@ import shutil
 import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import orjson
@@ -15,6 +16,8 @@ from playwright.async_api import Page, async_playwright
 
 from services.registry.books import read_book
 from services.registry.contract import Text
+from services.requests.rights.contract import Answer
+from services.requests.rights.package import page as pages
 from services.requests.rights.package import spool
 from services.requests.rights.package.build import HIDDEN, Contents, Source, build
 from services.requests.rights.package.unlock import unlock
@@ -120,6 +123,54 @@ async def test_axe_finds_no_violation_locked_opened_and_in_the_saved_report(
     await page.goto(saved.as_uri())
     found["saved"] = (await Axe().run(page)).response["violations"]
     assert {look: [one["id"] for one in violations] for look, violations in found.items() if violations} == {}
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "wider than the screen"
+
+
+@pytest.mark.parametrize(
+    ("language", "width", "said"),
+    [
+        (
+            "sv",
+            1100,
+            ["Svar på din begäran: radering", "En obetald faktura", "tills skälet upphör", "Raderat", "www.imy.se"],
+        ),
+        (
+            "en",
+            390,
+            ["Answer to your request: deletion", "An unpaid invoice", "the reason ends", "2027-03-01", "www.imy.se"],
+        ),
+    ],
+)
+async def test_an_answer_says_of_each_thing_that_was_kept_why_and_until_when(
+    tmp_path: Path, page: Page, language: str, width: int, said: list[str]
+):
+    book = read_book(BOOK)
+
+    def line(action: str, until: str | None = None) -> dict[str, Any]:
+        reason = {"sv": "En obetald faktura", "en": "An unpaid invoice"}
+        where = {"store": "billing", "label": {"sv": "Fakturering", "en": "Billing"}, "category": "customer_invoice"}
+        return where | {"action": action, "rule": "r", "reason": reason, "legal_ref": "GDPR Art. 17", "until": until}
+
+    told = {
+        "request": str(uuid4()),
+        "kind": "deletion",
+        "language": language,
+        "received_at": "2027-01-30T09:00:00Z",
+        "due_on": "2027-03-01",
+        "answered_at": "2027-02-05T09:00:00Z",
+        "controller": "Nordtel AB",
+        "text": "<script>document.title='owned'</script>",
+        "outcomes": [line("erase"), line("keep", "2027-03-01"), line("keep"), line("redact")],
+        "clauses": [],
+        "complaint": book.clause("complaint").model_dump(),
+    }
+    saved = tmp_path / "answer.html"
+    saved.write_text(pages.answer(Answer.model_validate(told, strict=False), book))
+    await page.set_viewport_size({"width": width, "height": 900})
+    await page.goto(saved.as_uri())
+    text = await page.inner_text("body")
+    assert [word for word in said if word not in text] == []
+    assert [one["id"] for one in (await Axe().run(page)).response["violations"]] == []
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "wider than the screen"
 
 

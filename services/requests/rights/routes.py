@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Request
-from fastapi.responses import FileResponse, Response, StreamingResponse
+from fastapi.responses import FileResponse, HTMLResponse, Response, StreamingResponse
 
 from chassis import auth
 from chassis.auth import Caller
@@ -42,7 +42,7 @@ from services.requests.rights.contract import (
     ZendeskPost,
 )
 from services.requests.rights.office import TheOffice
-from services.requests.rights.package import passphrase
+from services.requests.rights.package import page, passphrase
 from services.requests.rights.package.parts import MOST_PARTS
 from services.requests.rights.rules import helpdesk
 
@@ -144,6 +144,14 @@ async def withdraw(caller: Asker, request_id: UUID, tx: Tx, office: TheOffice, o
 @router.get("/requests/{request_id}/answer", response_model=contract.Answer)
 async def read_answer(caller: Asker, request_id: UUID, tx: Tx, office: TheOffice):
     return await queries.read_answer(tx, office, caller, request_id)
+
+
+@router.get("/requests/{request_id}/answer/page", response_class=HTMLResponse)
+async def read_answer_page(caller: Asker, request_id: UUID, tx: Tx, office: TheOffice):
+    """The same answer to read, to print and to post, in the request's language; to save, like everything that is about somebody."""
+    told = await queries.read_answer(tx, office, caller, request_id)
+    headers = {"content-disposition": 'attachment; filename="answer.html"'}
+    return HTMLResponse(page.answer(told, office.book), headers=headers)
 
 
 @router.get("/requests/{request_id}/certificate", response_model=contract.Certificate)

@@ -1,6 +1,6 @@
-"""The two pages: the report a person reads, and the shell that asks for the passphrase and shows it.
+"""The pages a person reads: the report, the shell that asks for the passphrase and shows it, and the answer.
 
-Both stand alone: no network, one style and one script each named by its hash in a Content-Security-Policy.
+All stand alone: no network, one style and one script each named by its hash in a Content-Security-Policy.
 """
 
 import base64
@@ -16,7 +16,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from services.anonymizer.contract import TableLine
-from services.requests.rights.contract import Language, Text
+from services.registry.contract import PolicyBook
+from services.requests.rights.contract import Action, Answer, AnswerLine, Language, Text
 from services.requests.rights.rules.about import About
 
 _HERE = Path(__file__).parent / "templates"
@@ -44,6 +45,13 @@ class StorePart:
     tables: list[TablePart]
 
 
+@dataclass(frozen=True)
+class AnswerPart:
+    title: str
+    lines: list[AnswerLine]
+    kept: bool = False
+
+
 def report(language: Language, about: About, stores: list[StorePart]) -> str:
     return _pages.get_template("report.html").render(
         lang=language,
@@ -54,6 +62,31 @@ def report(language: Language, about: About, stores: list[StorePart]) -> str:
         style=_text("report.css"),
         csp=_policy(["report.css"], []),
     )
+
+
+def answer(told: Answer, book: PolicyBook) -> str:
+    """What was done and what was kept, line by line with its reason, its law and its day."""
+    words, sv = told.language, told.language == "sv"
+    parts = [
+        AnswerPart("Sparat" if sv else "Kept", _done(told, Action.keep), kept=True),
+        AnswerPart("Raderat" if sv else "Erased", _done(told, Action.erase)),
+        AnswerPart("Rensat från dina uppgifter" if sv else "Cleared of your data", _done(told, Action.redact)),
+    ]
+    return _pages.get_template("answer.html").render(
+        lang=words,
+        answer=told,
+        right=book.right(told.kind).label.in_(words).lower(),
+        received=told.received_at.astimezone(book.tz).date(),
+        answered=told.answered_at.astimezone(book.tz).date(),
+        parts=parts,
+        categories={category.key: category.label for category in book.categories},
+        style=_text("report.css"),
+        csp=_policy(["report.css"], []),
+    )
+
+
+def _done(told: Answer, action: Action) -> list[AnswerLine]:
+    return [line for line in told.outcomes if line.action is action]
 
 
 def shell(language: Language, header: str) -> tuple[str, str]:
