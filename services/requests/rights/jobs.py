@@ -13,6 +13,7 @@ from chassis.db import Database, Transaction
 from chassis.durable import Job, Jobs
 from chassis.errors import Problem, Unavailable
 from chassis.ledger.events import Event
+from chassis.mail import MailAway, MailRefused
 from services.anonymizer.client import AnonymizerClient
 from services.anonymizer.contract import (
     CollectionRequest,
@@ -33,6 +34,7 @@ from services.requests.rights.commands import (
     clocks,
     deciding,
     doing,
+    letters,
     proving,
     receiving,
     transferring,
@@ -97,6 +99,7 @@ class Work:
         jobs.on("rights.pack", self.pack, _DELIVERIES)
         jobs.on("rights.transfer", self.transfer, _DELIVERIES)
         jobs.on("rights.code", self.code)
+        jobs.on("rights.letter", self.letter, _DELIVERIES)
         jobs.on("rights.ticket", self.ticket, _DELIVERIES)
         jobs.every("rights.clock", TICK, self.tick)
 
@@ -222,6 +225,27 @@ class Work:
         if drawn is not None:
             await self.post.code(wanted, drawn, self.office.book)
 
+    async def letter(self, job: Job) -> None:
+        """One of our letters goes by mail; a server that is away is seen in the letter, and tried again."""
+        async with self.database.transaction(job.tenant) as tx:
+            mailing = await letters.to_mail(tx, self.office, job.id)
+        if mailing is None:
+            return
+        state, problem = "sent", None
+        if not await self._is_hers(job.tenant, mailing):
+            state = "kept"
+        else:
+            try:
+                await self.post.letter(mailing)
+            except MailRefused as refused:
+                state, problem = "failed", refused.code
+            except MailAway as away:
+                state, problem = "queued", away.code
+        async with self.database.transaction(job.tenant) as tx:
+            await letters.mailed(tx, job.id, state, problem)
+        if state == "queued":
+            raise MailAway
+
     async def ticket(self, job: Job) -> None:
         """The newest state is told once; what changed meanwhile has a job of its own."""
         if not self.helpdesk.is_set_up:
@@ -287,6 +311,15 @@ class Work:
         except IdentifiersConflict:
             return False
         return owner is not None and owner == claimed
+
+    async def _is_hers(self, tenant: UUID, mailing: letters.Mailing) -> bool:
+        try:
+            owner = await self.anonymizer.lookup(mailing.to, tenant=tenant)
+            if mailing.principal is not None or mailing.claimed is None:
+                return owner is not None and owner == mailing.principal
+            return owner is not None and owner == await self.anonymizer.lookup(mailing.claimed, tenant=tenant)
+        except IdentifiersConflict:
+            return False
 
     async def _found(self, tenant: UUID, identifiers: bytes | None) -> UUID:
         """Somebody unknown gets a principal too, and the same answer as anybody else: that nothing is there."""

@@ -27,6 +27,7 @@ class Office:
     holidays: Container[date]
     packages: Path
     secret: bytes = field(repr=False)
+    mails: bool = False
 
     @classmethod
     def open(cls, settings: Settings, policy: PolicyShelf) -> Self:
@@ -39,6 +40,7 @@ class Office:
             holidays=public_holidays(settings.holiday_country),
             packages=settings.packages,
             secret=settings.secret("index.key"),
+            mails=bool(settings.smtp_host and settings.smtp_from),
         )
 
     @property

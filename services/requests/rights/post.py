@@ -7,6 +7,7 @@ from chassis.sms import Sms
 from services.anonymizer.contract import IdentifierType
 from services.registry.contract import PolicyBook
 from services.requests.rights import words
+from services.requests.rights.commands.letters import Mailing
 from services.requests.rights.commands.proving import ToSend
 
 
@@ -14,6 +15,13 @@ from services.requests.rights.commands.proving import ToSend
 class Post:
     mail: Mail
     sms: Sms
+
+    async def letter(self, mailing: Mailing) -> None:
+        """Under its own id, by which a mail server knows the same letter again. Raises what mail raises."""
+        [contact] = mailing.to.identifiers
+        message = letter(contact.value, mailing.subject, mailing.body)
+        message["Message-ID"] = f"<{mailing.letter}@{self.mail.settings.smtp_from.rpartition('@')[2]}>"
+        await self.mail.send(message)
 
     async def code(self, wanted: ToSend, code: str, book: PolicyBook) -> None:
         """Raises what mail and sms raise; nobody who asked for the code is told."""
