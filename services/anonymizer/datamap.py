@@ -255,7 +255,7 @@ class Table(Contract):
 
 class Location(Contract):
     """A database by its name (on `host` and `port`, or where Wardline's own is), or a folder (relative to WARDLINE_HOME), or a
-    service at `url`, entered as `user`.
+    service at `url`, entered as `user` (as `reader`, where the credential that only reads has a name of its own).
 
     folder: of a store elsewhere, where Wardline keeps what it plans and preserves · bucket, prefix: of an object store · tenant:
     whose records are that name no organisation · gone_within_days: how long the vendor keeps what it was told to delete.
@@ -267,6 +267,7 @@ class Location(Contract):
     folder: str | None = None
     url: str | None = None
     user: str | None = None
+    reader: str | None = None
     bucket: str | None = None
     prefix: str = ""
     tenant: UUID | None = None

@@ -24,7 +24,7 @@ store: voices
 label: {sv: Inspelningar, en: Recordings}
 kind: objects
 controller: operator
-location: {url: URL, user: access, bucket: BUCKET, prefix: calls/, folder: kept/voices}
+location: {url: URL, user: access, reader: auditor, bucket: BUCKET, prefix: calls/, folder: kept/voices}
 tables:
   recording:
     label: {sv: Inspelning, en: Recording}

@@ -598,6 +598,10 @@ class Files:
         try:
             if not self.root.is_dir():
                 raise FileNotFoundError
-            return await asyncio.to_thread(work)
+            return await asyncio.to_thread(self._understood, work)
         except OSError as fault:
             raise StoreUnavailable(f"{self.store.store} {_WHY.get(fault.errno or 0, 'does not answer')}.") from None
+
+    def _understood(self, work: Callable[[], Result]) -> Result:
+        with self.format.faults():
+            return work()

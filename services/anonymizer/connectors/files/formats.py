@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cached_property
@@ -18,6 +19,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from services.anonymizer.contract import StoreDrifted
 from services.anonymizer.datamap import Store, Table, anchors_in
 from services.anonymizer.settings import Settings
 
@@ -69,6 +71,10 @@ class Format(Protocol):
         """The day by which a vendor will really have removed the last of these pieces; None when nothing is left of them."""
         ...
 
+    def faults(self) -> AbstractContextManager[None]:
+        """Around all of the above: a client's own errors come out of it as OSError (away, refused, full) or StoreDrifted."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -88,6 +94,13 @@ class Folder:
 
     def pending(self, gone: list[str]) -> date | None:
         return None
+
+    @contextmanager
+    def faults(self) -> Iterator[None]:
+        try:
+            yield
+        except orjson.JSONDecodeError:
+            raise _UNREADABLE from None
 
     def close(self) -> None:
         return None
@@ -204,6 +217,16 @@ class Parquet(Folder):
             held = self._scan(path, table).filter(self.polars.col(_MARK).is_in(sorted(marks))).drop(_MARK).collect()
             replace(kept, lambda fresh: held.write_parquet(fresh))
 
+    @contextmanager
+    def faults(self) -> Iterator[None]:
+        try:
+            yield
+        except self.polars.exceptions.PolarsError as fault:
+            # Polars tells a full disk in words alone.
+            if told := re.search(r"os error (\d+)", str(fault)):
+                raise OSError(int(told.group(1)), "refused") from None
+            raise _UNREADABLE from None
+
     def _scan(self, path: Path, table: Table) -> Any:
         pl = self.polars
         key = pl.concat_str([pl.col(name).cast(pl.String) for name in table.key], separator="|")
@@ -211,6 +234,7 @@ class Parquet(Folder):
 
 
 _MARK = "wardline_mark"
+_UNREADABLE = StoreDrifted("A record cannot be read as the data map says.")
 
 
 def replace(path: Path, write: Callable[[Path], object], leave: Leave = lambda: None) -> None:
@@ -220,12 +244,12 @@ def replace(path: Path, write: Callable[[Path], object], leave: Leave = lambda: 
         write(fresh)
         with fresh.open("rb") as file:
             os.fsync(file.fileno())
-    except OSError:
-        # A full disk: the half-written copy goes, the old content was never touched.
+        leave()
+        fresh.replace(path)
+    except BaseException:
+        # A full disk, or no answer about holds: the copy goes, the old content was never touched.
         fresh.unlink(missing_ok=True)
         raise
-    leave()
-    fresh.replace(path)
     sync(path.parent)
 
 
@@ -239,9 +263,22 @@ def sync(folder: Path) -> None:
 
 
 def typed(row: Row, table: Table) -> Row:
-    """Times as instants; whatever else as it is written."""
+    """Times as instants; whatever else as it is written. Raises StoreDrifted for a record that does not say whose or when it is,
+    or a time without its zone: that would be another instant wherever it is read."""
+    if not isinstance(row, dict) or row.get(table.tenant) is None or row.get(table.at) is None:
+        raise _UNREADABLE
     times = {table.at, *(anchors_in(table, anchor)[0].column for anchor in table.anchors)}
-    return row | {name: datetime.fromisoformat(row[name]).astimezone(UTC) for name in times if row.get(name)}
+    return row | {name: _instant(row[name]) for name in times if row.get(name)}
+
+
+def _instant(written: Any) -> datetime:
+    try:
+        at = datetime.fromisoformat(written)
+    except (TypeError, ValueError):
+        raise _UNREADABLE from None
+    if at.tzinfo is None:
+        raise _UNREADABLE
+    return at.astimezone(UTC)
 
 
 def _may_name(raw: bytes, wanted: list[bytes]) -> bool:

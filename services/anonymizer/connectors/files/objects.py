@@ -1,7 +1,8 @@
 """Recordings in an S3 bucket: a JSON sidecar and a sound beside it, each perhaps in many versions. What goes, goes with all of them.
 
 Before anything goes every version is asked for its lock: one that is locked refuses the whole recording, and says until when. An object
-that only a delete marker hides is still there, and is read and removed like any other.
+that only a delete marker hides is still there, and is read and removed like any other. Whoever looks through everything, to verify or
+to sweep, does it with the access key that only reads.
 """
 
 import errno
@@ -23,18 +24,27 @@ _SIDECAR = ".json"
 
 
 class Objects(Folder):
-    """`SECRETS_DIR/stores/<store>.wardline.password` is the secret of the access key `user`."""
+    """`SECRETS_DIR/stores/<store>.wardline.password` is the secret of the access key `user`, `….verifier.password` that of `reader`."""
 
     def __init__(self, store: Store, settings: Settings) -> None:
         place = store.location
-        if not (place.bucket and place.user and place.folder):
-            raise DataMapFault(f"{store.store}: an object store needs bucket, user, and a folder for what is planned")
+        if not (place.bucket and place.user and place.reader and place.folder):
+            raise DataMapFault(
+                f"{store.store}: an object store needs bucket, user, reader, and a folder for what is planned"
+            )
         self.store, self.settings, self.place = store, settings, place
         self.root = settings.folder(place.folder)
         self.root.mkdir(parents=True, exist_ok=True)
 
     @cached_property
     def s3(self) -> Any:
+        return self._client(self.place.user, "wardline")
+
+    @cached_property
+    def reading(self) -> Any:
+        return self._client(self.place.reader, "verifier")
+
+    def _client(self, key: str | None, role: str) -> Any:
         # Imported by the first look into a bucket: no other store needs it. Versions and locks are S3's own, so is the client.
         import boto3
         from botocore.config import Config
@@ -42,63 +52,78 @@ class Objects(Folder):
         return boto3.client(
             "s3",
             endpoint_url=self.place.url,
-            aws_access_key_id=self.place.user,
-            aws_secret_access_key=self.settings.password(f"stores/{self.store.store}.wardline"),
+            aws_access_key_id=key,
+            aws_secret_access_key=self.settings.password(f"stores/{self.store.store}.{role}"),
             region_name="eu-north-1",
             config=Config(retries={"max_attempts": 3, "mode": "standard"}, connect_timeout=5, read_timeout=30),
         )
 
     def pieces(self, root: Path, values: set[str] | None = None) -> Iterator[Path]:
         """One piece per sidecar, whatever versions there are of it."""
-        with _as_os_errors():
-            inside = str(root.relative_to(self.root))
-            prefix = self.place.prefix if inside == "." else f"{inside}/"
-            keys = {one["Key"] for one in self._versions(prefix) if one["Key"].endswith(_SIDECAR)}
+        inside = str(root.relative_to(self.root))
+        prefix = self.place.prefix if inside == "." else f"{inside}/"
+        client = self.reading if values is None and inside == "." else self.s3
+        keys = {one["Key"] for one in self._versions(prefix, client=client) if one["Key"].endswith(_SIDECAR)}
         for key in sorted(keys):
             if inside != "." or OWN not in key.split("/"):
                 yield self.root / key
 
     def read(self, path: Path, table: Table, values: set[str] | None = None) -> list[tuple[str, Row]]:
-        with _as_os_errors():
-            versions = [one for one in self._versions(self._key(path), exactly=True) if "Size" in one]
-            rows = [self._sidecar(one, table) for one in versions]
+        client = self.reading if values is None and OWN not in path.parts else self.s3
+        versions = [one for one in self._versions(self._key(path), exactly=True, client=client) if "Size" in one]
+        rows = [self._sidecar(one, table, client) for one in versions]
         return [(one["VersionId"], row) for one, row in zip(versions, rows, strict=True)]
 
     def rewrite(self, path: Path, table: Table, gone: Marks, edits: Edits, leave: Leave) -> None:
-        with _as_os_errors():
-            if gone:
-                self._remove(path, leave)
-            for mark, columns in edits.items():
-                self._change(path, mark, {column: edit.value for column, edit in columns.items()})
+        if gone:
+            self._remove(path, gone, leave)
+        for mark, columns in edits.items():
+            self._change(path, mark, {column: edit.value for column, edit in columns.items()}, leave)
 
     def copy(self, path: Path, table: Table, marks: Marks, target: Path) -> None:
         """Into the same bucket, beside the recordings, so that it never leaves the store."""
-        with _as_os_errors():
-            for part in self._parts(path):
-                for one in self._versions(part, exactly=True):
-                    if "Size" in one:
-                        name = (
-                            f"{target.relative_to(self.root)}/{Path(part).stem}.{one['VersionId']}{Path(part).suffix}"
-                        )
-                        if any(self._versions(name, exactly=True)):
-                            continue
-                        source = {"Bucket": self.place.bucket, "Key": part, "VersionId": one["VersionId"]}
-                        self.s3.copy_object(Bucket=self.place.bucket, Key=name, CopySource=source)
+        for part in self._parts(path):
+            for one in self._versions(part, exactly=True):
+                if "Size" in one:
+                    name = (
+                        f"{target.relative_to(self.root)}/{Path(part).stem}.{one['VersionId']}{Path(part).suffix}"
+                    )
+                    if any(self._versions(name, exactly=True)):
+                        continue
+                    source = {"Bucket": self.place.bucket, "Key": part, "VersionId": one["VersionId"]}
+                    self.s3.copy_object(Bucket=self.place.bucket, Key=name, CopySource=source)
 
     def discard(self, folder: Path) -> None:
-        with _as_os_errors():
-            self._delete(list(self._versions(f"{folder.relative_to(self.root)}/")))
+        self._delete(list(self._versions(f"{folder.relative_to(self.root)}/")))
         super().discard(folder)
 
+    @contextmanager
+    def faults(self) -> Iterator[None]:
+        """The client's own errors say too much."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            with super().faults():
+                yield
+        except ClientError as fault:
+            code = fault.response["ResponseMetadata"]["HTTPStatusCode"]
+            raise OSError(errno.EACCES if code in (401, 403) else errno.EIO, "refused") from None
+        except BotoCoreError:
+            raise ConnectionError("the object store does not answer") from None
+
     def close(self) -> None:
-        if "s3" in vars(self):
-            self.s3.close()
+        for client in ("s3", "reading"):
+            if client in vars(self):
+                getattr(self, client).close()
 
     # --- the bucket ------------------------------------------------------------------------------------------------------
 
-    def _remove(self, path: Path, leave: Leave) -> None:
-        """The sidecar last: as long as it is there, a removal that was killed is found again."""
+    def _remove(self, path: Path, gone: Marks, leave: Leave) -> None:
+        """The sidecar last: as long as it is there, a removal that was killed is found again. A version that stays (another's, or one
+        that is restricted) needs the sound."""
         parts = [list(self._versions(part, exactly=True)) for part in self._parts(path)]
+        if any(one["VersionId"] not in gone for one in parts[-1] if "Size" in one):
+            parts = [[one for one in parts[-1] if one["VersionId"] in gone]]
         for one in [each for part in parts for each in part if "Size" in each]:
             self._unlocked(one)
         leave()
@@ -123,23 +148,25 @@ class Objects(Folder):
             if answer.get("Errors"):
                 raise ObjectLocked(f"{self.store.store} refused to remove {len(answer['Errors'])} version(s).")
 
-    def _change(self, path: Path, mark: str, values: dict[str, str | None]) -> None:
+    def _change(self, path: Path, mark: str, values: dict[str, str | None], leave: Leave) -> None:
         """A new version says what is right, and the wrong one goes."""
         key = self._key(path)
         wrong = [one for one in self._versions(key, exactly=True) if one["VersionId"] == mark]
         if wrong:
             said = orjson.loads(self.s3.get_object(Bucket=self.place.bucket, Key=key, VersionId=mark)["Body"].read())
             self._unlocked(wrong[0])
+            leave()
             self.s3.put_object(Bucket=self.place.bucket, Key=key, Body=orjson.dumps(said | values))
             self._delete(wrong)
 
-    def _sidecar(self, version: dict[str, Any], table: Table) -> Row:
+    def _sidecar(self, version: dict[str, Any], table: Table, client: Any) -> Row:
         named = {"Bucket": self.place.bucket, "Key": version["Key"], "VersionId": version["VersionId"]}
-        return typed(orjson.loads(self.s3.get_object(**named)["Body"].read()), table)
+        return typed(orjson.loads(client.get_object(**named)["Body"].read()), table)
 
-    def _versions(self, prefix: str, exactly: bool = False) -> Iterator[dict[str, Any]]:
+    def _versions(self, prefix: str, exactly: bool = False, client: Any = None) -> Iterator[dict[str, Any]]:
         """Every version and delete marker; only versions have a size."""
-        pages = self.s3.get_paginator("list_object_versions").paginate(Bucket=self.place.bucket, Prefix=prefix)
+        listing = (client or self.s3).get_paginator("list_object_versions")
+        pages = listing.paginate(Bucket=self.place.bucket, Prefix=prefix)
         for page in pages:
             for one in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
                 if not exactly or one["Key"] == prefix:
@@ -151,17 +178,3 @@ class Objects(Folder):
 
     def _key(self, path: Path) -> str:
         return str(path.relative_to(self.root))
-
-
-@contextmanager
-def _as_os_errors() -> Iterator[None]:
-    """A bucket that is away, or refuses us, is a store that is away: the client's own errors say too much."""
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
-        yield
-    except ClientError as fault:
-        code = fault.response["ResponseMetadata"]["HTTPStatusCode"]
-        raise OSError(errno.EACCES if code in (401, 403) else errno.EIO, "refused") from None
-    except BotoCoreError:
-        raise ConnectionError("the object store does not answer") from None

@@ -1,0 +1,116 @@
+"""Stores that fail: shapes that changed, disks that are full, two jobs at once. Each has its own words, and nothing is half done."""
+
+import asyncio
+import json
+from pathlib import Path
+from uuid import uuid4
+
+import orjson
+import polars as pl
+import pytest
+
+from sample.cases import PRIVATE
+from services.anonymizer.connectors.files import Files
+from services.anonymizer.contract import StoreDrifted, StoreUnavailable
+from tests.anonymizer.directly import NOW, TERMS, Guard, ago, collected, connector, person
+from tests.anonymizer.test_full_disk import MAP as LOGS
+from tests.anonymizer.test_lake import UNBUCKETED, calls_of
+
+ANNA = person(("email", "anna@epost.example"), ("msisdn", "46701740605"))
+
+
+def login(who: str, **more: object) -> dict[str, object]:
+    return {"time": ago(days=1), "tenant": str(PRIVATE.id), "email": f"{who}@epost.example"} | more
+
+
+def logs(tmp_path: Path, *lines: dict[str, object] | str) -> tuple[Files, Path]:
+    path = tmp_path / "logs" / "2027-01-19.jsonl"
+    path.parent.mkdir()
+    path.write_text("".join(one if isinstance(one, str) else json.dumps(one) + "\n" for one in lines))
+    return connector(tmp_path, LOGS), path
+
+
+def lake(tmp_path: Path, frame: pl.DataFrame | None = None) -> tuple[Files, Path]:
+    files = connector(tmp_path, UNBUCKETED)
+    path = files.root / "month=2027-01" / "bucket=00" / "part-0.parquet"
+    path.parent.mkdir(parents=True)
+    calls = calls_of(1, NOW, ["46701740605", "46701740606"]) if frame is None else frame
+    calls.write_parquet(path)
+    return files, path
+
+
+def beside(path: Path) -> list[str]:
+    return [one.name for one in path.parent.iterdir() if one.name != ".wardline"]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        '{"time": "2027-01-19T12:00:00Z", "tenant": "',
+        {"at": ago(days=1), "tenant": str(PRIVATE.id), "email": "anna@epost.example"},
+        login("anna", tenant=None),
+        login("anna", time="yesterday"),
+        login("anna", time="2027-01-19T12:00:00"),
+        "[1, 2]\n",
+    ],
+    ids=["a line cut off", "no time", "nobody's", "no date", "a time without its zone", "no record"],
+)
+async def test_a_log_whose_lines_changed_is_said_and_nothing_is_done(tmp_path: Path, changed: dict[str, object] | str):
+    files, path = logs(tmp_path, login("anna"), login("bo"), changed)
+    before = path.read_bytes()
+    with pytest.raises(StoreDrifted):
+        await files.verify(ANNA, TERMS, None)
+    if "anna" in str(changed):
+        with pytest.raises(StoreDrifted):
+            await files.erase(uuid4(), ANNA, TERMS, Guard(), None)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("harm", ["a column is gone", "a type is another", "half of it"])
+async def test_a_lake_whose_files_changed_is_said_and_nothing_is_done(tmp_path: Path, harm: str):
+    frame = calls_of(1, NOW, ["46701740605"])
+    frame = {"a column is gone": frame.drop("callee"), "a type is another": frame.with_columns(caller=7)}.get(harm, frame)
+    files, path = lake(tmp_path, frame)
+    if harm == "half of it":
+        path.write_bytes(path.read_bytes()[:-100])
+    before = path.read_bytes()
+    with pytest.raises(StoreDrifted):
+        await files.erase(uuid4(), ANNA, TERMS, Guard(), None)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("store", ["logs", "lake"])
+async def test_a_disk_that_is_really_full_leaves_the_file_as_it_was(tmp_path: Path, store: str):
+    """The kernel's own full device stands where the new content would."""
+    files, path = logs(tmp_path, login("anna"), login("bo")) if store == "logs" else lake(tmp_path)
+    before, step = path.read_bytes(), uuid4()
+    path.with_name(f".{path.name}.new").symlink_to("/dev/full")
+    with pytest.raises(StoreUnavailable) as refused:
+        await files.erase(step, ANNA, TERMS, Guard(), None)
+    assert "is full" in refused.value.detail
+    assert path.read_bytes() == before and beside(path) == [path.name]
+    done = await files.erase(step, ANNA, TERMS, Guard(), None)
+    assert [one.count for one in done.outcomes] == [1] and await collected(files, ANNA) == []
+
+
+@pytest.mark.parametrize("store", ["logs", "lake"])
+async def test_two_erasures_of_one_person_at_once_in_files_are_one(tmp_path: Path, store: str):
+    files, path = logs(tmp_path, login("anna"), login("bo")) if store == "logs" else lake(tmp_path)
+    done = await asyncio.gather(*(files.erase(uuid4(), ANNA, TERMS, Guard(), None) for _ in range(4)))
+    assert sorted(sum(one.count for one in each.outcomes) for each in done) == [0, 0, 0, 1]
+    assert await collected(files, ANNA) == []
+    if store == "logs":
+        assert [orjson.loads(line)["email"] for line in path.read_bytes().splitlines()] == ["bo@epost.example"]
+
+
+async def test_a_new_file_is_not_left_behind_when_holds_cannot_be_read(tmp_path: Path):
+    files, path = logs(tmp_path, login("anna"), login("bo"))
+
+    class Silent(Guard):
+        async def held(self, step=None):
+            raise StoreUnavailable
+
+    with pytest.raises(StoreUnavailable):
+        await files.erase(uuid4(), ANNA, TERMS, Silent(), None)
+    assert beside(path) == [path.name]
+    assert len(await collected(files, ANNA)) == 1
