@@ -160,7 +160,7 @@ async def _found(store: Connector, number: int, rows: int | None, portable: bool
     """Milliseconds until the last line. Raises when another number of rows came."""
     person = Person(UUID(int=0), PRIVATE.id, (Known(IdentifierType.msisdn, str(number)),))
     book, began = read_book(Path("policy/book.yaml")), time.perf_counter()
-    chunks = b"".join([chunk async for chunk in store.collect(person, book, portable)])
+    chunks = b"".join([chunk async for chunk in store.collect([person], book, portable)])
     seconds = time.perf_counter() - began
     if rows is not None and chunks.count(b"\n[") != rows:
         raise RuntimeError(f"{chunks.count(b'[')} rows, and not {rows}")

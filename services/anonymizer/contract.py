@@ -98,7 +98,7 @@ class Forgotten(Reply):
 
 
 class Verb(StrEnum):
-    """`preview` is the dry run of `erase`. What a store can do is in its `verbs`; anything else is refused as VerbUnsupported."""
+    """`preview` is the dry run of another verb. What a store can do is in its `verbs`; anything else is refused as VerbUnsupported."""
 
     preview = "preview"
     erase = "erase"
@@ -108,7 +108,9 @@ class Verb(StrEnum):
     unfreeze = "unfreeze"
 
 
-StoreKind = Literal["postgresql", "mysql", "folder", "parquet", "jsonlines", "objects", "zendesk", "manual"]
+StoreKind = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{1,30}$")]
+"""`postgresql`, `mysql`, `manual`, or what `connectors/files/kinds.py` names."""
+
 StoreVerb = Literal["collect", "preview", "erase", "verify", "correct", "freeze", "unfreeze", "sweep", "discover"]
 
 
@@ -183,6 +185,25 @@ class CollectionRequest(Command):
     portable: bool = False
 
 
+class Subject(Command):
+    """One of several people who are collected together, under the step that asks for them."""
+
+    step: UUID
+    principal: UUID
+
+
+class CollectionsRequest(Command):
+    """`POST /v1/collections/together`: the same for several people, in one scan of the store.
+
+    Each row (and each file) says first whose it is: the place of the person in `of`, from 0. A row of two of them comes twice, to each
+    with what they may see of it.
+    """
+
+    store: str
+    of: list[Subject] = Field(min_length=1, max_length=100)
+    portable: bool = False
+
+
 class Column(Reply):
     name: str
     element: str
@@ -191,12 +212,14 @@ class Column(Reply):
 
 
 class TableLine(Reply):
-    """Comes before a table's rows. `file`: the rows are the pieces of one file beside that table, each in base64."""
+    """Comes before a table's rows. `file`: the rows are the pieces of one file beside that table, each in base64; `subject`: whose it
+    is, where several people are collected together."""
 
     table: str
     label: Text | None = None
     columns: list[Column]
     file: str | None = None
+    subject: int | None = None
 
 
 class EndLine(Reply):
@@ -264,10 +287,11 @@ class Correction(Command):
 class StepRequest(Command):
     """`PUT /v1/steps/{step}`: idempotent by step; call again while `running`, after a timeout and after a crash.
 
-    changes: for `correct`, and only there; nothing of them is kept here but a keyed digest.
+    of: which verb a `preview` rehearses · changes: for `correct`, and only there; nothing of them is kept here but a keyed digest.
     """
 
     verb: Verb
+    of: Literal[Verb.erase, Verb.correct, Verb.freeze, Verb.unfreeze] = Verb.erase
     store: str
     principal: UUID
     scope: Scope | None = None
@@ -275,8 +299,11 @@ class StepRequest(Command):
 
     @model_validator(mode="after")
     def _changes_correct(self) -> Self:
-        if bool(self.changes) != (self.verb == Verb.correct):
+        meant = self.of if self.verb == Verb.preview else self.verb
+        if bool(self.changes) != (meant == Verb.correct):
             raise ValueError("changes go with the verb correct, and with no other")
+        if self.scope and meant not in (Verb.erase, Verb.verify):
+            raise ValueError("only what is erased or verified may be less than everything")
         return self
 
 
@@ -499,11 +526,18 @@ class DataCollected(Reply):
 
 
 class ErasureDone(Reply):
-    """`erasure.done`: one step's effect on one store, by rule."""
+    """`erasure.done`: one step's effect on one store, by rule.
+
+    policy_version: the book it was decided by · asked_sha256: of what was asked, as canonical JSON (verb, store, principal, scope) ·
+    unreached_until: the day until which backups, logs and replicas of the store may still hold what is gone.
+    """
 
     step: UUID
     store: str
     outcomes: list[Outcome]
+    policy_version: str | None = None
+    asked_sha256: str | None = None
+    unreached_until: date | None = None
 
 
 class ErasureVerified(Reply):
@@ -511,6 +545,8 @@ class ErasureVerified(Reply):
 
     step: UUID
     store: str
+    policy_version: str | None = None
+    remaining: int = 0
 
 
 class ErasureReplayed(Reply):

@@ -20,6 +20,7 @@ from services.anonymizer.commands import byhand, collections, sweeps
 from services.anonymizer.contract import (
     Attest,
     CollectionRequest,
+    CollectionsRequest,
     DisclosureRequest,
     Drifts,
     FindPeople,
@@ -35,11 +36,13 @@ from services.anonymizer.contract import (
     StepRequest,
     StepResult,
     Stores,
+    Subject,
     Sweep,
     SweepRequest,
     WaitingSteps,
 )
 from services.registry.client import CurrentBook
+from services.registry.contract import PolicyBook
 
 router = APIRouter()
 
@@ -94,6 +97,18 @@ async def drift(caller: DriftReader, request: Request):
 
 @router.post("/v1/collections")
 async def collect(caller: Worker, wish: Body[CollectionRequest], request: Request, book: CurrentBook):
+    alone = [Subject(step=wish.step, principal=wish.principal)]
+    return await _collected(
+        caller, CollectionsRequest(store=wish.store, of=alone, portable=wish.portable), request, book
+    )
+
+
+@router.post("/v1/collections/together")
+async def collect_together(caller: Worker, wish: Body[CollectionsRequest], request: Request, book: CurrentBook):
+    return await _collected(caller, wish, request, book)
+
+
+async def _collected(caller: Caller, wish: CollectionsRequest, request: Request, book: PolicyBook) -> "Lines":
     state = request.app.state
     return Lines(await collections.collect(state.database, state.house, state.people, _tenant(caller), wish, book))
 

@@ -62,7 +62,7 @@ def connector(tmp_path: Path, written: str) -> Files:
 
 
 async def collected(connector: Connector, who: Person) -> list[list]:
-    chunks = b"".join([chunk async for chunk in connector.collect(who, TERMS.book, False)])
+    chunks = b"".join([chunk async for chunk in connector.collect([who], TERMS.book, False)])
     return [line for line in map(orjson.loads, chunks.splitlines()) if isinstance(line, list)]
 
 

@@ -69,8 +69,8 @@ async def until_gone(pids: set[int]) -> None:
 
 async def test_what_is_done_there_is_as_if_it_were_done_here(lake: Apart):
     anna, guard = person(("msisdn", ANNA)), Guard()
-    here = [chunk async for chunk in lake.files.collect(anna, TERMS.book, False)]
-    assert [chunk async for chunk in lake.collect(anna, TERMS.book, False)] == here and len(here) == 3
+    here = [chunk async for chunk in lake.files.collect([anna], TERMS.book, False)]
+    assert [chunk async for chunk in lake.collect([anna], TERMS.book, False)] == here and len(here) == 3
     assert await lake.invoices(anna) == {1}
     hold = guard.hold(Known(IdentifierType.msisdn, ANNA), "traffic")
     done = await lake.erase(step := uuid4(), anna, TERMS, guard, None)

@@ -105,3 +105,29 @@ async def test_a_sweep_goes_round_what_is_frozen(house: House):
     assert paid[0]["n"] == frozen and before - frozen <= await expected() < before
     await house.step(Verb.unfreeze, "calls", someone)
     assert await expected() == before
+
+
+@pytest.mark.parametrize(("store", "table"), [("billing", "customer"), ("helpdesk", "ticket"), ("authlog", "login")])
+async def test_every_writing_verb_has_a_dry_run_that_counts_and_changes_nothing(house: House, store: str, table: str):
+    someone = await house.principal("vilma") if store == "helpdesk" else await somebody_who_logs_in(house)
+    before = await house.collected(store, someone)
+    email = next(row.get("email") or row.get("requester_email") for row in before[table])
+    element = "email_address" if store == "billing" else "customer_email_address"
+    changes = [Correction(element=element, old=email, new="ny@epost.example")]
+
+    async def asked(verb: Verb, of: Verb = Verb.erase) -> list:
+        said = changes if Verb.correct in (verb, of) else []
+        wish = StepRequest(verb=verb, of=of, store=store, principal=someone, changes=said)
+        return (await house.client.step(uuid4(), wish, tenant=PRIVATE.id)).outcomes
+
+    rehearsed = await asked(Verb.preview, Verb.correct)
+    assert rehearsed and sum(one.count for one in rehearsed) > 0
+    frozen = await asked(Verb.preview, Verb.freeze)
+    assert await asked(Verb.preview, Verb.unfreeze) == [] and await house.collected(store, someone) == before
+    assert await asked(Verb.freeze) == frozen
+    thawed = await asked(Verb.preview, Verb.unfreeze)
+    assert [one.count for one in thawed] == [one.count for one in frozen] and await asked(Verb.unfreeze) == thawed
+    assert await asked(Verb.correct) == rehearsed
+    back = [Correction(element=element, old="ny@epost.example", new=email)]
+    wish = StepRequest(verb=Verb.correct, store=store, principal=someone, changes=back)
+    await house.client.step(uuid4(), wish, tenant=PRIVATE.id)

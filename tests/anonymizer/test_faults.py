@@ -69,7 +69,9 @@ async def test_a_log_whose_lines_changed_is_said_and_nothing_is_done(tmp_path: P
 @pytest.mark.parametrize("harm", ["a column is gone", "a type is another", "half of it"])
 async def test_a_lake_whose_files_changed_is_said_and_nothing_is_done(tmp_path: Path, harm: str):
     frame = calls_of(1, NOW, ["46701740605"])
-    frame = {"a column is gone": frame.drop("callee"), "a type is another": frame.with_columns(caller=7)}.get(harm, frame)
+    frame = {"a column is gone": frame.drop("callee"), "a type is another": frame.with_columns(caller=7)}.get(
+        harm, frame
+    )
     files, path = lake(tmp_path, frame)
     if harm == "half of it":
         path.write_bytes(path.read_bytes()[:-100])

@@ -1,5 +1,6 @@
 """Recordings in a versioned S3 bucket: what goes, goes with every version; what is locked is refused, and said."""
 
+import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -10,14 +11,17 @@ from typing import Any
 from uuid import uuid4
 
 import boto3
+import httpx2
 import pytest
 import pytest_asyncio
+from botocore.exceptions import ClientError
 from moto.server import ThreadedMotoServer
 
 from sample.cases import PRIVATE
 from services.anonymizer.connectors.files import Files
 from services.anonymizer.contract import Correction, ObjectLocked, Scope, StoreUnavailable
 from tests.anonymizer.directly import TERMS, Guard, ago, collected, connector, person
+from tests.anonymizer.test_fence import freezing
 
 MAP = """
 store: voices
@@ -156,3 +160,90 @@ async def test_a_bucket_that_is_away_is_said_and_asked_again_later(bucket: Bucke
     with pytest.raises(StoreUnavailable):
         await files.preview(NADIA, TERMS, None)
     await files.close()
+
+
+class Strict(httpx2.HTTPTransport):
+    """S3 refuses what was signed for less long than it took to arrive; moto does not look."""
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        told = request.url.params
+        signed = datetime.strptime(told["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        if datetime.now(UTC) > signed + timedelta(seconds=int(told["X-Amz-Expires"])):
+            said = b"<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>"
+            return httpx2.Response(403, content=said)
+        return super().handle_request(request)
+
+
+async def test_whoever_froze_after_the_last_question_removes_nothing_the_bucket_sees_to_it(bucket: Bucket, monkeypatch):
+    monkeypatch.setattr("services.anonymizer.connectors.files.objects.COMMIT_WITHIN", 2.0)
+    bucket.files.format.http = httpx2.Client(transport=Strict())
+    held, step = [], uuid4()
+
+    async def comes() -> None:
+        if not held:
+            held.append(bucket.guard.hold(NADIA.known[0], "helpdesk_recording"))
+            monkeypatch.setattr("services.anonymizer.connectors.files.objects.monotonic", lambda: 0.0)
+            await asyncio.sleep(3.1)  # a machine that stood still: its own clock did, too
+
+    with monkeypatch.context() as freezes:
+        freezing(freezes, comes)
+        with pytest.raises(StoreUnavailable):
+            await bucket.erase(step)
+    assert len(bucket.versions("calls/4710")) == 3 and len(bucket.versions("calls/4711")) == 4
+    monkeypatch.undo()
+    assert (await bucket.erase(step)).preserved == {held[0]: 3} and bucket.versions("calls/4711") == []
+
+
+async def test_a_version_that_was_frozen_keeps_the_sound_when_a_later_one_goes(bucket: Bucket):
+    await bucket.files.freeze(uuid4(), NADIA, TERMS)
+    frozen = set(bucket.versions("calls/"))
+    bucket.record("4711", "46701740613")
+    effect = await bucket.erase()
+    assert {(str(one.action), one.count) for one in effect.outcomes} == {("keep", 3), ("erase", 1)}
+    assert set(bucket.versions("calls/")) == frozen and len(bucket.versions("calls/4711.json")) == 2
+
+
+async def test_one_key_works_another_only_reads_and_one_that_was_taken_back_is_said(
+    bucket: Bucket, moto: str, tmp_path: Path, monkeypatch
+):
+    """Who may do what is decided by the server (moto cannot check a request that carries its signature in its address: none is sent)."""
+    iam = boto3.client(
+        "iam", endpoint_url=moto, aws_access_key_id="a", aws_secret_access_key="b", region_name="eu-north-1"
+    )
+    keys = {role: _key(iam, role, may) for role, may in (("wardline", ["s3:*"]), ("verifier", ["s3:Get*", "s3:List*"]))}
+    written = MAP.replace("URL", moto).replace("BUCKET", bucket.name)
+    written = written.replace("access", keys["wardline"][0]).replace("auditor", keys["verifier"][0])
+    (place := tmp_path / "two").mkdir()
+    files = connector(place, written)
+    for role, (_, secret) in keys.items():
+        (place / "secrets" / "stores" / f"voices.{role}.password").write_text(secret)
+    with monkeypatch.context() as enforced:
+        enforced.setattr("moto.settings.INITIAL_NO_AUTH_ACTION_COUNT", 0)
+        assert (await files.verify(NADIA, TERMS, None)).remaining > 0
+        assert len(await collected(files, NADIA)) == 3
+        with pytest.raises(ClientError):
+            files.format.reading.delete_object(Bucket=bucket.name, Key="calls/4710.json")
+    iam.delete_access_key(UserName="wardline", AccessKeyId=keys["wardline"][0])
+    with monkeypatch.context() as enforced:
+        enforced.setattr("moto.settings.INITIAL_NO_AUTH_ACTION_COUNT", 0)
+        with pytest.raises(StoreUnavailable) as refused:
+            await files.erase(uuid4(), NADIA, TERMS, Guard(), None)
+    assert "credential" in refused.value.detail
+    assert len(bucket.versions("calls/4711")) == 4 and len(bucket.versions("calls/4710")) == 3
+    await files.close()
+
+
+def _key(iam: Any, role: str, may: list[str]) -> tuple[str, str]:
+    iam.create_user(UserName=role)
+    allowed = {"Effect": "Allow", "Action": may, "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+    iam.put_user_policy(UserName=role, PolicyName="may", PolicyDocument=policy)
+    key = iam.create_access_key(UserName=role)["AccessKey"]
+    return key["AccessKeyId"], key["SecretAccessKey"]
+
+
+async def test_a_legal_hold_of_the_bucket_s_own_refuses_too(bucket: Bucket):
+    bucket.s3.put_object_legal_hold(Bucket=bucket.name, Key="calls/4711.wav", LegalHold={"Status": "ON"})
+    with pytest.raises(ObjectLocked):
+        await bucket.erase()
+    assert len(bucket.versions("calls/4711")) == 4

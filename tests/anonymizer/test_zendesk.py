@@ -11,9 +11,10 @@ import pytest_asyncio
 
 from sample.cases import FJALLRESOR, PRIVATE
 from services.anonymizer.connectors.files import Files
-from services.anonymizer.contract import Correction, StoreUnavailable
+from services.anonymizer.contract import Correction, HoldsUnreadable, StoreDrifted, StoreUnavailable
 from services.anonymizer.rules.orders import Hold
 from tests.anonymizer.directly import ALWAYS, TERMS, Guard, ago, collected, connector, person
+from tests.anonymizer.test_fence import disclosed, freezing
 from tests.anonymizer.vendor import BLOCK, Vendor
 from tests.serving import serve
 
@@ -146,3 +147,59 @@ async def test_a_frozen_ticket_stays_until_it_is_lifted(desk: Desk):
     await desk.files.unfreeze(uuid4(), ANNA, TERMS)
     await desk.erase()
     assert desk.vendor.tickets.keys() == {21, 22}
+
+
+async def test_a_ticket_is_deleted_before_the_last_question_and_for_good_after_it(desk: Desk, monkeypatch):
+    """An order that comes while the process is frozen between the two is told to ask again, and then that nothing is there."""
+    known, told = ANNA.known[2], []
+
+    async def comes() -> None:
+        if 11 in desk.vendor.deleted:
+            hold = desk.guard.hold(known, "helpdesk_ticket")
+            with pytest.raises(StoreUnavailable):
+                told.append(await disclosed(desk.files, known, "helpdesk_ticket", hold))
+            desk.guard.holds.clear()
+            told.append("again")
+
+    freezing(monkeypatch, comes)
+    await desk.erase()
+    assert told == ["again"] and desk.vendor.tickets.keys() == {21, 22}
+    assert await disclosed(desk.files, known, "helpdesk_ticket") == 0
+
+
+async def test_a_ticket_whose_holds_cannot_be_read_or_whose_run_was_killed_is_restored(desk: Desk):
+    class Silent(Guard):
+        async def held(self, step=None):
+            raise HoldsUnreadable
+
+    desk.guard = Silent()
+    with pytest.raises(HoldsUnreadable):
+        await desk.erase()
+    assert {11, 12} <= desk.vendor.tickets.keys() and desk.vendor.deleted == {}
+    aside = desk.files.journal.aside("11")
+    aside.parent.mkdir(parents=True, exist_ok=True)
+    aside.touch()
+    desk.vendor.delete(11)
+    assert await desk.left() > 0 and 11 in desk.vendor.tickets and not aside.exists()
+
+
+@pytest.mark.parametrize("said", ["0", "Sun, 06 Nov 1994 08:49:37 GMT", "soon"])
+async def test_however_the_vendor_says_how_long_to_wait_it_is_understood(desk: Desk, said: str):
+    desk.vendor.slow_down, desk.vendor.retry_after = 1, said
+    assert len(await collected(desk.files, ANNA)) == 4
+
+
+async def test_an_answer_that_is_cut_off_or_no_json_is_said_and_nothing_is_done(desk: Desk):
+    desk.vendor.garbles = True
+    with pytest.raises(StoreDrifted):
+        await desk.erase()
+    assert len(desk.vendor.tickets) == 4
+
+
+async def test_whoever_verifies_uses_the_credential_that_only_reads(desk: Desk):
+    (desk.files.format.settings.secrets_dir / "stores" / "tickets.verifier.password").write_text("another")
+    desk.vendor.readers = {"another"}
+    assert await desk.left() > 0
+    desk.vendor.readers = set()
+    with pytest.raises(StoreUnavailable):
+        await desk.left()

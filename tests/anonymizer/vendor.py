@@ -13,7 +13,8 @@ BLOCK = "\u2587"
 
 @dataclass
 class Vendor:
-    """slow_down: so many of the next calls are answered 429 · purges: whether deleting for good happens at once."""
+    """slow_down: so many of the next calls are answered 429 · purges: whether deleting for good happens at once · readers: secrets
+    that may only read · garbles: answers end in the middle."""
 
     secret: str = "wonderland"
     users: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -21,10 +22,15 @@ class Vendor:
     tickets: dict[int, dict[str, Any]] = field(default_factory=dict)
     comments: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     deleted: dict[int, dict[str, Any]] = field(default_factory=dict)
+    kept: dict[int, tuple[dict[str, Any], list[dict[str, Any]]]] = field(default_factory=dict)
+    purging: set[int] = field(default_factory=set)
     calls: list[str] = field(default_factory=list)
     slow_down: int = 0
     fails_after: int | None = None
     purges: bool = True
+    retry_after: str = "0"
+    garbles: bool = False
+    readers: set[str] = field(default_factory=lambda: {"wonderland"})
 
     def user(self, id: int, **more: Any) -> None:
         self.users[id] = {"id": id, "name": f"User {id}", "email": None, "phone": None, "external_id": None} | more
@@ -44,12 +50,13 @@ class Vendor:
             self.calls.append(f"{request.method} {request.url.path}")
             if self.fails_after is not None and len(self.calls) > self.fails_after:
                 return JSONResponse({"error": "InternalError"}, 500)
-            if not _knows(request, self.secret):
+            known = {self.secret} | (self.readers if request.method == "GET" else set())
+            if not any(_knows(request, secret) for secret in known):
                 return JSONResponse({"error": "Couldn't authenticate you"}, 401)
             if self.slow_down > 0:
                 self.slow_down -= 1
-                return JSONResponse({"error": "APIRateLimitExceeded"}, 429, {"retry-after": "0"})
-            return await call(request)
+                return JSONResponse({"error": "APIRateLimitExceeded"}, 429, {"retry-after": self.retry_after})
+            return Response(b'{"users": [{"id"', media_type="application/json") if self.garbles else await call(request)
 
         app.get("/api/v2/incremental/tickets/cursor.json")(self._export)
         app.get("/api/v2/users/search.json")(self._search)
@@ -62,6 +69,7 @@ class Vendor:
         app.put("/api/v2/comment_redactions/{comment}.json")(self._redact)
         app.get("/api/v2/deleted_tickets.json")(self._deleted)
         app.delete("/api/v2/deleted_tickets/{ticket}.json")(self._purge)
+        app.put("/api/v2/deleted_tickets/{ticket}/restore.json")(self._restore)
         return app
 
     async def _export(self, request: Request) -> Response:
@@ -123,10 +131,13 @@ class Vendor:
     async def _delete(self, request: Request, ticket: int) -> Response:
         if ticket not in self.tickets:
             return _missing()
-        gone = self.tickets.pop(ticket)
-        self.comments.pop(ticket)
-        self.deleted[ticket] = {"id": ticket, "subject": gone["subject"], "deleted_at": "2027-01-20T12:00:00Z"}
+        self.delete(ticket)
         return Response(status_code=204)
+
+    def delete(self, ticket: int) -> None:
+        gone = self.tickets.pop(ticket)
+        self.kept[ticket] = gone, self.comments.pop(ticket)
+        self.deleted[ticket] = {"id": ticket, "subject": gone["subject"], "deleted_at": "2027-01-20T12:00:00Z"}
 
     async def _deleted(self, request: Request) -> Response:
         return self._page(request, "deleted_tickets", list(self.deleted.values()))
@@ -134,9 +145,17 @@ class Vendor:
     async def _purge(self, request: Request, ticket: int) -> Response:
         if ticket not in self.deleted:
             return _missing()
+        self.purging.add(ticket)
         if self.purges:
             del self.deleted[ticket]
         return JSONResponse({"job_status": {"id": f"job-{ticket}", "status": "queued"}})
+
+    async def _restore(self, request: Request, ticket: int) -> Response:
+        if ticket not in self.deleted or ticket in self.purging:
+            return _missing()
+        del self.deleted[ticket]
+        self.tickets[ticket], self.comments[ticket] = self.kept.pop(ticket)
+        return JSONResponse({})
 
     def _page(self, request: Request, name: str, items: list[dict[str, Any]]) -> Response:
         assert int(request.query_params["page[size]"]) <= 100

@@ -7,7 +7,7 @@ from uuid import UUID
 from chassis import clock
 from chassis.db import Database
 from services.anonymizer.commands.people import People
-from services.anonymizer.contract import CollectionRequest, DataCollected, DisclosureRequest, IdentifierType
+from services.anonymizer.contract import CollectionsRequest, DataCollected, DisclosureRequest, IdentifierType
 from services.anonymizer.house import House
 from services.anonymizer.rules.person import Known, Person, normalised
 from services.registry.contract import PolicyBook
@@ -16,15 +16,16 @@ NOBODY = UUID(int=0)
 
 
 async def collect(
-    database: Database, house: House, people: People, tenant: UUID, wish: CollectionRequest, book: PolicyBook
+    database: Database, house: House, people: People, tenant: UUID, wish: CollectionsRequest, book: PolicyBook
 ) -> AsyncGenerator[bytes]:
     """Raises before the first byte whatever is wrong; a store that fails later cuts the stream before its last line."""
     connector = house.connector(wish.store)
-    person = await people.person(tenant, wish.principal)
+    persons = [await people.person(tenant, one.principal) for one in wish.of]
     async with database.transaction(tenant) as tx:
-        read = DataCollected(step=wish.step, store=wish.store)
-        await tx.emit("data.collected", read.model_dump(mode="json"), subject=wish.principal)
-    return await _begun(connector.collect(person, book, wish.portable))
+        for one in wish.of:
+            read = DataCollected(step=one.step, store=wish.store)
+            await tx.emit("data.collected", read.model_dump(mode="json"), subject=one.principal)
+    return await _begun(connector.collect(persons, book, wish.portable))
 
 
 async def disclose(house: House, tenant: UUID, wish: DisclosureRequest, book: PolicyBook) -> AsyncGenerator[bytes]:

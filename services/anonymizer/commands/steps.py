@@ -5,6 +5,7 @@ with its event. The effect and its own record commit together in the store, so w
 """
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import date
@@ -15,6 +16,7 @@ import orjson
 
 from chassis import clock
 from chassis.db import Database
+from chassis.ledger.canonical import canonical
 from services.anonymizer.commands import byhand
 from services.anonymizer.commands.people import People
 from services.anonymizer.commands.replays import leave_marks
@@ -36,6 +38,7 @@ from services.anonymizer.datamap import Store
 from services.anonymizer.holds import Holds
 from services.anonymizer.house import House
 from services.anonymizer.rules.person import Person
+from services.anonymizer.rules.retention import last_day
 from services.registry.contract import PolicyBook
 
 PATIENCE = 8.0  # seconds a caller is kept waiting before it is told to ask again
@@ -45,8 +48,8 @@ _CHANGED = {
     Verb.freeze: ("data.frozen", DataFrozen),
     Verb.unfreeze: ("data.unfrozen", DataFrozen),
 }
-# What was asked before steps could correct anything.
-_NO_CHANGES = {"changes": None}
+# What was asked before steps could correct anything, and before anything but an erasure had a dry run.
+_USUAL = {"changes": None, "of": Verb.erase.value}
 _NOTED = "SELECT asked, result FROM step WHERE id = $1"
 _NOTE = """
 INSERT INTO step (tenant, id, asked, principal, state, begun_at) VALUES ($1, $2, $3, $4, 'running', $5)
@@ -67,7 +70,8 @@ class Steps:
         source = self.house.manual(wish.store)
         if source and (wish.scope or wish.verb == Verb.preview):
             raise VerbUnsupported("What a person does by hand has no dry run and no part.")
-        if not source and wish.verb not in self.house.connector(wish.store).verbs:
+        asked = {wish.verb, wish.of if wish.verb == Verb.preview else wish.verb}
+        if not source and not asked <= self.house.connector(wish.store).verbs:
             raise VerbUnsupported
         done = await self._note(tenant, step, wish)
         if done:
@@ -87,7 +91,8 @@ class Steps:
         terms = await self.house.terms(book, clock.now(), invoices)
         match wish.verb:
             case Verb.preview:
-                result = _done(step, wish, outcomes=await connector.preview(person, terms, wish.scope))
+                found = await connector.preview(person, terms, wish.scope, wish.of, wish.changes)
+                result = _done(step, wish, outcomes=found)
             case Verb.erase:
                 effect = await connector.erase(step, person, terms, self.holds, wish.scope)
                 await self.holds.settle(step, wish.store, effect.preserved)
@@ -102,9 +107,9 @@ class Steps:
             case Verb.unfreeze:
                 result = _done(step, wish, outcomes=(await connector.unfreeze(step, person, terms)).outcomes)
             case Verb.verify:
-                found = await connector.verify(person, terms, wish.scope)
-                state = StepState.incomplete if found.remaining else StepState.done
-                result = _done(step, wish, state=state, remaining=found.remaining, findings=found.findings)
+                seen = await connector.verify(person, terms, wish.scope)
+                state = StepState.incomplete if seen.remaining else StepState.done
+                result = _done(step, wish, state=state, remaining=seen.remaining, findings=seen.findings)
         await self._conclude(tenant, wish, person, book, result)
         return result
 
@@ -114,7 +119,7 @@ class Steps:
         async with self.database.transaction(tenant) as tx:
             await tx.connection.execute(_NOTE, tenant, step, asked, wish.principal, clock.now())
             row = await tx.connection.fetchrow(_NOTED, step)
-        if _NO_CHANGES | row["asked"] != orjson.loads(asked):
+        if _USUAL | row["asked"] != orjson.loads(asked):
             raise StepConflict
         result = StepResult.model_validate(row["result"], strict=False) if row["result"] else None
         return result if result and result.state == StepState.done else None
@@ -136,7 +141,7 @@ class Steps:
             is_first = await tx.connection.fetchval(_DONE, *noted)
             if is_first and result.verb == Verb.erase:
                 await leave_marks(tx, self.people.sealer, result.step, wish, person, book)
-            if is_first and (event := _event(result)):
+            if is_first and (event := _event(result, wish, book)):
                 await tx.emit(*event, subject=wish.principal)
 
     async def _within_patience(
@@ -166,14 +171,23 @@ def _waiting(store: Store, until: date) -> dict[str, Any]:
     return {"state": StepState.waiting, "waiting": waiting}
 
 
-def _event(result: StepResult) -> tuple[str, dict[str, Any]] | None:
+def _event(result: StepResult, wish: StepRequest, book: PolicyBook) -> tuple[str, dict[str, Any]] | None:
     if result.state == StepState.waiting:
         return None
     if result.verb == Verb.erase:
-        done = ErasureDone(step=result.step, store=result.store, outcomes=result.outcomes)
+        asked = wish.model_dump(mode="json", include={"verb", "store", "principal", "scope"})
+        done = ErasureDone(
+            step=result.step,
+            store=result.store,
+            outcomes=result.outcomes,
+            policy_version=book.version,
+            asked_sha256=hashlib.sha256(canonical(asked)).hexdigest(),
+            unreached_until=last_day(book.retention_rule("backups").keep, clock.now(), book.tz),
+        )
         return "erasure.done", done.model_dump(mode="json")
     if result.verb == Verb.verify and result.state == StepState.done:
-        return "erasure.verified", ErasureVerified(step=result.step, store=result.store).model_dump(mode="json")
+        seen = ErasureVerified(step=result.step, store=result.store, policy_version=book.version)
+        return "erasure.verified", seen.model_dump(mode="json")
     if told := _CHANGED.get(result.verb):
         event, model = told
         return event, model(step=result.step, store=result.store, outcomes=result.outcomes).model_dump(mode="json")

@@ -45,9 +45,9 @@ def table_line(name: str, table: Table, book: PolicyBook, portable: bool = False
     return _line(TableLine(table=name, label=table.label, columns=columns).model_dump(mode="json"))
 
 
-def file_lines(table: str, name: str, pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """A file that belongs to a table's rows."""
-    yield _line(TableLine(table=table, columns=[], file=name).model_dump(mode="json"))
+def file_lines(table: str, name: str, pieces: Iterable[bytes], subject: int | None) -> Iterator[bytes]:
+    """A file that belongs to a table's rows, of one of several people."""
+    yield _line(TableLine(table=table, columns=[], file=name, subject=subject).model_dump(mode="json"))
     for piece in pieces:
         yield _line([b64encode(piece).decode()])
 

@@ -1,6 +1,6 @@
 """What a connector can do. One per kind of store; the rest of the anonymizer knows only this."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Protocol
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from services.anonymizer.contract import (
     Outcome,
     Scope,
     StoreVerb,
+    Verb,
 )
 from services.anonymizer.datamap import Store
 from services.anonymizer.rules.facts import Terms
@@ -33,7 +34,9 @@ class Connector(Protocol):
     store: Store
     verbs: frozenset[StoreVerb]
 
-    def collect(self, person: Person, book: PolicyBook, portable: bool) -> AsyncGenerator[bytes]: ...
+    def collect(self, people: Sequence[Person], book: PolicyBook, portable: bool) -> AsyncGenerator[bytes]:
+        """In one scan, however many they are. Of several, each row begins with the place of its person."""
+        ...
 
     def disclose(
         self, known: Known, person: Person, wish: DisclosureRequest, book: PolicyBook
@@ -43,7 +46,16 @@ class Connector(Protocol):
         """The invoices that the person's rows name; whether they are paid is billing's to say."""
         ...
 
-    async def preview(self, person: Person, terms: Terms, scope: Scope | None) -> list[Outcome]: ...
+    async def preview(
+        self,
+        person: Person,
+        terms: Terms,
+        scope: Scope | None,
+        of: Verb = Verb.erase,
+        changes: Sequence[Correction] = (),
+    ) -> list[Outcome]:
+        """What the verb `of` would do now: its dry run, with counts."""
+        ...
 
     async def erase(self, step: UUID, person: Person, terms: Terms, guard: Guard, scope: Scope | None) -> Effect: ...
 

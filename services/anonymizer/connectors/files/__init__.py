@@ -4,14 +4,15 @@ import asyncio
 import errno
 import re
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self, TypeVar
 from uuid import UUID, uuid5
 
 from services.anonymizer.connectors.files import voices
-from services.anonymizer.connectors.files.formats import Format, Row
+from services.anonymizer.connectors.files.formats import Format, Leave, Row
 from services.anonymizer.connectors.files.journal import Journal, Plan
 from services.anonymizer.connectors.files.kinds import FORMATS
 from services.anonymizer.connectors.files.lake import Lake
@@ -41,6 +42,7 @@ from services.anonymizer.contract import (
     StoreUnavailable,
     StoreVerb,
     Swept,
+    Verb,
     VerbUnsupported,
 )
 from services.anonymizer.datamap import DataMapFault, Store, anchors_in
@@ -57,6 +59,7 @@ from services.registry.contract import NotInBook, PolicyBook
 
 Result = TypeVar("Result")
 _PIECES_SAMPLED = 50
+_ROWS_AT_ONCE = 2000
 _WHY = {
     errno.ENOSPC: "is full; nothing was changed",
     errno.EDQUOT: "is full; nothing was changed",
@@ -74,6 +77,8 @@ class Files:
 
     def __init__(self, store: Store, settings: Settings) -> None:
         """Raises DataMapFault."""
+        if store.kind not in FORMATS:
+            raise DataMapFault(f"{store.store}: nobody knows stores of the kind {store.kind}")
         if len(store.tables) != 1 or not store.location.folder:
             raise DataMapFault(f"{store.store}: a store of files is one folder with one kind of record")
         root = settings.folder(store.location.folder)
@@ -101,25 +106,27 @@ class Files:
 
     # --- reading ---------------------------------------------------------------------------------------------------------
 
-    async def collect(self, person: Person, book: PolicyBook, portable: bool) -> AsyncGenerator[bytes]:
-        """Piece by piece, so that memory grows with the largest piece and not with the person's rows."""
-        columns, count = shown(self.table, book, portable), 0
-        with_sound, sounds = has_sound(self.table, book, portable), list[tuple[Path, list[int]]]()
-        pieces = await self._work(lambda: list(self._pieces(person, own=portable))) if columns else []
+    async def collect(self, people: Sequence[Person], book: PolicyBook, portable: bool) -> AsyncGenerator[bytes]:
+        """Some records at a time, so that memory grows neither with the people's rows nor with what they have."""
+        columns, count, several = shown(self.table, book, portable), 0, len(people) > 1
+        with_sound = has_sound(self.table, book, portable)
+        sounds = list[tuple[int, Path, list[int]]]()
+        pieces = await self._work(lambda: list(self._pieces(people, own=portable))) if columns else []
         yield table_line(self.name, self.table, book, portable, with_sound)
         for path in pieces:
-            found = await self._work(
-                lambda path=path: [
-                    ([row.get(column) for column in columns], self._heard(path, person, row) if with_sound else None)
-                    for row in self._shown_in(path, person, portable)
-                ]
-            )
-            count += len(found)
-            if found:
-                yield b"".join(row_line(row + self._told(path, own) if with_sound else row) for row, own in found)
-            sounds += [(path.with_suffix(".wav"), own) for _, own in found if own]
-        for sound, own in sounds:
-            lines = file_lines(self.name, sound.name, voices.only(sound, own))
+            rows = self._shown_in(path, people, portable)
+            while some := await self._work(lambda rows=rows: list(islice(rows, _ROWS_AT_ONCE))):
+                count, lines = count + len(some), []
+                for place, row in some:
+                    line = [row.get(column) for column in columns]
+                    if with_sound:
+                        own = self._heard(path, people[place], row)
+                        line += self._told(path, own)
+                        sounds += [(place, path.with_suffix(".wav"), own)] if own else []
+                    lines.append(row_line([place, *line] if several else line))
+                yield b"".join(lines)
+        for place, sound, own in sounds:
+            lines = file_lines(self.name, sound.name, voices.only(sound, own), place if several else None)
             while line := await self._work(lambda lines=lines: next(lines, b"")):
                 yield line
         yield end_line({self.name: count})
@@ -176,8 +183,21 @@ class Files:
 
     # --- writing ---------------------------------------------------------------------------------------------------------
 
-    async def preview(self, person: Person, terms: Terms, scope: Scope | None) -> list[Outcome]:
-        return read((await self._work(lambda: self._deletion(person, terms, scope))).said)
+    async def preview(
+        self,
+        person: Person,
+        terms: Terms,
+        scope: Scope | None,
+        of: Verb = Verb.erase,
+        changes: Sequence[Correction] = (),
+    ) -> list[Outcome]:
+        plan = {
+            Verb.erase: lambda: self._deletion(person, terms, scope),
+            Verb.correct: lambda: self._correction(person, terms, changes),
+            Verb.freeze: lambda: self._freezing(person, terms),
+            Verb.unfreeze: lambda: self._thawing(person, terms),
+        }[of]
+        return read((await self._work(plan)).said)
 
     async def erase(self, step: UUID, person: Person, terms: Terms, guard: Guard, scope: Scope | None) -> Effect:
         lease = Lease(guard, step)
@@ -197,21 +217,31 @@ class Files:
         )
 
     async def freeze(self, step: UUID, person: Person, terms: Terms) -> Effect:
-        def plan() -> Plan:
-            plan = Plan()
-            for piece, mark, _ in self._owned(person):
-                plan.gone.setdefault(piece, []).append(mark)
-            plan.said = self._said("restriction", Action.freeze, sum(map(len, plan.gone.values())), terms)
-            return plan
-
-        return Effect(await self._once(step, plan, lambda plan: self.journal.freeze(person.principal, plan.gone)))
+        return Effect(
+            await self._once(
+                step,
+                lambda: self._freezing(person, terms),
+                lambda plan: self.journal.freeze(person.principal, plan.gone),
+            )
+        )
 
     async def unfreeze(self, step: UUID, person: Person, terms: Terms) -> Effect:
-        def plan() -> Plan:
-            marks = self.journal.frozen_for(person.principal)
-            return Plan(self._said("restriction", Action.unfreeze, sum(map(len, marks.values())), terms))
+        return Effect(
+            await self._once(
+                step, lambda: self._thawing(person, terms), lambda _: self.journal.unfreeze(person.principal)
+            )
+        )
 
-        return Effect(await self._once(step, plan, lambda _: self.journal.unfreeze(person.principal)))
+    def _freezing(self, person: Person, terms: Terms) -> Plan:
+        plan = Plan()
+        for piece, mark, _ in self._owned(person):
+            plan.gone.setdefault(piece, []).append(mark)
+        plan.said = self._said("restriction", Action.freeze, sum(map(len, plan.gone.values())), terms)
+        return plan
+
+    def _thawing(self, person: Person, terms: Terms) -> Plan:
+        marks = self.journal.frozen_for(person.principal)
+        return Plan(self._said("restriction", Action.unfreeze, sum(map(len, marks.values())), terms))
 
     async def _once(self, step: UUID, plan: Callable[[], Plan], carry_out: Callable[[Plan], object]) -> list[Outcome]:
         return read(await self._work(lambda: self.journal.once(step, plan, carry_out)))
@@ -243,7 +273,7 @@ class Files:
         """The newest pieces first: there a new field appears."""
         seen: dict[str, list[str]] = {}
         for path in sorted(self.format.pieces(self.root), reverse=True)[:_PIECES_SAMPLED]:
-            for _, row in self.format.read(path, self.table)[:SAMPLES]:
+            for _, row in islice(self.format.read(path, self.table), SAMPLES):
                 for column, value in row.items():
                     values = seen.setdefault(column, [])
                     if value is not None and len(values) < SAMPLES:
@@ -288,20 +318,20 @@ class Files:
 
     def _named(self, person: Person) -> Iterator[tuple[str, str, Row]]:
         """(piece, mark, record) of everything that names the person, as their own or as the other party."""
-        for path in self._pieces(person):
+        for path in self._pieces([person]):
             for mark, row in self._named_in(path, person):
                 yield str(path.relative_to(self.root)), mark, row
 
     def _owned(self, person: Person) -> Iterator[tuple[str, str, Row]]:
         """The person's own records alone; nobody corrects or freezes what the law keeps for authorities."""
-        for path in self._pieces(person, own=True) if self.table.store_class != "retention" else ():
+        for path in self._pieces([person], own=True) if self.table.store_class != "retention" else ():
             for mark, row in self.format.read(path, self.table, person.finding()):
                 if self._within(person, row) and self._own(person, row):
                     yield str(path.relative_to(self.root)), mark, row
 
-    def _pieces(self, person: Person, own: bool = False) -> Iterator[Path]:
+    def _pieces(self, people: Sequence[Person], own: bool = False) -> Iterator[Path]:
         """Where somebody may be named; where own records alone are wanted, their buckets of a lake are enough."""
-        values, buckets = person.finding(), self.table.buckets
+        values, buckets = _finding(people), self.table.buckets
         found = self.format.pieces(self.root, values)
         return (path for path in found if buckets.holds(path, values)) if own and buckets else found
 
@@ -310,15 +340,18 @@ class Files:
             if self._within(person, row) and (self._own(person, row) or self._as_callee(person, row)):
                 yield mark, row
 
-    def _shown_in(self, path: Path, person: Person, portable: bool) -> Iterator[Row]:
-        """What an access copy shows of a piece: also the work of an agent, without those whom it was done for."""
-        for _, row in self.format.read(path, self.table, person.finding()):
-            if not self._within(person, row):
-                continue
-            if self._own(person, row) or (not portable and self._as_callee(person, row)):
-                yield row
-            elif not portable and self._as_agent(person, row):
-                yield row | dict.fromkeys(self.table.of_others)
+    def _shown_in(self, path: Path, people: Sequence[Person], portable: bool) -> Iterator[tuple[int, Row]]:
+        """What an access copy shows of a piece, and to whom by their place."""
+        for _, row in self.format.read(path, self.table, _finding(people)):
+            for place, person in enumerate(people):
+                if self._within(person, row) and (view := self._view(person, row, portable)):
+                    yield place, view
+
+    def _view(self, person: Person, row: Row, portable: bool) -> Row | None:
+        """Also the work of an agent, without those whom it was done for."""
+        if self._own(person, row) or (not portable and self._as_callee(person, row)):
+            return row
+        return row | dict.fromkeys(self.table.of_others) if not portable and self._as_agent(person, row) else None
 
     def _own(self, person: Person, row: Row) -> bool:
         return bool(self._columns(person, row, ("owner", "caller")))
@@ -344,6 +377,9 @@ class Files:
     def _disclosed(self, known: Known, person: Person, holds: list[UUID]) -> list[Row]:
         """The ordinary records and those that one of these holds preserved, each once."""
         found = {mark: row for _, mark, row in self._named(person)}
+        if self.journal.moving():
+            # What just leaves may be neither here any more nor among what is preserved yet.
+            raise StoreUnavailable(f"{self.store.store} is just being changed; ask again.")
         for hold in holds:
             for path in self.format.pieces(self.journal.own / "preserved" / str(hold)):
                 for mark, row in self.format.read(path, self.table, {known.value}):
@@ -407,7 +443,7 @@ class Files:
         element = self.table.columns[self.table.texts[0]].element
         return by_right(self.store, self.name, "deletion", Action.redact, 1, book, element=element)
 
-    def _correction(self, person: Person, terms: Terms, changes: list[Correction]) -> Plan:
+    def _correction(self, person: Person, terms: Terms, changes: Sequence[Correction]) -> Plan:
         plan, lines = Plan(), []
         for piece, mark, row in self._owned(person):
             for change in changes:
@@ -425,7 +461,9 @@ class Files:
 
     def _put_right(self, plan: Plan) -> None:
         for piece in plan.pieces():
-            self.format.rewrite(self.root / piece, self.table, set(), plan.edits[piece], lambda: None)
+            path, aside = self.root / piece, self.journal.aside(piece)
+            self.format.put_back(path, aside)
+            self.format.rewrite(path, self.table, set(), plan.edits[piece], Leave(aside))
 
     def _said(self, right: str, action: Action, count: int, terms: Terms) -> list[dict[str, Any]]:
         line = by_right(self.store, self.name, right, action, count, terms.book)
@@ -511,14 +549,19 @@ class Files:
         """Piece by piece; what an order holds is copied aside just before the old content of a piece goes."""
         for piece in plan.pieces():
             path, gone = self.root / piece, set(plan.gone.get(piece, ()))
+            aside = self.journal.aside(piece)
+            self.format.put_back(path, aside)
             edits = plan.edits.get(piece, {})
             leaving = gone.union(edits)
             rows = [(mark, row) for mark, row in self.format.read(path, self.table) if mark in leaving]
 
-            def leave(path: Path = path, rows: list[tuple[str, Row]] = rows) -> None:
-                lease.during(lambda holds: self._preserve(path, rows, holding(holds, self.table, book), lease, person))
+            def preserve(source: Path | None, path: Path = path, rows: list[tuple[str, Row]] = rows) -> None:
+                def held(holds: list[Hold]) -> None:
+                    self._preserve(source or path, rows, holding(holds, self.table, book), lease, person)
 
-            self.format.rewrite(path, self.table, gone, edits, leave)
+                lease.during(held)
+
+            self.format.rewrite(path, self.table, gone, edits, Leave(aside, preserve))
 
     def _preserve(
         self, path: Path, rows: list[tuple[str, Row]], holds: list[Hold], lease: Lease, person: Person | None
@@ -541,7 +584,7 @@ class Files:
         return {UUID(folder.name): count for folder in holds.iterdir() if (count := self._records(folder / str(step)))}
 
     def _records(self, folder: Path) -> int:
-        return sum(len(self.format.read(path, self.table)) for path in self.format.pieces(folder))
+        return sum(1 for path in self.format.pieces(folder) for _ in self.format.read(path, self.table))
 
     # --- looking again ---------------------------------------------------------------------------------------------------
 
@@ -604,4 +647,17 @@ class Files:
 
     def _understood(self, work: Callable[[], Result]) -> Result:
         with self.format.faults():
+            self._put_back()
             return work()
+
+    def _put_back(self) -> None:
+        """What a killed run left aside is back before anybody looks, unless somebody is at work with it."""
+        if not self.journal.moving():
+            return
+        with self.journal.locked(wait=False) as ours:
+            for aside in self.journal.moving() if ours else ():
+                self.format.put_back(self.root / aside.relative_to(self.journal.aside("")), aside)
+
+
+def _finding(people: Sequence[Person]) -> set[str]:
+    return set().union(*(person.finding() for person in people))

@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -28,7 +28,21 @@ OWN = ".wardline"
 
 Row = dict[str, Any]
 Marks = set[str]
-Leave = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Leave:
+    """Called when records leave a piece. `preserve` asks what is held, and copies that from wherever it is told the records still are.
+
+    A format that can move the old content aside does so first, to `aside`, and lets go of it after the call: then what a hold names
+    that came at any moment before the move is preserved, however long anybody froze in between. Others call it at the last moment.
+    """
+
+    aside: Path
+    preserve: Callable[[Path | None], None] = lambda _: None
+
+    def __call__(self, source: Path | None = None) -> None:
+        self.preserve(source)
 
 
 @dataclass(frozen=True)
@@ -50,13 +64,17 @@ class Format(Protocol):
         """Where records are, old versions included, each a name below `root`; with `values`, at least where one of them is named."""
         ...
 
-    def read(self, path: Path, table: Table, values: set[str] | None = None) -> list[tuple[str, Row]]:
+    def read(self, path: Path, table: Table, values: set[str] | None = None) -> Iterable[tuple[str, Row]]:
         """The records of a piece under their marks; with `values`, at least those that name one of them. None when it is gone."""
         ...
 
     def rewrite(self, path: Path, table: Table, gone: Marks, edits: Edits, leave: Leave) -> None:
         """Take records away, and change columns of others. A piece left with none goes; one that is gone already stays gone.
         `leave` is called when everything is prepared, just before the old content goes."""
+        ...
+
+    def put_back(self, path: Path, aside: Path) -> None:
+        """What a killed run had moved aside, so that it is done again from the start."""
         ...
 
     def copy(self, path: Path, table: Table, marks: Marks, target: Path) -> None:
@@ -89,6 +107,41 @@ class Folder:
     def pieces(self, root: Path, values: set[str] | None = None) -> Iterator[Path]:
         return (path for path in sorted(root.rglob(f"*{self.ending}")) if OWN not in path.relative_to(root).parts)
 
+    def put_back(self, path: Path, aside: Path) -> None:
+        """The sidecar last: with it a record is back."""
+        for part, kept in zip(self._parts(path), self._parts(aside), strict=True):
+            if kept.exists() and part.exists() and part.samefile(kept):
+                kept.unlink()  # it had not left yet
+            elif kept.exists():
+                part.parent.mkdir(parents=True, exist_ok=True)
+                kept.replace(part)
+
+    def _swap(self, path: Path, leave: Leave, write: Callable[[Path], object] | None = None) -> None:
+        """The old content moves aside (without it, or for what `write` writes), what is held of it is preserved, and then it goes."""
+        parts, kept = self._parts(path), self._parts(leave.aside)
+        fresh = written(path, write) if write else None
+        leave.aside.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            for part, aside in reversed([*zip(parts, kept, strict=True)]):
+                if part.exists():
+                    os.link(part, aside) if fresh else part.replace(aside)
+            if fresh:
+                fresh.replace(path)
+            sync(path.parent)
+            leave(leave.aside)
+        except BaseException:
+            self.put_back(path, leave.aside)
+            raise
+        finally:
+            if fresh:
+                fresh.unlink(missing_ok=True)
+        for aside in kept:
+            aside.unlink(missing_ok=True)
+
+    def _parts(self, path: Path) -> list[Path]:
+        """The files that one piece is, the one that makes it a piece last."""
+        return [path]
+
     def discard(self, folder: Path) -> None:
         shutil.rmtree(folder)
 
@@ -118,17 +171,17 @@ class Recordings(Folder):
         return [(path.stem, typed(orjson.loads(raw), table))]
 
     def rewrite(self, path: Path, table: Table, gone: Marks, edits: Edits, leave: Leave) -> None:
-        if path.stem in gone:
-            leave()
-            # The sidecar last: as long as it is there, a removal that was killed is found again.
-            path.with_suffix(".wav").unlink(missing_ok=True)
-            path.unlink(missing_ok=True)
+        if path.stem in gone and path.exists():
+            self._swap(path, leave)
             for folder in (path.parent, path.parent.parent):
                 if folder.name == ".versions" or re.fullmatch(r"\d{4}-\d\d-\d\d", folder.name):
                     _remove_if_empty(folder)
         elif path.stem in edits and path.exists():
             changed = _edited(orjson.loads(path.read_bytes()), edits[path.stem])
-            replace(path, lambda fresh: fresh.write_bytes(orjson.dumps(changed)), leave)
+            self._swap(path, leave, lambda fresh: fresh.write_bytes(orjson.dumps(changed)))
+
+    def _parts(self, path: Path) -> list[Path]:
+        return [path.with_suffix(".wav"), path]
 
     def copy(self, path: Path, table: Table, marks: Marks, target: Path) -> None:
         for part in (path.with_suffix(".wav"), path):
@@ -142,24 +195,20 @@ class JsonLines(Folder):
 
     ending = ".jsonl"
 
-    def read(self, path: Path, table: Table, values: set[str] | None = None) -> list[tuple[str, Row]]:
+    def read(self, path: Path, table: Table, values: set[str] | None = None) -> Iterable[tuple[str, Row]]:
         wanted = [value.encode() for value in values] if values is not None else None
-        return [
+        return (
             (_mark(line), typed(orjson.loads(line), table))
             for line in self._lines(path)
             if wanted is None or _may_name(line, wanted)
-        ]
+        )
 
     def rewrite(self, path: Path, table: Table, gone: Marks, edits: Edits, leave: Leave) -> None:
         lines = self._lines(path)
         kept = [self._changed(line, edits) for line in lines if _mark(line) not in gone]
         if kept == lines:
             return
-        if kept:
-            replace(path, lambda fresh: fresh.write_bytes(b"\n".join([*kept, b""])), leave)
-        else:
-            leave()
-            path.unlink()
+        self._swap(path, leave, (lambda fresh: fresh.write_bytes(b"\n".join([*kept, b""]))) if kept else None)
 
     def copy(self, path: Path, table: Table, marks: Marks, target: Path) -> None:
         held = [line for line in self._lines(path) if _mark(line) in marks]
@@ -187,13 +236,13 @@ class Parquet(Folder):
 
         return polars
 
-    def read(self, path: Path, table: Table, values: set[str] | None = None) -> list[tuple[str, Row]]:
+    def read(self, path: Path, table: Table, values: set[str] | None = None) -> Iterable[tuple[str, Row]]:
         if not path.exists():
             return []
         pl, frame = self.polars, self._scan(path, table)
         if values is not None:
             frame = frame.filter(pl.any_horizontal([pl.col(name).is_in(sorted(values)) for name in table.identifying]))
-        return [(row.pop(_MARK), row) for row in frame.collect().to_dicts()]
+        return ((row.pop(_MARK), row) for row in frame.collect().iter_rows(named=True))
 
     def rewrite(self, path: Path, table: Table, gone: Marks, edits: Edits, leave: Leave) -> None:
         if not path.exists():
@@ -204,12 +253,8 @@ class Parquet(Folder):
             named = pl.col(_MARK).is_in(sorted(marks))
             kept = kept.with_columns(pl.when(named).then(pl.lit(value)).otherwise(pl.col(column)).alias(column))
         rows = kept.drop(_MARK).collect()
-        if rows.is_empty():
-            leave()
-            path.unlink()
-            _remove_if_empty(path.parent)
-        else:
-            replace(path, lambda fresh: rows.write_parquet(fresh), leave)
+        self._swap(path, leave, None if rows.is_empty() else rows.write_parquet)
+        _remove_if_empty(path.parent)
 
     def copy(self, path: Path, table: Table, marks: Marks, target: Path) -> None:
         kept = target / "-".join(path.parts[-3:])
@@ -237,20 +282,28 @@ _MARK = "wardline_mark"
 _UNREADABLE = StoreDrifted("A record cannot be read as the data map says.")
 
 
-def replace(path: Path, write: Callable[[Path], object], leave: Leave = lambda: None) -> None:
+def replace(path: Path, write: Callable[[Path], object], leave: Callable[[], object] = lambda: None) -> None:
     """The new content, whole or not at all, and on the disk before anybody is told."""
+    fresh = written(path, write)
+    try:
+        leave()
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+    sync(path.parent)
+
+
+def written(path: Path, write: Callable[[Path], object]) -> Path:
+    """New content beside the old, on the disk. When the disk is full it goes again, and the old content was never touched."""
     fresh = path.with_name(f".{path.name}.new")
     try:
         write(fresh)
         with fresh.open("rb") as file:
             os.fsync(file.fileno())
-        leave()
-        fresh.replace(path)
     except BaseException:
-        # A full disk, or no answer about holds: the copy goes, the old content was never touched.
         fresh.unlink(missing_ok=True)
         raise
-    sync(path.parent)
+    return fresh
 
 
 def sync(folder: Path) -> None:

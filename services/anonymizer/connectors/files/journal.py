@@ -93,6 +93,13 @@ class Journal:
         found = (orjson.loads(path.read_bytes()) for path in self.place("counted").glob("*.json"))
         return {(piece, mark) for rows in found for piece, mark in rows}
 
+    def aside(self, piece: str) -> Path:
+        """Where the old content of a piece is while what is held of it is preserved."""
+        return self.own / "leaving" / piece
+
+    def moving(self) -> list[Path]:
+        return [path for path in self.aside("").rglob("*") if path.is_file()]
+
     def _frozen(self, principal: UUID) -> Path:
         return self.place("frozen") / f"{principal}.json"
 
@@ -102,10 +109,15 @@ class Journal:
         return folder
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, wait: bool = True) -> Iterator[bool]:
+        """Whether the folder is ours: always, for who waits."""
         with (self.place() / "lock").open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
 
 
 def _read(path: Path) -> Plan:

@@ -3,6 +3,9 @@
 Before anything goes every version is asked for its lock: one that is locked refuses the whole recording, and says until when. An object
 that only a delete marker hides is still there, and is read and removed like any other. Whoever looks through everything, to verify or
 to sweep, does it with the access key that only reads.
+
+What may go only by a fresh answer about holds is removed by requests that are signed before the question, and that the bucket itself
+refuses a few seconds later: whoever froze after the answer removes nothing.
 """
 
 import errno
@@ -11,16 +14,20 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
+import httpx2
 import orjson
 
 from services.anonymizer.connectors.files.formats import OWN, Edits, Folder, Leave, Marks, Row, typed
+from services.anonymizer.connectors.guard import COMMIT_WITHIN
 from services.anonymizer.contract import ObjectLocked
 from services.anonymizer.datamap import DataMapFault, Store, Table
 from services.anonymizer.settings import Settings
 
 _SIDECAR = ".json"
+_AT_ONCE = 50
 
 
 class Objects(Folder):
@@ -35,6 +42,7 @@ class Objects(Folder):
         self.store, self.settings, self.place = store, settings, place
         self.root = settings.folder(place.folder)
         self.root.mkdir(parents=True, exist_ok=True)
+        self.http = httpx2.Client(timeout=30, trust_env=False)
 
     @cached_property
     def s3(self) -> Any:
@@ -55,7 +63,12 @@ class Objects(Folder):
             aws_access_key_id=key,
             aws_secret_access_key=self.settings.password(f"stores/{self.store.store}.{role}"),
             region_name="eu-north-1",
-            config=Config(retries={"max_attempts": 3, "mode": "standard"}, connect_timeout=5, read_timeout=30),
+            config=Config(
+                signature_version="s3v4",
+                retries={"max_attempts": 3, "mode": "standard"},
+                connect_timeout=5,
+                read_timeout=30,
+            ),
         )
 
     def pieces(self, root: Path, values: set[str] | None = None) -> Iterator[Path]:
@@ -82,12 +95,10 @@ class Objects(Folder):
 
     def copy(self, path: Path, table: Table, marks: Marks, target: Path) -> None:
         """Into the same bucket, beside the recordings, so that it never leaves the store."""
-        for part in self._parts(path):
+        for part in self._keys(path):
             for one in self._versions(part, exactly=True):
                 if "Size" in one:
-                    name = (
-                        f"{target.relative_to(self.root)}/{Path(part).stem}.{one['VersionId']}{Path(part).suffix}"
-                    )
+                    name = f"{target.relative_to(self.root)}/{Path(part).stem}.{one['VersionId']}{Path(part).suffix}"
                     if any(self._versions(name, exactly=True)):
                         continue
                     source = {"Bucket": self.place.bucket, "Key": part, "VersionId": one["VersionId"]}
@@ -108,10 +119,11 @@ class Objects(Folder):
         except ClientError as fault:
             code = fault.response["ResponseMetadata"]["HTTPStatusCode"]
             raise OSError(errno.EACCES if code in (401, 403) else errno.EIO, "refused") from None
-        except BotoCoreError:
+        except (BotoCoreError, httpx2.HTTPError):
             raise ConnectionError("the object store does not answer") from None
 
     def close(self) -> None:
+        self.http.close()
         for client in ("s3", "reading"):
             if client in vars(self):
                 getattr(self, client).close()
@@ -121,14 +133,12 @@ class Objects(Folder):
     def _remove(self, path: Path, gone: Marks, leave: Leave) -> None:
         """The sidecar last: as long as it is there, a removal that was killed is found again. A version that stays (another's, or one
         that is restricted) needs the sound."""
-        parts = [list(self._versions(part, exactly=True)) for part in self._parts(path)]
+        parts = [list(self._versions(part, exactly=True)) for part in self._keys(path)]
         if any(one["VersionId"] not in gone for one in parts[-1] if "Size" in one):
             parts = [[one for one in parts[-1] if one["VersionId"] in gone]]
         for one in [each for part in parts for each in part if "Size" in each]:
             self._unlocked(one)
-        leave()
-        for part in parts:
-            self._delete(part)
+        self._let_go([one for part in parts for one in part], leave)
 
     def _unlocked(self, version: dict[str, Any]) -> None:
         """Raises ObjectLocked."""
@@ -140,6 +150,31 @@ class Objects(Folder):
             )
         if until and until > datetime.now(until.tzinfo):
             raise ObjectLocked(f"{self.store.store} locks a recording until {until.date()}; nothing of it was removed.")
+
+    def _let_go(self, versions: list[dict[str, Any]], leave: Leave) -> None:
+        """Some at a time, each time by a fresh answer."""
+        for at in range(0, len(versions), _AT_ONCE):
+            while True:
+                began = monotonic()
+                signed = [self._signed(one) for one in versions[at : at + _AT_ONCE]]
+                leave()
+                if monotonic() - began < COMMIT_WITHIN / 2:
+                    break  # else most of their time went by while held records were copied
+            for url in signed:
+                self._delete_by(url)
+
+    def _signed(self, version: dict[str, Any]) -> str:
+        named = {"Bucket": self.place.bucket, "Key": version["Key"], "VersionId": version["VersionId"]}
+        return self.s3.generate_presigned_url("delete_object", Params=named, ExpiresIn=int(COMMIT_WITHIN))
+
+    def _delete_by(self, url: str) -> None:
+        answer = self.http.delete(url)
+        if answer.status_code == 403 and b"expired" in answer.content:
+            raise ConnectionError("too late")
+        if answer.status_code == 403 and b"AccessDenied" in answer.content:
+            raise ObjectLocked(f"{self.store.store} refused to remove a version.")
+        if answer.status_code >= 400:
+            raise OSError(errno.EACCES if answer.status_code in (401, 403) else errno.EIO, "refused")
 
     def _delete(self, versions: list[dict[str, Any]]) -> None:
         for at in range(0, len(versions), 1000):
@@ -155,9 +190,8 @@ class Objects(Folder):
         if wrong:
             said = orjson.loads(self.s3.get_object(Bucket=self.place.bucket, Key=key, VersionId=mark)["Body"].read())
             self._unlocked(wrong[0])
-            leave()
             self.s3.put_object(Bucket=self.place.bucket, Key=key, Body=orjson.dumps(said | values))
-            self._delete(wrong)
+            self._let_go(wrong, leave)
 
     def _sidecar(self, version: dict[str, Any], table: Table, client: Any) -> Row:
         named = {"Bucket": self.place.bucket, "Key": version["Key"], "VersionId": version["VersionId"]}
@@ -172,7 +206,7 @@ class Objects(Folder):
                 if not exactly or one["Key"] == prefix:
                     yield one
 
-    def _parts(self, path: Path) -> list[str]:
+    def _keys(self, path: Path) -> list[str]:
         key = self._key(path)
         return [key.removesuffix(_SIDECAR) + ".wav", key]
 

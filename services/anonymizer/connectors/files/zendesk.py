@@ -1,6 +1,6 @@
 """A helpdesk behind Zendesk's HTTP API: a ticket is a piece, each of its comments a record.
 
-A person's own tickets are deleted, and deleted again for good; in somebody else's ticket the words that identify them are redacted,
+A person's own tickets are deleted, which can be taken back, and after the last look at holds for good; in somebody else's ticket the words that identify them are redacted,
 which also works in closed and archived ones. A whole store is read through the incremental export, by the credential that only
 reads; a person is found through their user. The vendor removes what was deleted for good within days: until then the step is pending.
 """
@@ -9,6 +9,7 @@ import errno
 import html
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -49,6 +50,7 @@ class Zendesk(Folder):
         self.http = httpx2.Client(base_url=place.url, timeout=30, trust_env=False)
         settings.folder(place.folder).mkdir(parents=True, exist_ok=True)
         self._listed: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {}
+        self._leaving: dict[str, list[tuple[str, Row]]] = {}
 
     def pieces(self, root: Path, values: set[str] | None = None) -> Iterator[Path]:
         if OWN in root.parts:
@@ -73,23 +75,42 @@ class Zendesk(Folder):
 
     def rewrite(self, path: Path, table: Table, gone: Marks, edits: Edits, leave: Leave) -> None:
         rows = dict(self.read(path, table))
-        if not rows:
-            # Deleted by a run that was killed: whether it is gone for good is asked again.
-            self._call("DELETE", f"/api/v2/deleted_tickets/{path.name}.json", expected=(404,))
+        if rows and gone >= rows.keys():
+            self._delete(path, rows, leave)
             return
-        leave()
-        if gone >= rows.keys():
-            self._call("DELETE", f"/api/v2/tickets/{path.name}.json", expected=(404,))
-            self._call("DELETE", f"/api/v2/deleted_tickets/{path.name}.json", expected=(404,))
-            return
+        if rows:
+            leave()
         for mark in gone & rows.keys():
             self._redact(path.name, mark, [rows[mark]["body"]])
         for mark, columns in edits.items():
             if mark in rows:
                 self._edit(path.name, mark, rows[mark], columns)
 
+    def put_back(self, path: Path, aside: Path) -> None:
+        """A ticket that was deleted, but not for good, by a run that was killed: its mark lies there."""
+        if aside.exists():
+            self._call("PUT", f"/api/v2/deleted_tickets/{path.name}/restore.json", expected=(404,))
+            aside.unlink()
+
+    def _delete(self, path: Path, rows: dict[str, Row], leave: Leave) -> None:
+        leave.aside.parent.mkdir(parents=True, exist_ok=True)
+        leave.aside.touch()
+        self._leaving[path.name] = list(rows.items())
+        try:
+            self._call("DELETE", f"/api/v2/tickets/{path.name}.json", expected=(404,))
+            leave()
+        except BaseException:
+            with suppress(OSError):  # else whoever looks next does
+                self.put_back(path, leave.aside)
+            raise
+        finally:
+            del self._leaving[path.name]
+        self._call("DELETE", f"/api/v2/deleted_tickets/{path.name}.json", expected=(404,))
+        leave.aside.unlink()
+
     def copy(self, path: Path, table: Table, marks: Marks, target: Path) -> None:
-        held = [orjson.dumps(row) for mark, row in self.read(path, table) if mark in marks]
+        rows = self._leaving.get(path.name) or self.read(path, table)
+        held = [orjson.dumps(row) for mark, row in rows if mark in marks]
         kept = target / f"{path.name}{self.ending}"
         if held and not kept.exists():
             replace(kept, lambda fresh: fresh.write_bytes(b"\n".join(held)))
@@ -137,7 +158,9 @@ class Zendesk(Folder):
             for ticket in self._paged(f"/api/v2/users/{user}/tickets/requested.json", "tickets", missing=[]):
                 yield str(ticket["id"])
 
-    def _ticket(self, ticket: str, role: str = "wardline") -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]] | None:
+    def _ticket(
+        self, ticket: str, role: str = "wardline"
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]] | None:
         path = f"/api/v2/tickets/{ticket}.json?include=users,organizations"
         answer = self._call("GET", path, expected=(404,), role=role)
         if answer is None:

@@ -5,7 +5,7 @@ window of keys is a piece, and a transaction of its own; the intent beside it ma
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from uuid import UUID, uuid5
 
@@ -25,6 +25,7 @@ from services.anonymizer.contract import (
     Outcome,
     Scope,
     StoreVerb,
+    Verb,
     VerbUnsupported,
 )
 from services.anonymizer.datamap import DataMapFault, Store
@@ -51,8 +52,8 @@ class MySQL:
             name: Files.of_table(store, name, folder / name, Rows(self.database, store, name)) for name in store.order
         }
 
-    def collect(self, person: Person, book: PolicyBook, portable: bool) -> AsyncGenerator[bytes]:
-        return _one_stream([table.collect(person, book, portable) for table in self.tables.values()])
+    def collect(self, people: Sequence[Person], book: PolicyBook, portable: bool) -> AsyncGenerator[bytes]:
+        return _one_stream([table.collect(people, book, portable) for table in self.tables.values()])
 
     def disclose(
         self, known: Known, person: Person, wish: DisclosureRequest, book: PolicyBook
@@ -62,9 +63,17 @@ class MySQL:
     async def invoices(self, person: Person) -> set[int]:
         return set().union(*[await table.invoices(person) for table in self.tables.values()])
 
-    async def preview(self, person: Person, terms: Terms, scope: Scope | None) -> list[Outcome]:
+    async def preview(
+        self,
+        person: Person,
+        terms: Terms,
+        scope: Scope | None,
+        of: Verb = Verb.erase,
+        changes: Sequence[Correction] = (),
+    ) -> list[Outcome]:
         _whole(scope)
-        return [one for table in self.tables.values() for one in await table.preview(person, terms, None)]
+        found = [await table.preview(person, terms, None, of, changes) for table in self.tables.values()]
+        return [one for each in found for one in each]
 
     async def erase(self, step: UUID, person: Person, terms: Terms, guard: Guard, scope: Scope | None) -> Effect:
         _whole(scope)

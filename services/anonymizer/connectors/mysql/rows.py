@@ -126,8 +126,8 @@ class Rows(Folder):
                 assigned = ", ".join(f"{column} = %s" for column in columns)
                 values = [edit.value for edit in columns.values()]
                 cursor.execute(f"UPDATE {self.name} SET {assigned} WHERE {named}", [*values, *_key(mark)])
-            # Whoever freezes after the last question finds the transaction gone (MySQL has no such limit, and ignores it).
-            cursor.execute(f"/*M! SET SESSION idle_transaction_timeout = {int(COMMIT_WITHIN)} */")
+            # Whoever freezes after the last question finds the connection closed by the server, and the transaction gone.
+            cursor.execute(f"SET SESSION wait_timeout = {int(COMMIT_WITHIN)}")
             leave()
             connection.commit()
 

@@ -1,6 +1,7 @@
 """The connector to PostgreSQL stores: everything is pushed down as SQL."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from functools import partial
 from uuid import UUID
 
 import asyncpg
@@ -8,9 +9,9 @@ import asyncpg
 from services.anonymizer.connectors.guard import Guard
 from services.anonymizer.connectors.outcomes import Effect, Piece, Verification
 from services.anonymizer.connectors.postgresql.collect import collect, disclose
-from services.anonymizer.connectors.postgresql.correct import correct
+from services.anonymizer.connectors.postgresql.correct import correct, put_right
 from services.anonymizer.connectors.postgresql.erase import erase, preview
-from services.anonymizer.connectors.postgresql.frozen import freeze, unfreeze
+from services.anonymizer.connectors.postgresql.frozen import freeze, marked, thawed, unfreeze
 from services.anonymizer.connectors.postgresql.store import Connections
 from services.anonymizer.connectors.postgresql.sweep import compare, simulate, sweep
 from services.anonymizer.connectors.postgresql.verify import verify
@@ -24,6 +25,7 @@ from services.anonymizer.contract import (
     Outcome,
     Scope,
     StoreVerb,
+    Verb,
     VerbUnsupported,
 )
 from services.anonymizer.datamap import Store
@@ -52,8 +54,8 @@ class PostgreSQL:
         self.store = store
         self.connections = Connections(store, settings)
 
-    def collect(self, person: Person, book: PolicyBook, portable: bool) -> AsyncGenerator[bytes]:
-        return collect(self.connections, person, book, portable)
+    def collect(self, people: Sequence[Person], book: PolicyBook, portable: bool) -> AsyncGenerator[bytes]:
+        return collect(self.connections, people, book, portable)
 
     def disclose(
         self, known: Known, person: Person, wish: DisclosureRequest, book: PolicyBook
@@ -78,9 +80,23 @@ class PostgreSQL:
                     found |= {row[0] for row in await connection.fetch(select, *params)}
         return found
 
-    async def preview(self, person: Person, terms: Terms, scope: Scope | None) -> list[Outcome]:
+    async def preview(
+        self,
+        person: Person,
+        terms: Terms,
+        scope: Scope | None,
+        of: Verb = Verb.erase,
+        changes: Sequence[Correction] = (),
+    ) -> list[Outcome]:
         _whole(scope)
-        return await preview(self.connections, person, terms)
+        if of == Verb.erase:
+            return await preview(self.connections, person, terms)
+        do = {
+            Verb.correct: partial(put_right, changes=changes),
+            Verb.freeze: marked,
+            Verb.unfreeze: thawed,
+        }[of]
+        return await self.connections.rehearse(lambda connection: do(connection, self.store, person, terms))
 
     async def erase(self, step: UUID, person: Person, terms: Terms, guard: Guard, scope: Scope | None) -> Effect:
         _whole(scope)

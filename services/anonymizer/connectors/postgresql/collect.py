@@ -5,12 +5,14 @@ object, so memory does not grow with the rows.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
+from dataclasses import dataclass
 
 import asyncpg
 
 from services.anonymizer.connectors.ndjson import end_line, shown, table_line
+from services.anonymizer.connectors.postgresql import store as stores
 from services.anonymizer.connectors.postgresql.store import Connections
 from services.anonymizer.connectors.postgresql.whose import (
     NOBODYS,
@@ -27,35 +29,64 @@ from services.anonymizer.rules.person import Known, Person
 from services.anonymizer.rules.pushdown import Params
 from services.registry.contract import PolicyBook
 
+_AS_LONG_AS_IT_COMES = 7 * 86_400.0  # seconds; a store that falls silent in between is given up much earlier
 _AHEAD = 8  # chunks of some 64 kB that may wait for a slow reader
 
 
-async def collect(connections: Connections, person: Person, book: PolicyBook, portable: bool) -> AsyncGenerator[bytes]:
-    """The ordinary view: the copy that the law keeps for authorities alone is not in it."""
+async def collect(
+    connections: Connections, people: Sequence[Person], book: PolicyBook, portable: bool
+) -> AsyncGenerator[bytes]:
+    """The ordinary view: the copy that the law keeps for authorities alone is not in it. Several people are found in one scan."""
     store, counts = connections.store, {}
     async with connections.reading() as connection:
         for name, table in store.tables.items():
-            params = Params()
-            own = owned(store, name, person, params)
-            others = [
-                named_in(store, name, column, person, params)
-                for column in other_party_columns(store, name, person)
-                if not portable
-            ]
-            work = NOBODYS if portable else worked(store, name, person, params)
-            columns = shown(table, book, portable)
-            if table.store_class == "retention" or not columns or (own == work == NOBODYS and not others):
+            params, columns = Params(), shown(table, book, portable)
+            if table.store_class == "retention" or not columns:
+                continue
+            views = [_view(store, name, person, columns, params, portable) for person in people]
+            found = {place: view for place, view in enumerate(views) if view}
+            if not found:
                 continue
             yield table_line(name, table, book, portable)
-            mine = " OR ".join([own, *others])
-            values = _json(table, columns, own, None if work == NOBODYS else mine)
-            select = f"SELECT {values} FROM {name} t WHERE {mine} OR {work} ORDER BY t.{table.at}"
+            if len(people) == 1:
+                line, where = f"json_build_array({found[0].values})::text", found[0].where
+                select = f"SELECT {line} FROM {name} t WHERE {where} ORDER BY t.{table.at}"
+            else:
+                each = [
+                    f"SELECT json_build_array({place}, {view.values})::text AS line WHERE {view.where}"
+                    for place, view in found.items()
+                ]
+                anybodys = " OR ".join(view.where for view in found.values())
+                select = (
+                    f"SELECT s.line FROM {name} t, LATERAL ({' UNION ALL '.join(each)}) s "
+                    f"WHERE {anybodys} ORDER BY t.{table.at}"
+                )
             copied = Copied(connection, select, params)
             async with aclosing(copied.lines()) as lines:
                 async for chunk in lines:
                     yield chunk
             counts[name] = copied.rows
     yield end_line(counts)
+
+
+@dataclass(frozen=True)
+class _View:
+    """What one person sees of a table: in which rows, and what of each."""
+
+    values: str
+    where: str
+
+
+def _view(
+    store: Store, name: str, person: Person, columns: dict[str, Column], params: Params, portable: bool
+) -> _View | None:
+    table, own = store.tables[name], owned(store, name, person, params)
+    others = [] if portable else other_party_columns(store, name, person)
+    work = NOBODYS if portable else worked(store, name, person, params)
+    if own == work == NOBODYS and not others:
+        return None
+    mine = " OR ".join([own, *(named_in(store, name, column, person, params) for column in others)])
+    return _View(_values(table, columns, own, None if work == NOBODYS else f"({mine})"), f"({mine} OR {work})")
 
 
 async def disclose(
@@ -122,8 +153,8 @@ def _preserved(table: Table, name: str, known: Known, wish: DisclosureRequest) -
     )
 
 
-def _json(table: Table, columns: dict[str, Column], own: str, mine: str | None) -> str:
-    """A row as a JSON array; a number that the caller hid is not shown to the other party, nor to an agent (whose other rows are
+def _values(table: Table, columns: dict[str, Column], own: str, mine: str | None) -> str:
+    """What a row shows; a number that the caller hid is not shown to the other party, nor to an agent (whose other rows are
     `mine`) whom the work was done for."""
     values = []
     for column, declared in columns.items():
@@ -133,7 +164,7 @@ def _json(table: Table, columns: dict[str, Column], own: str, mine: str | None) 
         if mine and column in table.of_others:
             value = f"CASE WHEN {mine} THEN {value} END"
         values.append(value)
-    return f"json_build_array({', '.join(values)})::text"
+    return ", ".join(values)
 
 
 class Copied:
@@ -146,7 +177,7 @@ class Copied:
         chunks: asyncio.Queue[bytes | None] = asyncio.Queue(_AHEAD)
         copying = asyncio.create_task(self._copy(chunks))
         try:
-            while (chunk := await chunks.get()) is not None:
+            while (chunk := await asyncio.wait_for(chunks.get(), stores.LONGEST)) is not None:
                 yield chunk
             self.rows = int((await copying).rpartition(" ")[2])
         finally:
@@ -161,7 +192,13 @@ class Copied:
 
         try:
             status = await self.connection.copy_from_query(
-                self.select, *self.params, output=put, format="csv", delimiter="\x02", quote="\x01"
+                self.select,
+                *self.params,
+                output=put,
+                format="csv",
+                delimiter="\x02",
+                quote="\x01",
+                timeout=_AS_LONG_AS_IT_COMES,
             )
             await chunks.put(None)
             return status

@@ -1,5 +1,6 @@
 """A person's wrong data in a PostgreSQL store are put right: in their own rows that say exactly what is wrong, in one transaction."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 import asyncpg
@@ -10,6 +11,7 @@ from services.anonymizer.connectors.postgresql import store as transactions
 from services.anonymizer.connectors.postgresql.store import Connections
 from services.anonymizer.connectors.postgresql.whose import NOBODYS, owned, spelled
 from services.anonymizer.contract import Action, Correction, CorrectionRefused, Outcome
+from services.anonymizer.datamap import Store
 from services.anonymizer.rules.facts import Terms
 from services.anonymizer.rules.person import Person, stored_as
 from services.anonymizer.rules.pushdown import Params
@@ -27,21 +29,27 @@ async def correct(
         if (done := await transactions.finished(connection, step)) is not None:
             return Effect(read(orjson.loads(done)))
         await transactions.begin(connection, step, terms.now)
-        try:
-            found = [await _put_right(connection, connections, person, terms, change) for change in changes]
-        except _REFUSED:
-            raise CorrectionRefused from None
-        outcomes = merged([outcome for each in found for outcome in each])
+        outcomes = await put_right(connection, connections.store, person, terms, changes)
         await transactions.finish(connection, step, written(outcomes))
         return Effect(outcomes)
 
     return await connections.write(work)
 
 
-async def _put_right(
-    connection: asyncpg.Connection, connections: Connections, person: Person, terms: Terms, change: Correction
+async def put_right(
+    connection: asyncpg.Connection, store: Store, person: Person, terms: Terms, changes: Sequence[Correction]
 ) -> list[Outcome]:
-    store, outcomes = connections.store, []
+    """Raises CorrectionRefused."""
+    try:
+        return merged([one for change in changes for one in await _change(connection, store, person, terms, change)])
+    except _REFUSED:
+        raise CorrectionRefused from None
+
+
+async def _change(
+    connection: asyncpg.Connection, store: Store, person: Person, terms: Terms, change: Correction
+) -> list[Outcome]:
+    outcomes = []
     for name, table in store.tables.items():
         # What the law keeps for authorities stays what was observed.
         if table.store_class == "retention" or owned(store, name, person, Params()) == NOBODYS:

@@ -4,6 +4,7 @@ A mark is the person's, not the row's: a row that two people had frozen stays fr
 are younger than what is in dispute.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from uuid import UUID
 
@@ -14,7 +15,8 @@ from services.anonymizer.connectors.outcomes import Effect, by_right, read, writ
 from services.anonymizer.connectors.postgresql import store as transactions
 from services.anonymizer.connectors.postgresql.store import Connections
 from services.anonymizer.connectors.postgresql.whose import NOBODYS, owned
-from services.anonymizer.contract import Action
+from services.anonymizer.contract import Action, Outcome
+from services.anonymizer.datamap import Store
 from services.anonymizer.rules.facts import Terms
 from services.anonymizer.rules.person import Person
 from services.anonymizer.rules.pushdown import Params, key_of
@@ -36,42 +38,52 @@ async def keys(connections: Connections) -> frozenset[tuple[str, str]]:
 
 
 async def freeze(connections: Connections, step: UUID, person: Person, terms: Terms) -> Effect:
-    async def work(connection: asyncpg.Connection) -> Effect:
-        if (done := await transactions.finished(connection, step)) is not None:
-            return Effect(read(orjson.loads(done)))
-        await transactions.begin(connection, step, terms.now)
-        outcomes = []
-        for name, table in connections.store.tables.items():
-            params = Params()
-            whose = owned(connections.store, name, person, params)
-            # The copy that the law keeps for authorities is nobody's to restrict.
-            if whose == NOBODYS or table.store_class == "retention":
-                continue
-            status = await connection.execute(
-                "INSERT INTO wardline.frozen (principal, store_table, key, at) "
-                f"SELECT {params(person.principal, 'uuid')}, {params(name, 'text')}, {key_of(table)}, "
-                f"{params(terms.now, 'timestamptz')} FROM {name} t WHERE {whose} ON CONFLICT DO NOTHING",
-                *params,
-            )
-            count = int(status.rpartition(" ")[2])
-            outcomes.append(by_right(connections.store, name, "restriction", Action.freeze, count, terms.book))
-        outcomes = [one for one in outcomes if one.count]
-        await transactions.finish(connection, step, written(outcomes))
-        return Effect(outcomes)
-
-    return await connections.write(work)
+    return await _once(
+        connections, step, terms, lambda connection: marked(connection, connections.store, person, terms)
+    )
 
 
 async def unfreeze(connections: Connections, step: UUID, person: Person, terms: Terms) -> Effect:
+    return await _once(
+        connections, step, terms, lambda connection: thawed(connection, connections.store, person, terms)
+    )
+
+
+async def _once(
+    connections: Connections, step: UUID, terms: Terms, do: Callable[[asyncpg.Connection], Awaitable[list[Outcome]]]
+) -> Effect:
     async def work(connection: asyncpg.Connection) -> Effect:
         if (done := await transactions.finished(connection, step)) is not None:
             return Effect(read(orjson.loads(done)))
         await transactions.begin(connection, step, terms.now)
-        outcomes = [
-            by_right(connections.store, row["store_table"], "restriction", Action.unfreeze, row["count"], terms.book)
-            for row in await connection.fetch(_THAW, person.principal)
-        ]
+        outcomes = await do(connection)
         await transactions.finish(connection, step, written(outcomes))
         return Effect(outcomes)
 
     return await connections.write(work)
+
+
+async def marked(connection: asyncpg.Connection, store: Store, person: Person, terms: Terms) -> list[Outcome]:
+    outcomes = []
+    for name, table in store.tables.items():
+        params = Params()
+        whose = owned(store, name, person, params)
+        # The copy that the law keeps for authorities is nobody's to restrict.
+        if whose == NOBODYS or table.store_class == "retention":
+            continue
+        status = await connection.execute(
+            "INSERT INTO wardline.frozen (principal, store_table, key, at) "
+            f"SELECT {params(person.principal, 'uuid')}, {params(name, 'text')}, {key_of(table)}, "
+            f"{params(terms.now, 'timestamptz')} FROM {name} t WHERE {whose} ON CONFLICT DO NOTHING",
+            *params,
+        )
+        count = int(status.rpartition(" ")[2])
+        outcomes.append(by_right(store, name, "restriction", Action.freeze, count, terms.book))
+    return [one for one in outcomes if one.count]
+
+
+async def thawed(connection: asyncpg.Connection, store: Store, person: Person, terms: Terms) -> list[Outcome]:
+    return [
+        by_right(store, row["store_table"], "restriction", Action.unfreeze, row["count"], terms.book)
+        for row in await connection.fetch(_THAW, person.principal)
+    ]

@@ -35,6 +35,8 @@ _AWAY = (
     asyncpg.IdleInTransactionSessionTimeoutError,
 )
 _TRIES = 5
+# Nothing that is asked takes longer: a server that says nothing for so many seconds is away, whatever its connection looks like.
+LONGEST = 600.0
 # The last thing before the question about holds: who froze after its answer finds the transaction gone.
 _NOT_IDLE = f"SET LOCAL idle_in_transaction_session_timeout = '{COMMIT_WITHIN}s'"
 
@@ -127,6 +129,7 @@ class Connections:
                     max_size=4,
                     max_inactive_connection_lifetime=REST_AFTER,
                     timeout=5,
+                    command_timeout=LONGEST,
                 )
             return self._pools[role]
 

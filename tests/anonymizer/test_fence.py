@@ -1,0 +1,142 @@
+"""Files have no transactions. A process that freezes after its last answer about holds, and is thawed when an order has come meanwhile:
+the order is told nothing that is gone later, and what a killed run moved aside is back before anybody looks."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import pytest
+
+from sample.cases import PRIVATE
+from services.anonymizer.connectors.files import Files
+from services.anonymizer.connectors.guard import Lease
+from services.anonymizer.contract import DisclosureRequest, Identifier, StoreUnavailable
+from services.anonymizer.rules.person import Known, Person
+from tests.anonymizer.directly import ALWAYS, TERMS, Guard, ago, collected, connector, person
+from tests.anonymizer.test_faults import lake, login, logs
+
+NUMBER = "46701740605"
+ANNA = person(("email", "anna@epost.example"), ("msisdn", NUMBER))
+RECORDINGS = """
+store: recordings
+label: {sv: Inspelningar, en: Recordings}
+kind: folder
+controller: operator
+location: {folder: recordings}
+tables:
+  recording:
+    label: {sv: Inspelning, en: Recording}
+    element: helpdesk_recording
+    store_class: business
+    at: started_at
+    anchors: {started_at: started_at}
+    key: [recording]
+    columns:
+      recording: helpdesk_recording
+      tenant: technical
+      caller: {element: participants, identifies: {type: msisdn}}
+      started_at: time_and_length
+"""
+STORES = ["logs", "lake", "recordings"]
+
+
+def filled(tmp_path: Path, store: str) -> tuple[Files, Path, Known, str]:
+    """The store, the file with Anna's record, by what she is known in it, and the category of an order."""
+    if store == "logs":
+        return *logs(tmp_path, login("anna"), login("bo")), ANNA.known[0], "authentication_log"
+    if store == "lake":
+        return *lake(tmp_path), ANNA.known[1], "traffic"
+    files, folder = connector(tmp_path, RECORDINGS), tmp_path / "recordings" / str(PRIVATE.id) / "2027-01-19"
+    folder.mkdir(parents=True)
+    said = {"recording": "1", "tenant": str(PRIVATE.id), "caller": NUMBER, "started_at": ago(days=1)}
+    (folder / "1.json").write_bytes(orjson.dumps(said))
+    (folder / "1.wav").write_bytes(b"sound")
+    return files, folder / "1.json", ANNA.known[1], "helpdesk_recording"
+
+
+async def disclosed(files: Files, known: Known, category: str, *holds: Any) -> int:
+    """How many records an order is given."""
+    since, until = ALWAYS
+    wish = DisclosureRequest.model_validate(
+        {
+            "step": uuid4(),
+            "store": files.store.store,
+            "identifiers": [Identifier(type=known.type, value=known.value)],
+            "categories": [category],
+            "period": {"from": since, "to": until},
+            "copies": ["business", "retention"],
+            "holds": list(holds),
+        }
+    )
+    asked = Person(uuid4(), PRIVATE.id, (known,))
+    lines = b"".join([chunk async for chunk in files.disclose(known, asked, wish, TERMS.book)]).splitlines()
+    return sum(orjson.loads(lines[-1])["counts"].values())
+
+
+def freezing(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], Any]) -> None:
+    """After the last answer was taken, and what was held by it preserved, `meanwhile` happens before anything else."""
+    during = Lease.during
+
+    def frozen(lease: Lease, preserve: Any) -> None:
+        during(lease, preserve)
+        asyncio.run_coroutine_threadsafe(meanwhile(), lease.loop).result()
+
+    monkeypatch.setattr(Lease, "during", frozen)
+
+
+@pytest.mark.parametrize("store", ["lake", "recordings"])
+async def test_an_order_that_comes_while_an_erasure_is_frozen_is_given_nothing_that_is_gone_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str
+):
+    files, _, known, category = filled(tmp_path, store)
+    guard, given = Guard(), []
+    assert await disclosed(files, known, category) == 1
+
+    async def comes() -> None:
+        hold = guard.hold(known, category)
+        with pytest.raises(StoreUnavailable):
+            given.append(await disclosed(files, known, category, hold))
+
+    freezing(monkeypatch, comes)
+    await files.erase(uuid4(), ANNA, TERMS, guard, None)
+    assert given == [] and await disclosed(files, known, category, *(one.hold for one in guard.holds)) == 0
+
+
+@pytest.mark.parametrize("store", STORES)
+async def test_a_hold_that_comes_before_the_record_left_its_place_is_kept_whenever_the_question_was_meant(
+    tmp_path: Path, store: str
+):
+    """The question is asked after the move: nothing is gone by an answer from before it."""
+    files, path, known, category = filled(tmp_path, store)
+    seen = []
+
+    class Asked(Guard):
+        async def held(self, step=None):
+            seen.append(path.exists() and NUMBER.encode() in path.read_bytes())
+            return await super().held(step)
+
+    guard = Asked()
+    hold = guard.hold(known, category)
+    effect = await files.erase(uuid4(), ANNA, TERMS, guard, None)
+    assert not any(seen) and effect.preserved == {hold: 1}
+    if store != "logs":  # of which no order is given anything
+        assert await disclosed(files, known, category, hold) == 1 and await disclosed(files, known, category) == 0
+
+
+@pytest.mark.parametrize("store", STORES)
+async def test_what_a_killed_run_moved_aside_is_back_before_anybody_looks(tmp_path: Path, store: str):
+    files, path, *_ = filled(tmp_path, store)
+    aside = files.journal.aside(str(path.relative_to(files.root)))
+    aside.parent.mkdir(parents=True)
+    for part in path.parent.glob("1.*") if store == "recordings" else [path]:
+        part.rename(aside.with_suffix(part.suffix))
+    assert (await files.verify(ANNA, TERMS, None)).remaining == 1
+    assert path.exists() and files.journal.moving() == []
+    effect = await files.erase(uuid4(), ANNA, TERMS, Guard(), None)
+    assert sum(one.count for one in effect.outcomes) == 1 and await collected(files, ANNA) == []
+    assert files.journal.moving() == [] and NUMBER.encode() not in b"".join(
+        one.read_bytes() for one in files.root.rglob("*") if one.is_file()
+    )
