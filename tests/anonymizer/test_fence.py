@@ -80,8 +80,8 @@ def freezing(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], Any]) -> N
     """After the last answer was taken, and what was held by it preserved, `meanwhile` happens before anything else."""
     during = Lease.during
 
-    def frozen(lease: Lease, preserve: Any) -> None:
-        during(lease, preserve)
+    def frozen(lease: Lease, *told: Any, **more: Any) -> None:
+        during(lease, *told, **more)
         asyncio.run_coroutine_threadsafe(meanwhile(), lease.loop).result()
 
     monkeypatch.setattr(Lease, "during", frozen)

@@ -46,8 +46,10 @@ class Lease:
         self.guard, self.step, self.loop = guard, step, asyncio.get_running_loop()
         self.asked_at, self.holds = float("-inf"), list[Hold]()
 
-    def during(self, preserve: Callable[[list[Hold]], None]) -> None:
-        """Again, when preserving took so long that the answer is no longer good. Raises HoldsUnreadable."""
+    def during(self, preserve: Callable[[list[Hold]], None], afresh: bool = False) -> None:
+        """Again, when preserving took so long that the answer is no longer good. `afresh`: not by an answer from before this moment,
+        however young the machine's clock says it is. Raises HoldsUnreadable."""
+        self.asked_at = float("-inf") if afresh else self.asked_at
         while True:
             if time.monotonic() - self.asked_at > _FRESH:
                 self.asked_at = time.monotonic()

@@ -559,7 +559,7 @@ class Files:
                 def held(holds: list[Hold]) -> None:
                     self._preserve(source or path, rows, holding(holds, self.table, book), lease, person)
 
-                lease.during(held)
+                lease.during(held, afresh=person is not None)
 
             self.format.rewrite(path, self.table, gone, edits, Leave(aside, preserve))
 

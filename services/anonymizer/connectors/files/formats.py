@@ -116,7 +116,7 @@ class Folder:
                 part.parent.mkdir(parents=True, exist_ok=True)
                 kept.replace(part)
 
-    def _swap(self, path: Path, leave: Leave, write: Callable[[Path], object] | None = None) -> None:
+    def swap(self, path: Path, leave: Leave, write: Callable[[Path], object] | None = None) -> None:
         """The old content moves aside (without it, or for what `write` writes), what is held of it is preserved, and then it goes."""
         parts, kept = self._parts(path), self._parts(leave.aside)
         fresh = written(path, write) if write else None
@@ -172,13 +172,13 @@ class Recordings(Folder):
 
     def rewrite(self, path: Path, table: Table, gone: Marks, edits: Edits, leave: Leave) -> None:
         if path.stem in gone and path.exists():
-            self._swap(path, leave)
+            self.swap(path, leave)
             for folder in (path.parent, path.parent.parent):
                 if folder.name == ".versions" or re.fullmatch(r"\d{4}-\d\d-\d\d", folder.name):
                     _remove_if_empty(folder)
         elif path.stem in edits and path.exists():
             changed = _edited(orjson.loads(path.read_bytes()), edits[path.stem])
-            self._swap(path, leave, lambda fresh: fresh.write_bytes(orjson.dumps(changed)))
+            self.swap(path, leave, lambda fresh: fresh.write_bytes(orjson.dumps(changed)))
 
     def _parts(self, path: Path) -> list[Path]:
         return [path.with_suffix(".wav"), path]
@@ -208,7 +208,7 @@ class JsonLines(Folder):
         kept = [self._changed(line, edits) for line in lines if _mark(line) not in gone]
         if kept == lines:
             return
-        self._swap(path, leave, (lambda fresh: fresh.write_bytes(b"\n".join([*kept, b""]))) if kept else None)
+        self.swap(path, leave, (lambda fresh: fresh.write_bytes(b"\n".join([*kept, b""]))) if kept else None)
 
     def copy(self, path: Path, table: Table, marks: Marks, target: Path) -> None:
         held = [line for line in self._lines(path) if _mark(line) in marks]
@@ -253,7 +253,7 @@ class Parquet(Folder):
             named = pl.col(_MARK).is_in(sorted(marks))
             kept = kept.with_columns(pl.when(named).then(pl.lit(value)).otherwise(pl.col(column)).alias(column))
         rows = kept.drop(_MARK).collect()
-        self._swap(path, leave, None if rows.is_empty() else rows.write_parquet)
+        self.swap(path, leave, None if rows.is_empty() else rows.write_parquet)
         _remove_if_empty(path.parent)
 
     def copy(self, path: Path, table: Table, marks: Marks, target: Path) -> None:

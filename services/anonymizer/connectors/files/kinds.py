@@ -1,4 +1,5 @@
-"""The kinds of stores whose records are read and rewritten piece by piece. A new kind is a file of its own and a line here."""
+"""The kinds of stores whose records are read and rewritten piece by piece. A new kind is a file of its own and a line here;
+`docs/connectors.md` says how."""
 
 from collections.abc import Callable
 
