@@ -29,6 +29,7 @@ class Way:
     silent: bool = False
     cut_after: int | None = None
     back: int = 0
+    ends: list[asyncio.StreamWriter] = field(default_factory=list)
     lines: set[asyncio.Task] = field(default_factory=set)
 
     async def go(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, back: bool) -> None:
@@ -39,7 +40,11 @@ class Way:
             if self.cut_after is not None and self.back > self.cut_after:
                 break
             writer.write(data)
-        writer.transport.abort()
+        self.cut()
+
+    def cut(self) -> None:
+        for writer in self.ends:
+            writer.transport.abort()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -48,6 +53,7 @@ async def way(house: House) -> AsyncIterator[Way]:
 
     async def taken(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         theirs = await asyncio.open_unix_connection(socket)
+        way.ends += [writer, theirs[1]]
         for source, target, back in ((reader, theirs[1], False), (theirs[0], writer, True)):
             way.lines.add(asyncio.create_task(way.go(source, target, back)))
 
@@ -57,11 +63,10 @@ async def way(house: House) -> AsyncIterator[Way]:
         place = mapped.location.model_copy(update={"host": host, "port": port})
         way = Way(PostgreSQL(mapped.model_copy(update={"location": place}), house.settings))
         yield way
-        way.silent = False
         await way.calls.close()
-        for line in way.lines:
-            line.cancel()
-        await asyncio.gather(*way.lines, return_exceptions=True)
+        way.silent = False
+        way.cut()
+        await asyncio.gather(*way.lines, *(end.wait_closed() for end in way.ends), return_exceptions=True)
 
 
 async def collected(way: Way) -> bytes:
