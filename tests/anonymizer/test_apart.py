@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -55,10 +55,16 @@ async def lake(tmp_path: Path) -> AsyncIterator[Apart]:
     await apart.close()
 
 
-def workers() -> set[int]:
-    """Processes that work for a connector."""
+def working() -> set[int]:
+    """Processes that work for a connector, those of other tests' services among them."""
     lines = {pid: Path(f"/proc/{pid}/cmdline") for pid in descendants([os.getpid()])}
     return {pid for pid, line in lines.items() if line.exists() and b"connectors.apart" in line.read_bytes()}
+
+
+@pytest.fixture
+def workers() -> Callable[[], set[int]]:
+    others = working()
+    return lambda: working() - others
 
 
 async def until_gone(pids: set[int]) -> None:
@@ -92,7 +98,7 @@ async def test_what_is_raised_there_is_raised_here(lake: Apart):
         await lake.simulate(TERMS)
 
 
-async def test_the_process_ends_when_nobody_has_called_for_a_while_and_begins_again(lake: Apart):
+async def test_the_process_ends_when_nobody_has_called_for_a_while_and_begins_again(lake: Apart, workers):
     assert workers() == set()
     await lake.simulate(TERMS)
     before = workers()
@@ -102,7 +108,9 @@ async def test_the_process_ends_when_nobody_has_called_for_a_while_and_begins_ag
     assert len(workers()) == 1
 
 
-async def test_a_process_that_is_killed_at_work_is_an_unavailable_store_and_the_work_is_carried_on(lake: Apart):
+async def test_a_process_that_is_killed_at_work_is_an_unavailable_store_and_the_work_is_carried_on(
+    lake: Apart, workers
+):
     anna, guard, step = person(("msisdn", ANNA)), Slow(), uuid4()
     erasing = asyncio.create_task(lake.erase(step, anna, TERMS, guard, None))
     await guard.asked.wait()
@@ -114,14 +122,14 @@ async def test_a_process_that_is_killed_at_work_is_an_unavailable_store_and_the_
     assert [(one.action, one.count) for one in done.outcomes] == [(Action.erase, 5)]
 
 
-async def test_a_service_that_ends_takes_the_process_along_in_the_middle_of_its_work(lake: Apart):
+async def test_a_service_that_ends_takes_the_process_along_in_the_middle_of_its_work(lake: Apart, workers):
     """Nothing of it may go on: the next service carries on from what is written."""
     anna, guard = person(("msisdn", ANNA)), Slow()
     erasing = asyncio.create_task(lake.erase(uuid4(), anna, TERMS, guard, None))
     await guard.asked.wait()
-    working = workers()
+    at_work = workers()
     await lake.close()  # what the kernel does for a service that was killed: its end of the line is closed
-    await until_gone(working)
+    await until_gone(at_work)
     guard.may_answer.set()
     with pytest.raises(StoreUnavailable):
         await erasing

@@ -48,11 +48,11 @@ async def found(house: House, type: IdentifierType, value: str, tenant=PRIVATE.i
 
 @pytest.mark.parametrize("type", ["mac", "account", "email", "customer", "msisdn"])
 async def test_from_any_identifier_the_same_person_is_found_in_every_store(house: House, type: str):
-    hugo = PEOPLE["hugo"]
-    value = hugo.customer_number if type == "customer" else getattr(hugo, type)
+    cilla = PEOPLE["cilla"]
+    value = cilla.customer_number if type == "customer" else getattr(cilla, type)
     who = await found(house, IdentifierType(type), value)
     [customer] = (await house.collected("billing", who))["customer"]
-    assert customer["personnummer"] == hugo.personnummer
+    assert customer["personnummer"] == cilla.personnummer
     assert len((await house.collected("authlog", who))["login"]) > 0
 
 
