@@ -285,6 +285,9 @@ INTERNAL = (
     internal("PUT /v1/pack/periods", "registry", "pack.manage", kinds=STAFF),
     internal("GET /v1/pack/ending", "registry", "pack.manage", kinds=STAFF),
     internal("POST /v1/pack/ending", "registry", "pack.manage", kinds=STAFF),
+    internal("GET /v1/pack/return", "registry", "pack.manage", kinds=STAFF),
+    internal("GET /v1/pack/return/{store}", "registry", "pack.manage", kinds=STAFF, rate="bulk"),
+    internal("POST /v1/pack/return/receipt", "registry", "pack.manage", kinds=STAFF),
     internal("POST /v1/pack/endings/{tenant}/handover", "registry", "pack.return", kinds=STAFF),
     # Breaches, and assessments of what processing does to people.
     internal("POST /v1/breaches", "registry", "breach.write", kinds=STAFF),

@@ -16,6 +16,7 @@ from services.anonymizer.contract import (
     Forget,
     Forgotten,
     FoundPeople,
+    Holdings,
     MappedFields,
     Principal,
     Release,
@@ -70,6 +71,14 @@ class AnonymizerClient(ServiceClient):
 
     async def data_map(self) -> MappedFields:
         return await self.ask(MappedFields, "GET", "/v1/datamap")
+
+    async def holdings(self, *, tenant: UUID) -> Holdings:
+        """How much is processed for an organisation, and in which stores. Raises StoreUnavailable."""
+        return await self.ask(Holdings, "GET", "/v1/holdings", tenant=tenant, timeout=60)
+
+    def give_back(self, store: str, *, tenant: UUID) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+        """The bytes of the NDJSON stream of everything that is processed for it there. Without an `EndLine` it is not all."""
+        return self.stream("GET", f"/v1/returns/{store}", tenant=tenant)
 
     async def drift(self, *, tenant: UUID | None = None) -> Drifts:
         """Where the stores are no longer what the data map says."""

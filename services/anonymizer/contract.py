@@ -111,7 +111,9 @@ class Verb(StrEnum):
 StoreKind = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{1,30}$")]
 """`postgresql`, `mysql`, `manual`, or what `connectors/files/kinds.py` names."""
 
-StoreVerb = Literal["collect", "preview", "erase", "verify", "correct", "freeze", "unfreeze", "sweep", "discover"]
+StoreVerb = Literal[
+    "collect", "preview", "erase", "verify", "correct", "freeze", "unfreeze", "sweep", "discover", "give_back"
+]
 
 
 class Store(Reply):
@@ -523,6 +525,28 @@ class DataCollected(Reply):
 
     step: UUID
     store: str
+
+
+class DataReturned(Reply):
+    """`data.returned`: everything that a store holds for a customer organisation was read for it, at the end of its contract."""
+
+    store: str
+
+
+class HeldFor(Reply):
+    """How many records a store holds for one organisation: in ordinary tables, counted by the credential that only reads; None where
+    only people can look. `can_return`: whether the data plane can hand them over."""
+
+    store: str
+    label: Text
+    count: int | None
+    can_return: bool
+
+
+class Holdings(Reply):
+    """`GET /v1/holdings`: what is processed for the organisation of the token, by store; what the operator keeps for itself is not in it."""
+
+    items: list[HeldFor]
 
 
 class ErasureDone(Reply):

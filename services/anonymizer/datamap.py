@@ -23,6 +23,7 @@ from services.registry.contract import NotInBook, PolicyBook, Retention, StoreCl
 TECHNICAL = "technical"
 """The element of keys and flags that say nothing about a person by themselves: not shown, not searched."""
 
+Controller = Literal["operator", "tenant"]
 Party = Literal["owner", "caller", "callee", "agent", "contact"]
 
 
@@ -167,6 +168,7 @@ class Remains(Contract):
 class Table(Contract):
     """One table, or one kind of file.
 
+    controller: who decides about its rows, its store's unless it says so itself ·
     element: what a row as a whole is kept or let go as · kind: which kind of traffic, or kind_column: the column that says
     which of_kinds · at: when the row arose, by which a number's periods tell its people apart · lasting: a state rather than an event, so that
     an order's period always touches it · stays_for: rows elsewhere for whose sake a row here stays, reduced to what `stays` ·
@@ -181,6 +183,7 @@ class Table(Contract):
     label: Text
     element: str
     store_class: StoreClass
+    controller: Controller = "operator"
     kind: TrafficKind | None = None
     kind_column: str | None = None
     of_kinds: tuple[TrafficKind, ...] = ()
@@ -252,6 +255,13 @@ class Table(Contract):
             found.setdefault(rule.key, (rule, []))[1].append(kind)
         return list(found.values())
 
+    def for_tenants(self, book: PolicyBook) -> bool:
+        """Whether its rows are processed for the organisation they name, so that they end with its contract: it decides about them, or
+        about how long they are kept. What a law obliges to keep is not of that kind."""
+        rules = [rule for rule, _ in self.rules(book)]
+        theirs = self.controller == "tenant" or any(rule.customer_defined for rule in rules)
+        return bool(rules) and theirs and not any(rule.legal_duty for rule in rules)
+
 
 class Location(Contract):
     """A database by its name (on `host` and `port`, or where Wardline's own is), or a folder (relative to WARDLINE_HOME), or a
@@ -289,7 +299,7 @@ class Store(Contract):
     store: str
     label: Text
     kind: StoreKind
-    controller: Literal["operator", "tenant"]
+    controller: Controller
     location: Location = Location()
     tables: dict[str, Table] = {}
     manual: Manual | None = None
@@ -364,13 +374,21 @@ def load(folder: Path) -> DataMap:
     for path in sorted(folder.glob("*.yaml")):
         try:
             # Through JSON, since a strict model reads the spellings of enums there and refuses them as Python strings.
-            store = Store.model_validate_json(json.dumps(yaml.safe_load(path.read_text())))
+            store = Store.model_validate_json(json.dumps(_theirs(yaml.safe_load(path.read_text()))))
         except (yaml.YAMLError, ValidationError) as fault:
             raise DataMapFault(f"{path.name}: {fault}") from None
         stores[store.store] = store
     if not stores:
         raise DataMapFault(f"{folder} holds no data map")
     return DataMap(stores=stores)
+
+
+def _theirs(written: Any) -> Any:
+    """Whoever decides about a store decides about its tables, unless one says otherwise."""
+    controller = written.get("controller") if isinstance(written, dict) else None
+    for table in (written.get("tables") or {}).values() if controller else ():
+        table.setdefault("controller", controller)
+    return written
 
 
 def _named_columns(table: Table) -> set[str]:

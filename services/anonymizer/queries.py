@@ -1,12 +1,15 @@
 """What is read: the stores, and what a sweep would take."""
 
 from datetime import datetime
+from uuid import UUID
 from zoneinfo import ZoneInfoNotFoundError
 
 from chassis import clock
 from services.anonymizer.contract import (
     BookMisfits,
     Drifts,
+    HeldFor,
+    Holdings,
     MappedField,
     MappedFields,
     Simulation,
@@ -17,7 +20,7 @@ from services.anonymizer.contract import (
 )
 from services.anonymizer.house import House
 from services.anonymizer.rules.drift import drifts
-from services.registry.contract import PolicyBook, TenantPeriod, faults
+from services.registry.contract import PolicyBook, faults
 
 
 def stores(house: House, book: PolicyBook) -> Stores:
@@ -60,6 +63,20 @@ def fields(house: House) -> MappedFields:
     return MappedFields(items=[*found, *by_hand, *whole])
 
 
+async def holdings(house: House, tenant: UUID, book: PolicyBook) -> Holdings:
+    """Raises StoreUnavailable: what cannot be looked into may hold anything."""
+    items = []
+    for name, store in house.map.stores.items():
+        theirs = any(table.for_tenants(book) for table in store.tables.values())
+        if not theirs and not (store.manual and store.controller == "tenant"):
+            continue
+        connector = None if store.manual else house.connector(name)
+        count = await connector.held_for(tenant, book) if connector else None
+        can_return = connector is not None and "give_back" in connector.verbs
+        items.append(HeldFor(store=name, label=store.label, count=count, can_return=can_return))
+    return Holdings(items=items)
+
+
 async def drift(house: House) -> Drifts:
     """Every store that answers is compared with the data map."""
     items, unread = [], []
@@ -74,7 +91,7 @@ async def drift(house: House) -> Drifts:
 async def simulate(house: House, wish: SimulationRequest, book: PolicyBook) -> Simulation:
     """Raises StoreUnknown, StoreUnavailable, BookMisfits."""
     now = wish.as_of or clock.now()
-    proposed = _fitting(house, wish.proposed, book.tenant_periods, now) if wish.proposed else None
+    proposed = _fitting(house, wish.proposed, book, now) if wish.proposed else None
     terms = await house.terms(book, now)
     names = list(house.connectors) if wish.stores is None else wish.stores
     connectors = [house.connector(name) for name in names]
@@ -88,11 +105,12 @@ async def simulate(house: House, wish: SimulationRequest, book: PolicyBook) -> S
     )
 
 
-def _fitting(house: House, proposed: PolicyBook, tenants: tuple[TenantPeriod, ...], now: datetime) -> PolicyBook:
+def _fitting(house: House, proposed: PolicyBook, today: PolicyBook, now: datetime) -> PolicyBook:
     """The proposed book with the rows that would apply then, and with what tenants have set, where it says nothing of them. Raises BookMisfits."""
     try:
-        own = proposed if proposed.tenant_periods else proposed.model_copy(update={"tenant_periods": tenants})
-        book = own.on(now.astimezone(proposed.tz).date())
+        periods = proposed.tenant_periods or today.tenant_periods
+        own = {"tenant_periods": periods, "tenant_endings": today.tenant_endings}
+        book = proposed.model_copy(update=own).on(now.astimezone(proposed.tz).date())
     except (ZoneInfoNotFoundError, ValueError):
         raise BookMisfits("The proposed book names no known time zone.") from None
     wrong = [{"path": fault.where, "problem": fault.what} for fault in faults(proposed)]

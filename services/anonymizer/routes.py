@@ -28,6 +28,7 @@ from services.anonymizer.contract import (
     Forget,
     Forgotten,
     FoundPeople,
+    Holdings,
     MappedFields,
     Principal,
     Release,
@@ -53,6 +54,7 @@ Attester = Annotated[Caller, Requires("data.work", "data.attest")]
 Sweeping = Annotated[Caller, Requires("data.sweep")]
 Reader = Annotated[Caller, Requires("data.read", "data.work", "data.sweep", "data.disclose")]
 DriftReader = Annotated[Caller, Requires("data.read")]
+Returner = Annotated[Caller, Requires("data.return")]
 Simulator = Annotated[Caller, Requires("data.read", "data.sweep")]
 
 
@@ -111,6 +113,19 @@ async def collect_together(caller: Worker, wish: Body[CollectionsRequest], reque
 async def _collected(caller: Caller, wish: CollectionsRequest, request: Request, book: PolicyBook) -> "Lines":
     state = request.app.state
     return Lines(await collections.collect(state.database, state.house, state.people, _tenant(caller), wish, book))
+
+
+@router.get("/v1/holdings", response_model=Holdings)
+async def holdings(caller: DriftReader, request: Request, book: CurrentBook):
+    """How much is processed for the organisation of the token, and where."""
+    return await queries.holdings(request.app.state.house, _tenant(caller), book)
+
+
+@router.get("/v1/returns/{store}")
+async def give_back(caller: Returner, store: str, request: Request, book: CurrentBook):
+    """All of that, as lines; the registry passes it on to an organisation whose contract ended."""
+    state = request.app.state
+    return Lines(await collections.give_back(state.database, state.house, _tenant(caller), store, book))
 
 
 @router.put("/v1/steps/{step}", response_model=StepResult)

@@ -237,8 +237,10 @@ def chosen(held: list[Held], instant: datetime) -> Held:
 
 def with_periods(book: PolicyBook, told: Iterable[TenantPeriods]) -> PolicyBook:
     """The book and what tenants set; of each tenant the last document counts, and it says everything."""
-    last = {document.tenant: document.periods for document in told}
-    return book.model_copy(update={"tenant_periods": tuple(row for periods in last.values() for row in periods)})
+    last = {document.tenant: document for document in told}.values()
+    periods = tuple(row for document in last for row in document.periods)
+    endings = tuple(document.ending for document in last if document.ending)
+    return book.model_copy(update={"tenant_periods": periods, "tenant_endings": endings})
 
 
 @asynccontextmanager

@@ -47,7 +47,7 @@ from services.requests.disclosure.leases import SECONDS as LEASE
 from tests.conftest import house as a_house
 from tests.serving import Issuer, serve
 
-SCOPES = "data.resolve data.work data.read data.sweep data.disclose events.read"
+SCOPES = "data.resolve data.work data.read data.sweep data.disclose data.return events.read"
 MAILBOX = """
 store: mailbox
 label: {sv: Postlåda, en: Mailbox}

@@ -26,7 +26,7 @@ from services.anonymizer.rules import columns, pushdown
 from services.anonymizer.rules.facts import Invoices, OpenInvoice, Terms, facts_of
 from services.anonymizer.rules.pushdown import Params
 from services.anonymizer.rules.retention import decide
-from services.registry.contract import Period, TenantPeriod
+from services.registry.contract import Period, TenantEnding, TenantPeriod
 from tests.anonymizer.test_retention import BOOK, MAP
 
 US = timedelta(microseconds=1)
@@ -39,7 +39,7 @@ NOWS = [
     datetime(2026, 12, 31, 23, 0, tzinfo=UTC),  # there it is the new year
 ]
 RECORDS = 170_000  # at each of them: 1,020,000
-OWN, OTHER, THIRD = UUID(int=7), UUID(int=8), UUID(int=9)
+OWN, OTHER, THIRD, LEFT = UUID(int=7), UUID(int=8), UUID(int=9), UUID(int=10)
 KINDS = ["mobile_call", "sms", "fixed_call", "data"]
 PAID, UNPAID, CLAIMED, LAPSED, SETTLED = 1, 2, 3, 4, 5  # 6: an invoice that billing says nothing of; 0: none
 
@@ -84,11 +84,12 @@ def kept_by_law(now: np.datetime64, rows: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def tenants_own(now: np.datetime64, rows: dict[str, np.ndarray]) -> np.ndarray:
-    """Twelve months; one customer said 45 days, another 24 months. What is under a claim stands elsewhere."""
+    """Twelve months; one customer said 45 days, another 24 months; of one that left us nothing remains. What is under a claim stands
+    elsewhere."""
     today, day = swedish_days(np.array([now]))[0], swedish_days(rows["created_at"])
     mine, others = rows["tenant"] == str(OWN), rows["tenant"] == str(OTHER)
     ends = np.select([mine, others], [day + 45, months_on(day, 24)], months_on(day, 12))
-    return np.where(today <= ends, "keep", "anonymise")
+    return np.where(rows["tenant"] == str(LEFT), "delete", np.where(today <= ends, "keep", "anonymise"))
 
 
 # --- the records ---------------------------------------------------------------------------------------------------------
@@ -115,7 +116,7 @@ def drawn_rows(now: datetime, seed: int, name: str) -> dict[str, np.ndarray]:
     at = instants(now, drawn, 600)[drawn.integers(600, size=RECORDS // 3)]
     rows = {
         "id": np.arange(len(at)),
-        "tenant": np.array([str(OWN), str(OTHER), str(THIRD)])[drawn.integers(3, size=len(at))],
+        "tenant": np.array([str(OWN), str(OTHER), str(THIRD), str(LEFT)])[drawn.integers(4, size=len(at))],
     }
     if name == "recorded":
         return rows | {"created_at": at}
@@ -161,6 +162,9 @@ TENANTS = tuple(
 )
 
 
+ENDING = TenantEnding(tenant=LEFT, source="GDPR Art. 28(3)(g)")
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def store(server: Postgres) -> AsyncIterator[asyncpg.Connection]:
     name, admin = f"oracle_{uuid4().hex[:12]}", await server.connect()
@@ -181,7 +185,8 @@ async def store(server: Postgres) -> AsyncIterator[asyncpg.Connection]:
 async def test_a_million_records_are_decided_alike_in_every_way(store: asyncpg.Connection, name: str):
     its, table, oracle = PLACES[name]
     for seed, now in enumerate(NOWS):
-        terms = Terms(BOOK.on(now.date()).model_copy(update={"tenant_periods": TENANTS}), now, invoices(now))
+        tenants = {"tenant_periods": TENANTS, "tenant_endings": (ENDING,)}
+        terms = Terms(BOOK.on(now.date()).model_copy(update=tenants), now, invoices(now))
         rows = drawn_rows(now, seed, name)
         expected = oracle(np.datetime64(now.replace(tzinfo=None), "us"), rows)
         frame = arrow(rows)

@@ -187,6 +187,8 @@ CASES = {
     ),
     "internal POST /v1/policy/proposals/{proposal}/rejection": case("tenant", body={"reason": "not ours"}),
     "internal PUT /v1/findings/{kind}/{about}": case("tenant", body={"owner": "nobody", "due_on": "2027-01-01"}),
+    # A store is no id; whose records they are is the caller's own organisation, and whether its contract ends.
+    "internal GET /v1/pack/return/{store}": case(),
     "internal POST /v1/pack/endings/{tenant}/handover": case(
         "tenant", body={"sha256": "0" * 64, "receipt": "receipt 1"}
     ),

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 
 from services.registry.contract import PolicyBook, faults
 from tests.serving import serve
@@ -23,7 +23,7 @@ CHANGE = {
 
 
 class DataPlane:
-    """fields: the elements that the stores hold · changes: its answer to every simulation · events: its feed · deliveries: the feed of webhooks · drift: what its stores look like · asked: what it was asked."""
+    """fields: the elements that the stores hold · changes: its answer to every simulation · events: its feed · deliveries: the feed of webhooks · held, lines: what stores have of a tenant, and hand back · drift: what its stores look like · asked: what it was asked."""
 
     def __init__(self) -> None:
         self.fields = {"name", "helpdesk_recording"}
@@ -31,12 +31,16 @@ class DataPlane:
         self.asked: list[dict[str, Any]] = []
         self.events: list[dict[str, Any]] = []
         self.deliveries: list[dict[str, Any]] = []
+        self.held: dict[str, int] = {"helpdesk": 0, "recordings": 0}
+        self.lines: dict[str, bytes] = {}
         self.drift: dict[str, Any] = {"items": [], "unread": []}
         self.url = ""
         self.app = FastAPI()
         self.app.add_api_route("/token", self._token, methods=["POST"])
         self.app.add_api_route("/v1/datamap", self._data_map)
         self.app.add_api_route("/v1/drift", self._drift)
+        self.app.add_api_route("/v1/holdings", self._holdings)
+        self.app.add_api_route("/v1/returns/{store}", self._give_back)
         self.app.add_api_route("/events", self._events)
         self.app.add_api_route("/webhooks/events", self._delivered)
         self.app.add_api_route("/v1/simulations", self._simulate, methods=["POST"])
@@ -54,6 +58,14 @@ class DataPlane:
 
     async def _drift(self) -> dict[str, Any]:
         return self.drift
+
+    async def _holdings(self) -> dict[str, Any]:
+        label = {"sv": "Ett register", "en": "A store"}
+        items = [{"store": store, "label": label, "count": n, "can_return": True} for store, n in self.held.items()]
+        return {"items": [*items, {"store": "cellar", "label": label, "count": None, "can_return": False}]}
+
+    async def _give_back(self, store: str) -> Response:
+        return Response(self.lines[store], media_type="application/x-ndjson")
 
     async def _events(self, after: int, wait: float) -> dict[str, Any]:
         return await _fresh(self.events, after, wait)

@@ -1,6 +1,7 @@
 """A tenant's privacy contact sets and dates its own times, takes its pack home, and says what becomes of its data at the end."""
 
 import asyncio
+import hashlib
 import io
 import json
 import zipfile
@@ -9,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx2
 import pytest
 from joserfc.jwk import KeySet
 
@@ -184,8 +186,15 @@ def erased(tenant: UUID, position: int, outcomes: list[dict[str, Any]]) -> dict[
     }
 
 
-async def test_after_the_contract_the_shortest_times_count_and_what_is_gone_is_certified(
-    contact: Contact, site: Site, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five days on."""
+    now = clock.now
+    monkeypatch.setattr(clock, "now", lambda: now() + timedelta(days=5))
+
+
+async def test_after_the_contract_nothing_keeps_the_data_and_what_is_gone_is_certified(
+    contact: Contact, site: Site, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     await contact.ask("PUT", "/v1/pack/periods", period("3 months"))
     chosen = await contact.ask("POST", "/v1/pack/ending", {"wish": "delete", "ends_on": TOMORROW})
@@ -193,34 +202,95 @@ async def test_after_the_contract_the_shortest_times_count_and_what_is_gone_is_c
     again = await contact.send("POST", "/v1/pack/ending", {"wish": "return", "ends_on": TOMORROW})
     assert code(again) == (409, "registry.ending_fixed")
     assert code(await contact.send("PUT", "/v1/pack/periods", period("9 months"))) == (409, "registry.ending_fixed")
-    rows = (await documents(contact.registry, contact.tenant))[-1].periods
-    mine = [(row.rule, str(row.keep), row.valid_from, row.valid_to) for row in rows if row.rule == RULE]
+    document = (await documents(contact.registry, contact.tenant))[-1]
     first, second = TODAY + timedelta(days=1), TODAY + timedelta(days=2)
-    assert mine == [(RULE, "3 months", first, first), (RULE, "1 day", second, None)]
+    mine = [(row.rule, str(row.keep), row.valid_from, row.valid_to) for row in document.periods]
+    assert mine == [(RULE, "3 months", first, first)]
+    assert (document.ending.tenant, document.ending.valid_from) == (contact.tenant, second)
 
-    now = clock.now
-    monkeypatch.setattr(clock, "now", lambda: now() + timedelta(days=5))
+    monkeypatch.setattr(site.plane, "held", {"helpdesk": 2, "recordings": 1})
+    request.getfixturevalue("later")
     async with asyncio.timeout(20):
         while (told := await contact.ask("GET", "/v1/pack/ending"))["remaining"] is None:
             await asyncio.sleep(0.1)
-    assert (told["state"], told["remaining"]) == ("chosen", CHANGE["count"]), "the sweep has not been there yet"
-    monkeypatch.setattr(site.plane, "changes", [])
+    assert (told["state"], told["remaining"]) == ("chosen", 3), "the sweep has not been there yet"
+    monkeypatch.setattr(site.plane, "held", {"helpdesk": 0, "recordings": 0})
     done = await contact.until("done")
     said = opened(done["certificate"], await keys(contact.registry), ENDING)
     certificate = EndingCertificate.model_validate_json(said)
     assert (certificate.tenant, certificate.remaining, certificate.ended_on) == (contact.tenant, 0, first)
+    assert (certificate.stores, certificate.by_hand) == (["helpdesk", "recordings"], ["cellar"])
 
 
-async def test_data_that_are_to_be_returned_stay_until_operations_handed_them_over(contact: Contact) -> None:
+LINES = b'{"table":"ticket","columns":[],"file":null}\n["T1","Hej"]\n{"end":true,"counts":{"ticket":1}}\n'
+
+
+async def test_data_that_are_returned_go_only_once_both_sides_say_the_same_digests(
+    contact: Contact, site: Site, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setattr(site.plane, "held", {"helpdesk": 1, "recordings": 0})
+    monkeypatch.setattr(site.plane, "lines", {"helpdesk": LINES, "recordings": LINES[:40]})
     await contact.ask("POST", "/v1/pack/ending", {"wish": "return", "ends_on": str(TODAY)})
-    assert await documents(contact.registry, contact.tenant) == []
+    early = await contact.send("GET", "/v1/pack/return/helpdesk")
+    assert code(early) == (409, "registry.contract_runs"), "records still come"
+    request.getfixturevalue("later")
+    assert [(row["store"], row["records"], row["given"]) for row in (await returnable(contact)).values()] == [
+        ("helpdesk", 1, None),
+        ("recordings", 0, None),
+        ("cellar", None, None),
+    ]
+    assert await refused_receipt(contact, {}) == {"helpdesk": "not fetched", "cellar": "People hand"}
+    taken = await contact.send("GET", "/v1/pack/return/helpdesk")
+    assert (taken.status_code, taken.content) == (200, LINES)
+    digest = hashlib.sha256(LINES).hexdigest()
+    async with asyncio.timeout(20):
+        while (given := (await returnable(contact))["helpdesk"]["given"]) is None:
+            await asyncio.sleep(0.1)
+    assert (given["sha256"], given["length"], given["records"]) == (digest, len(LINES), 1)
+    assert await refused_receipt(contact, {"helpdesk": "0" * 64}) == {
+        "helpdesk": "another digest",
+        "cellar": "People hand",
+    }
+    assert await documents(contact.registry, contact.tenant) == [], "nothing may go yet"
+    neighbour = Contact(contact.registry)
+    assert code(await neighbour.send("GET", "/v1/pack/return/helpdesk")) == (404, "registry.ending_unknown")
+
+
+async def test_a_store_that_stopped_in_the_middle_does_not_count_as_returned(
+    contact: Contact, site: Site, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setattr(site.plane, "lines", {"recordings": LINES[:40]})
+    await contact.ask("POST", "/v1/pack/ending", {"wish": "return", "ends_on": str(TODAY)})
+    request.getfixturevalue("later")
+    with pytest.raises(httpx2.RemoteProtocolError):
+        await contact.send("GET", "/v1/pack/return/recordings")
+    assert (await returnable(contact))["recordings"]["given"] is None
+
+
+async def returnable(contact: Contact) -> dict[str, Any]:
+    return {row["store"]: row for row in (await contact.ask("GET", "/v1/pack/return"))["items"]}
+
+
+async def refused_receipt(contact: Contact, stores: dict[str, str]) -> dict[str, str]:
+    """What speaks against it, by store: some words of each."""
+    answer = await contact.send("POST", "/v1/pack/return/receipt", {"stores": stores})
+    assert code(answer) == (409, "registry.not_returned")
+    words = ("not fetched", "another digest", "People hand")
+    return {
+        row["path"]: next(said for said in words if said in row["problem"]) for row in reversed(answer.json()["errors"])
+    }
+
+
+async def test_what_no_program_can_send_is_handed_over_by_operations(contact: Contact) -> None:
+    await contact.ask("POST", "/v1/pack/ending", {"wish": "return", "ends_on": str(TODAY)})
     path = f"/v1/pack/endings/{contact.tenant}/handover"
     proof = {"sha256": "0" * 64, "receipt": "receipt 17/2027"}
     assert code(await contact.send("POST", path, proof, "pack.return")) == (404, "request.not_found")
     assert (await contact.registry.send("POST", path, proof, "contact", "pack.manage")).status_code == 403
     handed = await contact.registry.send("POST", path, proof, OPERATIONS, "pack.return")
     assert (handed.status_code, handed.json()["state"]) == (200, "handed_over")
-    assert len(await documents(contact.registry, contact.tenant)) == 1
+    [document] = await documents(contact.registry, contact.tenant)
+    assert document.ending is not None
     assert code(await contact.registry.send("POST", path, proof, OPERATIONS, "pack.return")) == (
         409,
         "registry.nothing_to_return",

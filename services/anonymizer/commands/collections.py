@@ -7,7 +7,14 @@ from uuid import UUID
 from chassis import clock
 from chassis.db import Database
 from services.anonymizer.commands.people import People
-from services.anonymizer.contract import CollectionsRequest, DataCollected, DisclosureRequest, IdentifierType
+from services.anonymizer.contract import (
+    CollectionsRequest,
+    DataCollected,
+    DataReturned,
+    DisclosureRequest,
+    IdentifierType,
+    VerbUnsupported,
+)
 from services.anonymizer.house import House
 from services.anonymizer.rules.person import Known, Person, normalised
 from services.registry.contract import PolicyBook
@@ -26,6 +33,18 @@ async def collect(
             read = DataCollected(step=one.step, store=wish.store)
             await tx.emit("data.collected", read.model_dump(mode="json"), subject=one.principal)
     return await _begun(connector.collect(persons, book, wish.portable))
+
+
+async def give_back(
+    database: Database, house: House, tenant: UUID, store: str, book: PolicyBook
+) -> AsyncGenerator[bytes]:
+    """Everything of one organisation, for itself; raises like `collect`."""
+    connector = house.connector(store)
+    if "give_back" not in connector.verbs:
+        raise VerbUnsupported("People have to hand over what this store holds.")
+    async with database.transaction(tenant) as tx:
+        await tx.emit("data.returned", DataReturned(store=store).model_dump(mode="json"))
+    return await _begun(connector.give_back(tenant, book))
 
 
 async def disclose(house: House, tenant: UUID, wish: DisclosureRequest, book: PolicyBook) -> AsyncGenerator[bytes]:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 import orjson
 
 from services.anonymizer.contract import Column, EndLine, TableLine
+from services.anonymizer.datamap import TECHNICAL, Table
 from services.anonymizer.datamap import Column as Declared
-from services.anonymizer.datamap import Table
 from services.anonymizer.rules.portability import may_be_taken_along
 from services.registry.contract import PolicyBook, Text
 
@@ -42,6 +42,27 @@ def table_line(name: str, table: Table, book: PolicyBook, portable: bool = False
         )
         for column, element, label in named
     ]
+    return _line(TableLine(table=name, label=table.label, columns=columns).model_dump(mode="json"))
+
+
+def whole_line(name: str, table: Table, book: PolicyBook, sound: bool = False) -> bytes:
+    """Announces rows as they are: keys and flags too, so that whoever gets them back can put them together again."""
+    columns = [
+        Column(name=column, element=TECHNICAL, category=TECHNICAL, label=Text(sv=column, en=column))
+        if declared.element == TECHNICAL
+        else Column(
+            name=column,
+            element=declared.element,
+            category=book.category_of(declared.element).key,
+            label=book.element(declared.element).label,
+        )
+        for column, declared in table.columns.items()
+    ]
+    if sound:
+        category = book.category_of(table.element).key
+        columns.append(
+            Column(name=SOUND, element=table.element, category=category, label=book.element(table.element).label)
+        )
     return _line(TableLine(table=name, label=table.label, columns=columns).model_dump(mode="json"))
 
 

@@ -81,6 +81,14 @@ class Connector(Protocol):
         """`known`: whom texts are cleaned of."""
         ...
 
+    async def held_for(self, tenant: UUID, book: PolicyBook) -> int:
+        """How many records of its tables are processed for this organisation, seen by the credential that only reads."""
+        ...
+
+    def give_back(self, tenant: UUID, book: PolicyBook) -> AsyncGenerator[bytes]:
+        """All of those, every column and every sound, as lines."""
+        ...
+
     async def release(self, hold: UUID) -> int:
         """Finish the erasure that the hold deferred; how many preserved rows went."""
         ...

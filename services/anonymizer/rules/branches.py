@@ -12,7 +12,7 @@ from uuid import UUID
 from services.anonymizer.contract import Fate
 from services.anonymizer.datamap import Table
 from services.anonymizer.rules.facts import Terms
-from services.anonymizer.rules.retention import Asked, Decision, binds, fate, gone, kept
+from services.anonymizer.rules.retention import Asked, Decision, binds, ended, fate, gone, kept
 from services.registry.contract import Period, Retention
 
 Said = TypeVar("Said")
@@ -79,6 +79,8 @@ def branches(table: Table, terms: Terms, asked: Asked, says: Dialect[Said]) -> l
     book, found = terms.book, []
     for rule, kinds in table.rules(book):
         own = says.kinds(kinds)
+        for over in book.tenant_endings if table.for_tenants(book) else ():
+            found.append((says.every(own, says.tenant(over.tenant)), Verdict(ended(rule, over))))
         last = (says.when(rule.latest.anchor), rule.latest.keep) if rule.latest else (None, None)
         if rule.latest:
             over = says.before(rule.latest.anchor, rule.latest.keep.cutoff(terms.now, book.tz))

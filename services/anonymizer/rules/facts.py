@@ -77,7 +77,9 @@ def facts_of(
     conditions |= {condition for anchor, condition in UNTIL_THEN.items() if anchor in dated and dated[anchor] is None}
     kind = row[table.kind_column] if table.kind_column else table.kind
     tenant = UUID(str(row[table.tenant]))
-    return Facts(table.element, table.store_class, kind, dated, frozenset(conditions), tenant)
+    return Facts(
+        table.element, table.store_class, kind, dated, frozenset(conditions), tenant, table.for_tenants(terms.book)
+    )
 
 
 def billed_by(invoices: Iterable[tuple[datetime | None, datetime | None]], now: datetime) -> frozenset[str]:

@@ -13,7 +13,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from services.anonymizer.contract import Fate
-from services.registry.contract import PolicyBook, Retention, StoreClass, Text
+from services.registry.contract import PolicyBook, Retention, StoreClass, TenantEnding, Text
 from services.registry.contract.periods import Period
 
 Asked = Literal["sweep", "deletion"]
@@ -25,7 +25,8 @@ class Facts:
     """What is known of one record.
 
     anchors: when each event happened that a period may count from; None: it has not happened yet ·
-    tenant: whose data they are, where tenants set periods of their own · conditions: the book's conditions that hold for it (`invoice_unpaid`, `claim_open`, …).
+    tenant: whose data they are, where tenants set periods of their own · for_tenant: they are processed for that tenant, and end with its
+    contract · conditions: the book's conditions that hold for it (`invoice_unpaid`, `claim_open`, …).
     """
 
     element: str
@@ -34,6 +35,7 @@ class Facts:
     anchors: Mapping[str, datetime | None]
     conditions: frozenset[str] = frozenset()
     tenant: UUID | None = None
+    for_tenant: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class Decision:
 def decide(facts: Facts, book: PolicyBook, now: datetime, asked: Asked = "sweep") -> Decision:
     """Raises NotInBook for a record no rule covers, KeyError for an anchor the record does not date: neither is let go."""
     rule = book.retention_for(facts.element, facts.store_class, facts.kind)
+    if facts.for_tenant and facts.tenant and (over := book.ending_of(facts.tenant)):
+        return ended(rule, over)
     if _latest_is_over(rule, facts, book.tz, now):
         held_back = _first(rule.latest.unless if rule.latest else (), facts.conditions)
         return _kept_by(rule, held_back, book, None) if held_back else gone(rule, book, asked)
@@ -76,6 +80,11 @@ def gone(rule: Retention, book: PolicyBook, asked: Asked) -> Decision:
         right = book.right("deletion")
         return Decision("delete", right.key, right.legal_ref, right.description)
     return Decision("anonymise" if rule.then == "anonymise" else "delete", rule.key, rule.legal_ref, rule.reason)
+
+
+def ended(rule: Retention, over: TenantEnding) -> Decision:
+    """The contract of the organisation whose data they are is over: nothing of them remains."""
+    return Decision("delete", rule.key, over.source, rule.reason)
 
 
 def restricted(book: PolicyBook) -> Decision:

@@ -3,7 +3,7 @@
 Each change is a signed document of the tenant's own, which those who execute retention follow beside the book.
 """
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from uuid import UUID
 
 from joserfc.jwk import OKPKey
@@ -13,9 +13,16 @@ from chassis.db import Database, Transaction
 from chassis.ledger.canonical import canonical
 from chassis.ledger.events import Event
 from services.anonymizer.client import AnonymizerClient
-from services.anonymizer.contract import SimulationRequest
+from services.anonymizer.contract import Holdings, SimulationRequest
 from services.registry.commands.book import LOCK, signature
-from services.registry.contract import Consequence, PolicyBook, TenantPeriod, TenantPeriods, TenantPeriodsSet
+from services.registry.contract import (
+    Consequence,
+    PolicyBook,
+    TenantEnding,
+    TenantPeriod,
+    TenantPeriods,
+    TenantPeriodsSet,
+)
 from services.registry.contract.pack import (
     ChoosablePeriods,
     EndContract,
@@ -25,8 +32,6 @@ from services.registry.contract.pack import (
     EndingDone,
     EndingFixed,
     EndingUnknown,
-    HandOver,
-    NothingToReturn,
     PeriodRefused,
     PeriodsPreview,
     SetPeriods,
@@ -34,23 +39,21 @@ from services.registry.contract.pack import (
 from services.registry.contract.signed import ENDING, TENANT_PERIODS
 from services.registry.queries import tenants
 from services.registry.queries.book import book_of, version_in_force
-from services.registry.rules.book import digest, on_the_day
+from services.registry.rules.book import digest
 from services.registry.rules.tenants import (
     before_ending,
     choices,
-    choosable,
-    ending_rows,
-    lasting_for,
     refuse_unlawful,
     rows_of,
 )
+
+LAW_OF_ENDINGS = "GDPR Art. 28(3)(g)"
 
 _LAST_KNOWN = "SELECT max(known_from) FROM tenant_periods"
 _STORE = "INSERT INTO tenant_periods (tenant, known_from, jws) VALUES ($1, $2, $3)"
 _END = """
 INSERT INTO tenant_ending (tenant, wish, ends_on, deadline, state, chosen_by, chosen_at) VALUES ($1, $2, $3, $4, 'chosen', $5, $6)
 ON CONFLICT (tenant) DO NOTHING RETURNING true"""
-_HANDED = "UPDATE tenant_ending SET state = 'handed_over', handed_over_at = $1, handed_over = $2"
 _COUNTED = "UPDATE tenant_ending SET remaining = $1, counted_at = $2 WHERE state <> 'done'"
 _DONE = "UPDATE tenant_ending SET state = 'done', certificate = $1 WHERE state <> 'done' RETURNING true"
 _HANDED_OVER = "SELECT handed_over FROM tenant_ending"
@@ -88,7 +91,7 @@ def told(book: PolicyBook, tenant: UUID, own: list[TenantPeriod]) -> ChoosablePe
 
 
 async def end_contract(tx: Transaction, by: str, wish: EndContract, book: PolicyBook, key: OKPKey) -> Ending:
-    """The tenant's choice, once; from the day after, the shortest times count for its data. Raises EndingFixed, PeriodRefused."""
+    """The tenant's choice, once; from the day after, nothing keeps its data. Raises EndingFixed, PeriodRefused."""
     today = clock.now().astimezone(book.tz).date()
     if wish.ends_on < today:
         raise PeriodRefused(
@@ -102,19 +105,16 @@ async def end_contract(tx: Transaction, by: str, wish: EndContract, book: Policy
     fact = EndingChosen(wish=wish.wish, ends_on=wish.ends_on, deadline=deadline, by=by)
     await tx.emit("contract.ending", fact.model_dump(mode="json"))
     if wish.wish == "delete":
-        await _shorten(tx, by, book, key)
+        await end_now(tx, by, book, key)
     return await tenants.ending(tx)
 
 
-async def hand_over(tx: Transaction, by: str, wish: HandOver, book: PolicyBook, key: OKPKey) -> Ending:
-    """Operations returned the data; only now may they go. Raises EndingUnknown, NothingToReturn."""
-    await tx.connection.execute(LOCK)
-    found = await tenants.ending(tx, lock=True)
-    if found.wish != "return" or found.state != "chosen":
-        raise NothingToReturn
-    await tx.connection.execute(_HANDED, clock.now(), f"{wish.receipt} sha256:{wish.sha256}")
-    await _shorten(tx, by, book, key)
-    return await tenants.ending(tx)
+async def end_now(tx: Transaction, by: str, book: PolicyBook, key: OKPKey) -> None:
+    """From the day after the contract's last, and from today at the earliest, the sweeps take what was processed for the tenant."""
+    found = await tenants.ending(tx)
+    first = max(found.ends_on + timedelta(days=1), clock.now().astimezone(book.tz).date())
+    kept = before_ending(await tenants.own_periods(tx), first - timedelta(days=1))
+    await _say(tx, by, kept, key, TenantEnding(tenant=tx.tenant, valid_from=first, source=LAW_OF_ENDINGS))
 
 
 async def conclude(database: Database, anonymizer: AnonymizerClient, key: OKPKey) -> None:
@@ -140,37 +140,31 @@ async def _conclude(database: Database, anonymizer: AnonymizerClient, key: OKPKe
     async with database.transaction(tenant) as tx:
         found = await tenants.ending(tx)
     waits = found.wish == "return" and found.state == "chosen"
-    if waits or now.astimezone(book.tz).date() <= _last_day(found, on_the_day(book, now)):
+    if waits or now.astimezone(book.tz).date() <= found.ends_on:
         return
-    # Whatever a rule would keep that lasts for ever, and goes by the shortest time, is still there.
-    lasting = lasting_for(book, tenant, found.ends_on)
-    told = await _consequences(database, anonymizer, lasting, tenant, list(lasting.tenant_periods), now)
-    remaining = sum(one.count for one in told)
+    held = await anonymizer.holdings(tenant=tenant)
+    remaining = sum(one.count or 0 for one in held.items)
     async with database.transaction(tenant) as tx:
         await tx.connection.execute(_COUNTED, remaining, now)
         if remaining == 0:
-            await _certify(tx, found, book, key)
+            await _certify(tx, found, held, book, key)
 
 
-async def _certify(tx: Transaction, found: Ending, book: PolicyBook, key: OKPKey) -> None:
+async def _certify(tx: Transaction, found: Ending, held: Holdings, book: PolicyBook, key: OKPKey) -> None:
     certificate = EndingCertificate(
         tenant=tx.tenant,
         wish=found.wish,
         ended_on=found.ends_on,
         done_at=clock.now(),
         policy_version=book.version,
-        rules=[row.key for row in choosable(on_the_day(book, clock.now()))],
+        stores=[one.store for one in held.items if one.count is not None],
+        by_hand=[one.store for one in held.items if one.count is None],
         remaining=0,
         handed_over=await tx.connection.fetchval(_HANDED_OVER),
     )
     body = canonical(certificate.model_dump(mode="json"))
     if await tx.connection.fetchval(_DONE, signature(body, key, ENDING)):
         await tx.emit("contract.ended", EndingDone(sha256=digest(body)).model_dump(mode="json"))
-
-
-def _last_day(found: Ending, book: PolicyBook) -> date:
-    """The last day on which a record of the contract's last day may be kept by the shortest times."""
-    return max(rule.min.last_day(found.ends_on + timedelta(days=1)) for rule in choosable(book) if rule.min)
 
 
 async def _is_ending(tx: Transaction) -> bool:
@@ -181,18 +175,14 @@ async def _is_ending(tx: Transaction) -> bool:
     return True
 
 
-async def _shorten(tx: Transaction, by: str, book: PolicyBook, key: OKPKey) -> None:
-    found = await tenants.ending(tx)
-    first = max(found.ends_on, clock.now().astimezone(book.tz).date() - timedelta(days=1)) + timedelta(days=1)
-    kept = before_ending(await tenants.own_periods(tx), first - timedelta(days=1))
-    await _say(tx, by, [*kept, *ending_rows(book.on(first), tx.tenant, first)], key)
-
-
-async def _say(tx: Transaction, by: str, rows: list[TenantPeriod], key: OKPKey) -> None:
+async def _say(
+    tx: Transaction, by: str, rows: list[TenantPeriod], key: OKPKey, ending: TenantEnding | None = None
+) -> None:
     """One after the other, each known later than the last: whoever follows asks for what came after it."""
     last = await tx.connection.fetchval(_LAST_KNOWN)
     known_from = max(clock.now(), last + timedelta(microseconds=1)) if last else clock.now()
-    body = canonical(TenantPeriods(tenant=tx.tenant, known_from=known_from, periods=rows).model_dump(mode="json"))
+    document = TenantPeriods(tenant=tx.tenant, known_from=known_from, periods=rows, ending=ending)
+    body = canonical(document.model_dump(mode="json"))
     await tx.connection.execute(_STORE, tx.tenant, known_from, signature(body, key, TENANT_PERIODS))
     fact = TenantPeriodsSet(by=by, sha256=digest(body), periods=rows)
     await tx.emit("policy.tenant_periods", fact.model_dump(mode="json"))

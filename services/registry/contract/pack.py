@@ -96,19 +96,56 @@ class EndContract(Contract):
     ends_on: date
 
 
-class HandOver(Contract):
-    """`POST /v1/pack/endings/{tenant}/handover`, by operations: what was handed over, by the digest of the carrier or archive."""
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
-    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+class Given(Contract):
+    """A store's records as they were sent, to the last byte: `sha256` over all of them."""
+
+    given_at: datetime
+    sha256: str
+    length: int
+    records: int
+
+
+class ReturnableStore(Contract):
+    """records: how many it holds for the organisation now; None where only people can look · by_hand: people hand them over ·
+    given: when all of them were last fetched since the contract ended."""
+
+    store: str
+    label: Text
+    records: int | None
+    by_hand: bool
+    given: Given | None
+
+
+class Returnable(Contract):
+    """`GET /v1/pack/return`: each store's records are `GET /v1/pack/return/{store}`, NDJSON as the data plane's contract has it: an object
+    announces a table or a file, an array is a row or a piece of the file in base64, and the object at the end counts."""
+
+    ends_on: date
+    items: list[ReturnableStore]
+
+
+class Receipt(Contract):
+    """`POST /v1/pack/return/receipt`: the organisation has these bytes, and its data may be deleted."""
+
+    stores: Annotated[dict[Key, Sha256], Field(max_length=100)]
+
+
+class HandOver(Contract):
+    """`POST /v1/pack/endings/{tenant}/handover`, by operations, for what no program can send: the digest of the carrier or archive."""
+
+    sha256: Sha256
     receipt: Annotated[str, StringConstraints(min_length=3, max_length=200, pattern=r"^[A-Za-z0-9 ./:_-]+$")]
 
 
 class Ending(Contract):
     """`GET /v1/pack/ending`: how the contract ends.
 
-    `chosen` → (`handed_over` →) `done`. From the day after `ends_on` every rule that the customer defines keeps the tenant's data
-    for the least the book allows, so the ordinary sweeps take them; done is it when the stores hold none past that, counted
-    again, and then the certificate is signed. Due no later than `deadline`.
+    `chosen` → (`handed_over` →) `done`. From the day after `ends_on`, and after the data were returned, nothing keeps what is processed
+    for the tenant, so the next sweep takes it; done is it when the stores were counted and hold nothing more, and then the
+    certificate is signed. Due no later than `deadline`.
     """
 
     wish: Literal["return", "delete"]
@@ -124,14 +161,16 @@ class Ending(Contract):
 
 
 class EndingCertificate(Contract):
-    """What the certificate's signature says. `rules`: with what became of each one's records."""
+    """What the certificate's signature says. `stores`: those that were counted, and hold nothing of the tenant · `by_hand`: those that no
+    program can look into · `handed_over`: what was returned, by its digests."""
 
     tenant: UUID
     wish: Literal["return", "delete"]
     ended_on: date
     done_at: datetime
     policy_version: str
-    rules: list[Key]
+    stores: list[str]
+    by_hand: list[str]
     remaining: Literal[0]
     handed_over: str | None
 
@@ -179,6 +218,20 @@ class EndingUnknown(Problem):
     code = "registry.ending_unknown"
     status = 404
     title = "This contract is not ending"
+
+
+class ContractRuns(Problem):
+    code = "registry.contract_runs"
+    status = 409
+    title = "The contract has not ended yet"
+
+
+class NotReturned(Problem):
+    """`errors`: {path: store, problem}."""
+
+    code = "registry.not_returned"
+    status = 409
+    title = "Not everything has come back to the customer as it was sent"
 
 
 class NothingToReturn(Problem):

@@ -561,6 +561,17 @@ class TenantPeriod(Row):
         return f"{self.tenant}/{self.rule}"
 
 
+class TenantEnding(Row):
+    """From `valid_from` on a customer organisation's contract is over, Art. 28(3)(g): what was processed for it goes with the next
+    sweep, whatever period or open case would keep it; only a duty of law still does. Signed like `TenantPeriod`, and in no book."""
+
+    tenant: UUID
+
+    @property
+    def identity(self) -> str:
+        return str(self.tenant)
+
+
 NamedRow = TypeVar("NamedRow", bound=KeyedRow)
 
 
@@ -599,6 +610,7 @@ class PolicyBook(Contract):
     statements: tuple[Statement, ...] = ()
     findings: tuple[Finding, ...]
     tenant_periods: tuple[TenantPeriod, ...] = ()
+    tenant_endings: tuple[TenantEnding, ...] = ()
     # A version that was signed before these rows existed has none of them.
     clearances: tuple[Clearance, ...] = ()
     regions: tuple[Region, ...] = ()
@@ -688,6 +700,9 @@ class PolicyBook(Contract):
         """How long a rule keeps this tenant's data: what the tenant set, else what the row says."""
         own = (row.keep for row in self.tenant_periods if row.rule == rule.key and row.tenant == tenant)
         return next(own, rule.keep) if rule.customer_defined else rule.keep
+
+    def ending_of(self, tenant: UUID) -> TenantEnding | None:
+        return next((row for row in self.tenant_endings if row.tenant == tenant), None)
 
     def retention_rule(self, key: str) -> Retention:
         return _named(self.retention, key)

@@ -8,7 +8,7 @@ from pydantic import StringConstraints
 
 from chassis.contract import Contract, Moment
 from chassis.ledger.contract import Inclusion
-from services.registry.contract.policy import Language, TenantPeriod, Text
+from services.registry.contract.policy import Language, TenantEnding, TenantPeriod, Text
 
 
 class CurrentPolicy(Contract):
@@ -56,6 +56,7 @@ class TenantPeriods(Contract):
     tenant: UUID
     known_from: datetime
     periods: list[TenantPeriod]
+    ending: TenantEnding | None = None
 
 
 class SignedTenantPeriods(Contract):

@@ -36,7 +36,7 @@ def opened(signed: str, keys: KeySet, typ: str) -> bytes:
 
 def canonical_book(book: Any) -> bytes:
     """The bytes of a policy book that are hashed and signed: its own rows, without any tenant's."""
-    return canonical(book.model_dump(mode="json", exclude={"tenant_periods"}))
+    return canonical(book.model_dump(mode="json", exclude={"tenant_periods", "tenant_endings"}))
 
 
 def stored_payload(signed: str) -> bytes:

@@ -8,13 +8,15 @@ import asyncpg
 
 from chassis.db import Transaction
 from services.registry.contract import TenantPeriod, TenantPeriods
-from services.registry.contract.pack import DeletedRecords, Ending, EndingUnknown
+from services.registry.contract.pack import DeletedRecords, Ending, EndingUnknown, Given
 from services.registry.contract.signed import stored_payload
 
 _LAST = "SELECT DISTINCT ON (tenant) jws FROM tenant_periods ORDER BY tenant, known_from DESC"
 _ENDING = """
 SELECT wish, ends_on, deadline, state, chosen_by, chosen_at, remaining, counted_at, handed_over_at, certificate
 FROM tenant_ending"""
+_GIVEN = """
+SELECT DISTINCT ON (store) store, given_at, sha256, length, records FROM tenant_return ORDER BY store, given_at DESC"""
 _DELETED = """
 SELECT to_char(at AT TIME ZONE $1, 'YYYY-MM') AS month, store, rule, action, sum(count)::int AS count FROM tenant_deletion
 GROUP BY 1, 2, 3, 4 ORDER BY 1 DESC, 2, 3, 4 LIMIT 5000"""
@@ -41,6 +43,17 @@ async def ending(tx: Transaction, lock: bool = False) -> Ending:
     if row is None:
         raise EndingUnknown
     return Ending(**row)
+
+
+async def given_back(tx: Transaction) -> dict[str, Given]:
+    """Of each store the last time that all of the tenant's records were sent."""
+    rows = await tx.connection.fetch(_GIVEN)
+    return {
+        row["store"]: Given(
+            given_at=row["given_at"], sha256=row["sha256"], length=row["length"], records=row["records"]
+        )
+        for row in rows
+    }
 
 
 async def unfinished(connection: asyncpg.Connection) -> list[UUID]:

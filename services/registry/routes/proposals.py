@@ -42,7 +42,7 @@ async def _readable(request: Request, _: PolicyWriter, wish: Wish) -> PolicyBook
         book = await asyncio.to_thread(parsed, wish.file)
     except BookRefused as refused:
         raise _faulty(refused.faults) from None
-    if book.tenant_periods:
+    if book.tenant_periods or book.tenant_endings:
         raise _faulty([("tenant_periods", "No book states what tenants set for themselves.")])
     if not book.known_zone:
         raise _faulty([("zone", "There is no such time zone."), *((fault.where, fault.what) for fault in faults(book))])

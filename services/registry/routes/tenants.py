@@ -1,16 +1,20 @@
 """HTTP of a tenant's own pack: its privacy contact sees, previews, sets, downloads, and chooses what becomes of its data."""
 
+from contextlib import aclosing
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from chassis import auth, clock
 from chassis.bodies import Body
 from chassis.db import Tx
 from chassis.errors import Forbidden
 from chassis.idempotency import Idempotent, Once, Sent
+from services.anonymizer.contract import Holdings
+from services.registry.commands import returns
 from services.registry.commands import tenants as commands
 from services.registry.contract import HOUSE, PolicyBook, SubProcessors
 from services.registry.contract.breaches import BreachLetters
@@ -20,6 +24,8 @@ from services.registry.contract.pack import (
     Ending,
     HandOver,
     PeriodsPreview,
+    Receipt,
+    Returnable,
     SetPeriods,
 )
 from services.registry.contract.register import ContractUnknown
@@ -112,14 +118,57 @@ async def end_contract(request: Request, caller: Contact, wish: Body[EndContract
     return await once(commands.end_contract, tx, caller.subject, wish, book, signing_key(request))
 
 
+async def _held(request: Request, caller: Contact) -> Holdings:
+    return await request.app.state.anonymizer.holdings(tenant=_tenant(caller))
+
+
+# What the stores hold for the tenant. Named before Tx: nobody is asked inside a transaction.
+Held = Annotated[Holdings, Depends(_held)]
+
+
+@router.get("/v1/pack/return")
+async def returnable(_: Contact, book: InForce, held: Held, tx: Tx) -> Returnable:
+    """What there is to take home at the contract's end, store by store."""
+    return await returns.told(tx, held, book)
+
+
+@router.get(
+    "/v1/pack/return/{store}",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"application/x-ndjson": {}}}},
+)
+async def give_back(request: Request, caller: Contact, store: str, book: InForce) -> Response:
+    """Everything that one store holds for the tenant. Without the last line it is not all, and it counts as not fetched."""
+    state, tenant = request.app.state, _tenant(caller)
+    return Lines(await returns.give_back(state.database, state.anonymizer, tenant, caller.subject, store, book))
+
+
+@router.post("/v1/pack/return/receipt", response_model=Ending)
+async def receive(
+    request: Request, caller: Contact, wish: Body[Receipt], book: InForce, held: Held, tx: Tx, once: Once
+):
+    """The tenant has everything as it was sent: now its data go here."""
+    return await once(returns.receive, tx, caller.subject, wish, held, book, signing_key(request))
+
+
 @router.post("/v1/pack/endings/{tenant}/handover", response_model=Ending, dependencies=[Depends(of_the_operator)])
 async def hand_over(
     request: Request, caller: Returner, tenant: UUID, wish: Body[HandOver], book: InForce, sent: Sent
 ) -> Response:
-    """By operations, whose own organisation is another one: the data were returned to this tenant."""
+    """By operations, whose own organisation is another one: what no program can send was returned to this tenant."""
     async with database(request).transaction(tenant) as tx:
         once = Idempotent(tx, sent)
-        return await once(commands.hand_over, tx, caller.subject, wish, book, signing_key(request))
+        return await once(returns.hand_over, tx, caller.subject, wish, book, signing_key(request))
+
+
+class Lines(StreamingResponse):
+    """A reader that goes away in mid-stream must not leave a store's transaction open behind it."""
+
+    media_type = "application/x-ndjson"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with aclosing(self.body_iterator):
+            await super().__call__(scope, receive, send)
 
 
 def _tenant(caller: auth.Caller) -> UUID:

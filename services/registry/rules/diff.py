@@ -12,7 +12,7 @@ from services.registry.contract.policy import Row
 # Of a row in a row: what its sentence calls it comes from its own section, and its `where` from both.
 _INNER = ("elements", "grounds", "exceptions")
 # Who a row is, and not what it says.
-_IDENTITY = frozenset({"key", "tenant_periods"})
+_IDENTITY = frozenset({"key", "tenant_periods", "tenant_endings"})
 
 
 # What the public page shows; limits, findings and kinds of orders are for others to read.

@@ -1,11 +1,20 @@
 """What a tenant may set, and what stands there for whom: pure answers over a book and a tenant's own rows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from uuid import UUID
 
-from services.registry.contract import Period, PolicyBook, Retention, TenantPeriod, faults
-from services.registry.contract.pack import ChoosablePeriod, OwnPeriod, PeriodRefused
+from services.anonymizer.contract import HeldFor
+from services.registry.contract import PolicyBook, Retention, TenantPeriod, faults
+from services.registry.contract.pack import (
+    ChoosablePeriod,
+    ContractRuns,
+    Ending,
+    Given,
+    OwnPeriod,
+    PeriodRefused,
+    ReturnableStore,
+)
 
 
 def choosable(book: PolicyBook) -> list[Retention]:
@@ -57,15 +66,6 @@ def choices(book: PolicyBook, tenant: UUID, own: Sequence[TenantPeriod], today: 
     ]
 
 
-def ending_rows(book: PolicyBook, tenant: UUID, first_day: date) -> list[TenantPeriod]:
-    """After the contract: the least the book allows, for every rule that the customer defines."""
-    return [
-        TenantPeriod(tenant=tenant, rule=row.key, keep=row.min, valid_from=first_day, source="GDPR Art. 28(3)(g)")
-        for row in choosable(book)
-        if row.min
-    ]
-
-
 def before_ending(own: Sequence[TenantPeriod], ends_on: date) -> list[TenantPeriod]:
     """What the tenant set for the days until the contract ends."""
     return [
@@ -75,9 +75,35 @@ def before_ending(own: Sequence[TenantPeriod], ends_on: date) -> list[TenantPeri
     ]
 
 
-def lasting_for(book: PolicyBook, tenant: UUID, first_day: date) -> PolicyBook:
-    """A book nobody would propose: this tenant keeps for centuries. What it would keep of theirs is all there is."""
-    for_ever = Period(count=500, unit="year")
-    rules = tuple(row.model_copy(update={"max": for_ever}) if row.customer_defined else row for row in book.retention)
-    rows = (row.model_copy(update={"keep": for_ever}) for row in ending_rows(book, tenant, first_day))
-    return book.model_copy(update={"retention": rules, "tenant_periods": tuple(rows)})
+def refuse_early(found: Ending, today: date) -> None:
+    """Raises ContractRuns: until its last day is over, records still come."""
+    if today <= found.ends_on:
+        raise ContractRuns(f"Its last day is {found.ends_on}.")
+
+
+def returnable(held: Iterable[HeldFor], given: Mapping[str, Given]) -> list[ReturnableStore]:
+    return [
+        ReturnableStore(
+            store=one.store,
+            label=one.label,
+            records=one.count,
+            by_hand=not one.can_return,
+            given=given.get(one.store) if one.can_return else None,
+        )
+        for one in held
+    ]
+
+
+def unreturned(
+    held: Iterable[HeldFor], given: Mapping[str, Given], received: Mapping[str, str]
+) -> list[dict[str, str]]:
+    """What speaks against deleting now, by store: everything that holds a record was sent whole, and arrived as it was sent."""
+    wrong = {}
+    for one in held:
+        if not one.can_return and one.count != 0:
+            wrong[one.store] = "People hand this over; operations say when."
+        elif one.can_return and one.store not in given and one.count:
+            wrong[one.store] = "It was not fetched to its end since the contract ended."
+        elif one.store in given and received.get(one.store) != given[one.store].sha256:
+            wrong[one.store] = "What was sent has another digest, or none was named."
+    return [{"path": store, "problem": problem} for store, problem in sorted(wrong.items())]

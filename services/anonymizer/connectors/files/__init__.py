@@ -17,7 +17,15 @@ from services.anonymizer.connectors.files.journal import Journal, Plan
 from services.anonymizer.connectors.files.kinds import FORMATS
 from services.anonymizer.connectors.files.lake import Lake
 from services.anonymizer.connectors.guard import Guard, Lease
-from services.anonymizer.connectors.ndjson import end_line, file_lines, has_sound, row_line, shown, table_line
+from services.anonymizer.connectors.ndjson import (
+    end_line,
+    file_lines,
+    has_sound,
+    row_line,
+    shown,
+    table_line,
+    whole_line,
+)
 from services.anonymizer.connectors.outcomes import (
     Effect,
     Piece,
@@ -72,7 +80,7 @@ class Files:
     """A store with one kind of record, read and rewritten piece by piece: a folder, or whatever a format makes look like one."""
 
     verbs: frozenset[StoreVerb] = frozenset(
-        {"collect", "preview", "erase", "verify", "correct", "freeze", "unfreeze", "sweep", "discover"}
+        {"collect", "preview", "erase", "verify", "correct", "freeze", "unfreeze", "sweep", "discover", "give_back"}
     )
 
     def __init__(self, store: Store, settings: Settings) -> None:
@@ -94,6 +102,7 @@ class Files:
     def _set(self, store: Store, name: str, root: Path, format: Format) -> None:
         self.store, self.root, self.format, self.journal = store, root, format, Journal(root)
         self.name, self.table = name, store.tables[name]
+        self.verbs = self.verbs - {"give_back"} if store.kind == "objects" else self.verbs
         # Whose a row is may stand in the row it hangs on; a format that can look there gives it as `link.column`.
         inherited = {
             f"{link.column}.{column}": what
@@ -255,6 +264,41 @@ class Files:
                 swept = [Swept.model_validate(one, strict=False) for one in said]
                 yield Piece(step, swept, await self._work(partial(self._preserved, step)))
         await self._work(lambda: self.journal.conclude(sweep))
+
+    async def held_for(self, tenant: UUID, book: PolicyBook) -> int:
+        """Wardline's own eyes: a folder has one way in."""
+        if not self.table.for_tenants(book):
+            return 0
+        return await self._work(
+            lambda: sum(1 for path in self.format.pieces(self.root) for _ in self._of(tenant, path))
+        )
+
+    async def give_back(self, tenant: UUID, book: PolicyBook) -> AsyncGenerator[bytes]:
+        """Rows first, then the sound of those that have any, all channels: the organisation is who decides about it."""
+        if self.store.kind == "objects":
+            raise VerbUnsupported("The sound lies in the bucket, from where people have to fetch it.")
+        if not self.table.for_tenants(book):
+            yield end_line({})
+            return
+        count, sounds, with_sound = 0, list[Path](), bool(self.table.voices)
+        yield whole_line(self.name, self.table, book, with_sound)
+        for path in await self._work(lambda: list(self.format.pieces(self.root))):
+            rows, sound, any_here = self._of(tenant, path), path.with_suffix(".wav"), False
+            beside = [sound.name if sound.is_file() else None] if with_sound else []
+            while some := await self._work(lambda rows=rows: list(islice(rows, _ROWS_AT_ONCE))):
+                count, any_here = count + len(some), True
+                yield b"".join(row_line([*(row.get(column) for column in self.table.columns), *beside]) for row in some)
+            sounds += [sound] if any_here and any(beside) else []
+        for sound in sounds:
+            lines = file_lines(self.name, sound.name, voices.whole(sound), None)
+            while line := await self._work(lambda lines=lines: next(lines, b"")):
+                yield line
+        yield end_line({self.name: count})
+
+    def _of(self, tenant: UUID, path: Path) -> Iterator[Row]:
+        for _, row in self.format.read(path, self.table):
+            if str(row.get(self.table.tenant)) == str(tenant):
+                yield row
 
     async def release(self, hold: UUID) -> int:
         def work() -> int:

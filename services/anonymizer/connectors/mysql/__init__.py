@@ -104,6 +104,12 @@ class MySQL:
             async for piece in table.sweep(uuid5(sweep, name), terms, guard, known):
                 yield piece
 
+    async def held_for(self, tenant: UUID, book: PolicyBook) -> int:
+        return sum([await table.held_for(tenant, book) for table in self.tables.values()])
+
+    def give_back(self, tenant: UUID, book: PolicyBook) -> AsyncGenerator[bytes]:
+        return _one_stream([table.give_back(tenant, book) for table in self.tables.values()])
+
     async def release(self, hold: UUID) -> int:
         return sum([await table.release(hold) for table in self.tables.values()])
 

@@ -8,7 +8,7 @@ import asyncpg
 
 from services.anonymizer.connectors.guard import Guard
 from services.anonymizer.connectors.outcomes import Effect, Piece, Verification
-from services.anonymizer.connectors.postgresql.collect import collect, disclose
+from services.anonymizer.connectors.postgresql.collect import collect, disclose, give_back, held_for
 from services.anonymizer.connectors.postgresql.correct import correct, put_right
 from services.anonymizer.connectors.postgresql.erase import erase, preview
 from services.anonymizer.connectors.postgresql.frozen import freeze, marked, thawed, unfreeze
@@ -47,7 +47,7 @@ AND NOT a.attisdropped ORDER BY c.relname, a.attnum"""
 
 class PostgreSQL:
     verbs: frozenset[StoreVerb] = frozenset(
-        {"collect", "preview", "erase", "verify", "correct", "freeze", "unfreeze", "sweep", "discover"}
+        {"collect", "preview", "erase", "verify", "correct", "freeze", "unfreeze", "sweep", "discover", "give_back"}
     )
 
     def __init__(self, store: Store, settings: Settings) -> None:
@@ -123,6 +123,12 @@ class PostgreSQL:
 
     def sweep(self, sweep_id: UUID, terms: Terms, guard: Guard, known: KnownPeople) -> AsyncIterator[Piece]:
         return sweep(self.connections, sweep_id, terms, guard, known)
+
+    async def held_for(self, tenant: UUID, book: PolicyBook) -> int:
+        return await held_for(self.connections, tenant, book)
+
+    def give_back(self, tenant: UUID, book: PolicyBook) -> AsyncGenerator[bytes]:
+        return give_back(self.connections, tenant, book)
 
     async def release(self, hold: UUID) -> int:
         async def work(connection: asyncpg.Connection) -> int:

@@ -8,10 +8,11 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from uuid import UUID
 
 import asyncpg
 
-from services.anonymizer.connectors.ndjson import end_line, shown, table_line
+from services.anonymizer.connectors.ndjson import end_line, shown, table_line, whole_line
 from services.anonymizer.connectors.postgresql import store as stores
 from services.anonymizer.connectors.postgresql.store import Connections
 from services.anonymizer.connectors.postgresql.whose import (
@@ -87,6 +88,39 @@ def _view(
         return None
     mine = " OR ".join([own, *(named_in(store, name, column, person, params) for column in others)])
     return _View(_values(table, columns, own, None if work == NOBODYS else f"({mine})"), f"({mine} OR {work})")
+
+
+async def give_back(connections: Connections, tenant: UUID, book: PolicyBook) -> AsyncGenerator[bytes]:
+    """Every ordinary row that is processed for one organisation, whole."""
+    counts = {}
+    async with connections.reading() as connection:
+        for name, table in _theirs(connections.store, book):
+            yield whole_line(name, table, book)
+            params = Params()
+            columns = ", ".join(f"t.{column}" for column in table.columns)
+            select = (
+                f"SELECT json_build_array({columns})::text FROM {name} t "
+                f"WHERE t.{table.tenant} = {params(tenant, 'uuid')} ORDER BY t.{table.at}"
+            )
+            copied = Copied(connection, select, params)
+            async with aclosing(copied.lines()) as lines:
+                async for chunk in lines:
+                    yield chunk
+            counts[name] = copied.rows
+    yield end_line(counts)
+
+
+async def held_for(connections: Connections, tenant: UUID, book: PolicyBook) -> int:
+    async with connections.reading("verifier") as connection:
+        counts = [
+            await connection.fetchval(f"SELECT count(*) FROM {name} t WHERE t.{table.tenant} = $1", tenant)
+            for name, table in _theirs(connections.store, book)
+        ]
+    return sum(counts)
+
+
+def _theirs(store: Store, book: PolicyBook) -> list[tuple[str, Table]]:
+    return [(name, table) for name, table in store.tables.items() if table.for_tenants(book)]
 
 
 async def disclose(
