@@ -151,7 +151,7 @@ class Buckets(Contract):
 
 class Remains(Contract):
     """What stays of rows whose time is over, where the book says `anonymise`: counts, or their texts without the people in them, or
-    (of a lake) `rows` of the columns named, each made coarse, with numbers under a key that is made for thirty days of one file and
+    (of a lake) `rows` of the columns named, each made coarse, with numbers under a key that is made for one window of time in one file and
     never kept. The rows themselves always go; a table that says nothing here leaves nothing."""
 
     counts: Counted | None = None

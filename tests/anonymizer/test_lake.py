@@ -5,7 +5,8 @@ import errno
 import os
 import re
 import zlib
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -17,10 +18,13 @@ from services.anonymizer.connectors.files import Files
 from services.anonymizer.connectors.files.lake import Lake
 from services.anonymizer.contract import Action, StoreUnavailable, Swept
 from services.anonymizer.datamap import DataMapFault
+from services.anonymizer.rules.facts import Terms
+from services.registry.contract import Period, PolicyBook
 from tests.anonymizer.directly import NOW, TERMS, Guard, collected, connector, person
 
 WRITTEN = Path("policy/stores/lake.yaml").read_text()
 UNBUCKETED = WRITTEN.replace("    buckets: {column: caller, of: 8}\n", "")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DISPUTED, OTHER = "46700000001", "46700000002"
 CALLS = 40  # of each of the two in one month: enough to remain as counts
 
@@ -109,16 +113,23 @@ async def test_rows_may_remain_without_their_people_under_keys_that_nobody_has(t
     assert len(callers) == 3 and len(set.union(*callers.values())) == 3, "one person has a name that outlives a file"
 
 
-async def test_a_person_has_another_pseudonym_after_thirty_days(tmp_path: Path):
+@pytest.mark.parametrize(("window", "names"), [("30 days", 2), ("60 days", 1), ("7 days", 2), ("12 hours", 2)])
+async def test_a_person_has_another_pseudonym_after_the_book_s_window(tmp_path: Path, window: str, names: int):
     lake = connector(tmp_path, remaining(f"rows: {ROWS}"))
     lake.root.mkdir(parents=True)
-    at = NOW - timedelta(days=720)
+    # Both within one window of sixty days, counted as windows are.
+    at = datetime(1970, 1, 11, tzinfo=UTC) + timedelta(days=60 * (((NOW - timedelta(days=720)) - _EPOCH).days // 60))
     calls_of(1, at, [OTHER] * 5).vstack(calls_of(9, at + timedelta(days=31), [OTHER] * 5)).write_parquet(
         lake.root / "a.parquet"
     )
-    await _pieces(lake)
+    limits = tuple(
+        row.model_copy(update={"period": Period.model_validate(window)}) if row.key == "delinking_window" else row
+        for row in TERMS.book.limits
+    )
+    book = PolicyBook.model_construct(**dict(TERMS.book) | {"limits": limits})
+    await _pieces(lake, terms=replace(TERMS, book=book))
     [left] = (lake.root / ".wardline" / "delinked").glob("*/*.parquet")
-    assert pl.read_parquet(left)["caller"].n_unique() == 2
+    assert pl.read_parquet(left)["caller"].n_unique() == names
 
 
 @pytest.mark.parametrize(
@@ -161,11 +172,11 @@ async def _swept(lake: Files) -> int:
     return sum(one.count for one in await _pieces(lake))
 
 
-async def _pieces(lake: Files, sweep: UUID | None = None) -> list[Swept]:
+async def _pieces(lake: Files, sweep: UUID | None = None, terms: Terms = TERMS) -> list[Swept]:
     async def known() -> dict:
         return {}
 
-    return [one async for piece in lake.sweep(sweep or uuid4(), TERMS, Guard(), known) for one in piece.swept]
+    return [one async for piece in lake.sweep(sweep or uuid4(), terms, Guard(), known) for one in piece.swept]
 
 
 def _left(lake: Files) -> list[str]:

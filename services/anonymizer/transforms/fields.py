@@ -16,7 +16,6 @@ _QUARTER = timedelta(minutes=15)
 _DAY_US = 86_400_000_000
 _HOUR_US = 3_600_000_000
 _MINUTE_MS = 60_000
-_WINDOW_US = 30 * _DAY_US
 IPV4_KEPT, IPV6_KEPT = 24, 48
 LOCAL = "local"
 
@@ -37,9 +36,9 @@ def days(column: "pa.Array", zone: ZoneInfo) -> "pa.Array":
     return pa.array((local // _DAY_US).astype("int32"), pa.int32(), mask=_nulls(column)).cast(pa.date32())
 
 
-def windows(column: "pa.Array") -> "np.ndarray":
-    """The thirty days in which each instant lies, by their number."""
-    return _microseconds(column) // _WINDOW_US
+def windows(column: "pa.Array", length: timedelta) -> "np.ndarray":
+    """The window of that length in which each instant lies, by its number."""
+    return _microseconds(column) // (length // _MICROSECOND)
 
 
 def minutes(column: "pa.Array") -> "pa.Array":

@@ -76,6 +76,13 @@ class Period(Contract):
             raise ValueError(f"{self} has no fixed length: it is counted from an event")
         return timedelta(**{f"{self.unit}s": self.count})
 
+    @property
+    def shortest(self) -> timedelta:
+        """No less than this, from whichever event it is counted."""
+        if not self.in_days:
+            return self.elapsed
+        return timedelta(days=self.count * {"day": 1, "month": 28, "year": 365}[self.unit])
+
     def last_day(self, event: date) -> date:
         """The day with whose last hour a period in days ends; of elapsed time, the last day it can reach."""
         if not self.in_days:

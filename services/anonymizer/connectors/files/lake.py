@@ -238,7 +238,8 @@ class Lake:
             return judged.select(pl.col(_V).is_in(numbers).fill_null(False)).collect().to_series().to_arrow()
 
         spec = Spec("delinked", self.table.remains.rows, terms.book.tz)
-        kernel = Windows(spec, self.table.at, chosen, {*self.table.key, *decided.number.meta.root_names()})
+        window = terms.book.period("delinking_window").shortest
+        kernel = Windows(spec, self.table.at, window, chosen, {*self.table.key, *decided.number.meta.root_names()})
         target = self.journal.place("delinked", str(step)) / "-".join(path.relative_to(self.root).parts)
         replace(target, lambda fresh: transform_file(path, fresh, kernel, len(os.sched_getaffinity(0))))
 
