@@ -70,14 +70,18 @@ class Tokens(TokenSource):
 
     def __init__(self, own: TokenSource, edge: TokenSource) -> None:
         self.http, self.own, self.edge = own.http, own, edge
-        self._got: dict[tuple[str, UUID | None], str] = {}
+        self._got: dict[tuple[str, UUID | None], tuple[str, str]] = {}
 
     async def token(self, audience: str, tenant: UUID | None = None) -> str:
         if audience in EDGES:
             return await self.own.token(audience, tenant)
-        if (audience, tenant) not in self._got:
-            self._got[audience, tenant] = await self._exchanged(audience, await self.own.token("public", tenant))
-        return self._got[audience, tenant]
+        own = await self.own.token("public", tenant)
+        exchanged_for, token = self._got.get((audience, tenant), ("", ""))
+        # What was exchanged lives no longer than what it was exchanged for.
+        if exchanged_for != own:
+            token = await self._exchanged(audience, own)
+            self._got[audience, tenant] = own, token
+        return token
 
     async def _exchanged(self, audience: str, own: str) -> str:
         kind = "urn:ietf:params:oauth:token-type:access_token"
