@@ -23,6 +23,8 @@ PRIVATE = Tenant(UUID("01941f29-7c00-7000-8000-000000000001"), "Nordtel privat")
 KUSTBANKEN = Tenant(UUID("01941f29-7c00-7000-8000-000000000002"), "Kustbanken AB", legal_duty_to_record=True)
 FJALLRESOR = Tenant(UUID("01941f29-7c00-7000-8000-000000000003"), "Fjällresor AB")
 TENANTS = (PRIVATE, KUSTBANKEN, FJALLRESOR)
+# A supervisory authority is no customer: under a customer's name it would hear of that one's people.
+REGULATOR = UUID("01941f29-7c00-7000-8000-000000000009")
 
 HELPLINE = "116111"
 SWITCHBOARD = "46771793336"

@@ -11,7 +11,7 @@ from joserfc.jwk import ECKey
 
 from ops.home import Home
 from ops.keys import write_once
-from sample.cases import PRIVATE
+from sample.cases import PRIVATE, REGULATOR
 
 # Nobody listens there: the tour reads code and state from the redirect itself. Compared character by character.
 CALLBACK = "http://127.0.0.1/callback"
@@ -33,7 +33,7 @@ CLIENTS = (
     Client("helpdesk", PRIVATE.id),
     Client("callserver"),
     Client("api-consumer", PRIVATE.id),
-    Client("regulator", PRIVATE.id),
+    Client("regulator", REGULATOR),
     Client("authority-se", PRIVATE.id),
     Client("seeder"),
 )

@@ -38,7 +38,8 @@ class Reply(BaseModel):
 
 
 class RegisterEndpoint(Contract):
-    """`POST /v1/endpoints`. No `types`: every type there is, also those that come later."""
+    """`POST /v1/endpoints`. No `types`: every type there is of the organisation's own, also those that come later; facts of
+    the house itself (`PUBLIC_FACTS`) are heard by name only."""
 
     url: Url
     types: Annotated[list[EventType], Field(max_length=50)] = []

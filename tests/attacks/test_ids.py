@@ -294,6 +294,14 @@ def test_of_the_house_s_events_another_organisation_reads_only_which_book_is_in_
     assert len(shown) < len(entries), "there is more that is not shown"
 
 
+def test_a_regulator_reads_no_customer_s_events(world: World):
+    regulator, house = world.nordtel.machine("regulator"), str(UUID(int=0))
+    for service in LEDGERS_IN_PUBLIC:
+        entries = regulator.get(f"/ledger/{service}/entries", limit=500).json()["items"]
+        shown = [json.loads(entry["body"])["tenant"] for entry in entries if entry["body"]]
+        assert set(shown) <= {house} and len(shown) < len(entries), service
+
+
 def asked(world: World, mint: Mint, row: Row, stranger: str, path: str) -> Any:
     body = CASES[operation(row)].body
     return mint.try_row(row, token_of(world, mint, row, stranger), path, **({"json": body(world)} if body else {}))
