@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -9,9 +11,11 @@ import orjson
 import polars as pl
 import pytest
 
+from chassis.identifiers import BadIdentifier
 from sample.cases import PRIVATE
 from services.anonymizer.connectors.files import Files
-from services.anonymizer.contract import StoreDrifted, StoreUnavailable
+from services.anonymizer.contract import IdentifierType, StoreDrifted, StoreUnavailable
+from services.anonymizer.rules.person import normalised
 from tests.anonymizer.directly import NOW, TERMS, Guard, ago, collected, connector, person
 from tests.anonymizer.test_full_disk import MAP as LOGS
 from tests.anonymizer.test_lake import UNBUCKETED, calls_of
@@ -116,3 +120,39 @@ async def test_a_new_file_is_not_left_behind_when_holds_cannot_be_read(tmp_path:
         await files.erase(uuid4(), ANNA, TERMS, Silent(), None)
     assert beside(path) == [path.name]
     assert len(await collected(files, ANNA)) == 1
+
+
+async def test_a_number_that_is_none_is_nobody_s_and_stops_nothing(tmp_path: Path):
+    """A SIP address, a short code, a hidden number: shown as they are, and never taken for anybody."""
+    callees = ["sip:anna@voip.example", "112", "anonymous", "", "46701740605"]
+    calls = calls_of(1, NOW, ["46701740605"] * 4 + ["46701740606"]).with_columns(callee=pl.Series(callees))
+    files, path = lake(tmp_path, calls)
+    assert len(await collected(files, ANNA)) == 5
+    effect = await files.erase(uuid4(), ANNA, TERMS, Guard(), None)
+    assert {(str(one.action), one.count) for one in effect.outcomes} == {("erase", 4), ("redact", 1)}
+    assert pl.read_parquet(path)["callee"].to_list() == [None]
+    assert (await files.verify(ANNA, TERMS, None)).remaining == 0
+
+
+@pytest.mark.parametrize("number", ["anonymous", "sip:anna@voip.example", "0701740605 / 0701740606"])
+def test_nobody_is_known_by_what_is_no_number_and_the_refusal_does_not_repeat_it(number: str):
+    with pytest.raises(BadIdentifier) as refused:
+        normalised(IdentifierType.msisdn, number)
+    assert number not in refused.value.detail
+
+
+@pytest.mark.parametrize(
+    ("written", "over"),
+    [
+        ("2026-03-27T12:00:00+01:00", datetime(2026, 4, 3, 22, tzinfo=UTC)),
+        ("2026-10-20T12:00:00+02:00", datetime(2026, 10, 27, 23, tzinfo=UTC)),
+        ("2026-10-24T23:30:00Z", datetime(2026, 11, 1, 23, tzinfo=UTC)),
+    ],
+    ids=["summer time began", "summer time ended", "a day later than in UTC"],
+)
+async def test_the_last_day_ends_at_the_operator_s_midnight_also_when_clocks_change(
+    tmp_path: Path, written: str, over: datetime
+):
+    files, _ = logs(tmp_path, login("anna", time=written))
+    for now, count in ((over - timedelta(microseconds=1), 0), (over, 1)):
+        assert len(await files.simulate(replace(TERMS, now=now))) == count

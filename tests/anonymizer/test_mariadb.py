@@ -1,5 +1,7 @@
 """A store in MariaDB: real server, two tables that hang together, one role that works and one that only reads."""
 
+import asyncio
+import socket
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -186,3 +188,31 @@ async def test_a_credential_that_was_revoked_is_said_and_nothing_is_done(chats: 
     with pytest.raises(StoreUnavailable) as refused:
         await chats.erase()
     assert "credential" in refused.value.detail
+
+
+async def test_a_server_that_is_away_is_said_and_two_erasures_at_once_are_one(chats: Chats, tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        away = MAP.replace("DATABASE", chats.name).replace("PORT", str(nobody.getsockname()[1]))
+    (tmp_path / "away").mkdir()
+    with pytest.raises(StoreUnavailable):
+        await MySQL(*store_of(tmp_path / "away", away)).erase(uuid4(), NINA, TERMS, Guard(), None)
+    done = await asyncio.gather(*(chats.erase() for _ in range(3)))
+    erased = [sum(one.count for one in each.outcomes if one.action == "erase") for each in done]
+    assert sorted(erased) == [0, 0, 3]
+
+
+async def test_a_server_that_is_cut_off_or_whoever_froze_after_the_last_answer_changes_nothing(
+    chats: Chats, monkeypatch
+):
+    monkeypatch.setattr("services.anonymizer.connectors.mysql.rows.COMMIT_WITHIN", 1)
+
+    class Slow(Guard):
+        async def held(self, step=None):
+            if step:
+                await asyncio.sleep(1.5)
+            return await super().held(step)
+
+    with pytest.raises(StoreUnavailable):
+        await chats.store.erase(uuid4(), NINA, TERMS, Slow(), None)
+    assert chats.rows("SELECT count(*) FROM chat WHERE customer_number = 'K7'") == [(2,)]
+    assert chats.rows("SELECT count(*) FROM message WHERE chat = 1") == [(2,)]

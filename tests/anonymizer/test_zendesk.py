@@ -42,6 +42,7 @@ tables:
       requester_phone: {{element: telephone_number, identifies: {{type: msisdn}}}}
       subject: {{element: helpdesk_ticket, text: true}}
       body: {{element: helpdesk_ticket, text: true}}
+      attachments: {{element: helpdesk_ticket, text: true}}
       created_at: helpdesk_ticket
       closed_at: helpdesk_ticket
 """
@@ -203,3 +204,14 @@ async def test_whoever_verifies_uses_the_credential_that_only_reads(desk: Desk):
     desk.vendor.readers = set()
     with pytest.raises(StoreUnavailable):
         await desk.left()
+
+
+async def test_a_file_whose_name_speaks_of_the_person_is_redacted_in_somebody_else_s_ticket_and_others_stay(desk: Desk):
+    desk.vendor.attach(11, 1100, "bill.pdf")
+    desk.vendor.attach(22, 2200, "contract Anna Testlind 070-174 06 05.pdf", "photo.jpg")
+    assert "bill.pdf" in str(await collected(desk.files, ANNA))
+    assert "attachments" in {one.column for one in (await desk.files.verify(ANNA, TERMS, None)).findings}
+    await desk.erase()
+    [comment] = desk.vendor.comments[22]
+    assert [one["file_name"] for one in comment["attachments"]] == ["redacted.txt", "photo.jpg"]
+    assert await desk.left() == 0

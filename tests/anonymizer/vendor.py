@@ -39,8 +39,13 @@ class Vendor:
         usual = {"subject": "Hello", "organization_id": None, "status": status, "created_at": at, "updated_at": at}
         self.tickets[id] = {"id": id, "requester_id": requester} | usual | more
         self.comments[id] = [
-            {"id": id * 100 + n, "plain_body": body, "html_body": f"<div>{body}</div>"} for n, body in enumerate(bodies)
+            {"id": id * 100 + n, "plain_body": body, "html_body": f"<div>{body}</div>", "attachments": []}
+            for n, body in enumerate(bodies)
         ]
+
+    def attach(self, ticket: int, comment: int, *names: str) -> None:
+        files = [{"id": comment * 10 + n, "file_name": name} for n, name in enumerate(names)]
+        next(one for one in self.comments[ticket] if one["id"] == comment)["attachments"] += files
 
     def app(self) -> FastAPI:
         app = FastAPI()
@@ -67,6 +72,7 @@ class Vendor:
         app.delete("/api/v2/tickets/{ticket}.json")(self._delete)
         app.get("/api/v2/tickets/{ticket}/comments.json")(self._comments)
         app.put("/api/v2/comment_redactions/{comment}.json")(self._redact)
+        app.put("/api/v2/tickets/{ticket}/comments/{comment}/attachments/{file}/redact.json")(self._redact_file)
         app.get("/api/v2/deleted_tickets.json")(self._deleted)
         app.delete("/api/v2/deleted_tickets/{ticket}.json")(self._purge)
         app.put("/api/v2/deleted_tickets/{ticket}/restore.json")(self._restore)
@@ -126,6 +132,14 @@ class Vendor:
                     for part in ("plain_body", "html_body"):
                         one[part] = one[part].replace(word, BLOCK * len(word))
                 return JSONResponse({"comment": one})
+        return _missing()
+
+    async def _redact_file(self, request: Request, ticket: int, comment: int, file: int) -> Response:
+        for one in self.comments.get(ticket, []):
+            for attached in one["attachments"] if one["id"] == comment else ():
+                if attached["id"] == file:
+                    attached["file_name"] = "redacted.txt"
+                    return JSONResponse({"attachment": attached})
         return _missing()
 
     async def _delete(self, request: Request, ticket: int) -> Response:

@@ -36,7 +36,8 @@ _USER = {
 
 class Zendesk(Folder):
     """The columns of a record: ticket, comment, tenant, customer_number, requester_name, requester_email, requester_phone, subject,
-    body, created_at, closed_at."""
+    body, attachments (the names of the files, each on a line of its own), created_at, closed_at. A file whose name speaks of somebody is
+    redacted as a whole: nobody looks into it."""
 
     ending = ".jsonl"
 
@@ -176,6 +177,8 @@ class Zendesk(Folder):
         for column, edit in columns.items():
             if column == "body":
                 self._redact(ticket, mark, edit.struck or [row["body"]])
+            elif column == "attachments":
+                self._redact_files(ticket, mark, edit.struck)
             elif column == "subject":
                 self._call("PUT", f"/api/v2/tickets/{ticket}.json", {"ticket": {"subject": edit.value}})
             elif column in _USER:
@@ -190,6 +193,14 @@ class Zendesk(Folder):
             body = body.replace(word, f"<redact>{word}</redact>")
         said = {"ticket_id": int(ticket), "html_body": body}
         self._call("PUT", f"/api/v2/comment_redactions/{comment}.json", said, expected=(404,))
+
+    def _redact_files(self, ticket: str, comment: str, words: tuple[str, ...]) -> None:
+        comments = self._paged(f"/api/v2/tickets/{ticket}/comments.json", "comments", missing=[])
+        files = next((one["attachments"] for one in comments if str(one["id"]) == comment), [])
+        for file in files:
+            if any(word in file["file_name"] for word in words):
+                path = f"/api/v2/tickets/{ticket}/comments/{comment}/attachments/{file['id']}/redact.json"
+                self._call("PUT", path, expected=(404,))
 
     # --- the vendor's HTTP -----------------------------------------------------------------------------------------------
 
@@ -265,6 +276,7 @@ def _row(
         "requester_phone": _spelled("msisdn", requester.get("phone")),
         "subject": ticket["subject"],
         "body": comment["plain_body"],
+        "attachments": "\n".join(one["file_name"] for one in comment.get("attachments", ())) or None,
         "created_at": ticket["created_at"],
         "closed_at": ticket["updated_at"] if ticket["status"] in ("solved", "closed") else None,
     }
