@@ -15,6 +15,7 @@ from benchmarks import (
     consent,
     crash,
     decisions,
+    growth,
     house,
     imports,
     lake,
@@ -129,6 +130,7 @@ def keep(rows: Iterable[dict[str, Any]], path: Path) -> None:
     kept |= {row["name"]: row for row in rows}
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(list(kept.values()), indent=1, ensure_ascii=False) + "\n")
+    growth.draw(kept.values(), path.with_name("growth.svg"))
 
 
 def line(row: dict[str, Any]) -> str:

@@ -12,11 +12,11 @@ import re
 import resource
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from benchmarks import corpus
@@ -26,7 +26,11 @@ from services.anonymizer.transforms import counts, keys
 from services.anonymizer.transforms.files import transform_file
 from services.anonymizer.transforms.kernel import How, Spec, Transform
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 FULL, GROUP = 20_000_000, 500_000
+SIZES = (100_000, 1_000_000, 10_000_000)
 SCALE = "WARDLINE_BENCH_SCALE"
 ZONE = ZoneInfo("Europe/Stockholm")
 DELINKED = Spec(
@@ -54,9 +58,8 @@ def sweep_lake(_: House) -> Row:
         transform = Transform(DELINKED, keys.fresh())
         ours = [_timed(lambda: transform_file(lake, out, transform, threads)) for _ in range(ROUNDS)]
         copy = [_timed(lambda: pl.scan_parquet(lake).sink_parquet(out)) for _ in range(ROUNDS)]
-        more = {"rows": rows} | _against(lake, rows / median(ours))
-        growth = {f"s_for_{size}": _grown(size, transform) for size in (100_000, 1_000_000, 10_000_000) if size <= rows}
-    _plot({int(name.removeprefix("s_for_")): seconds for name, seconds in growth.items()}, "the lake's kernel")
+        more = {"rows": rows} | _against(lake, rows / median(ours)) | _in_memory(lake, rows / median(ours))
+        growth = growing(SIZES, rows, lambda size: _grown(size, transform))
     return Row(
         "sweep_lake",
         rows / median(ours),
@@ -71,20 +74,32 @@ def sweep_lake(_: House) -> Row:
 def kcheck(_: House) -> Row:
     """The second count over all rows, beside copying them. Seconds."""
     import polars as pl
-    import pyarrow as pa
-    import pyarrow.parquet as pq
 
     rows = _rows()
+    growth = growing(SIZES, rows, _checked)
     with _lake(rows) as lake:
-        coarse = pa.Table.from_batches(
-            counts.coarse(batch, GROUPS) for batch in pq.ParquetFile(lake).iter_batches(GROUP)
-        )
+        coarse = _coarse(lake)
         made = counts.anonymous(coarse.to_batches(), GROUPS, 10)
         ours = [_timed(lambda: counts.check(made.released, coarse, GROUPS, 10)) for _ in range(ROUNDS)]
         out = lake.with_name("out.parquet")
         copy = [_timed(lambda: pl.scan_parquet(lake).sink_parquet(out)) for _ in range(ROUNDS)]
     told = {"rows": rows, "released": len(made.released), "suppressed_rows": made.suppressed_rows}
-    return Row("kcheck", median(ours), median(copy), "s", peak_here(), "Polars' copy of the same rows", told)
+    beside = "Polars' copy of the same rows"
+    return Row("kcheck", median(ours), median(copy), "s", peak_here(), beside, told | growth)
+
+
+def _coarse(lake: Path) -> "pa.Table":
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    return pa.Table.from_batches(counts.coarse(batch, GROUPS) for batch in pq.ParquetFile(lake).iter_batches(GROUP))
+
+
+def _checked(rows: int) -> float:
+    with _lake(rows) as lake:
+        coarse = _coarse(lake)
+    made = counts.anonymous(coarse.to_batches(), GROUPS, 10)
+    return _timed(lambda: counts.check(made.released, coarse, GROUPS, 10))
 
 
 def text(_: House) -> Row:
@@ -126,8 +141,51 @@ def _presidio(written: list[str]) -> None:
 
 
 def _against(lake: Path, ours: float) -> dict[str, float]:
-    """How often faster than a keyed hash of both numbers and nothing else: HMAC in pandas, in DuckDB the two nested SHA-256 it is
-    made of; over rows in memory."""
+    """How often faster than who does the same work, file to file, with an HMAC for each number: pandas, as one would write it, over the
+    first row group; DuckDB, in the two nested SHA-256 that an HMAC is made of, over the whole file, with all cores."""
+    told, out = {}, lake.with_name("theirs.parquet")
+    if importlib.util.find_spec("pandas"):
+        rows = _first_group(lake, lake.with_name("first.parquet"))
+        told["times_pandas_hmac"] = ours / (rows / _timed(lambda: _by_pandas(lake.with_name("first.parquet"), out)))
+    if importlib.util.find_spec("duckdb"):
+        told["times_duckdb_nested_hmac"] = ours / (_rows() / _timed(lambda: _by_duckdb(lake, out)))
+    return told
+
+
+def _by_pandas(lake: Path, out: Path) -> None:
+    import pandas as pd
+
+    calls = pd.read_parquet(lake, columns=list(DELINKED.columns))
+    for column in ("caller", "callee"):
+        calls[f"{column}_prefix"] = calls[column].str[:4]
+        calls[column] = calls[column].map(lambda number: hmac.new(b"k" * 32, number.encode(), hashlib.sha256).digest())
+    calls["started_at"] = calls["started_at"].dt.floor("h")
+    calls["duration_ms"] = -(-calls["duration_ms"] // 60_000)
+    calls.to_parquet(out, compression="zstd")
+
+
+_NESTED = "unhex(sha256('" + "o" * 64 + "' || sha256('" + "i" * 64 + "' || {0}))) AS {0}, {0}[:4] AS {0}_prefix"
+
+
+def _by_duckdb(lake: Path, out: Path) -> None:
+    import duckdb
+
+    coarse = "date_trunc('hour', started_at) AS started_at, kind, area, (duration_ms + 59999) // 60000 AS duration_ms"
+    numbers = ", ".join(_NESTED.format(column) for column in ("caller", "callee"))
+    made = f"SELECT {coarse}, {numbers} FROM read_parquet('{lake}')"
+    duckdb.connect().execute(f"COPY ({made}) TO '{out}' (FORMAT parquet, COMPRESSION zstd)")
+
+
+def _first_group(lake: Path, alone: Path) -> int:
+    import pyarrow.parquet as pq
+
+    group = pq.ParquetFile(lake).read_row_group(0)
+    pq.write_table(group, alone, compression="zstd")
+    return len(group)
+
+
+def _in_memory(lake: Path, ours: float) -> dict[str, float]:
+    """The same beside the keyed hashes alone: of rows in memory, nothing else done to them, nothing read, nothing written."""
     import pyarrow.parquet as pq
 
     told, sample = {}, pq.ParquetFile(lake).read_row_group(0).slice(0, 200_000)
@@ -138,19 +196,23 @@ def _against(lake: Path, ours: float) -> dict[str, float]:
             for column in ("caller", "callee"):
                 frame[column].map(lambda number: hmac.new(b"k" * 32, number.encode(), hashlib.sha256).hexdigest())
 
-        told["times_pandas_hmac"] = ours / (len(sample) / _timed(keyed))
+        told["times_pandas_hmac_alone"] = ours / (len(sample) / _timed(keyed))
     if importlib.util.find_spec("duckdb"):
         import duckdb
 
         connection, calls = duckdb.connect(), sample
-        nested = "sha256('{o}' || sha256('{i}' || {c}))"
-        columns = ", ".join(nested.format(o="o" * 64, i="i" * 64, c=column) for column in ("caller", "callee"))
+        columns = ", ".join(_NESTED.format(column) for column in ("caller", "callee"))
         connection.register("calls", calls)
-        told["times_duckdb_nested_sha256"] = ours / (
+        told["times_duckdb_nested_hmac_alone"] = ours / (
             len(sample)
             / _timed(lambda: connection.execute(f"CREATE OR REPLACE TABLE made AS SELECT {columns} FROM calls"))
         )
     return told
+
+
+def growing(sizes: Iterable[int], most: int, cost: Callable[[int], float], of: str = "") -> dict[str, float]:
+    """`s_for_100000` and so on: what `benchmarks.growth` draws."""
+    return {f"s_for_{size}{of and '_' + of}": cost(size) for size in sizes if size <= most}
 
 
 def _grown(rows: int, transform: Transform) -> float:
@@ -158,23 +220,6 @@ def _grown(rows: int, transform: Transform) -> float:
         return _timed(
             lambda: transform_file(lake, lake.with_name("out.parquet"), transform, len(os.sched_getaffinity(0)))
         )
-
-
-def _plot(cost: dict[int, float], what: str) -> None:
-    """out/growth.svg: seconds over rows, both logarithmic: a straight line of slope one is what is wanted."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    from ops.home import ROOT
-
-    figure, axes = pyplot.subplots(figsize=(6, 4))
-    axes.loglog(list(cost), list(cost.values()), marker="o")
-    axes.set(xlabel="rows", ylabel="seconds", title=f"How the cost of {what} grows")
-    (ROOT / "out").mkdir(exist_ok=True)
-    figure.savefig(ROOT / "out" / "growth.svg", bbox_inches="tight")
-    pyplot.close(figure)
 
 
 @contextmanager

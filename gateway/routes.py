@@ -306,8 +306,12 @@ INTERNAL = (
     internal("GET /v1/stores", "anonymizer", "data.read", kinds=STAFF),
     internal("GET /v1/drift", "anonymizer", "data.read", kinds=STAFF),
     internal("POST /v1/simulations", "anonymizer", "data.sweep", kinds=STAFF),
+    internal("POST /v1/simulations/picture", "anonymizer", "data.sweep", kinds=STAFF),
     internal("POST /v1/sweeps", "anonymizer", "data.sweep", kinds=STAFF),
     internal("GET /v1/sweeps/{sweep}", "anonymizer", "data.sweep", kinds=STAFF),
+    internal("GET /v1/sweep-schedules", "anonymizer", "data.sweep", kinds=STAFF),
+    internal("PUT /v1/sweep-schedules", "anonymizer", "data.sweep", kinds=STAFF),
+    internal("GET /v1/backups", "anonymizer", "data.read data.sweep", kinds=STAFF),
     # Webhooks, for who is on call.
     staff("GET /v1/endpoints", "webhooks", "webhooks.manage"),
     staff("POST /v1/endpoints/{endpoint}/disable", "webhooks", "webhooks.manage"),

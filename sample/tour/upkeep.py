@@ -1,13 +1,14 @@
 """Retention over whole stores: what would go, seen first as a picture; then swept."""
 
+import json
 from collections import defaultdict
-from pathlib import Path
 from typing import Any
 
+import yaml
+
+from ops.home import ROOT
 from sample.actors import Cast
 from sample.tour.narrator import Narrator
-
-_MONTHS = 30
 
 
 def retention_is_simulated_and_swept(cast: Cast, tell: Narrator) -> None:
@@ -17,8 +18,11 @@ def retention_is_simulated_and_swept(cast: Cast, tell: Narrator) -> None:
         by_rule = _added_up(expected["items"], "count")
         tell.say(f"a simulation by policy book {expected['policy_version']} writes nothing; today's sweep would take:")
         tell.table(("store", "table", "rule", "records"), [(*key, f"{count:,}") for key, count in by_rule.items()])
-        plot(expected["items"], tell.out / "retention.png")
-        tell.picture("retention.png", "What a sweep would take, by the month the data are from")
+        tell.keep("retention.svg", operations.post("/v1/simulations/picture").content)
+        tell.picture("retention.svg", "What a sweep would take, by the month the data are from")
+        proposed = {"proposed": _shorter("helpdesk_recordings", "14 days"), "stores": ["recordings"]}
+        tell.keep("retention-changed.svg", operations.post("/v1/simulations/picture", proposed).content)
+        tell.picture("retention-changed.svg", "What would change if recordings were kept for 14 days")
         sweep = operations.post("/v1/sweeps").json()["sweep"]
 
         def look() -> dict[str, Any] | None:
@@ -32,28 +36,13 @@ def retention_is_simulated_and_swept(cast: Cast, tell: Narrator) -> None:
         tell.must(not left, "simulated again, nothing is left whose time is over")
 
 
-def plot(items: list[dict[str, Any]], path: Path) -> None:
-    """Stacked bars: records by month of origin, one colour for each rule."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    months = sorted({item["month"] for item in items})[-_MONTHS:]
-    figure, axes = pyplot.subplots(figsize=(11.5, 4.5), layout="constrained")
-    below = [0] * len(months)
-    for rule in sorted({item["rule"] for item in items}):
-        heights = [sum(i["count"] for i in items if i["rule"] == rule and i["month"] == month) for month in months]
-        axes.bar(months, heights, bottom=below, label=rule.replace("_", " "))
-        below = [a + b for a, b in zip(below, heights, strict=True)]
-    axes.set_ylabel("records")
-    axes.set_title("What a sweep today would take, by the month the data are from")
-    axes.tick_params(axis="x", rotation=60)
-    axes.spines[["top", "right"]].set_visible(False)
-    if months:
-        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-    figure.savefig(path, dpi=110)
-    pyplot.close(figure)
+def _shorter(rule: str, keep: str) -> dict[str, Any]:
+    """The operator's book as it might be proposed: one row's period is another."""
+    book = json.loads(json.dumps(yaml.safe_load((ROOT / "policy" / "book.yaml").read_text()), default=str))
+    for row in book["retention"]:
+        if row["key"] == rule:
+            row["keep"] = keep
+    return book | {"version": f"{book['version']} with {keep}"}
 
 
 def _added_up(

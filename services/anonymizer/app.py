@@ -9,6 +9,7 @@ from fastapi import FastAPI
 import chassis.app
 from chassis import telemetry
 from chassis.sealing import Sealer
+from services.anonymizer.commands import backups, schedules
 from services.anonymizer.commands.people import People
 from services.anonymizer.commands.replays import Replays
 from services.anonymizer.commands.steps import Steps
@@ -41,6 +42,8 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
         replays = Replays(state.database, state.house, state.sealer, holds, policy)
         state.ready_when["erasures replayed"] = replays.ready
         state.jobs.on(JOB, Sweeper(state.database, state.house, holds, policy))
+        state.jobs.every("sweeps due", schedules.EVERY, schedules.Schedules(state.database, state.house, policy).tick)
+        state.jobs.every("backups", backups.EVERY, backups.Backups(state.database).tick)
         state.ready_when["data map"] = lambda: _fits(state.house, policy)
         replaying = asyncio.create_task(replays.run())
         try:

@@ -17,9 +17,11 @@ from services.anonymizer.contract import (
     Forgotten,
     FoundPeople,
     Holdings,
+    InBackups,
     MappedFields,
     Principal,
     Release,
+    SetSchedules,
     Simulation,
     SimulationRequest,
     StepRequest,
@@ -27,6 +29,7 @@ from services.anonymizer.contract import (
     Stores,
     Sweep,
     SweepRequest,
+    SweepSchedules,
 )
 
 _STEP_SECONDS = 30
@@ -114,6 +117,17 @@ class AnonymizerClient(ServiceClient):
 
     async def swept(self, sweep: UUID, *, tenant: UUID | None = None) -> Sweep:
         return await self.ask(Sweep, "GET", f"/v1/sweeps/{sweep}", tenant=tenant)
+
+    async def set_schedules(self, wish: SetSchedules, *, key: str, tenant: UUID | None = None) -> SweepSchedules:
+        """Raises StoreUnknown."""
+        path = "/v1/sweep-schedules"
+        return await self.ask(SweepSchedules, "PUT", path, body=wish, tenant=tenant, idempotency_key=key)
+
+    async def schedules(self, *, tenant: UUID | None = None) -> SweepSchedules:
+        return await self.ask(SweepSchedules, "GET", "/v1/sweep-schedules", tenant=tenant)
+
+    async def in_backups(self, *, tenant: UUID | None = None) -> InBackups:
+        return await self.ask(InBackups, "GET", "/v1/backups", tenant=tenant)
 
     def disclose(
         self, wish: DisclosureRequest, *, tenant: UUID | None = None

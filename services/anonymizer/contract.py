@@ -384,6 +384,8 @@ class StepResult(Reply):
     findings: list[Finding] = []
     waiting: Waiting | None = None
     attested: Attested | None = None
+    backups_until: datetime | None = None
+    """Of an erasure: when the last backup is dropped that may still have what went."""
 
 
 class Attest(Command):
@@ -472,6 +474,34 @@ class SweepRequest(Command):
     stores: list[str] | None = None
 
 
+class SweepTime(Command):
+    """Every so many days, at an hour of the clocks where the operator is (`02:30`). `stores`: None is all of them."""
+
+    stores: list[str] | None = None
+    every_days: int = Field(default=1, ge=1, le=31)
+    at: Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+
+
+class SetSchedules(Command):
+    """`PUT /v1/sweep-schedules`: the sweeps that nobody has to ask for any more, in place of all that were set before."""
+
+    items: list[SweepTime] = Field(max_length=20)
+
+
+class ScheduledSweep(Reply):
+    """`last_sweep`: the last that this schedule asked for; while it runs or is paused, the next waits."""
+
+    stores: list[str] | None
+    every_days: int
+    at: str
+    next_at: datetime
+    last_sweep: UUID | None
+
+
+class SweepSchedules(Reply):
+    items: list[ScheduledSweep]
+
+
 class Swept(Reply):
     """One finished piece of a sweep. `how`: a month dropped whole, or copied without its expired rows and exchanged; rows deleted in
     place, texts cleaned, or files removed.
@@ -498,6 +528,24 @@ class Sweep(Reply):
     sweep: UUID
     state: Literal["running", "paused", "done"]
     items: list[Swept]
+    backups_until: datetime | None = None
+    """When the last backup is dropped that may still have something of it."""
+
+
+class GoneFrom(Reply):
+    """How many erasures or sweeps of one store its backups still have, the oldest `since`, and until when."""
+
+    store: str
+    what: Literal["erasure", "sweep"]
+    since: datetime
+    until: datetime
+    count: int
+
+
+class InBackups(Reply):
+    """`GET /v1/backups`: what is gone from the stores and not yet from their backups."""
+
+    items: list[GoneFrom]
 
 
 # --- events (CloudEvents types; `subject` is the principal) ----------------------------------------------------------------
@@ -608,10 +656,21 @@ class StepAttested(Reply):
 
 
 class SweepDone(Reply):
-    """`sweep.done`: counts per store, table and rule."""
+    """`sweep.done`: counts per store, table and rule, and until when backups may still have them."""
 
     sweep: UUID
     items: list[Swept]
+    backups_until: datetime | None = None
+
+
+class BackupsOver(Reply):
+    """`backups.over`: what an erasure (`id` is its step) or a sweep took from a store is in no backup of it any more."""
+
+    id: UUID
+    store: str
+    what: Literal["erasure", "sweep"]
+    gone_at: datetime
+    until: datetime
 
 
 EVENTS: dict[str, type[Reply]] = {
@@ -626,6 +685,7 @@ EVENTS: dict[str, type[Reply]] = {
     "data.unfrozen": DataFrozen,
     "step.attested": StepAttested,
     "sweep.done": SweepDone,
+    "backups.over": BackupsOver,
 }
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Request
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from chassis import clock
@@ -16,7 +16,7 @@ from chassis.db import Tx
 from chassis.errors import Forbidden
 from chassis.idempotency import Once
 from services.anonymizer import queries
-from services.anonymizer.commands import byhand, collections, sweeps
+from services.anonymizer.commands import backups, byhand, collections, schedules, sweeps
 from services.anonymizer.contract import (
     Attest,
     CollectionRequest,
@@ -29,9 +29,11 @@ from services.anonymizer.contract import (
     Forgotten,
     FoundPeople,
     Holdings,
+    InBackups,
     MappedFields,
     Principal,
     Release,
+    SetSchedules,
     Simulation,
     SimulationRequest,
     StepRequest,
@@ -40,8 +42,10 @@ from services.anonymizer.contract import (
     Subject,
     Sweep,
     SweepRequest,
+    SweepSchedules,
     WaitingSteps,
 )
+from services.anonymizer.picture import drawn
 from services.registry.client import CurrentBook
 from services.registry.contract import PolicyBook
 
@@ -151,6 +155,18 @@ async def simulate(caller: Simulator, wish: Body[SimulationRequest], request: Re
     return await queries.simulate(state.house, wish, state.policy.at(wish.as_of or clock.now()))
 
 
+@router.post(
+    "/v1/simulations/picture",
+    response_class=Response,
+    responses={200: {"content": {"image/svg+xml": {"schema": {"type": "string"}}}}},
+)
+async def picture(caller: Simulator, wish: Body[SimulationRequest], request: Request) -> Response:
+    """The same as a picture: records by month and rule, and of a proposed book what it would change."""
+    state = request.app.state
+    simulated = await queries.simulate(state.house, wish, state.policy.at(wish.as_of or clock.now()))
+    return Response(await drawn(simulated), media_type="image/svg+xml")
+
+
 @router.post("/v1/sweeps", status_code=202, response_model=Sweep)
 async def sweep(caller: Sweeping, wish: Body[SweepRequest], request: Request, tx: Tx, once: Once):
     return await once(sweeps.ask_sweep, tx, request.app.state.house, wish)
@@ -159,6 +175,24 @@ async def sweep(caller: Sweeping, wish: Body[SweepRequest], request: Request, tx
 @router.get("/v1/sweeps/{sweep}", response_model=Sweep)
 async def swept(caller: Sweeping, sweep: UUID, tx: Tx):
     return await sweeps.read_sweep(tx, sweep)
+
+
+@router.get("/v1/sweep-schedules", response_model=SweepSchedules)
+async def sweep_schedules(caller: Sweeping, tx: Tx):
+    return await schedules.read_schedules(tx)
+
+
+@router.put("/v1/sweep-schedules", response_model=SweepSchedules)
+async def set_sweep_schedules(
+    caller: Sweeping, wish: Body[SetSchedules], request: Request, tx: Tx, once: Once, book: CurrentBook
+):
+    return await once(schedules.set_schedules, tx, request.app.state.house, book.tz, wish)
+
+
+@router.get("/v1/backups", response_model=InBackups)
+async def in_backups(caller: Reader, tx: Tx):
+    """What is gone from the stores, and until when a backup may still bring it back."""
+    return await backups.left(tx)
 
 
 @router.post("/v1/disclosures/collections")

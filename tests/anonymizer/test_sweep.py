@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import sys
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
+from xml.etree import ElementTree
 
 import pyarrow as pa
 import pytest
@@ -193,6 +195,27 @@ async def test_a_proposed_book_is_told_what_it_would_change_before_anybody_signs
     with pytest.raises(BookMisfits) as refused:
         await house.client.simulate(wish.model_copy(update={"proposed": left_out}), tenant=PRIVATE.id)
     assert any("recording" in one["problem"] for one in refused.value.extra["errors"])
+
+
+async def test_what_a_proposed_book_would_change_is_seen_as_a_picture(house: House):
+    proposed = changed(house_book(), "helpdesk_recordings", keep="1 day", valid_from=None)
+    wish = SimulationRequest(stores=["recordings"], proposed=proposed.model_copy(update={"version": "proposed"}))
+    counted = await house.client.simulate(wish, tenant=PRIVATE.id)
+    loaded = sys.modules.keys() & {"matplotlib"}
+    token = house.issuer.token("anonymizer", "data.sweep", PRIVATE.id, client_id="internal", sub="internal")
+    answer = await house.http.post(
+        f"{house.url}/v1/simulations/picture",
+        content=wish.model_dump_json(),
+        headers={"authorization": f"Bearer {token}", "content-type": "application/json"},
+        timeout=60,
+    )
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/svg+xml")
+    words = {text.text for text in ElementTree.fromstring(answer.content).iter("{http://www.w3.org/2000/svg}text")}
+    [change] = counted.changes
+    assert {"recordings.recording: keep → delete, by helpdesk_recordings", f"{change.count:,}"} <= words
+    assert {"What policy book proposed would change of it"} <= words
+    assert {item.month for item in counted.items} <= words
+    assert sys.modules.keys() & {"matplotlib"} == loaded, "what draws stays in the service's memory"
 
 
 def changed(book: PolicyBook, key: str, **fields: Any) -> PolicyBook:

@@ -20,6 +20,7 @@ from chassis import clock, telemetry
 from chassis.db import Database, Transaction
 from chassis.errors import Problem
 from chassis.sealing import Sealer
+from services.anonymizer.commands import backups
 from services.anonymizer.contract import ErasureReplayed, IdentifierType, Scope, StepRequest
 from services.anonymizer.holds import Holds
 from services.anonymizer.house import House
@@ -51,7 +52,7 @@ async def leave_marks(
         }
         for known in person.known
     ]
-    until = book.retention_rule("backups").keep.after(now, book.tz)
+    until = backups.until(book, now)
     scope = wish.scope.model_dump_json() if wish.scope else None
     kept = (tx.tenant, step, wish.principal, wish.store, scope, orjson.dumps(marks).decode(), now, until)
     await tx.connection.execute(_LEAVE, *kept)

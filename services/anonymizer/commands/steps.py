@@ -17,11 +17,12 @@ import orjson
 from chassis import clock
 from chassis.db import Database
 from chassis.ledger.canonical import canonical
-from services.anonymizer.commands import byhand
+from services.anonymizer.commands import backups, byhand
 from services.anonymizer.commands.people import People
 from services.anonymizer.commands.replays import leave_marks
 from services.anonymizer.connectors.protocol import Connector
 from services.anonymizer.contract import (
+    Action,
     DataCorrected,
     DataFrozen,
     ErasureDone,
@@ -48,6 +49,7 @@ _CHANGED = {
     Verb.freeze: ("data.frozen", DataFrozen),
     Verb.unfreeze: ("data.unfrozen", DataFrozen),
 }
+_GONE = (Action.erase, Action.redact)
 # What was asked before steps could correct anything, and before anything but an erasure had a dry run.
 _USUAL = {"changes": None, "of": Verb.erase.value}
 _NOTED = "SELECT asked, result FROM step WHERE id = $1"
@@ -97,6 +99,8 @@ class Steps:
                 effect = await connector.erase(step, person, terms, self.holds, wish.scope)
                 await self.holds.settle(step, wish.store, effect.preserved)
                 result = _done(step, wish, outcomes=effect.outcomes)
+                if any(one.action in _GONE for one in effect.outcomes):
+                    result = result.model_copy(update={"backups_until": backups.until(book, clock.now())})
                 if effect.pending:
                     result = result.model_copy(update=_waiting(connector.store, effect.pending))
             case Verb.correct:
@@ -141,6 +145,8 @@ class Steps:
             is_first = await tx.connection.fetchval(_DONE, *noted)
             if is_first and result.verb == Verb.erase:
                 await leave_marks(tx, self.people.sealer, result.step, wish, person, book)
+                if result.backups_until:
+                    await backups.note(tx, book, result.step, wish.store, "erasure", clock.now())
             if is_first and (event := _event(result, wish, book)):
                 await tx.emit(*event, subject=wish.principal)
 

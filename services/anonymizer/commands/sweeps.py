@@ -14,6 +14,7 @@ from chassis import clock
 from chassis.db import Database, Transaction
 from chassis.durable import Job
 from chassis.ids import new_id
+from services.anonymizer.commands import backups
 from services.anonymizer.connectors.outcomes import Piece
 from services.anonymizer.contract import HoldsUnreadable, Sweep, SweepDone, SweepRequest, SweepUnknown, Swept
 from services.anonymizer.holds import Holds
@@ -27,6 +28,7 @@ _NOTE = """
 INSERT INTO sweep_piece (tenant, sweep, step, swept) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"""
 _STATE = "UPDATE sweep SET state = $2 WHERE id = $1 AND state <> 'done'"
 _DONE = "UPDATE sweep SET state = 'done', done_at = $2 WHERE id = $1 AND state <> 'done' RETURNING true"
+_IN_BACKUPS = "SELECT max(until) FROM in_backups WHERE id = $1"
 
 JOB = "sweep"
 
@@ -48,7 +50,8 @@ async def read_sweep(tx: Transaction, sweep: UUID) -> Sweep:
         raise SweepUnknown
     pieces = await tx.connection.fetch(_PIECES, sweep)
     items = [Swept.model_validate(one, strict=False) for piece in pieces for one in piece["swept"]]
-    return Sweep(sweep=sweep, state=row["state"], items=items)
+    until = await tx.connection.fetchval(_IN_BACKUPS, sweep)
+    return Sweep(sweep=sweep, state=row["state"], items=items, backups_until=until)
 
 
 class Sweeper:
@@ -87,7 +90,11 @@ class Sweeper:
             await tx.connection.execute(_STATE, job.id, state)
 
     async def _conclude(self, job: Job) -> None:
+        now = clock.now()
         async with self.database.transaction(job.tenant) as tx:
-            if await tx.connection.fetchval(_DONE, job.id, clock.now()):
+            if await tx.connection.fetchval(_DONE, job.id, now):
+                for store in sorted({one.store for one in (await read_sweep(tx, job.id)).items}):
+                    await backups.note(tx, self.policy.current(), job.id, store, "sweep", now)
                 done = await read_sweep(tx, job.id)
-                await tx.emit("sweep.done", SweepDone(sweep=job.id, items=done.items).model_dump(mode="json"))
+                told = SweepDone(sweep=job.id, items=done.items, backups_until=done.backups_until)
+                await tx.emit("sweep.done", told.model_dump(mode="json"))

@@ -59,16 +59,18 @@ def files(source: Path, index: int = 0, of: int = 1) -> list[Path]:
 
 
 def _writer(path: Path, schema: "pa.Schema") -> "pq.ParquetWriter":
-    """Ciphertext is written as it is: it does not get smaller, a dictionary of it would only be tried and thrown away, and a smallest
-    value says nothing. Arrow's own schema is left out, so that a dictionary in memory is read back as what it spells."""
+    """Ciphertext is written as it is: it does not get smaller, and a dictionary of it would only be tried and thrown away. Smallest and
+    largest values are noted where a reader may skip by them, which is times and lengths. Arrow's own schema is left out, so that a
+    dictionary in memory is read back as what it spells."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     sealed = {field.name for field in schema if pa.types.is_fixed_size_binary(field.type)}
     told = [name for name in schema.names if name not in sealed]
     packed = {name: "none" if name in sealed else "zstd" for name in schema.names}
+    ordered = [name for name in told if not pa.types.is_dictionary(schema.field(name).type)]
     return pq.ParquetWriter(
-        path, schema, compression=packed, use_dictionary=told, write_statistics=told, store_schema=False
+        path, schema, compression=packed, use_dictionary=told, write_statistics=ordered, store_schema=False
     )
 
 

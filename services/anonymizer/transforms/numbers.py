@@ -44,18 +44,27 @@ class Parsed:
 
 def parsed(column: "pa.Array") -> Parsed:
     """Strictly: seven to fifteen digits, the first not 0, with or without the plus; nothing else."""
-    import numpy as np
     import polars as pl
 
-    texts = pl.Series(_plain(column)).str.strip_prefix("+")
+    texts = pl.Series(_plain(column))
+    if texts.str.starts_with("+").any():
+        texts = texts.str.strip_prefix("+")
     null = texts.is_null().to_numpy()
-    digits = texts.str.len_bytes().fill_null(0).to_numpy().astype(np.int64)
+    digits = texts.str.len_bytes().fill_null(0).to_numpy()
     value = texts.cast(pl.UInt64, strict=False).fill_null(0).to_numpy()
-    powers = np.array([10**n for n in range(20)], dtype=np.uint64)
     # As many digits as bytes, so that a sign, a blank or a leading zero in front of the digits is not read over.
-    whole = value >= powers[np.clip(digits - 1, 0, 19)]
-    strict = whole & (digits >= SHORTEST) & (digits <= LONGEST)
-    return Parsed(column, np.where(strict, value, 0), digits, strict, null)
+    strict = value > _below().take(digits, mode="clip")
+    return Parsed(column, value * strict, digits, strict, null)
+
+
+@cache
+def _below() -> "np.ndarray":
+    """For each length the largest number that is shorter; beyond the lengths that a number has, what no value exceeds."""
+    import numpy as np
+
+    below = np.full(LONGEST + 2, np.iinfo(np.uint64).max, np.uint64)
+    below[SHORTEST : LONGEST + 1] = [10 ** (length - 1) - 1 for length in range(SHORTEST, LONGEST + 1)]
+    return below
 
 
 def pseudonyms(read: Parsed, keys: Keys) -> tuple["pa.Array", int]:
@@ -104,13 +113,16 @@ def prefixes(read: Parsed) -> "pa.DictionaryArray":
     import numpy as np
     import pyarrow as pa
 
-    powers = np.array([10**n for n in range(20)], dtype=np.uint64)
-    first = read.value // powers[np.clip(read.digits - _PREFIX_DIGITS, 0, 19)]
+    # Exact, though it is not done in integers: nothing here is longer than the fifteen digits that a double holds.
+    shift = np.array([10.0 ** max(length - _PREFIX_DIGITS, 0) for length in range(LONGEST + 2)])
+    first = (read.value.view(np.int64) / shift.take(read.digits, mode="clip")).astype(np.int32)
     told, texts = _table()
-    place = told[np.where(read.strict, first, 0).astype(np.int32)]
+    place = told.take(first)
     used = np.bincount(place, minlength=len(texts)) > 0
     codes = (np.cumsum(used, dtype=np.int32) - 1)[place]
-    return pa.DictionaryArray.from_arrays(pa.array(codes, mask=read.null), texts.filter(pa.array(used)))
+    return pa.DictionaryArray.from_arrays(
+        pa.array(codes, mask=read.null if read.null.any() else None), texts.filter(pa.array(used))
+    )
 
 
 def prefix_of(first_digits: int) -> str:

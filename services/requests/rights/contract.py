@@ -845,6 +845,8 @@ class Answer(Reply):
     found: list[Found] = []
     transferred: Transferred | None = None
     posted: Posted | None = None
+    backups_until: date | None = None
+    """The last day on which a backup may still have what was erased."""
     clauses: list[Text]
     complaint: Text
 

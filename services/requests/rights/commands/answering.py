@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
+from datetime import date, datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from pydantic import TypeAdapter
 
 from chassis import clock
 from chassis.db import Transaction
-from services.registry.contract import Text
+from services.registry.contract import PolicyBook, Text
 from services.requests.rights import certificate, queries
 from services.requests.rights.commands import clocks, letters
 from services.requests.rights.contract import (
@@ -242,6 +243,7 @@ async def _answer(
     controller = await tx.session.get(ControllerRow, tx.tenant) if row.party == "tenant" else None
     row.state, row.answered_at = State.answered, clock.now()
     await clocks.end(tx, row, clocks.ANSWER)
+    erased = any(line.action in (Action.erase, Action.redact) for line in outcomes)
     answer = Answer(
         request=row.id,
         kind=row.kind,
@@ -258,6 +260,7 @@ async def _answer(
         found=list(found),
         transferred=transferred,
         posted=posted,
+        backups_until=_last_backup(book, row.answered_at) if erased else None,
         clauses=clauses,
         complaint=book.clause("complaint"),
     )
@@ -266,6 +269,10 @@ async def _answer(
     said = moved(row) | {"certificate_sha256": certificate.digest(row.certificate)}
     row.answer_event = (await tx.emit("request.answered", said, row.principal)).id
     await tell_ticket(tx, row)
+
+
+def _last_backup(book: PolicyBook, erased_before: datetime) -> date:
+    return book.retention_rule("backups").keep.last_day(erased_before.astimezone(book.tz).date())
 
 
 async def _found(tx: Transaction, row: RequestRow) -> list[Found]:
