@@ -403,15 +403,22 @@ def _named_columns(table: Table) -> set[str]:
     return named | counted | voices | {name for name in (table.invoice, table.kind_column) if name}
 
 
+# What each kind of store can keep of rows that are anonymised; every other kind deletes them.
+_LEAVES: dict[StoreKind, tuple[str, ...]] = {"postgresql": ("counts", "texts"), "parquet": ("counts", "rows")}
+
+
 def _cannot_remain(kind: StoreKind, table: Table) -> str | None:
     """Why what the map lets remain can't be left by such a store, or would still tell who somebody was."""
     remains = table.remains
     if remains is None:
         return None
-    if remains.rows and kind != "parquet":
-        return "rows can remain of a lake only"
-    if remains.texts and (kind == "parquet" or not table.texts):
-        return "no texts can remain of it"
+    for what in ("counts", "texts", "rows"):
+        if getattr(remains, what) and what not in _LEAVES.get(kind, ()):
+            return (
+                f"{what} cannot remain of a {kind} store: what the book anonymises is deleted there, with nothing left"
+            )
+    if remains.texts and not table.texts:
+        return "it has no texts that could remain"
     telling = {*table.identifying, *table.texts, *table.key, table.at, table.invoice}
     kept = sorted(name for name, how in remains.rows.items() if how is How.keep and name in telling)
     return f"{', '.join(kept)} can't remain as it is" if kept else None

@@ -81,7 +81,17 @@ def no_such_type(told):
     told["tables"]["ticket"]["columns"]["requester_email"]["identifies"]["type"] = "fax"
 
 
-@pytest.mark.parametrize("change", [undeclared, no_such_table, misspelled, no_such_type])
+def rows_remain(told):
+    told["tables"]["chat_message"]["remains"] = {"rows": {"created_at": "hour"}}
+
+
+def remains_of_another_kind(told):
+    told["kind"] = "mysql"
+
+
+@pytest.mark.parametrize(
+    "change", [undeclared, no_such_table, misspelled, no_such_type, rows_remain, remains_of_another_kind]
+)
 def test_a_map_with_a_fault_is_refused_and_the_file_named(tmp_path, change):
     with pytest.raises(DataMapFault, match=r"helpdesk\.yaml"):
         datamap.load(changed(tmp_path, change))

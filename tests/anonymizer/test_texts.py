@@ -43,10 +43,11 @@ def test_each_kind_is_found_and_little_else(report: corpus.Report, kind: str, re
     assert report.precision(kind) >= precision, report.wrong
 
 
-def test_texts_that_the_rules_were_not_made_for_lose_little_more_than_strange_names_at_their_beginning():
+def test_texts_that_the_rules_were_not_made_for_keep_little_more_than_a_strange_name_at_their_beginning():
     seen = corpus.report(corpus.HELD_OUT)
-    assert len(seen.leaked) <= 2, seen.wrong
-    assert all(seen.recall(kind) == 1 for kind in seen.marked if kind not in ("name", "email")), seen.wrong
+    assert len(seen.leaked) <= 1, seen.wrong
+    assert seen.recall("name") >= 0.95, seen.wrong
+    assert all(seen.recall(kind) == 1 for kind in seen.marked if kind not in ("name", "address")), seen.wrong
 
 
 def test_hardly_a_harmless_text_is_deleted(report: corpus.Report):

@@ -9,10 +9,15 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
 
 from services.anonymizer.text.known import Known
 from services.anonymizer.text.patterns import DATE, Span, found
-from services.anonymizer.text.words import COMMON, INTRODUCES, PLACES
+from services.anonymizer.text.words import COMMON, INTRODUCES, INTRODUCING, PLACES
+
+if TYPE_CHECKING:
+    import ahocorasick_rs
 
 LONGEST = 100_000
 # What is found twice is what the more telling kind says: a personnummer is not only digits, and a known name not part of an address.
@@ -24,8 +29,10 @@ _DIGITS_LEFT = re.compile(r"(?:\d[\s.,\-/()]{0,3}){7,}")
 _TOO_MANY = 8
 # A word with a capital in the middle of a sentence: behind a word or a comma, and not behind what ends one.
 _WITHIN = re.compile(r"(?<=[\w,;\])\u2019'] )[A-ZÅÄÖÉÜØÆ][^\W\d_]+")
-_READABLE = re.compile(r"[A-Za-zÀ-ÖØ-öø-ÿĀ-ſ]")
+_CAPITAL = r"(?P<name>[A-ZÅÄÖÉÜØÆ][^\W\d_]+)"
+_BEFORE, _BEHIND = re.compile(rf"\b{_CAPITAL} (?:och|and|&) $"), re.compile(rf" (?:och|and|&) {_CAPITAL}")
 _LETTER = re.compile(r"[^\W\d_]")
+_UNREADABLE = re.compile(r"[^\W\d_A-Za-zÀ-ÖØ-öø-ÿĀ-ſ]")
 
 
 @dataclass(frozen=True)
@@ -43,35 +50,66 @@ class Cleaner:
     def clean(self, text: str) -> Cleaned:
         spans = self.spans(text)
         cleaned = _without(text, spans)
-        counts = Counter(span.kind for span in spans)
+        counts = Counter([span.kind for span in spans])
         return Cleaned(cleaned if len(text) <= LONGEST and is_sure(cleaned) else None, counts)
 
     def spans(self, text: str) -> list[Span]:
         """What is taken out: none overlaps another."""
-        return _apart([*found(text), *self.known.found(text), *_introduced(text)])
+        spans = _apart([*found(text), *self.known.found(text), *_introduced(text)])
+        return _apart([*spans, *_beside(text, spans)])
+
+
+def _names_introduced(text: str) -> Iterator[str]:
+    """What stands where a name is said. The expression looks at every letter: only where one of its words is there at all."""
+    folded = text.lower()
+    words = _introducing().find_matches_as_indexes(folded, overlapping=True)
+    if any(_is_apart(folded, start, end) for _, start, end in words):
+        for each in _INTRODUCED.finditer(text):
+            yield each["name"]
+
+
+def _is_apart(text: str, start: int, end: int) -> bool:
+    return not (text[max(0, start - 1) : start].isalnum() or text[end : end + 1].isalnum())
+
+
+@cache
+def _introducing() -> "ahocorasick_rs.AhoCorasick":
+    import ahocorasick_rs
+
+    return ahocorasick_rs.AhoCorasick(INTRODUCING)
 
 
 def _introduced(text: str) -> Iterator[Span]:
-    words = {word for each in _INTRODUCED.finditer(text) for word in each["name"].split() if _is_named(word)}
+    words = {word for names in _names_introduced(text) for word in names.split() if _is_named(word)}
     for word in words:
         for each in re.finditer(rf"(?<!\w){re.escape(word)}s?(?!\w)", text, re.I):
             yield Span(*each.span(), "name")
+
+
+def _beside(text: str, spans: list[Span]) -> Iterator[Span]:
+    """Who is named in one breath with somebody: `Magda and [name]`."""
+    for span in spans:
+        if span.kind == "name":
+            beside = _BEFORE.search(text, max(0, span.start - 40), span.start), _BEHIND.match(text, span.end)
+            yield from (Span(*each.span("name"), "name") for each in beside if each and _is_strange(each["name"]))
 
 
 def is_sure(cleaned: str) -> bool:
     """Whether nothing that is left looks as if it named somebody."""
     if "@" in cleaned or _unexplained(cleaned):
         return False
-    letters = _LETTER.findall(cleaned)
-    if len(letters) > 1.05 * len(_READABLE.findall(cleaned)) + 2:
+    unreadable = [] if cleaned.isascii() else _UNREADABLE.findall(cleaned)
+    if unreadable and len(unreadable) > 0.05 * (len(_LETTER.findall(cleaned)) - len(unreadable)) + 2:
         return False
-    if any(_is_named(each["name"]) for each in _INTRODUCED.finditer(cleaned)):
+    if any(_is_named(name) for name in _names_introduced(cleaned)):
         return False
     return not any(_is_strange(each.group()) for each in _WITHIN.finditer(cleaned))
 
 
 def _unexplained(cleaned: str) -> bool:
     """Digits, once the dates are out of the way, that would do for a telephone number; money has fewer."""
+    if sum(map(str.isdigit, cleaned)) < _TOO_MANY:
+        return False
     return any(len(re.sub(r"\D", "", each)) >= _TOO_MANY for each in _DIGITS_LEFT.findall(DATE.sub("", cleaned)))
 
 

@@ -18,6 +18,8 @@ _WORD = re.compile(r"[^\W\d_]+(?:[-'\u2019][^\W\d_]+)*")
 _INITIALS_BEFORE = re.compile(r"(?<!\w)(?:[A-ZÅÄÖ](?:\.|-(?=[A-ZÅÄÖ]))? ?){1,3} ?$")
 _INITIALS_AFTER = re.compile(r",? [A-ZÅÄÖ]\.")
 _CASES = ("s", "'s", "\u2019s", "es")
+_DIGIT = re.compile(r"\d")
+_STUCK = re.compile(r"(.)\1{2,}")  # a key that was held too long
 _FUZZY_FROM = 5
 _SHORTEST_NUMBER = 7
 
@@ -50,7 +52,12 @@ class Known:
         self._digits = ahocorasick_rs.AhoCorasick([each for each in digits if len(each) >= _SHORTEST_NUMBER])
         whole = {_folded(word) for name in vocabulary.names for word in _WORD.findall(name)}
         self._words = {part for word in whole for part in (word, *word.split("-")) if len(part) > 1}
-        self._nicknames = {short for short, long in NICKNAMES.items() if self._words & set(long)}
+        nicknames = {short for short, long in NICKNAMES.items() if self._words & set(long)}
+        # Form → the words that it may be: each as it is, and in the genitive.
+        self._forms: dict[str, set[str]] = {}
+        for bare in self._words | nicknames:
+            for ending in ("", *_CASES):
+                self._forms.setdefault(bare + ending, set()).add(bare)
 
     def found(self, text: str) -> Iterator[Span]:
         folded = _folded(text)
@@ -62,6 +69,8 @@ class Known:
         yield from self._single(text)
 
     def _numbers(self, text: str) -> Iterator[Span]:
+        if not _DIGIT.search(text):
+            return
         places = [place for place, char in enumerate(text) if char.isdigit()]
         if len(places) < _SHORTEST_NUMBER:
             return
@@ -73,15 +82,16 @@ class Known:
 
     def _single(self, text: str) -> Iterator[Span]:
         for each in _WORD.finditer(text):
-            if self._is_name(each.group()):
+            word = each[0]
+            # Most words are of small letters and nobody's.
+            if (word in self._forms or not word.islower()) and self._is_name(word):
                 yield _with_initials(text, *each.span())
 
     def _is_name(self, word: str) -> bool:
         folded, capital = _folded(word), word[0].isupper()
-        for bare in _without_case(folded):
-            if bare in self._words or bare in self._nicknames:
-                if capital or (bare not in COMMON and len(bare) > 2):
-                    return True
+        known = self._forms.get(folded) or (capital and self._forms.get(_STUCK.sub(r"\1\1", folded)))
+        if known:
+            return capital or any(bare not in COMMON and len(bare) > 2 for bare in known)
         return capital and len(folded) >= _FUZZY_FROM and folded not in COMMON and self._nearly(folded)
 
     def _nearly(self, word: str) -> bool:

@@ -8,7 +8,11 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterator
 from datetime import date
-from typing import NamedTuple
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import ahocorasick_rs
 
 
 class Span(NamedTuple):
@@ -18,6 +22,7 @@ class Span(NamedTuple):
 
 
 _DIGIT = re.compile(r"\d")
+_GROUP = re.compile(r"\d+")
 # Unequal separators, one or two between digits, are how people write numbers by hand.
 _SEP = r"[ \u00a0.\-\u2010-\u2015/]"
 _RUN = re.compile(rf"(?<![\w+])(?:\+|00)?[(]?\d(?:{_SEP}{{0,2}}[()]?[oOlI]?\d[()]?){{4,29}}(?!\w)")
@@ -29,8 +34,10 @@ _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]){11,30}
 _EMAIL = re.compile(r"(?<![\w.+-])[\w.+'-]+ ?@ ?[\w-]+(?:\.[\w-]+)+", re.UNICODE)
 _AT = r"(?:\(at\)|\[at\]|\{at\}|snabel-?a|alfa-?slang| at )"
 _DOT = r"(?:\.|\(dot\)|\[dot\]|\(punkt\)|\[punkt\]| dot | punkt )"
+_AT_SIGNS = ("(at)", "[at]", "{at}", "snabel", "alfa", " at ")
 _SPOKEN = re.compile(
-    rf"(?<!\w)[\w.+-]+ ?{_AT} ?[\w-]+(?: ?{_DOT} ?[\w-]+)*? ?{_DOT} ?(?:se|com|nu|org|net|eu|example)\b", re.I
+    rf"(?<!\w)[\w.+-]+(?: ?{_DOT} ?[\w+-]+){{0,3}} ?{_AT} ?[\w-]+(?: ?{_DOT} ?[\w-]+)*? ?{_DOT} ?(?:se|com|nu|org|net|eu|example)\b",
+    re.I,
 )
 _MAC = re.compile(r"(?<![\w:.-])(?:[0-9A-Fa-f]{2}([:. -]))(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?![\w:-])")
 _CISCO = re.compile(r"(?<![\w.])[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}(?![\w])")
@@ -68,16 +75,30 @@ _COMPOUND = re.compile(
 
 def found(text: str) -> Iterator[Span]:
     """Every span, overlapping ones included."""
-    if _DIGIT.search(text):
-        for finder in _WITH_DIGITS:
+    digits = len(_DIGIT.findall(text))
+    for least, finder in _WITH_DIGITS:
+        if digits >= least:
             yield from finder(text)
-    if "@" in text or "t" in text.lower() or "snabel" in text.lower():
-        yield from _each(_EMAIL, "email")(text)
-        yield from _each(_SPOKEN, "email")(text)
+    if "@" in text:
+        yield from _emails(text)
     if ":" in text:
         yield from ipv6(text)
-    yield from _each(_SPELLED, "number", _spells)(text)
-    yield from _each(_COMPOUND, "number")(text)
+    folded = text.lower()
+    if any(sign in folded for sign in _AT_SIGNS):
+        yield from _spoken(text)
+    # Both look at every letter: only where there are as many words for digits, or groups of digits, as they need.
+    words = len(_digit_words().find_matches_as_indexes(folded, overlapping=True))
+    if words >= 4:
+        yield from _compounds(text)
+    if words and words + len(_GROUP.findall(text)) >= 5:
+        yield from _spelled(text)
+
+
+@cache
+def _digit_words() -> "ahocorasick_rs.AhoCorasick":
+    import ahocorasick_rs
+
+    return ahocorasick_rs.AhoCorasick([*_WORDS, *_TENS.split()])
 
 
 def luhn(digits: str) -> bool:
@@ -145,6 +166,8 @@ def _kind(written: str, digits: str) -> str:
 
 
 def _ipv4(text: str) -> Iterator[Span]:
+    if text.count(".") < 3:
+        return
     for each in _IPV4.finditer(text):
         if all(int(part) < 256 for part in each.group().split(".")):
             yield Span(*each.span(), "ip")
@@ -174,12 +197,15 @@ def _each(pattern: re.Pattern[str], kind: str, holds: Callable[[str], bool] = bo
     return finder
 
 
+_emails, _spoken, _compounds = _each(_EMAIL, "email"), _each(_SPOKEN, "email"), _each(_COMPOUND, "number")
+_spelled = _each(_SPELLED, "number", _spells)
+# Each beside the least number of digits without which it finds nothing.
 _WITH_DIGITS = (
-    _personnummer,
-    _each(_RESERVE, "personnummer"),
-    _ibans,
-    _each(_MAC, "mac"),
-    _each(_CISCO, "mac"),
-    _ipv4,
-    _runs,
+    (10, _personnummer),
+    (8, _each(_RESERVE, "personnummer")),
+    (2, _ibans),
+    (1, _each(_MAC, "mac")),
+    (1, _each(_CISCO, "mac")),
+    (4, _ipv4),
+    (5, _runs),
 )

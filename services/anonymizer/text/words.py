@@ -89,6 +89,43 @@ PLACES = frozenset(
     "excel teams zoom spotify netflix".split()
 )
 
+_TITLES = ("herr", "fru", "fröken", "mr", "mrs", "ms", "miss", "dr")
+_KIN = (
+    "man",
+    "fru",
+    "sambo",
+    "son",
+    "dotter",
+    "mamma",
+    "pappa",
+    "mor",
+    "far",
+    "bror",
+    "syster",
+    "chef",
+    "granne",
+    "kollega",
+    "vän",
+)
+_KIN_EN = (
+    "husband",
+    "wife",
+    "son",
+    "daughter",
+    "mother",
+    "father",
+    "brother",
+    "sister",
+    "boss",
+    "neighbour",
+    "partner",
+    "colleague",
+    "friend",
+)
+_GREETS = ("hej", "hello", "hi", "dear", "tjena", "kära")
+_ENDS = ("hälsningar", "mvh", "vänligen", "regards", "sincerely", "cheers", "hälsar")
+_SAYS = ("jag heter", "mitt namn", "my name is", "this is", "i am")
+
 # After these, a word with a capital is a name whoever knows it.
 INTRODUCES = (
     r"\bjag heter\b",
@@ -96,9 +133,12 @@ INTRODUCES = (
     r"\bmy name is\b",
     r"\bthis is\b(?= [A-ZÅÄÖ])",
     r"\bi am\b(?= [A-ZÅÄÖ][a-zåäö]+ [A-ZÅÄÖ])",
-    r"\b(?:hälsningar|mvh|vänligen|regards|sincerely|cheers|hälsar)\b[,:]?\s*",
-    r"\b(?:herr|fru|fröken|mr|mrs|ms|miss|dr)\b\.?",
-    r"\b(?:min (?:man|fru|sambo|son|dotter|mamma|pappa|bror|syster|chef|granne))\b",
-    r"\b(?:my (?:husband|wife|son|daughter|mother|father|brother|sister|boss|neighbour|partner))\b",
-    r"(?:^|\n)\s*(?:hej|hello|hi|dear|tjena|kära)\b",
+    rf"\b(?:{'|'.join(_ENDS)})\b[,:]?\s*",
+    rf"\b(?:{'|'.join(_TITLES)})\b\.?",
+    # Whoever's it is: my neighbour, her neighbour, Björn's neighbour.
+    rf"\b(?:min|din|hans|hennes|vår|er|deras|\w+s) (?:{'|'.join(_KIN)})\b",
+    rf"\b(?:my|your|his|her|our|their|\w+s) (?:{'|'.join(_KIN_EN)})\b",
+    rf"(?:^|\n)\s*(?:{'|'.join(_GREETS)})\b",
 )
+# One of these is in every text in which one of those is.
+INTRODUCING = (*_SAYS, *_ENDS, *_TITLES, *_KIN, *_KIN_EN, *_GREETS)
