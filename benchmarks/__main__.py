@@ -74,6 +74,7 @@ BENCHMARKS = {
     "sweep_lake": Benchmark(lake.sweep_lake, (), sample=False, goal=("≥", 1)),
     "sweep_partition": Benchmark(sweeps.sweep_partition, (), sample=False, goal=("≤", 0.01)),
     "sweep_swap": Benchmark(sweeps.sweep_swap, (), sample=False, goal=("≤", 0.25)),
+    "sweep_growth": Benchmark(sweeps.sweep_growth, (), sample=False, goal=("≤", 0.01)),
     "kcheck": Benchmark(lake.kcheck, (), sample=False, goal=("≤", 0.5)),
     "text": Benchmark(lake.text, (), sample=False, goal=("≥", 10), beside="presidio_analyzer"),
     "register_exports": Benchmark(register.register_exports, ASKING, sample=False, goal=("≤", 1.5)),
@@ -89,7 +90,7 @@ def main() -> int:
         "--scale",
         type=float,
         default=1.0,
-        help="of sweep_lake and kcheck, where 1 is twenty million rows, and of consent_import, where it is one",
+        help="of sweep_lake, sweep_growth and kcheck, where 1 is twenty million rows, and of consent_import, where it is one",
     )
     told = parser.parse_args()
     os.environ[lake.SCALE] = str(told.scale)

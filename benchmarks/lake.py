@@ -55,7 +55,7 @@ def sweep_lake(_: House) -> Row:
     """Every number under a fresh key with its prefix, hours, whole minutes; call, invoice and agent gone. Rows a second."""
     import polars as pl
 
-    rows = _rows()
+    rows = full_rows()
     with _lake(rows) as lake:
         out, threads = lake.with_name("out.parquet"), len(os.sched_getaffinity(0))
         transform = Transform(DELINKED, keys.fresh())
@@ -80,7 +80,7 @@ def kcheck(_: House) -> Row:
     """The second count over all rows, beside copying them. Seconds."""
     import polars as pl
 
-    rows = _rows()
+    rows = full_rows()
     growth = growing(SIZES, rows, _checked)
     with _lake(rows) as lake:
         coarse = _coarse(lake)
@@ -157,7 +157,7 @@ def _against(lake: Path, ours: float) -> dict[str, float]:
         rows = _first_group(lake, lake.with_name("first.parquet"))
         told["times_pandas_hmac"] = ours / (rows / _timed(lambda: _by_pandas(lake.with_name("first.parquet"), out)))
     if importlib.util.find_spec("duckdb"):
-        told["times_duckdb_nested_hmac"] = ours / (_rows() / _timed(lambda: _by_duckdb(lake, out)))
+        told["times_duckdb_nested_hmac"] = ours / (full_rows() / _timed(lambda: _by_duckdb(lake, out)))
     return told
 
 
@@ -269,7 +269,7 @@ def _lake(rows: int) -> Iterator[Path]:
         yield path
 
 
-def _rows() -> int:
+def full_rows() -> int:
     return max(GROUP, int(FULL * float(os.environ.get(SCALE, "1"))))
 
 

@@ -19,7 +19,7 @@ from uuid import UUID, uuid4
 import uvloop
 
 from benchmarks.house import House
-from benchmarks.lake import peak_here
+from benchmarks.lake import SIZES, full_rows, peak_here
 from benchmarks.row import ROUNDS, Row
 from ops import keys
 from ops.home import ROOT, Home
@@ -167,6 +167,23 @@ async def _swap() -> Row:
     return _row("sweep_swap", ours, update, {"counted_s": _seconds(counted)})
 
 
+def sweep_growth(_: House) -> Row:
+    """A month of 10^5, 10^6 and (at `--scale 0.5` and more) 10^7 calls: dropped, exchanged, and updated."""
+    return uvloop.run(_growth([size for size in SIZES if size <= full_rows()]))
+
+
+async def _growth(sizes: list[int]) -> Row:
+    cost: dict[str, float] = {}
+    for size in sizes:
+        async with _planted(size) as calls:
+            cost[f"s_for_{size}_partition"] = (await calls.swept(TABLES[1], _terms(()), remains=False)).seconds
+            cost[f"s_for_{size}_swap"] = (await calls.swept(TABLES[0], _terms(UNPAID), remains=False)).seconds
+            cost[f"s_for_{size}_update"] = (await calls.updated(TABLES[1])).seconds
+    ours, update = (cost[f"s_for_{sizes[-1]}_{what}"] for what in ("partition", "update"))
+    reference = "one UPDATE of the largest of these months, that takes the people out"
+    return Row("sweep_growth", ours, update, "s", peak_here(), reference, {"rows": sizes[-1]} | cost)
+
+
 def _row(name: str, ours: list[Cost], update: list[Cost], more: dict[str, Any]) -> Row:
     log, theirs = (median(each.log_mb for each in costs) for costs in (ours, update))
     told = {"rows": ROWS, "log_mb": log, "update_log_mb": theirs, "log_ratio": log / theirs}
@@ -188,7 +205,7 @@ async def _nobody() -> Told:
 
 
 @asynccontextmanager
-async def _planted() -> AsyncIterator[Calls]:
+async def _planted(rows: int = ROWS) -> AsyncIterator[Calls]:
     # Under /tmp and open to others, so that the database's unprivileged user may walk in.
     with tempfile.TemporaryDirectory(prefix="wardline-bench-", dir="/tmp") as folder:
         os.chmod(folder, 0o755)
@@ -200,7 +217,7 @@ async def _planted() -> AsyncIterator[Calls]:
             postgres.start()
             await _logs_as_with_replicas(postgres)
             await stores.create(home, postgres, STORE)
-            await _plant(postgres)
+            await _plant(postgres, rows)
             yield Calls(home, postgres)
         finally:
             postgres.remove()
@@ -215,7 +232,7 @@ async def _logs_as_with_replicas(postgres: Postgres) -> None:
     postgres.start()
 
 
-async def _plant(postgres: Postgres) -> None:
+async def _plant(postgres: Postgres, rows: int) -> None:
     connection = await postgres.connect(stores.database(STORE))
     await stores.build(connection, STORE)
     for table, (more, values) in _MORE.items():
@@ -223,7 +240,7 @@ async def _plant(postgres: Postgres) -> None:
             f"CREATE TABLE {table}_month PARTITION OF {table} FOR VALUES FROM ('{MONTH}') TO ('{NEXT}')"
         )
         begin = datetime.fromisoformat(MONTH)
-        await connection.execute(_PLANT.format(table=table, more=more, values=values), PRIVATE.id, begin, ROWS)
+        await connection.execute(_PLANT.format(table=table, more=more, values=values), PRIVATE.id, begin, rows)
     await connection.execute((stores.DDL / "calls_indexes.sql").read_text())
     await stores.finish(connection, STORE)
     await connection.execute("VACUUM (ANALYZE)")

@@ -1,4 +1,5 @@
-"""Two workers of a Spark of our own put a Parquet file through the kernel: `python -m tests.anonymizer.sparking SOURCE TARGET`."""
+"""A Spark cluster of our own, two executors that are processes of their own, puts a Parquet file through the kernel:
+`python -m tests.anonymizer.sparking SOURCE TARGET`. Prints in how many different processes the kernel ran."""
 
 import os
 import sys
@@ -16,8 +17,12 @@ KEYS = Keys(bytes(range(32)), bytes(range(32, 64)))
 
 def main(source: str, target: str) -> None:
     # Its workers are Pythons of their own, and are to be this one.
-    os.environ |= {"PYSPARK_PYTHON": sys.executable, "PYTHONPATH": os.getcwd()}
-    builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
+    os.environ |= {
+        "PYSPARK_PYTHON": sys.executable,
+        "PYTHONPATH": os.pathsep.join([os.getcwd(), *filter(None, sys.path)]),
+    }
+    builder = SparkSession.builder.master("local-cluster[2,1,512]").config("spark.ui.enabled", "false")
+    builder = builder.config("spark.executor.memory", "512m").config("spark.sql.shuffle.partitions", "4")
     session = (
         builder.config("spark.driver.bindAddress", "127.0.0.1").config("spark.driver.host", "127.0.0.1").getOrCreate()
     )
