@@ -3,6 +3,7 @@
 import asyncio
 from datetime import timedelta
 from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -68,6 +69,8 @@ async def test_part_goes_part_stays_by_a_named_rule_and_the_rest_goes_by_itself_
     said = await certified(house, client, asked.request)
     assert said["outcomes"] == answer.model_dump(mode="json")["outcomes"]
     assert said["clauses"] == [clause.model_dump() for clause in answer.clauses]
+    last_backup = answer.answered_at.astimezone(ZoneInfo("Europe/Stockholm")).date() + timedelta(days=90)
+    assert (answer.backups_until, said["backups_until"]) == (last_backup, last_backup.isoformat())
 
     house.operator.held(anna, "billing")[0].keep = None
     house.later(days=41)
