@@ -53,7 +53,7 @@ BENCHMARKS = {
     "decision_http": Benchmark(consent.decision_http, ASKING, sample=False, goal=("≥", 0.8)),
     "decision_batch": Benchmark(decisions.decision_batch, ASKING, sample=False, goal=("≥", 200_000), absolute=True),
     "decision_scaling": Benchmark(decisions.decision_scaling, ASKING, sample=False),
-    "consent_write": Benchmark(consent.consent_write, ASKING, sample=False, goal=("≥", 0.3)),
+    "consent_write": Benchmark(consent.consent_write, ASKING, sample=False, goal=("≥", 0.5)),
     "consent_import": Benchmark(
         imports.consent_import, (*ASKING, "public"), sample=False, goal=("≥", 5_000), absolute=True
     ),

@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import httpx2
@@ -24,7 +24,7 @@ from joserfc.jwk import KeySet
 
 from services.consent import rules
 from services.consent.contract import Kind, Reason, Regulation, State
-from services.consent.rules import Ground, Matter, Said, Verdict
+from services.consent.rules import LEFT_OPEN, Ground, Matter, Said, Verdict
 
 # Goes on while the machine is suspended; macOS's monotonic clock does so too, and has no name for it.
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -34,7 +34,7 @@ _AGAIN = 0.5
 _STALE = Verdict(False, Reason.stale)
 _NO_BASIS = Verdict(False, Reason.no_legal_basis)
 _UNKNOWN_PARTIES = Verdict(False, Reason.participants_unknown)
-_NOT_ALL = Reason.participant_has_not_consented
+_NOT_ALL = Verdict(False, Reason.participant_has_not_consented)
 _NEVER = 1 << 62
 
 
@@ -42,14 +42,27 @@ class BadSnapshot(ValueError):
     """Why a snapshot is not believed."""
 
 
+About = tuple[str, str, str | None]  # purpose, category, operation
+
+
+class Follows(NamedTuple):
+    """bearing: the place of the only statement that bears on a question, None where there is none, -1 for several · standing, over:
+    the answer while it lasts and afterwards, but for the statement's own instants."""
+
+    bearing: int | None
+    standing: Verdict
+    over: Verdict
+
+
 class Person:
-    """What one person said, and what was concluded from it: {(purpose, category, operation): (verdict, until)}."""
+    """follows: what all who said the same as she, whenever it was, are answered; one for all of them · concluded: from several of her
+    statements that bear on one question, and until when."""
 
-    __slots__ = ("concluded", "said")
+    __slots__ = ("concluded", "follows", "said")
 
-    def __init__(self, said: list[Said]) -> None:
-        self.said = said
-        self.concluded: dict[tuple[str, str, str | None], tuple[Verdict, int]] = {}
+    def __init__(self, said: list[Said], follows: dict[About, Follows]) -> None:
+        self.said, self.follows = said, follows
+        self.concluded: dict[About, tuple[Verdict, int]] | None = None
 
 
 class Copy:
@@ -70,11 +83,12 @@ class Copy:
             for purpose, category, basis, objection, content, by_duty, covering in first["grounds"]
         }
         self._people: dict[str, Person] = {}
-        self._nobody = Person([])
+        self._alike: dict[tuple, dict[About, Follows]] = {}
+        self._nobody = self._person([])
         self._matters: dict[tuple[str, str, str], Matter] = {}
 
     def add(self, principal: str, said: list[list[Any]]) -> None:
-        self._people[principal] = Person([self._said(*each) for each in said])
+        self._people[principal] = self._person([self._said(*each) for each in said])
 
     def decide(
         self,
@@ -90,19 +104,20 @@ class Copy:
         if known is None:
             return _NO_BASIS
         ground = known[0]
-        own = self._alone(principal, purpose, category, operation, now)
+        operation = operation if operation in LEFT_OPEN else None
+        own, until = self._alone(principal, purpose, category, operation, now)
         if not own.allowed or not ground.content or ground.basis != "consent":
             return own
         if participants is None or None in participants:
             return _UNKNOWN_PARTIES
-        ends = [own.until] if own.until is not None else []
+        first = until
         for other in participants:
-            theirs = self._alone(other, purpose, category, None, now)
+            theirs, ends = self._alone(other, purpose, category, None, now)
             if not theirs.allowed:
-                return Verdict(False, _NOT_ALL)
-            if theirs.until is not None:
-                ends.append(theirs.until)
-        return Verdict(True, own.reason, own.said, min(ends), own.obligations) if ends else own
+                return _NOT_ALL
+            if ends < first:
+                first = ends
+        return own if first == until else own._replace(until=first)
 
     def apply(self, event: dict[str, Any]) -> bool:
         """Takes in one change; False when it is of a kind that only a new snapshot can tell."""
@@ -114,18 +129,61 @@ class Copy:
         self.position = event["position"]
         return True
 
-    def _alone(self, principal: str | None, purpose: str, category: str, operation: str | None, now: int) -> Verdict:
-        """The answer as if nobody else were in it, remembered until it ends by itself or she says something."""
-        person = self._people.get(principal, self._nobody)
-        held = person.concluded.get((purpose, category, operation))
-        if held is not None and now < held[1]:
-            return held[0]
+    def _alone(
+        self, principal: str | None, purpose: str, category: str, operation: str | None, now: int
+    ) -> tuple[Verdict, int]:
+        """The answer as if nobody else were in it, and until when it would be yes."""
+        person, about = self._people.get(principal, self._nobody), (purpose, category, operation)
+        found = person.follows.get(about)
+        if found is None:
+            found = person.follows[about] = self._follows(person.said, about, now)
+        place, verdict, over = found
+        if place is None:
+            return verdict, _NEVER
+        if place < 0:
+            return self._of_several(person, about, now)
+        said = person.said[place]
+        until = said[3]
+        if until is not None and until <= now:
+            verdict = over
+        allowed, reason, named, ends, obligations = verdict
+        ends = until if ends is not None else None
+        told = Verdict(allowed, reason, said if named is not None else None, ends, obligations)
+        return told, _NEVER if ends is None else ends
+
+    def _follows(self, said: list[Said], about: About, now: int) -> Follows:
+        bearing = _bearing(said, about[0])
+        if not bearing:
+            verdict = self._decided([], about, now)
+            return Follows(None, verdict, verdict)
+        if len(bearing) > 1:
+            return Follows(-1, _STALE, _STALE)
+        (only,) = bearing
+        lasting = only._replace(valid_until=None if only.valid_until is None else now + 1)
+        over = self._decided([only._replace(valid_until=now)], about, now)
+        return Follows(said.index(only), self._decided([lasting], about, now), over)
+
+    def _of_several(self, person: Person, about: About, now: int) -> tuple[Verdict, int]:
+        """Remembered until it ends by itself or she says something."""
+        if person.concluded is None:
+            person.concluded = {}
+        held = person.concluded.get(about)
+        if held is None or now >= held[1]:
+            bearing = _bearing(person.said, about[0])
+            ends = [each.valid_until for each in bearing if each.valid_until is not None and each.valid_until > now]
+            held = person.concluded[about] = self._decided(bearing, about, now), min(ends, default=_NEVER)
+        verdict = held[0]
+        return verdict, _NEVER if verdict.until is None else verdict.until
+
+    def _decided(self, said: list[Said], about: About, now: int) -> Verdict:
+        purpose, category, operation = about
         _, alone, covering = self.grounds[purpose, category]
-        said = [each for each in person.said if each.matter.purpose == purpose or each.matter.kind is Kind.restriction]
-        verdict = rules.decide(alone, said, None, operation=operation, covering=covering, now=now)
-        ends = [each.valid_until for each in said if each.valid_until is not None and each.valid_until > now]
-        person.concluded[purpose, category, operation] = (verdict, min(ends, default=_NEVER))
-        return verdict
+        return rules.decide(alone, said, None, operation=operation, covering=covering, now=now)
+
+    def _person(self, said: list[Said]) -> Person:
+        # A copy keeps one object of each matter.
+        terms = tuple([(id(each.matter), each.state, each.notice, each.valid_until is None) for each in said])
+        return Person(said, self._alike.setdefault(terms, {}))
 
     def _state(self, principal: str, told: dict[str, Any]) -> None:
         said = self._said(
@@ -143,7 +201,7 @@ class Copy:
         # Of two, the record's name settles only ties between equals, which protect her alike.
         if before is None or _rank(before) <= _rank(said):
             before = said
-        self._people[principal] = Person([*kept, before])
+        self._people[principal] = self._person([*kept, before])
 
     def _said(
         self, kind: str, regulation: str, purpose: str, state: str, occurred_at: int, valid_until: int, notice: int
@@ -152,6 +210,10 @@ class Copy:
         if matter is None:
             matter = self._matters[kind, regulation, purpose] = Matter(Kind(kind), Regulation(regulation), purpose)
         return Said(matter, State(state), occurred_at, valid_until or None, notice or None)
+
+
+def _bearing(said: list[Said], purpose: str) -> list[Said]:
+    return [each for each in said if each.matter.purpose == purpose or each.matter.kind is Kind.restriction]
 
 
 def _rank(said: Said) -> tuple[bool, int, bool, bytes]:
