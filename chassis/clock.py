@@ -32,7 +32,7 @@ def _shift() -> timedelta:
     if _file is None:
         return timedelta(0)
     try:
-        changed = _file.stat().st_mtime_ns
+        changed = os.stat(_file).st_mtime_ns
     except FileNotFoundError:
         return timedelta(0)
     if changed != _seen:

@@ -15,13 +15,13 @@ from typing import NamedTuple
 from fastapi import FastAPI
 from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uuid_utils import uuid7
 
 from chassis import telemetry
 from chassis.app import database_trouble
 from chassis.auth import Caller
 from chassis.durable import PASSING
 from chassis.errors import Problem
-from chassis.ids import new_id
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~-]{1,128}")
 
@@ -117,7 +117,7 @@ def _headers(request: Headers, answer: Answer) -> list[tuple[bytes, bytes]]:
     return [
         (b"content-type", answer.media_type),
         (b"content-length", b"%d" % len(answer.body)),
-        (b"x-request-id", given if _REQUEST_ID.fullmatch(given) else str(new_id()).encode()),
+        (b"x-request-id", given if _REQUEST_ID.fullmatch(given) else str(uuid7()).encode()),
         (b"x-content-type-options", b"nosniff"),
         (b"cache-control", b"no-store"),
         *answer.headers,
