@@ -73,6 +73,7 @@ class Copy:
         self.policy_version: str = first["policy_version"]
         self.max_staleness = first["max_staleness_ms"] / 1000
         self.notices = {(name, version): number for number, (name, version) in enumerate(first["notices"], start=1)}
+        self._named = {number: notice for notice, number in self.notices.items()}
         # Each ground as it is, and as if nobody else were concerned.
         self.grounds = {
             (purpose, category): (
@@ -89,6 +90,9 @@ class Copy:
 
     def add(self, principal: str, said: list[list[Any]]) -> None:
         self._people[principal] = self._person([self._said(*each) for each in said])
+
+    def said(self, principal: str) -> Sequence[Said]:
+        return self._people.get(principal, self._nobody).said
 
     def decide(
         self,
@@ -180,6 +184,11 @@ class Copy:
         _, alone, covering = self.grounds[purpose, category]
         return rules.decide(alone, said, None, operation=operation, covering=covering, now=now)
 
+    def _rank(self, principal: str, said: Said) -> rules.Rank:
+        named = self._named[said.notice] if said.notice else None
+        record = rules.record_id(self.tenant, UUID(principal), said.matter, said.state, named, said.occurred_at)
+        return rules.rank(said.occurred_at, said.state, record)
+
     def _person(self, said: list[Said]) -> Person:
         # A copy keeps one object of each matter.
         terms = tuple([(id(each.matter), each.state, each.notice, each.valid_until is None) for each in said])
@@ -195,11 +204,10 @@ class Copy:
             rules.microseconds(datetime.fromisoformat(told["valid_until"])) if told["valid_until"] else 0,
             self.notices.get((told["notice"], told["notice_version"]), 0),
         )
-        held = self._people.get(principal, self._nobody).said
+        held = self.said(principal)
         before = next((each for each in held if each.matter == said.matter), None)
         kept = [each for each in held if each is not before]
-        # Of two, the record's name settles only ties between equals, which protect her alike.
-        if before is None or _rank(before) <= _rank(said):
+        if before is None or self._rank(principal, before) <= self._rank(principal, said):
             before = said
         self._people[principal] = self._person([*kept, before])
 
@@ -214,10 +222,6 @@ class Copy:
 
 def _bearing(said: list[Said], purpose: str) -> list[Said]:
     return [each for each in said if each.matter.purpose == purpose or each.matter.kind is Kind.restriction]
-
-
-def _rank(said: Said) -> tuple[bool, int, bool, bytes]:
-    return rules.rank(said.occurred_at, said.state, UUID(int=0))
 
 
 async def read(lines: AsyncIterator[bytes], keys: KeySet) -> Copy:

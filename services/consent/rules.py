@@ -286,7 +286,8 @@ def decide(
             return Verdict(False, Reason.restricted, restriction)
         obligations = (LEFT_OPEN[operation],)
     verdict = _on_its_basis(ground, said, others, covering, now)
-    return verdict._replace(obligations=verdict.obligations + obligations) if obligations else verdict
+    # Who is told no is bound to nothing.
+    return verdict._replace(obligations=verdict.obligations + obligations) if verdict.allowed else verdict
 
 
 def _on_its_basis(

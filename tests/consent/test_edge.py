@@ -47,7 +47,7 @@ async def cache_of(company, **other):
 def copy_of(*people, position=1):
     grounds = [[GROUND.purpose, "recorded_call", "consent", "weighed", True, False, [1]]]
     first = {"tenant": str(uuid4()), "position": position, "policy_version": "1", "max_staleness_ms": 30_000}
-    copy = Copy(first | {"notices": [["recordings", 1]], "grounds": grounds})
+    copy = Copy(first | {"notices": [["recordings", 1], ["recordings", 2]], "grounds": grounds})
     for principal, said in people:
         copy.add(principal, [[*map(str, each.matter), str(each.state), *_numbers(each)] for each in said])
     return copy
@@ -148,6 +148,8 @@ others = st.builds(
     ),
     st.sampled_from([State.set, State.lifted, State.raised]),
     st.integers(1, 50),
+    st.none(),
+    st.none(),
 )
 statements = st.lists(consents | others, max_size=3, unique_by=lambda said: said.matter)
 
@@ -164,6 +166,34 @@ def test_whatever_was_said_the_cache_concludes_what_the_rules_do_at_any_time(min
             assert (asked.allowed, asked.reason, asked.until, asked.obligations) == (
                 wanted.allowed, wanted.reason, wanted.until, wanted.obligations,
             )  # fmt: skip
+
+
+def told(said: Said) -> dict:
+    """An item of `GET /v1/changes`."""
+    version = said.notice
+    data = {"kind": said.matter.kind.value, "regulation": said.matter.regulation.value, "purpose": said.matter.purpose}
+    data |= {"state": said.state.value, "occurred_at": rules.instant(said.occurred_at).isoformat()}
+    data |= {"valid_until": rules.instant(said.valid_until).isoformat() if said.valid_until else None}
+    data |= {"notice": "recordings" if version else None, "notice_version": version}
+    return {"type": f"{said.matter.kind}.{said.state}", "subject": ANNA, "position": 2, "data": data}
+
+
+# Two records differ in more than how long they last.
+recorded = st.lists(
+    consents | others, max_size=8, unique_by=lambda said: (said.matter, said.state, said.occurred_at, said.notice)
+)
+
+
+@given(recorded.flatmap(lambda history: st.tuples(st.just(history), st.permutations(history))))
+def test_changes_in_any_order_end_in_the_same_standing(histories):
+    standings, first = [], copy_of()
+    for history in histories:
+        copy = copy_of()
+        copy.tenant = first.tenant
+        for said in history:
+            copy.apply(told(said))
+        standings.append(set(copy.said(ANNA)))
+    assert standings[0] == standings[1]
 
 
 def test_people_who_said_the_same_are_answered_each_by_her_own_statement():

@@ -1,6 +1,7 @@
 """What people say, through the typed client, on real PostgreSQL over real HTTP."""
 
 import asyncio
+import random
 from datetime import timedelta
 from uuid import uuid4
 
@@ -211,7 +212,49 @@ async def test_the_very_same_statement_is_recorded_once(company, anna):
     with pytest.raises(AlreadyRecorded):
         await company.withdraw(anna, at=at)
     assert len((await company.service.records(company.tenant, anna)).items) == 1
-    assert told.version == 1
+    # Nor is a consent, when it comes again as the renewal of another or of itself.
+    twice = [at + timedelta(minutes=1), at + timedelta(minutes=2)]
+    for instant in twice:
+        await company.give(anna, told, at=instant)
+    for instant in twice:
+        with pytest.raises(AlreadyRecorded):
+            await company.give(anna, told, at=instant)
+    found = (await company.service.records(company.tenant, anna)).items
+    assert [each.state for each in found] == ["renewed_given", "given", "withdrawn"]
+
+
+HISTORY = [("give", 1), ("give", 2), ("withdraw", 2), ("give", 3), ("withdraw", 4), ("give", 4)]
+
+
+@pytest.mark.parametrize("length", range(2, len(HISTORY) + 1))
+async def test_one_history_in_any_order_of_arrival_ends_in_one_standing_and_one_decision(company, length: int):
+    told, begun, chance = await company.notice(), clock.now() - timedelta(hours=1), random.Random(length)
+    history = HISTORY[:length]
+
+    async def ending(order):
+        anna = new_id()
+        for what, minute in order:
+            at = begun + timedelta(minutes=minute)
+            said = (
+                company.give(anna, told, "development", at)
+                if what == "give"
+                else company.withdraw(anna, "development", at)
+            )
+            last = await said
+        await company.until_known(last)
+        (stands,) = (await company.service.standing(company.tenant, anna)).consents
+        context = (await company.decision(anna, "development", "traffic")).context
+        # A consent that arrives before the one it renews is no renewal on record; nothing follows from that.
+        return (
+            stands.state.removeprefix("renewed_"),
+            stands.since,
+            stands.notice_version,
+            context.reason,
+            context.expires_at,
+        )
+
+    orders = [history, history[::-1], *(chance.sample(history, length) for _ in range(4))]
+    assert len(set([await ending(order) for order in orders])) == 1
 
 
 # --- twice and at once ---------------------------------------------------------------------------------------------------

@@ -36,10 +36,11 @@ LEFT JOIN LATERAL (SELECT * FROM standing WHERE tenant = $1 AND principal = said
                    AND regulation = said.regulation AND purpose = said.purpose OFFSET 0) s ON true
 LEFT JOIN LATERAL (SELECT born FROM guardianship WHERE tenant = $1 AND principal = said.principal OFFSET 0) g ON true"""
 _THERE = """
-SELECT there.id FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])
+SELECT said.principal, said.kind, said.regulation, said.purpose, there.* FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])
     said(principal, kind, regulation, purpose, occurred_at),
-LATERAL (SELECT id FROM statement WHERE tenant = $1 AND principal = said.principal AND kind = said.kind
-         AND regulation = said.regulation AND purpose = said.purpose AND occurred_at = said.occurred_at OFFSET 0) there"""
+LATERAL (SELECT state, notice, notice_version, occurred_at FROM statement WHERE tenant = $1 AND principal = said.principal
+         AND kind = said.kind AND regulation = said.regulation AND purpose = said.purpose AND occurred_at = said.occurred_at
+         OFFSET 0) there"""
 _STATEMENTS = """
 INSERT INTO statement (tenant, principal, kind, regulation, purpose, sequence, id, state, occurred_at, notice, notice_version,
                        valid_until, recorded_at, receipt, event, frame, evidence_ref)
@@ -149,12 +150,14 @@ async def record_all(tx: Transaction, spoken: Sequence[Spoken]) -> list[Recorded
         try:
             said = _statement(tx.tenant, each, before)
             _must_speak_for_herself(each, said, children)
-            if said.record in there:
+            if (
+                same := _same(*each.about, said.state.value, said.notice, said.notice_version, said.occurred_at)
+            ) in there:
                 raise AlreadyRecorded("The same was said for the same instant before; nothing was recorded twice.")
         except Problem as refused:
             outcomes.append(refused)
             continue
-        there.add(said.record)
+        there.add(same)
         counted[each.about] = changed[each.about] = _counts(said, before)
         fingerprint, receipt = _entered(tx.tenant, each, said)
         fact = tx.compose(
@@ -179,19 +182,34 @@ async def record_all(tx: Transaction, spoken: Sequence[Spoken]) -> list[Recorded
 
 async def _known(
     tx: Transaction, spoken: Sequence[Spoken]
-) -> tuple[dict[tuple, Counted], dict[UUID, date], set[UUID], frozenset[str]]:
-    """Under the locks: what counts on each matter, who is a child and born when, which records bear the instants that are claimed,
-    which duties stand."""
+) -> tuple[dict[tuple, Counted], dict[UUID, date], set[tuple], frozenset[str]]:
+    """Under the locks: what counts on each matter, who is a child and born when, what was said before for the instants that are
+    claimed, which duties stand."""
     connection = tx.connection
     rows = await connection.fetch(_COUNTED, tx.tenant, *_columns({each.about for each in spoken}))
     counted = {tuple(row)[:4]: found for row in rows if (found := _counted(row)) is not None}
     children = {row["principal"]: row["born"] for row in rows if row["born"] is not None}
     # Of whom nothing counts on a matter there is no record on it either.
     claims = [(*each.about, each.claimed) for each in spoken if each.claimed is not None and each.about in counted]
-    there = {row["id"] for row in await connection.fetch(_THERE, tx.tenant, *_columns(claims))} if claims else set()
+    there = {_same(*row) for row in await connection.fetch(_THERE, tx.tenant, *_columns(claims))} if claims else set()
     ended = [each.matter.purpose for each in spoken if _may_erase(each)]
     duties = await connection.fetch(_DUTIES, tx.tenant, ended) if ended else ()
     return counted, children, there, frozenset(row["purpose"] for row in duties)
+
+
+def _same(
+    principal: UUID,
+    kind: str,
+    regulation: str,
+    purpose: str,
+    state: str,
+    notice: str | None,
+    version: int | None,
+    at: datetime,
+) -> tuple:
+    """What makes two statements the same. Whether a consent renews another depends on what arrived before it, and is none of it."""
+    state = State.given.value if state == State.renewed else state
+    return principal, kind, regulation, purpose, state, notice, version, at
 
 
 def _counted(row: asyncpg.Record) -> Counted | None:
@@ -215,9 +233,9 @@ def _statement(tenant: UUID, spoken: Spoken, before: Counted | None) -> Entry:
     """The statement as it will stand. `before`: what counted until now."""
     now, notice, state = clock.now(), spoken.notice, spoken.state
     counted = None if before is None else rules.microseconds(before.occurred_at)
-    if state is State.given and before is not None and before.state in (State.given, State.renewed):
-        state = State.renewed
     said_at = rules.when_said(spoken.claimed, now, counted)
+    if state is State.given and counted is not None and before.state in _STAND and counted < said_at:
+        state = State.renewed
     named = (notice.notice, notice.version) if notice else None
     record = rules.record_id(tenant, spoken.principal, spoken.matter, state, named, said_at)
     current = before is None or (
@@ -226,7 +244,7 @@ def _statement(tenant: UUID, spoken: Spoken, before: Counted | None) -> Entry:
     occurred_at = rules.instant(said_at)
     book = spoken.desk.book
     lasts = spoken.until
-    if lasts is None and state in (State.given, State.renewed):
+    if lasts is None and state in _STAND:
         lasts = book.period("consent_validity").after(occurred_at, book.tz)
     return Entry(
         record=record,
@@ -243,6 +261,9 @@ def _statement(tenant: UUID, spoken: Spoken, before: Counted | None) -> Entry:
         recorded_at=now,
         valid_until=lasts,
     )
+
+
+_STAND = frozenset({State.given, State.renewed})
 
 
 def _counts(said: Entry, before: Counted | None) -> Counted:
