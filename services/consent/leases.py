@@ -40,6 +40,7 @@ MARGIN = 0.05
 RENEW_EVERY = 0.25
 PATIENCE = 5.0
 _AT_ONCE = 5000
+_AT_A_STRETCH = 100  # entries, after which whoever asks is answered
 _NO_ANSWER = 2.0
 _LONG_READ = 30.0
 
@@ -137,8 +138,10 @@ class Replica:
 
     async def _read(self, connection: asyncpg.Connection) -> int:
         entries = await connection.fetch(_NEXT, self.memory.position, _AT_ONCE, timeout=_LONG_READ)
-        for entry in entries:
-            self.memory.read(*entry)
+        for first in range(0, len(entries), _AT_A_STRETCH):
+            for entry in entries[first : first + _AT_A_STRETCH]:
+                self.memory.read(*entry)
+            await asyncio.sleep(0)
         return len(entries)
 
     @asynccontextmanager

@@ -27,7 +27,7 @@ from services.registry.contract import PolicyBook
 
 MEDIA_TYPE = "application/x-ndjson"
 TYPE = "wardline-snapshot+jws"
-_AT_ONCE = 5_000
+_AT_ONCE = 1_000  # rows: while they are put into words nobody else is answered
 
 _STANDING = """
 SELECT principal, kind, regulation, purpose, state, occurred_at, valid_until, notice, notice_version

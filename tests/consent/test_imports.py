@@ -1,6 +1,9 @@
 """Consents that an operator had before: taken over like every other statement, the refused ones told with their row and reason."""
 
 import csv
+import json
+import time
+from asyncio.events import Handle
 from datetime import timedelta
 from uuid import uuid4
 from zoneinfo import ZoneInfo
@@ -205,3 +208,26 @@ async def test_a_chunk_is_at_most_so_many_rows_each_column_once(company, sender)
     for columns, rows in ((["purpose"], [["x"]] * 2001), (["purpose", "purpose"], [["x", "y"]]), ([], [[]])):
         body = {"columns": columns, "rows": rows}
         assert (await company.served.http.put(path, json=body, headers=await company.headers())).status_code == 422
+
+
+async def test_while_a_chunk_is_taken_others_are_answered(company, sender, monkeypatch):
+    """No stretch of work keeps the process from everybody else for long; counted in its own processor time."""
+    told = await company.notice()
+    rows = [[str(new_id()), "communication", "given", clock.now().isoformat(), told.notice, "1"] for _ in range(2000)]
+    name = (await company.post("/v1/imports", '{"source": "crm"}')).json()["name"]
+    chunk, longest, work = json.dumps({"columns": COLUMNS[:6], "rows": rows}), 0.0, Handle._run
+
+    def timed(handle):
+        nonlocal longest
+        began = time.thread_time()
+        work(handle)
+        longest = max(longest, time.thread_time() - began)
+
+    headers = await company.headers()
+    monkeypatch.setattr(Handle, "_run", timed)
+    answer = await company.served.http.put(
+        f"{company.served.url}/v1/imports/{name}/chunks/0", content=chunk, headers=headers
+    )
+    monkeypatch.undo()
+    assert answer.json()["taken"] == 2000
+    assert longest < 0.03

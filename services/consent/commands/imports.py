@@ -4,6 +4,7 @@ Every row goes the way of every statement: ledger, sequence, and what was said l
 for it. A row that is refused is kept with its number and the reason, never with its values; its neighbours stand.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +22,7 @@ from chassis.ledger.canonical import canonical
 from services.consent import rules
 from services.consent.commands import notices
 from services.consent.commands.desk import Desk
-from services.consent.commands.recording import Spoken, merge_delay_ms, record_all
+from services.consent.commands.recording import AT_A_STRETCH, Spoken, merge_delay_ms, record_all
 from services.consent.contract import (
     ChunkOutOfTurn,
     Import,
@@ -53,7 +54,7 @@ INSERT INTO import_refusal (tenant, name, row, code, reason) SELECT $1, $2, * FR
 Named = tuple[str, str, datetime]
 People = Mapping[Named, UUID]
 
-_GROUP = 500  # rows at once: meanwhile this process answers nobody
+_GROUP = 500  # rows that are written by one statement
 _TERMS, _SAID = tuple(ImportTerms.model_fields), tuple(ImportSaid.model_fields)
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -144,7 +145,9 @@ def named(chunk: ImportChunk) -> list[Named]:
 async def _recorded(tx: Transaction, reader: "_Reader", rows: Sequence[Sequence[str]]) -> list[Recorded | Problem]:
     """What became of each row, in their order."""
     outcomes: list[Spoken | Recorded | Problem] = []
-    for cells in rows:
+    for place, cells in enumerate(rows, 1):
+        if place % AT_A_STRETCH == 0:
+            await asyncio.sleep(0)
         try:
             outcomes.append(await reader.spoken(cells))
         except Problem as refused:
