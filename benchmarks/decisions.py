@@ -159,6 +159,9 @@ def _with_a_million(house: House) -> tuple[Row, Row]:
         fetched = median(uvloop.run(_fetched(house)) for _ in range(ROUNDS))
         starts = [_started(house) for _ in range(ROUNDS)]
         uvloop.run(_unplant(house))
+        uvloop.run(_plant_standing(house))
+        without = median(_started(house)[0] for _ in range(ROUNDS))
+        uvloop.run(_unplant_standing(house))
         held = median(megabytes for _, megabytes in starts)
         more = {"megabytes_before": before, "image_mb": said, "matters_each": MATTERS}
         _measured = (
@@ -178,7 +181,12 @@ def _with_a_million(house: House) -> tuple[Row, Row]:
                 "s",
                 held,
                 "SELECT of as many bytes from the same table",
-                {"entries_since_the_image": _SINCE, "image_mb": said},
+                {
+                    "entries_since_the_image": _SINCE,
+                    "image_mb": said,
+                    "without_an_image_s": without,
+                    "rows_of_standing": PEOPLE,
+                },
             ),
         )
     return _measured
@@ -213,6 +221,30 @@ async def _plant(house: House) -> float:
 
 async def _unplant(house: House) -> None:
     admin = await house.stack.postgres.connect("wardline")
+    await admin.execute("DELETE FROM consent.memory_image")
+    await admin.close()
+
+
+_STANDING = """
+INSERT INTO consent.standing (tenant, principal, kind, regulation, purpose, statement, state, occurred_at, notice, notice_version,
+                              valid_until)
+SELECT $1, gen_random_uuid(), 'consent', 'gdpr', 'purpose_' || n % $2, gen_random_uuid(), 'given', said, 'notice', 1,
+       date_trunc('day', said) + interval '900 days'
+FROM generate_series(1, $3::int) n, LATERAL (SELECT timestamptz '2025-06-01' + n * interval '1 second' AS said) at_some_time"""
+_PLANTED = UUID(int=2)
+
+
+async def _plant_standing(house: House) -> None:
+    """As many people, of whom each spoke on one matter, and no image: what counts is read row by row."""
+    admin = await house.stack.postgres.connect("wardline")
+    await admin.execute(_STANDING, _PLANTED, MATTERS, PEOPLE)
+    await admin.execute("ANALYZE consent.standing")
+    await admin.close()
+
+
+async def _unplant_standing(house: House) -> None:
+    admin = await house.stack.postgres.connect("wardline")
+    await admin.execute("DELETE FROM consent.standing WHERE tenant = $1", _PLANTED)
     await admin.execute("DELETE FROM consent.memory_image")
     await admin.close()
 

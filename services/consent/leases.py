@@ -103,7 +103,7 @@ class Replica:
 
     async def _hold(self, connection: asyncpg.Connection) -> None:
         if self.memory.position == 0:
-            await image.recall(connection, self.memory)
+            await image.begin(connection, self._database.service, self.memory)
         await connection.add_listener("consent_event", self._ledger_grew)
         await connection.add_listener("consent_awaited", self._somebody_waits)
         while True:

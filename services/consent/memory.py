@@ -82,6 +82,9 @@ class Memory:
     """`position`: the ledger position up to which everything said is in here · `notices_changed`: counts notices learned."""
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
         self.position = 0
         self.notices_changed = 1
         self.notices: list[NoticeVersion] = [NoticeVersion("", 0, {})]
@@ -165,9 +168,26 @@ class Memory:
         self.notices_changed += 1
 
     def _state(self, tenant: UUID, principal: UUID, data: dict[str, Any]) -> None:
-        """`data`: of a `Stated`, read without being validated once more: a million of them are read at a start."""
-        matter = self._matter_number(data["kind"], data["regulation"], data["purpose"])
-        terms, occurred_at = self._terms_of(tenant, data)
+        """`data`: of a `Stated`, read without being validated once more: hundreds of thousands are read at a start."""
+        occurred_at = microseconds(datetime.fromisoformat(data["occurred_at"]))
+        until = data["valid_until"] and microseconds(datetime.fromisoformat(data["valid_until"]))
+        notice = (data["notice"], data["notice_version"]) if data["notice"] else None
+        matter = data["kind"], data["regulation"], data["purpose"]
+        self.hear(tenant, principal, matter, data["state"], occurred_at, until, notice)
+
+    def hear(
+        self,
+        tenant: UUID,
+        principal: UUID,
+        about: tuple[str, str, str],
+        state: str,
+        occurred_at: int,
+        until: int | None,
+        notice: tuple[str, int] | None,
+    ) -> None:
+        """One statement. about: kind, regulation and purpose."""
+        matter = self._matter_number(*about)
+        terms = self._terms_of(tenant, state, occurred_at, until, notice)
         entry = (self._terms_number(terms) | occurred_at + _YEAR_ONE << 24).to_bytes(_ENTRY, "little")
         number = _bucket(principal.bytes)
         bucket = self._buckets[number]
@@ -199,16 +219,16 @@ class Memory:
         named = [self.record_of(tenant, principal, as_said(matter, *each)).bytes for each in (before, said)]
         return named[0] < named[1]
 
-    def _terms_of(self, tenant: UUID, data: dict[str, Any]) -> tuple[Terms, int]:
-        occurred_at = microseconds(datetime.fromisoformat(data["occurred_at"]))
-        notice = self._notice_number(tenant, data["notice"], data["notice_version"]) if data["notice"] else None
-        if data["valid_until"] is None:
-            return Terms(State(data["state"]), notice, None, False), occurred_at
-        until = microseconds(datetime.fromisoformat(data["valid_until"]))
-        terms = Terms(State(data["state"]), notice, until - occurred_at, False)
+    def _terms_of(
+        self, tenant: UUID, state: str, occurred_at: int, until: int | None, notice: tuple[str, int] | None
+    ) -> Terms:
+        number = self._notice_number(tenant, *notice) if notice else None
+        if until is None:
+            return Terms(State(state), number, None, False)
+        terms = Terms(State(state), number, until - occurred_at, False)
         if until % _MINUTE == 0 and terms not in self._terms_numbers:
             terms = terms._replace(lasts=until - occurred_at // _DAY * _DAY, from_day=True)
-        return terms, occurred_at
+        return terms
 
     # --- kept and recalled (services.consent.image) ---
 
