@@ -28,6 +28,7 @@ _BUCKETS = 1 << 17
 PARTS = 512
 _OF_A_PART = _BUCKETS // PARTS
 _HEAD, _ENTRY = 19, 10
+_REMEMBERED = 100_000
 _DAY = 24 * 60 * 60 * 1_000_000
 _MINUTE = 60 * 1_000_000
 _YEAR_ONE = 62_135_596_800_000_000  # microseconds before 1970: no instant is negative, and seven bytes last until 2284
@@ -97,6 +98,7 @@ class Memory:
         self._terms_numbers: dict[Terms, int] = {}
         self._matters: list[Matter] = []
         self._matter_numbers: dict[tuple[str, str, str], int] = {}
+        self._numbers: dict[tuple, tuple[int, int]] = {}
 
     # --- asked ---
 
@@ -186,12 +188,21 @@ class Memory:
         notice: tuple[str, int] | None,
     ) -> None:
         """One statement. about: kind, regulation and purpose."""
-        matter = self._matter_number(*about)
-        terms = self._terms_of(tenant, state, occurred_at, until, notice)
-        entry = (self._terms_number(terms) | occurred_at + _YEAR_ONE << 24).to_bytes(_ENTRY, "little")
-        number = _bucket(principal.bytes)
+        said = (tenant, about, state, notice)
+        key = (*said, None if until is None else until - occurred_at, False)
+        if until is not None and until % _MINUTE == 0:
+            exactly, key = key, (*said, until - occurred_at // _DAY * _DAY, True)
+            numbers = self._numbers.get(key) or self._numbers.get(exactly)
+        else:
+            numbers = self._numbers.get(key)
+        if numbers is None:
+            numbers = self._numbered(*key)
+        matter, terms = numbers
+        entry = (terms | occurred_at + _YEAR_ONE << 24).to_bytes(_ENTRY, "little")
+        person = principal.bytes
+        number = _bucket(person)
         bucket = self._buckets[number]
-        at = self._find(bucket, tenant, principal.bytes)
+        at = self._find(bucket, tenant, person)
         end, matters = at, ()
         if at < len(bucket):
             shape = self._shapes[int.from_bytes(bucket[at + 16 : at + _HEAD], "little")]
@@ -200,13 +211,13 @@ class Memory:
         if place and matters[place - 1] == matter:
             begin = at + _HEAD + _ENTRY * (place - 1)
             if self._outranked(
-                tenant, principal, self._matters[matter], self._entry(bucket, begin), (terms, occurred_at)
+                tenant, principal, self._matters[matter], self._entry(bucket, begin), (self._terms[terms], occurred_at)
             ):
                 self._buckets[number] = bucket[:begin] + entry + bucket[begin + _ENTRY :]
             return
         shape_number = self._shape_number(tenant, (*matters[:place], matter, *matters[place:]))
         before, after = bucket[at + _HEAD : at + _HEAD + _ENTRY * place], bucket[at + _HEAD + _ENTRY * place : end]
-        row = principal.bytes + shape_number.to_bytes(3, "little") + before + entry + after
+        row = person + shape_number.to_bytes(3, "little") + before + entry + after
         self._buckets[number] = bucket[:at] + row + bucket[end:]
 
     def _outranked(
@@ -219,16 +230,22 @@ class Memory:
         named = [self.record_of(tenant, principal, as_said(matter, *each)).bytes for each in (before, said)]
         return named[0] < named[1]
 
-    def _terms_of(
-        self, tenant: UUID, state: str, occurred_at: int, until: int | None, notice: tuple[str, int] | None
-    ) -> Terms:
+    def _numbered(
+        self,
+        tenant: UUID,
+        about: tuple[str, str, str],
+        state: str,
+        notice: tuple[str, int] | None,
+        lasts: int | None,
+        from_day: bool,
+    ) -> tuple[int, int]:
+        """The numbers of its matter and of its terms, remembered: many say the same."""
+        if len(self._numbers) >= _REMEMBERED:
+            self._numbers.clear()
         number = self._notice_number(tenant, *notice) if notice else None
-        if until is None:
-            return Terms(State(state), number, None, False)
-        terms = Terms(State(state), number, until - occurred_at, False)
-        if until % _MINUTE == 0 and terms not in self._terms_numbers:
-            terms = terms._replace(lasts=until - occurred_at // _DAY * _DAY, from_day=True)
-        return terms
+        terms = self._terms_number(Terms(State(state), number, lasts, from_day))
+        found = self._numbers[tenant, about, state, notice, lasts, from_day] = self._matter_number(*about), terms
+        return found
 
     # --- kept and recalled (services.consent.image) ---
 

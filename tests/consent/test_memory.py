@@ -132,7 +132,7 @@ def test_instants_are_held_to_the_microsecond(occurred: datetime, lasts: timedel
     )
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(histories(), st.integers(0, 12))
 def test_an_image_taken_while_more_is_said_is_as_good_as_the_whole_ledger(history, later: int):
     memory = Memory()
