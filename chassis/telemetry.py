@@ -105,6 +105,7 @@ def span(name: str, carrier: MutableMapping[str, str] | None = None, **attribute
 
 def traceparent() -> str | None:
     """The W3C header of the current span, to be carried by calls, events and jobs."""
-    carrier: dict[str, str] = {}
-    propagate.inject(carrier)
-    return carrier.get("traceparent")
+    here = trace.get_current_span().get_span_context()
+    if not here.is_valid:
+        return None
+    return f"00-{here.trace_id:032x}-{here.span_id:016x}-{here.trace_flags:02x}"

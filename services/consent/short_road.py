@@ -25,7 +25,8 @@ async def decide_many(app: FastAPI, caller: Caller, headers: Headers, raw: bytes
 
 async def give_consent(app: FastAPI, caller: Caller, headers: Headers, raw: bytes) -> Answer:
     state = app.state
-    with telemetry.span(f"consent POST {GIVE}", {"traceparent": _text(headers, b"traceparent")}):
+    carried = {"traceparent": _text(headers, b"traceparent")} if b"traceparent" in headers else None
+    with telemetry.span(f"consent POST {GIVE}", carried):
         bodies.must_be_json(_text(headers, b"content-type"))
         wish = bodies.read(GiveConsent, raw)
         sent = idempotency.write(
