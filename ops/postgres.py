@@ -103,7 +103,7 @@ class Postgres:
         if self.is_running():
             return
         self._forget_the_dead()
-        options = f"-k {self.socket_dir} -p {PORT}"
+        options = f"-k {self.socket_dir} -p {PORT} {os.environ.get('WARDLINE_POSTGRES_OPTIONS', '')}"
         started = self._run(
             "pg_ctl", "-D", self.data, "-l", self.log, "-o", options, "-w", "-t", PATIENCE, "start", check=False
         )

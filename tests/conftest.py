@@ -1,5 +1,6 @@
-"""What all tests share: houses of their own under /tmp, one PostgreSQL and one whole running stack per session."""
+"""What all tests share: houses of their own under /tmp, one PostgreSQL per session, and who runs beside whom."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,9 +12,12 @@ import pytest
 from ops import keys
 from ops.home import Home
 from ops.postgres import Postgres
-from ops.stack import Stack
+
+# No test takes the machine's power away: what PostgreSQL has written survives every kill without being forced to the disk.
+os.environ.setdefault("WARDLINE_POSTGRES_OPTIONS", "-c fsync=off")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Side by side, a folder's tests stay together: what they share (a house, a running stack) is started once."""
     here = Path(__file__).parent
@@ -49,10 +53,3 @@ def server() -> Iterator[Postgres]:
         server = Postgres(home)
         server.start()
         yield server
-
-
-@pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
-    """The whole house, running, with a small sample operator; each test makes its own tenant in it."""
-    with house() as home, Stack(home.path, sample=True, subscribers=200) as stack:
-        yield stack

@@ -15,6 +15,7 @@ from joserfc.jwk import ECKey
 from ops.stack import Stack
 from sample.actors import Actor, Cast, Machine, Person
 from sample.manifest import Manifest
+from tests.conftest import house
 
 Seen = TypeVar("Seen")
 PATIENCE = 60
@@ -91,6 +92,13 @@ class Nordtel:
                     key = {"idempotency-key": item["grant"]}
                     if one.try_to("POST", f"{path}/decisions", headers=key, json=kept).status_code != 200:  # her own
                         other.post(f"{path}/decisions", kept)
+
+
+@contextmanager
+def running(subscribers: int = 200) -> Iterator[Nordtel]:
+    """A house of one's own with a small sample operator, until whoever asked for it is done."""
+    with house() as home, Stack(home.path, sample=True, subscribers=subscribers) as stack, Nordtel.of(stack) as nordtel:
+        yield nordtel
 
 
 def until(what: str, look: Callable[[], Seen | None], patience: float = PATIENCE) -> Seen:

@@ -205,7 +205,7 @@ class Speaking:
         return self.issuer.token(audience, self.scope, tenant, client_id=self.client, sub=self.client)
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def house() -> AsyncIterator[House]:
     async with a_filled_house() as house:
         yield house

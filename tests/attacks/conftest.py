@@ -4,24 +4,23 @@ from collections.abc import Iterator
 
 import pytest
 
-from ops.stack import Stack
 from tests.attacks.mint import Mint
 from tests.attacks.world import World
-from tests.nordtel import Nordtel
+from tests.nordtel import Nordtel, running
 
 
-@pytest.fixture(scope="session")
-def nordtel(stack: Stack) -> Iterator[Nordtel]:
-    with Nordtel.of(stack) as nordtel:
+@pytest.fixture(scope="package")
+def nordtel() -> Iterator[Nordtel]:
+    with running() as nordtel:
         yield nordtel
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def mint(nordtel: Nordtel) -> Iterator[Mint]:
     with Mint(nordtel) as mint:
         yield mint
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def world(nordtel: Nordtel) -> World:
     return await World.make(nordtel)

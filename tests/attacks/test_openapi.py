@@ -34,7 +34,7 @@ TRIED = [
 SCHEMAS = {edge: schemathesis.openapi.from_dict(docs.document(edge)) for edge in ("public", "internal")}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def session() -> Any:
     with requests.Session() as session:
         session.trust_env = False

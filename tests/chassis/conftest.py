@@ -59,7 +59,7 @@ class House:
             yield connection
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def cluster() -> Iterator[Cluster]:
     home = Path(tempfile.mkdtemp(prefix="wardline-pg-", dir="/tmp"))
     unprivileged = {}

@@ -34,7 +34,7 @@ from tests.consent.house import EVERYTHING, House, client, migrated
 from tests.serving import Issuer, serve
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def consent_house(server: Postgres) -> House:
     found = migrated(server)
     asyncio.run(found.hold_book())
@@ -52,7 +52,7 @@ class Served:
     clock: Path
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package")
 async def served(consent_house: House, tmp_path_factory) -> AsyncIterator[Served]:
     issuer, clock = Issuer(), tmp_path_factory.mktemp("clock") / "offset"
     async with serve(issuer.app) as issuer_url:

@@ -26,7 +26,7 @@ class Served:
     clock: Path
 
 
-@pytest_asyncio.fixture(scope="session")
+@pytest_asyncio.fixture(scope="package")
 async def served(server: Postgres, tmp_path_factory) -> AsyncIterator[Served]:
     house, issuer, clock = await House.made(server), Issuer(), tmp_path_factory.mktemp("clock") / "offset"
     anonymizer = Anonymizer(issuer)

@@ -18,7 +18,7 @@ from tests.identity.parties import CALLBACK, Client, Issuer, Register
 from tests.serving import serve
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def house() -> Iterator[Stack]:
     """The issuer and the access register with both edges, as the supervisor runs them."""
     with tempfile.TemporaryDirectory(prefix="wardline-gateway-", dir="/tmp") as folder:
@@ -27,7 +27,7 @@ def house() -> Iterator[Stack]:
             yield stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def clients(house: Stack) -> dict[str, Client]:
     made = {name: Client.new(name) for name in ("helpdesk", "callserver", "regulator", "authority-se", "seeder")}
     entries = {name: {"jwk": client.public, "tenant": str(uuid4())} for name, client in made.items()}
@@ -44,7 +44,7 @@ async def internal(house: Stack) -> AsyncIterator[httpx2.AsyncClient]:
         yield http
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def register(house: Stack) -> Register:
     return Register(house.url("registry"))
 
@@ -58,7 +58,7 @@ async def issuer(
         yield Issuer(http, house.url("public"), clients, (internal, "internal"), register)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def service() -> AsyncIterator[Behind]:
     behind = Behind()
     async with serve(behind) as behind.url:
@@ -72,7 +72,7 @@ def behind(service: Behind) -> Behind:
     return service
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def own_url(house: Stack, service: Behind) -> AsyncIterator[str]:
     async with own_edge(house, service) as url:
         yield url

@@ -17,7 +17,7 @@ from ops.stack import Stack
 from tests.identity.parties import CALLBACK, Client, Issuer, Register
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def house() -> Iterator[Stack]:
     with tempfile.TemporaryDirectory(prefix="wardline-identity-", dir="/tmp") as folder:
         Path(folder).chmod(0o755)
@@ -25,7 +25,7 @@ def house() -> Iterator[Stack]:
             yield stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def clients(house: Stack) -> dict[str, Client]:
     """The clients with keys; their public halves are registered while the issuer is running."""
     made = {name: Client.new(name) for name in ("helpdesk", "callserver", "regulator", "authority-se", "seeder")}
@@ -40,7 +40,7 @@ def clients(house: Stack) -> dict[str, Client]:
     return made | processes
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def register(house: Stack) -> Register:
     return Register(house.url("registry"))
 

@@ -23,7 +23,7 @@ from tests.journeys.eyes import Eyes, Sighting
 from tests.journeys.looks import Looks
 from tests.journeys.promised import STOCKHOLM
 from tests.kinds import VERSION, changed
-from tests.nordtel import Nordtel, request_of, until
+from tests.nordtel import Nordtel, request_of, running, until
 
 PASSPHRASE = "en hemlig mening om blåbär"
 ASKING = ("anna", "petra", "rasmus")
@@ -128,25 +128,25 @@ class NewBook:
     executed: dict[str, tuple[Any, Any]]
 
 
-@pytest.fixture(scope="session")
-def nordtel(stack: Stack) -> Iterator[Nordtel]:
-    with Nordtel.of(stack) as nordtel:
+@pytest.fixture(scope="package")
+def nordtel() -> Iterator[Nordtel]:
+    with running() as nordtel:
         yield nordtel
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def eyes(nordtel: Nordtel) -> Eyes:
     return Eyes(nordtel.stack, nordtel.manifest)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def filled(nordtel: Nordtel, eyes: Eyes) -> Act:
     """Before anybody asked for anything. Somebody wants to be told of everything, and never answers."""
     nordtel.machine("helpdesk").post("/v1/endpoints", {"url": "http://127.0.0.1:9/hook"})
     return Act({}, await eyes.see())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def withdrew(nordtel: Nordtel, eyes: Eyes, filled: Act) -> Removal:
     """Saga has agreed to being recorded, and takes it back; she asks for nothing."""
     saga, before = nordtel.person("saga"), eyes.recordings()
@@ -159,7 +159,7 @@ def withdrew(nordtel: Nordtel, eyes: Eyes, filled: Act) -> Removal:
     return Removal({"saga": one}, before=before, after=eyes.recordings())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def accessed(nordtel: Nordtel, withdrew: Removal, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The data that Anna, Petra and Rasmus asked for: each one's opened archive."""
     archives = {}
@@ -173,7 +173,7 @@ async def accessed(nordtel: Nordtel, withdrew: Removal, tmp_path_factory: pytest
     return archives
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def packages(nordtel: Nordtel, accessed: dict[str, Path]) -> dict[str, bytes]:
     """What lay on the operator's disk while those packages could be fetched."""
     folder, found = nordtel.home / "packages", {}
@@ -184,7 +184,7 @@ def packages(nordtel: Nordtel, accessed: dict[str, Path]) -> dict[str, bytes]:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def employed(nordtel: Nordtel, filled: Act) -> Employed:
     """Omar asks for what there is of him, and the company he works for decides about its part."""
     contact = nordtel.person("privacy.kustbanken")
@@ -213,7 +213,7 @@ def employed(nordtel: Nordtel, filled: Act) -> Employed:
     return Employed(seen(ours), part, contact.get(f"/staff/v1/requests/{part['request']}/answer").json())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def removed(
     nordtel: Nordtel, eyes: Eyes, accessed: dict[str, Path], packages: dict[str, bytes], employed: Employed
 ) -> Removal:
@@ -225,7 +225,7 @@ async def removed(
     return Removal({"nadia": nadia}, await eyes.see(), before=before, after=eyes.recordings())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def swept(nordtel: Nordtel, eyes: Eyes, removed: Removal) -> Swept:
     """Operations look at what a sweep would take, and sweep."""
     operations = nordtel.person("operations")
@@ -237,7 +237,7 @@ async def swept(nordtel: Nordtel, eyes: Eyes, removed: Removal) -> Swept:
     return Swept({}, await eyes.see(), before=removed.seen, expected=expected, done=done, left=left)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def deleted(nordtel: Nordtel, eyes: Eyes, swept: Swept) -> Deletion:
     """Six people ask for deletion and confirm; three days later it is done, Greta's last, since her store cheated."""
     asked = {key: ask(nordtel, key, {"kind": "deletion"}) for key in LEAVING}
@@ -265,7 +265,7 @@ async def deleted(nordtel: Nordtel, eyes: Eyes, swept: Swept) -> Deletion:
     return await act.over(nordtel, eyes)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def new_book(nordtel: Nordtel, eyes: Eyes, deleted: Deletion) -> NewBook:
     """A book in which one row of every kind differs is proposed by one and approved by another; nobody changes or restarts anything."""
     # The siblings of 4711 began at noon of one day; at noon 31 days later their thirtieth day is over and the next is not.
@@ -289,7 +289,7 @@ async def new_book(nordtel: Nordtel, eyes: Eyes, deleted: Deletion) -> NewBook:
     return NewBook(proposal, before, _look(nordtel, moment), of_that_day, executed)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def february(nordtel: Nordtel, eyes: Eyes, deleted: Deletion, new_book: NewBook) -> Act:
     """Friday 5 February 2027, half past nine in Stockholm; Doris has settled her dispute, and whatever was to go by itself until then
     has gone."""

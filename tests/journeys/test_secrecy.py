@@ -19,13 +19,11 @@ from uuid import uuid4
 import pytest
 
 from benchmarks.secrecy import THRESHOLD, Times, by_chance, times
-from ops.stack import Stack
 from sample.actors import Actor
 from sample.cases import PEOPLE
 from services.requests.disclosure import verify
 from services.requests.rights.package.unlock import unlock
-from tests.conftest import house
-from tests.nordtel import Nordtel, request_of, until
+from tests.nordtel import Nordtel, request_of, running, until
 
 TWINS = ("saga", "sara")
 PUBLIC_LEDGERS = ("rights", "consent", "anonymizer", "webhooks", "registry", "identity")
@@ -44,7 +42,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}|[A-Za-z0-9_+/-]{43}=?")
 @pytest.fixture(scope="module")
 def nordtel() -> Iterator[Nordtel]:
     """A house of its own: what an order keeps can be seen best where no sweep and no month has gone before."""
-    with house() as home, Stack(home.path, sample=True, subscribers=60) as stack, Nordtel.of(stack) as nordtel:
+    with running(subscribers=60) as nordtel:
         yield nordtel
 
 

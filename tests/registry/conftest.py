@@ -31,7 +31,7 @@ NOWHERE = "http://127.0.0.1:9"
 SCOPES = "policy.read registry.read registry.export events.read ledger.read"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def book() -> PolicyBook:
     return read_book(BOOK)
 
@@ -152,7 +152,7 @@ async def site(server: Postgres) -> AsyncIterator[Site]:
         yield site
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def registry(server: Postgres) -> AsyncIterator[Registry]:
     """One registry with the first book in force, for everybody who only reads."""
     async with new_site(server) as site, site.registry() as registry:
@@ -175,7 +175,7 @@ def changed_book(tmp_path: Path) -> Callable[..., Path]:
     return change
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def _desk(server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Desk]:
     async with new_site(server) as site:
         settings = site.settings(policy_book=BOOK, clock_file=tmp_path_factory.mktemp("clock") / "clock")

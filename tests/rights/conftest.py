@@ -138,7 +138,7 @@ class House:
             await connection.close()
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def house(server: Postgres) -> AsyncIterator[House]:
     database = f"rights_{uuid4().hex[:12]}"
     cluster = migrate.Cluster(str(server.socket_dir), server.home.path / "secrets")

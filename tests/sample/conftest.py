@@ -73,7 +73,7 @@ def _lines(path: Path) -> dict:
     return {1: path.read_text() if path.suffix == ".json" else path.read_bytes()}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def operator() -> AsyncIterator[Operator]:
     home = Home(Path(tempfile.mkdtemp(prefix="wardline-", dir="/tmp")))
     home.path.chmod(0o755)

@@ -94,7 +94,7 @@ class Webhooks:
         return found
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def service(server: Postgres) -> AsyncIterator[tuple[FastAPI, str, Issuer]]:
     cluster = migrate.Cluster(str(server.socket_dir), server.home.path / "secrets")
     database = f"webhooks_{uuid4().hex[:12]}"
