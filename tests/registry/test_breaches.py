@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.days import today
 from tests.registry.desk import Desk
 
 SCOPES = "breach.read breach.write assessment.read assessment.write"
@@ -180,7 +181,6 @@ async def test_a_report_that_cannot_be_is_refused(desk: Desk, bent: dict, aware:
 
 
 def assessment(**bent: Any) -> dict[str, Any]:
-    today = datetime.now(UTC).date()
     usual = {
         "kind": "dpia",
         "title": "Recording of calls",
@@ -188,9 +188,9 @@ def assessment(**bent: Any) -> dict[str, Any]:
         "status": "approved",
         "owner": "privacy office",
         "document": "archive/dpia-7",
-        "started_on": str(today - timedelta(days=60)),
-        "decided_on": str(today - timedelta(days=10)),
-        "review_on": str(today + timedelta(days=60)),
+        "started_on": str(today(-60)),
+        "decided_on": str(today(-10)),
+        "review_on": str(today(60)),
     }
     return {name: value for name, value in (usual | bent).items() if value is not None}
 

@@ -14,6 +14,7 @@ import pytest_asyncio
 
 from chassis import clock
 from ops.postgres import Postgres
+from tests.days import today
 from tests.mailbox import Mailbox, mailbox
 from tests.registry.conftest import Registry, new_site
 from tests.registry.dataplane import DataPlane
@@ -135,7 +136,7 @@ async def world(server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> A
 
 
 @pytest.fixture(autouse=True)
-def today(world: World) -> None:
+def from_now(world: World) -> None:
     world.wait_until(timedelta(0))
 
 
@@ -159,7 +160,7 @@ def addition(**said: Any) -> dict[str, Any]:
         "subprocessor": engaged["key"],
         "row": engaged,
         "reason": {"sv": "Bättre leverans", "en": "Better delivery"},
-        "effective_on": str(datetime.now(UTC).date()),
+        "effective_on": str(today()),
     }
 
 
@@ -390,7 +391,7 @@ async def test_a_circle_of_two_is_refused(world: World) -> None:
     wish = {
         "kind": "correction",
         "reason": {"sv": "Rättelse", "en": "Correction"},
-        "effective_on": str(datetime.now(UTC).date()),
+        "effective_on": str(today()),
     }
     for key, parent, status in (("idm", "microsoft", 201), ("microsoft", "idm", 422)):
         body = wish | {"subprocessor": key, "row": as_row(told[key], parent)}

@@ -15,6 +15,7 @@ from services.registry import app as registry_app
 from services.registry.books import BookRefused, read_book
 from services.registry.contract import PolicyBook
 from services.registry.rules.findings import Field, observed
+from tests.days import today
 from tests.registry.conftest import BOOK, Registry, Site, new_site
 
 SCOPES = "registry.read policy.propose"
@@ -67,7 +68,7 @@ async def test_what_the_map_says_and_the_book_does_not_and_the_reverse_is_found(
     found = await until(registry, lambda found: "not_in_stores/cctv_image" in found)
     one = found["not_in_stores/cctv_image"]
     assert one["owner"] == "dpo@nordtel.example" and one["rows"] == ["cctv_image"]
-    assert date.fromisoformat(one["due_on"]) - date.today() == timedelta(days=90)
+    assert date.fromisoformat(one["due_on"]) - today() == timedelta(days=90)
     site.plane.fields.add("shoe_size")
     found = await until(registry, lambda found: "not_in_book/crm.person.shoe_size" in found)
     assert "shoe_size" in found["not_in_book/crm.person.shoe_size"]["statement"]["en"]
@@ -88,7 +89,7 @@ async def test_what_a_store_holds_and_the_map_does_not_say_and_the_reverse_is_fo
     found = await until(registry, lambda found: "missing_in_store/crm.person.fax" in found)
     one = found["not_in_map/crm.person.kontonummer"]
     assert "looks like iban (180/200)" in one["statement"]["en"]
-    assert one["owner"] == "dpo@nordtel.example" and one["due_on"] > str(date.today())
+    assert one["owner"] == "dpo@nordtel.example" and one["due_on"] > str(today())
     site.plane.drift = {"items": [], "unread": ["crm"]}
     await asyncio.sleep(0.5)
     assert "not_in_map/crm.person.kontonummer" in await listed(registry), "nobody looked"

@@ -6,7 +6,7 @@ import io
 import json
 import zipfile
 from collections.abc import AsyncIterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -19,11 +19,10 @@ from services.registry import app as registry_app
 from services.registry.contract import TenantPeriods
 from services.registry.contract.pack import EndingCertificate
 from services.registry.contract.signed import ENDING, PACK, TENANT_PERIODS, opened
+from tests.days import day_of, today
 from tests.registry.conftest import Registry, Site, new_site
 from tests.registry.dataplane import CHANGE
 
-TODAY = date.today()
-TOMORROW = str(TODAY + timedelta(days=1))
 RULE = "service_objects"
 OPERATIONS = "operations"
 
@@ -68,8 +67,12 @@ def contact(registry: Registry) -> Contact:
     return Contact(registry)
 
 
+def tomorrow() -> str:
+    return str(today(1))
+
+
 def period(keep: str, **more: str) -> dict[str, Any]:
-    return {"periods": [{"rule": RULE, "keep": keep, "valid_from": TOMORROW} | more]}
+    return {"periods": [{"rule": RULE, "keep": keep, "valid_from": tomorrow()} | more]}
 
 
 async def keys(registry: Registry) -> KeySet:
@@ -103,18 +106,18 @@ async def test_a_preview_counts_in_the_stores_and_changes_nothing(contact: Conta
     assert told["consequences"] == [CHANGE]
     asked = site.plane.asked[-1]
     mine = [row for row in asked["proposed"]["tenant_periods"] if row["tenant"] == str(contact.tenant)]
-    assert [(row["rule"], row["keep"], row["valid_from"]) for row in mine] == [(RULE, "3 months", TOMORROW)]
-    assert asked["as_of"] >= TOMORROW[:8]
+    assert [(row["rule"], row["keep"], row["valid_from"]) for row in mine] == [(RULE, "3 months", tomorrow())]
+    assert day_of(datetime.fromisoformat(asked["as_of"])) == today(1)
     assert await documents(contact.registry, contact.tenant) == []
 
 
 async def test_what_a_tenant_sets_is_signed_dated_and_seen_by_nobody_else(contact: Contact) -> None:
     await contact.ask("PUT", "/v1/pack/periods", period("3 months"))
-    later = {"periods": [*period("3 months", valid_to=TOMORROW)["periods"]]}
+    later = {"periods": [*period("3 months", valid_to=tomorrow())["periods"]]}
     await contact.ask("PUT", "/v1/pack/periods", later)
     first, second = await documents(contact.registry, contact.tenant)
     assert (str(first.periods[0].keep), first.periods[0].valid_to) == ("3 months", None)
-    assert str(second.periods[0].valid_to) == TOMORROW and second.known_from > first.known_from
+    assert str(second.periods[0].valid_to) == tomorrow() and second.known_from > first.known_from
     told = {row["rule"]: row for row in (await contact.ask("GET", "/v1/pack/periods"))["items"]}
     assert told[RULE]["today"] == "12 months", "it begins tomorrow"
     assert len(told[RULE]["own"]) == 1
@@ -197,13 +200,13 @@ async def test_after_the_contract_nothing_keeps_the_data_and_what_is_gone_is_cer
     contact: Contact, site: Site, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     await contact.ask("PUT", "/v1/pack/periods", period("3 months"))
-    chosen = await contact.ask("POST", "/v1/pack/ending", {"wish": "delete", "ends_on": TOMORROW})
-    assert (chosen["state"], chosen["deadline"]) == ("chosen", str(TODAY + timedelta(days=31)))
-    again = await contact.send("POST", "/v1/pack/ending", {"wish": "return", "ends_on": TOMORROW})
+    chosen = await contact.ask("POST", "/v1/pack/ending", {"wish": "delete", "ends_on": tomorrow()})
+    assert (chosen["state"], chosen["deadline"]) == ("chosen", str(today(31)))
+    again = await contact.send("POST", "/v1/pack/ending", {"wish": "return", "ends_on": tomorrow()})
     assert code(again) == (409, "registry.ending_fixed")
     assert code(await contact.send("PUT", "/v1/pack/periods", period("9 months"))) == (409, "registry.ending_fixed")
     document = (await documents(contact.registry, contact.tenant))[-1]
-    first, second = TODAY + timedelta(days=1), TODAY + timedelta(days=2)
+    first, second = today(1), today(2)
     mine = [(row.rule, str(row.keep), row.valid_from, row.valid_to) for row in document.periods]
     assert mine == [(RULE, "3 months", first, first)]
     assert (document.ending.tenant, document.ending.valid_from) == (contact.tenant, second)
@@ -230,7 +233,7 @@ async def test_data_that_are_returned_go_only_once_both_sides_say_the_same_diges
 ) -> None:
     monkeypatch.setattr(site.plane, "held", {"helpdesk": 1, "recordings": 0})
     monkeypatch.setattr(site.plane, "lines", {"helpdesk": LINES, "recordings": LINES[:40]})
-    await contact.ask("POST", "/v1/pack/ending", {"wish": "return", "ends_on": str(TODAY)})
+    await contact.ask("POST", "/v1/pack/ending", {"wish": "return", "ends_on": str(today())})
     early = await contact.send("GET", "/v1/pack/return/helpdesk")
     assert code(early) == (409, "registry.contract_runs"), "records still come"
     request.getfixturevalue("later")
@@ -260,7 +263,7 @@ async def test_a_store_that_stopped_in_the_middle_does_not_count_as_returned(
     contact: Contact, site: Site, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     monkeypatch.setattr(site.plane, "lines", {"recordings": LINES[:40]})
-    await contact.ask("POST", "/v1/pack/ending", {"wish": "return", "ends_on": str(TODAY)})
+    await contact.ask("POST", "/v1/pack/ending", {"wish": "return", "ends_on": str(today())})
     request.getfixturevalue("later")
     with pytest.raises(httpx2.RemoteProtocolError):
         await contact.send("GET", "/v1/pack/return/recordings")
@@ -282,7 +285,7 @@ async def refused_receipt(contact: Contact, stores: dict[str, str]) -> dict[str,
 
 
 async def test_what_no_program_can_send_is_handed_over_by_operations(contact: Contact) -> None:
-    await contact.ask("POST", "/v1/pack/ending", {"wish": "return", "ends_on": str(TODAY)})
+    await contact.ask("POST", "/v1/pack/ending", {"wish": "return", "ends_on": str(today())})
     path = f"/v1/pack/endings/{contact.tenant}/handover"
     proof = {"sha256": "0" * 64, "receipt": "receipt 17/2027"}
     assert code(await contact.send("POST", path, proof, "pack.return")) == (404, "request.not_found")

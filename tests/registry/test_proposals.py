@@ -5,24 +5,22 @@ Whoever puts a book in force does it in a registry of the test's own (`fresh`); 
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
-from zoneinfo import ZoneInfo
 
 import pytest
 
 from services.registry import verify
+from tests.days import today
 from tests.registry.conftest import BOOK, NOWHERE, Registry, Site, new_site
 from tests.registry.dataplane import CHANGE
 
 LAWYER, OFFICER = "lawyer", "officer"
 SCOPES = "policy.read policy.propose policy.approve"
-TODAY = datetime.now(ZoneInfo("Europe/Stockholm")).date()
-TOMORROW = TODAY + timedelta(days=1)
 MORE = (
-    ("valid_from: 2024-01-01\nzone", f"valid_from: {TODAY}\nzone"),
+    ("valid_from: 2024-01-01\nzone", "valid_from: TODAY\nzone"),
     (
         "    keep: 30 days\n    then: delete\n    promised:\n      max: 30",
         "    keep: 31 days\n    then: delete\n    promised:\n      max: 31",
@@ -53,7 +51,7 @@ def book(version: str, *replaced: tuple[str, str]) -> str:
     for old, new in (('version: "2026.1"', f'version: "{version}"'), *replaced):
         assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in the book"
         text = text.replace(old, new)
-    return text
+    return text.replace("valid_from: TODAY", f"valid_from: {today()}")
 
 
 async def propose(registry: Registry, file: str, who: str = OFFICER, scopes: str = SCOPES, **more: Any) -> Any:
@@ -149,9 +147,9 @@ async def test_what_is_no_book_is_refused_with_its_place(
 async def test_a_book_that_begins_in_the_past_says_that_it_corrects(fresh: Registry) -> None:
     current = await fresh.checked((await propose(fresh, book("2026.2", *MORE))).json()["proposal"])
     assert (await approve(fresh, current)).status_code == 200
-    yesterday = ("valid_from: 2024-01-01\nzone", f"valid_from: {TODAY - timedelta(days=1)}\nzone")
+    yesterday = ("valid_from: 2024-01-01\nzone", f"valid_from: {today(-1)}\nzone")
     assert code(await propose(fresh, book("2026.3", yesterday))) == (409, "registry.back_dated")
-    then = {"as_of": f"{TODAY - timedelta(days=1)}T20:00:00Z", "known_at": datetime.now(UTC).isoformat()}
+    then = {"as_of": f"{today(-1)}T20:00:00Z", "known_at": datetime.now(UTC).isoformat()}
     exported = (await fresh.get("/v1/exports", profile="art30-controller", **then)).content
     corrected = (
         ("    keep: 10 months", "    keep: 11 months"),
@@ -171,7 +169,7 @@ async def test_a_book_that_begins_in_the_past_says_that_it_corrects(fresh: Regis
 
 
 async def test_a_second_proposal_on_the_same_book_is_outdated_by_the_first(fresh: Registry) -> None:
-    day = ("valid_from: 2024-01-01\nzone", f"valid_from: {TOMORROW}\nzone")
+    day = ("valid_from: 2024-01-01\nzone", f"valid_from: {today(1)}\nzone")
     proposals = [(await propose(fresh, book(version, day))).json() for version in ("2027.1", "2027.2")]
     told = [await fresh.checked(one["proposal"]) for one in proposals]
     assert (await approve(fresh, told[0])).status_code == 200
@@ -184,7 +182,7 @@ async def test_a_second_proposal_on_the_same_book_is_outdated_by_the_first(fresh
 
 
 async def test_two_approvals_at_once_make_one_version(fresh: Registry) -> None:
-    day = ("valid_from: 2024-01-01\nzone", f"valid_from: {TOMORROW + timedelta(days=1)}\nzone")
+    day = ("valid_from: 2024-01-01\nzone", f"valid_from: {today(2)}\nzone")
     told = await fresh.checked((await propose(fresh, book("2027.3", day))).json()["proposal"])
     answers = await asyncio.gather(*(approve(fresh, told, who=f"lawyer{number}") for number in range(5)))
     assert sorted(answer.status_code for answer in answers) == [200, 409, 409, 409, 409]
@@ -194,7 +192,7 @@ async def test_two_approvals_at_once_make_one_version(fresh: Registry) -> None:
 
 async def test_a_used_version_and_a_book_that_says_the_same_are_refused(registry: Registry) -> None:
     assert code(await propose(registry, BOOK.read_text())) == (409, "registry.same_book")
-    other = ("valid_from: 2024-01-01\nzone", f"valid_from: {TOMORROW}\nzone")
+    other = ("valid_from: 2024-01-01\nzone", f"valid_from: {today(1)}\nzone")
     assert code(await propose(registry, book("2026.1", other))) == (409, "registry.version_taken")
 
 

@@ -5,7 +5,7 @@ import io
 import json
 import zipfile
 from collections.abc import AsyncIterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -19,6 +19,7 @@ from services.registry.contract import PolicyBook
 from services.registry.contract.dpv import terms
 from services.registry.export.linked import DPV, GDPR
 from services.registry.rules import completeness
+from tests.days import today
 from tests.registry.conftest import Registry, new_site
 
 STAFF = "registry.read registry.write registry.export"
@@ -122,7 +123,7 @@ async def test_what_was_known_then_stays_what_it_was(registry: Registry) -> None
 
 
 async def test_a_year_s_report_on_orders_is_published_with_its_small_numbers_hidden(registry: Registry) -> None:
-    before, year = datetime.now(UTC).isoformat(), datetime.now(UTC).year - 1
+    before, year = datetime.now(UTC).isoformat(), today().year - 1
     figures = {"requests": 40, "executed": 30, "refused": None, "nothing": None, "withdrawn": None, "pending": None}
     row = figures | {"instrument": "se_subscription", "median_days": 4}
     report = {"year": year, "least": 5, "rows": [row, row | {"instrument": "total"}]}
@@ -150,15 +151,13 @@ async def test_a_year_s_report_on_orders_is_published_with_its_small_numbers_hid
 
 
 async def test_a_row_counts_from_its_first_day_to_its_last(registry: Registry) -> None:
-    wish, today = activity(), datetime.now(UTC).date()
+    wish, last = activity(), today()
     await kept(registry, "/v1/activities", wish | {"valid_from": "2025-01-01", "owner": "Första"})
     await kept(registry, "/v1/activities", wish | {"valid_from": "2025-07-01", "owner": "Andra"})
-    await kept(
-        registry, "/v1/activities", wish | {"valid_from": "2026-01-01", "valid_to": str(today), "owner": "Sista"}
-    )
+    await kept(registry, "/v1/activities", wish | {"valid_from": "2026-01-01", "valid_to": str(last), "owner": "Sista"})
     owners = [
         (await record_of(registry, wish["key"], as_of=f"{day}T12:00:00Z") or {}).get("owner")
-        for day in ("2024-12-31", "2025-06-30", "2025-07-01", today, today + timedelta(days=1))
+        for day in ("2024-12-31", "2025-06-30", "2025-07-01", last, last + timedelta(days=1))
     ]
     assert owners == [None, "Första", "Andra", "Sista", None]
 
@@ -227,7 +226,7 @@ async def test_a_transfer_is_due_until_somebody_says_what_makes_it_lawful(regist
         "place": "us",
         "mechanism": "adequacy",
         "decision": "data_privacy_framework",
-        "listed_on": str(date.today()),
+        "listed_on": str(today()),
         "review_at": "2099-01-01",
         "source": "house: list of participants",
     }
