@@ -17,12 +17,26 @@ from ops.postgres import Postgres
 os.environ.setdefault("WARDLINE_POSTGRES_OPTIONS", "-c fsync=off")
 
 
+# Who runs beside whom: a folder's tests stay together, since what they share (a house, a running stack) is started once; files that
+# have a house of their own go by themselves. Longest first, so that nobody has a long one left when the others are done.
+TOGETHER = """
+    containers attacks journeys anonymizer registry journeys/test_secrecy.py rights consent rights/test_kills.py ops chassis
+    gateway consent/test_never_stale.py anonymizer/test_sweep_kills.py disclosure identity sample webhooks benchmarks
+""".split()
+
+
 @pytest.hookimpl(tryfirst=True)  # before xdist looks for the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Side by side, a folder's tests stay together: what they share (a house, a running stack) is started once."""
     here = Path(__file__).parent
+
+    def group(item: pytest.Item) -> str:
+        path = item.path.relative_to(here)
+        return str(path) if str(path) in TOGETHER else path.parts[0]
+
+    order = {name: number for number, name in enumerate(TOGETHER)}
+    items.sort(key=lambda item: order.get(group(item), len(order)))
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(item.path.relative_to(here).parts[0]))
+        item.add_marker(pytest.mark.xdist_group(group(item)))
 
 
 @contextmanager

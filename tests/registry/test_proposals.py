@@ -124,7 +124,8 @@ async def test_all_faults_of_a_book_and_of_the_stores_are_told_at_once(registry:
         (lambda text: text.replace("keep: 90 days", "keep: some days"), "a period is written like"),
         (lambda text: text.replace("zone: Europe/Stockholm", "zone: Europe/Nowhere"), "no such time zone"),
         (lambda _: "a: &a [x]\nb: *a\n", "aliases are not read"),
-        (lambda _: "[" * 3000, "not YAML"),
+        (lambda _: "[" * 3000, "at most 40 levels"),
+        (lambda _: "a: [", "not YAML"),
         (lambda _: "just words", "should be an object"),
         (
             lambda text: (
@@ -134,7 +135,7 @@ async def test_all_faults_of_a_book_and_of_the_stores_are_told_at_once(registry:
             "No book states",
         ),
     ],
-    ids=["a key twice", "no period", "no zone", "an alias", "too deep", "no book", "a tenant's own"],
+    ids=["a key twice", "no period", "no zone", "an alias", "too deep", "half a list", "no book", "a tenant's own"],
 )
 async def test_what_is_no_book_is_refused_with_its_place(
     registry: Registry, change: Callable[[str], str], said: str

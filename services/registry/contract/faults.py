@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
+from functools import lru_cache
 from itertools import combinations
 from typing import get_args
 
@@ -42,6 +43,7 @@ def faults(book: PolicyBook) -> list[Fault]:
     ]
 
 
+@lru_cache(maxsize=1024)  # every book compares much the same periods, each over four years of days
 def longer(one: Period, other: Period) -> bool:
     """Whether there is a day from which `one` lasts longer than `other`."""
     if not one.in_days and not other.in_days:
