@@ -27,6 +27,7 @@ from tests.serving import Issuer, serve
 
 BOOK = Path(__file__).parents[2] / "policy" / "book.yaml"
 OPERATOR = UUID(int=7)
+MIGRATED = "registry_migrated"
 NOWHERE = "http://127.0.0.1:9"
 SCOPES = "policy.read registry.read registry.export events.read ledger.read"
 
@@ -141,8 +142,24 @@ async def new_site(server: Postgres) -> AsyncIterator[Site]:
     cluster = migrate.Cluster(str(server.socket_dir), server.home.path / "secrets")
     async with serve(issuer.app) as url, data_plane() as plane:
         site = Site(cluster, f"registry_{uuid4().hex[:12]}", issuer, f"{url}/jwks", plane)
-        await site.migrate(Process("registry", "services.registry", BY_NAME["registry"].app, 0, site.database))
+        await _copied(server, cluster, site.database)
+        await site.migrate(_registry(site.database))
         yield site
+
+
+def _registry(database: str) -> Process:
+    return Process("registry", "services.registry", BY_NAME["registry"].app, 0, database)
+
+
+async def _copied(server: Postgres, cluster: migrate.Cluster, database: str) -> None:
+    """The tables are made once; whoever wants a database gets a copy, of which a migration finds that it has nothing to do."""
+    admin = await server.connect()
+    try:
+        if not await admin.fetchval("SELECT true FROM pg_database WHERE datname = $1", MIGRATED):
+            await migrate.migrate(cluster, [_registry(MIGRATED)], say=lambda _: None)
+        await admin.execute(f"CREATE DATABASE {database} TEMPLATE {MIGRATED} STRATEGY file_copy")
+    finally:
+        await admin.close()
 
 
 @pytest.fixture
