@@ -1,5 +1,6 @@
 """What all tests share: houses of their own under /tmp, one PostgreSQL per session, and who runs beside whom."""
 
+import gc
 import os
 import shutil
 import tempfile
@@ -37,6 +38,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: order.get(group(item), len(order)))
     for item in items:
         item.add_marker(pytest.mark.xdist_group(group(item)))
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # six thousand tests and what they import stay to the end; nobody need look through them again and again
 
 
 @contextmanager
