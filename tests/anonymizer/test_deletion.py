@@ -1,10 +1,12 @@
 """A person's deletion, seen through the typed client and in the stores themselves."""
 
-from datetime import UTC, datetime, timedelta
+import hashlib
+from datetime import UTC, date, datetime, timedelta
 from uuid import uuid4
 
 import pytest
 
+from chassis.ledger.canonical import canonical
 from sample.cases import PEOPLE, PRIVATE, RECYCLED_NUMBER
 from services.anonymizer.contract import (
     HoldsUnreadable,
@@ -247,3 +249,20 @@ async def tenants(house: House, place) -> set:
         row["tenant"]
         for row in await house.rows("helpdesk", f"SELECT tenant FROM {place.where} WHERE id = $1", place.record)
     }
+
+
+async def test_what_was_done_is_told_with_the_book_what_was_asked_and_until_when_backups_may_still_have_it(
+    house: House,
+):
+    cilla, step = await house.principal("cilla"), uuid4()
+    await house.step(Verb.erase, "billing", cilla, step=step)
+    [told] = [one["data"] for one in await house.events("erasure.done") if one["data"]["step"] == str(step)]
+    asked = {"verb": "erase", "store": "billing", "principal": str(cilla), "scope": None}
+    assert told["asked_sha256"] == hashlib.sha256(canonical(asked)).hexdigest()
+    days = (date.fromisoformat(told["unreached_until"]) - house.today).days
+    assert told["policy_version"] and 89 <= days <= 91
+    seen = await house.step(Verb.verify, "billing", cilla)
+    [verified] = [
+        one["data"] for one in await house.events("erasure.verified") if one["data"]["step"] == str(seen.step)
+    ]
+    assert (verified["policy_version"], verified["remaining"]) == (told["policy_version"], 0)

@@ -236,13 +236,18 @@ class Parquet(Folder):
 
         return polars
 
-    def read(self, path: Path, table: Table, values: set[str] | None = None) -> Iterable[tuple[str, Row]]:
+    def read(self, path: Path, table: Table, values: set[str] | None = None) -> Iterator[tuple[str, Row]]:
+        """Some rows at a time: a file may hold millions of one person."""
         if not path.exists():
-            return []
+            return
         pl, frame = self.polars, self._scan(path, table)
-        if values is not None:
-            frame = frame.filter(pl.any_horizontal([pl.col(name).is_in(sorted(values)) for name in table.identifying]))
-        return ((row.pop(_MARK), row) for row in frame.collect().iter_rows(named=True))
+        for at in range(0, frame.select(pl.len()).collect().item(), _ROWS_AT_ONCE):
+            some = frame.slice(at, _ROWS_AT_ONCE)
+            if values is not None:
+                named = [pl.col(name).is_in(sorted(values)) for name in table.identifying]
+                some = some.filter(pl.any_horizontal(named))
+            for row in some.collect().iter_rows(named=True):
+                yield row.pop(_MARK), row
 
     def rewrite(self, path: Path, table: Table, gone: Marks, edits: Edits, leave: Leave) -> None:
         if not path.exists():
@@ -252,8 +257,9 @@ class Parquet(Folder):
         for (column, value), marks in _by_value(edits).items():
             named = pl.col(_MARK).is_in(sorted(marks))
             kept = kept.with_columns(pl.when(named).then(pl.lit(value)).otherwise(pl.col(column)).alias(column))
-        rows = kept.drop(_MARK).collect()
-        self.swap(path, leave, None if rows.is_empty() else rows.write_parquet)
+        kept = kept.drop(_MARK)
+        is_left = kept.select(pl.len()).collect().item() > 0
+        self.swap(path, leave, kept.sink_parquet if is_left else None)
         _remove_if_empty(path.parent)
 
     def copy(self, path: Path, table: Table, marks: Marks, target: Path) -> None:
@@ -278,7 +284,7 @@ class Parquet(Folder):
         return pl.scan_parquet(path, hive_partitioning=False).with_columns(key.alias(_MARK))
 
 
-_MARK = "wardline_mark"
+_MARK, _ROWS_AT_ONCE = "wardline_mark", 100_000
 _UNREADABLE = StoreDrifted("A record cannot be read as the data map says.")
 
 
