@@ -11,8 +11,7 @@ from sample.actors import Cast, Person
 from sample.cases import PEOPLE
 from sample.seeding import NOTICE
 from sample.tour.narrator import Narrator, TourFailed
-from services.consent import receipts
-from services.consent.contract import Receipt
+from services.consent import verify as receipt_verifier
 from services.requests.rights import certificate
 from services.requests.rights.contract import Certificate
 from services.requests.rights.package.unlock import unlock
@@ -37,10 +36,12 @@ def consents(cast: Cast, tell: Narrator) -> None:
         tell.until("decision that follows her consent", lambda: _decided(decider, me)["decision"])
         tell.say(f"✓ she consents, and the decision point says yes (record {given['record']})")
         path = tell.keep("anna-receipt.json", anna.get(f"/v1/receipts/{given['record']}").content)
-        proven = receipts.verify(Receipt.model_validate_json(path.read_bytes()), _keys(anna, "consent"))
+        keys = tell.keep("consent-keys.json", json.dumps(_keys(anna, "consent")).encode())
+        proven = receipt_verifier.proven(path.read_bytes(), json.loads(keys.read_bytes()))
         tell.must(
             proven["record_id"] == given["record"], f"her receipt verifies offline, ledger proof included ({path.name})"
         )
+        tell.say(f"check it yourself: .venv/bin/python -m services.consent.verify {path} --keys {keys}")
         anna.post("/v1/withdrawals", {"purpose": _PURPOSE})
         answer = _decided(decider, me)
         tell.must(

@@ -11,7 +11,7 @@ import pytest
 from chassis import clock
 from chassis.errors import Forbidden, KeyReused, NotFound
 from chassis.ids import new_id
-from services.consent import receipts
+from services.consent import receipts, verify
 from services.consent.contract import (
     AlreadyRecorded,
     GiveConsent,
@@ -86,6 +86,31 @@ async def test_a_consent_given_is_answered_with_a_receipt_that_verifies_offline(
     assert record["record_id"] == str(given.record) and record["principal_id"] == str(anna)
     assert record["state"] == "given" and record["purpose"] == "communication"
     assert receipts.opened(given.receipt, jwks)["ledger"] == {"origin": "wardline/consent", "max_merge_delay_ms": 1000}
+
+
+async def test_whoever_has_the_public_keys_checks_a_receipt_from_the_command_line(company, anna, tmp_path, capsys):
+    given = await company.give(anna, await company.notice())
+    await company.until_known(given)
+    whole = (await company.service.receipt(company.tenant, given.record)).model_dump_json()
+    keys = tmp_path / "keys.json"
+    keys.write_text((await company.served.http.get(f"{company.served.url}/keys")).text)
+
+    def told(text: str) -> tuple[int, str]:
+        file = tmp_path / "receipt"
+        file.write_text(text)
+        return verify.main([str(file), "--keys", str(keys)]), capsys.readouterr().out
+
+    status, said = told(whole)
+    assert status == 0 and str(given.record) in said and "signature alone" not in said
+    status, said = told(given.receipt)
+    assert status == 0 and "signature alone" in said
+    for bad in (whole.replace("given", "giben"), given.receipt[:-9], "{}", "", "\xff"):
+        status, said = told(bad)
+        assert status == 1 and said.startswith("DOES NOT HOLD")
+    assert verify.main([str(tmp_path / "nothing"), "--keys", str(keys)]) == 2
+    for bad in ("", "{}", "[]", "1", '{"keys": [{}]}', '{"keys": 1}'):
+        keys.write_text(bad)
+        assert told(whole)[0] == 2
 
 
 async def test_a_receipt_with_one_byte_changed_or_of_another_record_proves_nothing(company, anna):
