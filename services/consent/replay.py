@@ -5,6 +5,8 @@ from uuid import UUID
 
 from chassis.auth import Caller
 from chassis.db import Database
+from chassis.errors import Malformed
+from chassis.ledger import queries as ledger
 from chassis.ledger.events import Event
 from services.consent.decisions import DecisionPoint
 from services.consent.memory import Memory
@@ -20,12 +22,22 @@ WHERE e.tenant = $1 AND e.type IN ('notice.published', 'duty.recorded', 'duty.en
 
 
 async def replayed(
-    database: Database, book: PolicyBook, caller: Caller, question: Question, as_of: datetime, version: int | None
+    database: Database,
+    book: PolicyBook | None,
+    caller: Caller,
+    question: Question,
+    as_of: datetime,
+    version: int | None,
 ) -> bytes:
-    """The answer as it was given. version: the `state_version` that answer bore; without it, all that was recorded by then counts."""
+    """The answer as it was given. version: the `state_version` that answer bore; without it, all that was recorded by then counts.
+
+    Raises Malformed for a version that the ledger has not come to yet.
+    """
     memory = Memory()
     people = [id for id in map(_uuid, (question.subject, *(question.participants or ()))) if id]
     async with database.system() as connection:
+        if version is not None and version > await ledger.head(connection, database.service):
+            raise Malformed("No decision point has come to that state_version yet.")
         by, bound = ("e.time <= $3", as_of) if version is None else ("l.position <= $3", version)
         rows = await connection.fetch(_SAID.format(known=by), caller.tenant, people, bound)
         by, bound = ("e.time <= $2", as_of) if version is None else ("l.position <= $2", version)

@@ -1,6 +1,6 @@
 """A past decision, asked again: the same answer to the letter, whatever was said since."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -53,3 +53,15 @@ async def test_only_the_past_can_be_asked_again(company, anna):
     with pytest.raises(Malformed):
         wish = AskAgain(as_of=clock.now(), evaluation={"subject": "anna"})
         await company.service.ask_again(company.tenant, wish)
+
+
+async def test_before_there_was_a_book_every_answer_was_no(company, anna):
+    asked = question(anna, "maintaining_service", "traffic")
+    long_ago = await ask_again(company, asked, datetime(2019, 1, 1, tzinfo=UTC))
+    assert not long_ago.decision and long_ago.context.reason == "stale"
+
+
+async def test_a_state_that_no_decision_point_has_come_to_is_refused(company, anna):
+    asked = question(anna, "communication", "recorded_call")
+    with pytest.raises(Malformed):
+        await ask_again(company, asked, clock.now(), 2**61)

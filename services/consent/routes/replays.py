@@ -9,7 +9,7 @@ from starlette.responses import Response
 from chassis import clock
 from chassis.auth import Caller, Requires
 from chassis.bodies import Body
-from chassis.errors import Forbidden, Malformed
+from chassis.errors import Forbidden, Malformed, Unavailable
 from services.consent import decisions, replay
 from services.consent.contract import AskAgain, Decision, InTheFuture
 from services.consent.questions import BadQuestion, read_one
@@ -31,6 +31,9 @@ async def ask_again(caller: DecisionAsker, asked: Body[AskAgain], request: Reque
     except BadQuestion as fault:
         raise Malformed(str(fault)) from None
     state = request.app.state
-    book = state.policy.at(asked.as_of)
+    try:
+        book = state.policy.at(asked.as_of)
+    except Unavailable:
+        book = None  # without one every answer was no
     answer = await replay.replayed(state.database, book, caller, question, asked.as_of, asked.state_version)
     return Response(answer, media_type="application/json")
