@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import re
+import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from functools import partial
@@ -68,6 +69,7 @@ from services.registry.contract import NotInBook, PolicyBook
 Result = TypeVar("Result")
 _PIECES_SAMPLED = 50
 _ROWS_AT_ONCE = 2000
+_LOOKS = 10
 _WHY = {
     errno.ENOSPC: "is full; nothing was changed",
     errno.EDQUOT: "is full; nothing was changed",
@@ -420,8 +422,12 @@ class Files:
 
     def _disclosed(self, known: Known, person: Person, holds: list[UUID]) -> list[Row]:
         """The ordinary records and those that one of these holds preserved, each once."""
-        found = {mark: row for _, mark, row in self._named(person)}
-        if self.journal.moving():
+        for _ in range(_LOOKS):
+            found = {mark: row for _, mark, row in self._named(person)}
+            if not self.journal.moving():
+                break
+            time.sleep(0.05)
+        else:
             # What just leaves may be neither here any more nor among what is preserved yet.
             raise StoreUnavailable(f"{self.store.store} is just being changed; ask again.")
         for hold in holds:
