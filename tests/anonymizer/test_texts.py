@@ -71,6 +71,13 @@ def test_checksums_tell_a_number_from_a_misspelled_one():
         ("Jag heter Ofelia. Ofelias router är trasig.", "Jag heter [name]. [name] router är trasig."),
         ("Det kostar 299 kr från 2026-11-03.", "Det kostar 299 kr från 2026-11-03."),
         ("", ""),
+        ("Hej Annna!", "Hej [name]!"),
+        ("Magda och Anna ringde.", "[name] och [name] ringde."),
+        ("Anna-Karins router och Britt-Annas.", "[name] router och [name]."),
+        ("Annas granne Ofelia har samma problem.", "[name] granne [name] har samma problem."),
+        ("Skriv till ofelia punkt vinter at firma punkt se i dag.", "Skriv till [email] i dag."),
+        ("İ dag ringde Anna.", "İ dag ringde [name]."),
+        ("Jag bad annan personal om hjälp.", "Jag bad annan personal om hjälp."),
     ],
 )
 def test_what_stands_where_somebody_was(text: str, cleaned: str):

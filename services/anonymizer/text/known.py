@@ -15,11 +15,12 @@ from services.anonymizer.text.patterns import Span
 from services.anonymizer.text.words import COMMON, NICKNAMES
 
 _WORD = re.compile(r"[^\W\d_]+(?:[-'\u2019][^\W\d_]+)*")
-_INITIALS_BEFORE = re.compile(r"(?<!\w)(?:[A-ZÅÄÖ](?:\.|-(?=[A-ZÅÄÖ]))? ?){1,3} ?$")
-_INITIALS_AFTER = re.compile(r",? [A-ZÅÄÖ]\.")
+_CAPITALISED = re.compile(r"[A-ZÀ-ÖØ-ÞĀ-ž][^\W\d_]{4,}")
+_INITIALS_BEFORE = re.compile(r"(?<!\w)(?:(?:[A-ZÅÄÖ](?:\.|-(?=[A-ZÅÄÖ]))? ?){1,3} ?|[A-ZÅÄÖ][^\W\d_]+-)$")
+_INITIALS_AFTER = re.compile(r"-[A-ZÅÄÖ][^\W\d_]+|,? [A-ZÅÄÖ]\.")
 _CASES = ("s", "'s", "\u2019s", "es")
 _DIGIT = re.compile(r"\d")
-_STUCK = re.compile(r"(.)\1{2,}")  # a key that was held too long
+_STUCK = re.compile(r"(.)\1{2,}")
 _FUZZY_FROM = 5
 _SHORTEST_NUMBER = 7
 
@@ -53,20 +54,18 @@ class Known:
         whole = {_folded(word) for name in vocabulary.names for word in _WORD.findall(name)}
         self._words = {part for word in whole for part in (word, *word.split("-")) if len(part) > 1}
         nicknames = {short for short, long in NICKNAMES.items() if self._words & set(long)}
-        # Form → the words that it may be: each as it is, and in the genitive.
-        self._forms: dict[str, set[str]] = {}
-        for bare in self._words | nicknames:
-            for ending in ("", *_CASES):
-                self._forms.setdefault(bare + ending, set()).add(bare)
+        # Each as it is and in the genitive; with a small letter only those count that are nothing but a name.
+        forms = {bare + ending: bare for ending in (*_CASES, "") for bare in self._words | nicknames}
+        self._singly = ahocorasick_rs.AhoCorasick(list(forms))
+        self._is_only_a_name = [bare not in COMMON and len(bare) > 2 for bare in forms.values()]
 
     def found(self, text: str) -> Iterator[Span]:
         folded = _folded(text)
-        if len(folded) == len(text):
-            for kind, start, end in self._phrases.find_matches_as_indexes(folded):
-                if not _within_word(text, start, end):
-                    yield Span(start, _inflected(text, end), self._kinds[kind])
+        for kind, start, end in self._phrases.find_matches_as_indexes(folded):
+            if not _within_word(text, start, end):
+                yield Span(start, _inflected(text, end), self._kinds[kind])
         yield from self._numbers(text)
-        yield from self._single(text)
+        yield from self._single(text, folded)
 
     def _numbers(self, text: str) -> Iterator[Span]:
         if not _DIGIT.search(text):
@@ -80,26 +79,28 @@ class Known:
             if last - first < 4 * (end - start):
                 yield Span(first, last + 1, "phone")
 
-    def _single(self, text: str) -> Iterator[Span]:
-        for each in _WORD.finditer(text):
-            word = each[0]
-            # Most words are of small letters and nobody's.
-            if (word in self._forms or not word.islower()) and self._is_name(word):
+    def _single(self, text: str, folded: str) -> Iterator[Span]:
+        """Single words of names: as they are in whatever letters, and not quite as they are with a capital."""
+        for which, start, end in self._singly.find_matches_as_indexes(folded, overlapping=True):
+            if not (folded[max(0, start - 1) : start].isalnum() or folded[end : end + 1].isalnum()):
+                if text[start].isupper() or self._is_only_a_name[which]:
+                    yield _with_initials(text, start, end)
+        for each in _CAPITALISED.finditer(text):
+            word, before = _folded(each[0]), text[max(0, each.start() - 1) : each.start()]
+            if word not in COMMON and not before.isalpha() and (self._stuck(word) or self._nearly(word)):
                 yield _with_initials(text, *each.span())
 
-    def _is_name(self, word: str) -> bool:
-        folded, capital = _folded(word), word[0].isupper()
-        known = self._forms.get(folded) or (capital and self._forms.get(_STUCK.sub(r"\1\1", folded)))
-        if known:
-            return capital or any(bare not in COMMON and len(bare) > 2 for bare in known)
-        return capital and len(folded) >= _FUZZY_FROM and folded not in COMMON and self._nearly(folded)
+    def _stuck(self, word: str) -> bool:
+        """`Annna`: a key that was held too long."""
+        fewer = _STUCK.sub(r"\1\1", word)
+        return fewer != word and any(bare in self._words for bare in _without_case(fewer))
 
     def _nearly(self, word: str) -> bool:
         """One letter too many, too few, wrong, or two changed round, in a name that is long enough to bear it."""
         return any(
             candidate in self._words
             for bare in _without_case(word)
-            for cut in {bare, *_cuts(bare)}
+            for cut in (bare, *_cuts(bare))
             for candidate in self._near.get(cut, ())
             if _one_apart(bare, candidate)
         )
@@ -116,17 +117,20 @@ class Known:
 
 
 def _with_initials(text: str, start: int, end: int) -> Span:
-    """`J. Andersson`, `K-E Lindqvist` and `Andersson, J.`: initials tell a name of many bearers apart."""
-    before, after = _INITIALS_BEFORE.search(text[max(0, start - 8) : start]), _INITIALS_AFTER.match(text, end)
+    """`J. Andersson`, `K-E Lindqvist` and `Andersson, J.`: initials tell a name of many bearers apart; and so does `Anna-Karin`."""
+    before, after = _INITIALS_BEFORE.search(text[max(0, start - 16) : start]), _INITIALS_AFTER.match(text, end)
     return Span(start - len(before.group()) if before else start, after.end() if after else end, "name")
 
 
 def _folded(text: str) -> str:
-    return text.lower()
+    """In small letters, each where it was: one letter alone would become two."""
+    return text.replace("İ", "I").lower()
 
 
 def _without_case(word: str) -> Iterable[str]:
     """The word, and what it is without the genitive."""
+    if not word.endswith("s"):  # as every case does
+        return [word]
     return [word, *(word.removesuffix(ending) for ending in _CASES if word.endswith(ending))]
 
 
