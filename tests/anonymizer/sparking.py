@@ -1,5 +1,5 @@
 """A Spark cluster of our own, two executors that are processes of their own, puts a Parquet file through the kernel:
-`python -m tests.anonymizer.sparking SOURCE TARGET`. Prints in how many different processes the kernel ran."""
+`python -m tests.anonymizer.sparking SOURCE TARGET`."""
 
 import os
 import sys
