@@ -677,6 +677,7 @@ EVENTS: dict[str, type[Reply]] = {
     "principal.linked": PrincipalLinked,
     "principal.forgotten": PrincipalForgotten,
     "data.collected": DataCollected,
+    "data.returned": DataReturned,
     "erasure.done": ErasureDone,
     "erasure.verified": ErasureVerified,
     "erasure.replayed": ErasureReplayed,

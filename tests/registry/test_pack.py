@@ -259,6 +259,26 @@ async def test_data_that_are_returned_go_only_once_both_sides_say_the_same_diges
     assert code(await neighbour.send("GET", "/v1/pack/return/helpdesk")) == (404, "registry.ending_unknown")
 
 
+async def test_an_ending_past_its_deadline_is_told_once(
+    contact: Contact, monkeypatch: pytest.MonkeyPatch, site: Site
+) -> None:
+    monkeypatch.setattr(site.plane, "held", {"helpdesk": 1})
+    await contact.ask("POST", "/v1/pack/ending", {"wish": "return", "ends_on": str(TODAY)})
+    now = clock.now
+    monkeypatch.setattr(clock, "now", lambda: now() + timedelta(days=29))
+    assert (await contact.ask("GET", "/v1/pack/ending"))["overdue_at"] is None
+    monkeypatch.setattr(clock, "now", lambda: now() + timedelta(days=32))
+    async with asyncio.timeout(20):
+        while (await contact.ask("GET", "/v1/pack/ending"))["overdue_at"] is None:
+            await asyncio.sleep(0.1)
+    await asyncio.sleep(0.5)  # five more looks
+    events = (await contact.registry.get("/events", after=0, limit=500)).json()["items"]
+    told = [one for one in events if (one["type"], one["tenant"]) == ("contract.overdue", str(contact.tenant))]
+    assert [one["data"] for one in told] == [
+        {"deadline": str(TODAY + timedelta(days=30)), "state": "chosen", "remaining": None}
+    ]
+
+
 async def test_a_store_that_stopped_in_the_middle_does_not_count_as_returned(
     contact: Contact, site: Site, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:

@@ -260,7 +260,7 @@ async def test_the_difference_names_row_and_field(registry: Registry) -> None:
     ]
 
 
-async def test_the_feed_names_the_newest_change_first(registry: Registry) -> None:
+async def test_the_feed_names_the_newest_change_first(registry: Registry, book: PolicyBook) -> None:
     from xml.etree import ElementTree
 
     wish = activity()
@@ -271,6 +271,10 @@ async def test_the_feed_names_the_newest_change_first(registry: Registry) -> Non
     assert entries[0].findtext(f"{name}id") == f"urn:uuid:{entry['entry']}"
     titles = [each.findtext(f"{name}title") for each in entries]
     assert f"activity: {wish['key']}" in titles and "policy book 2026.1" in titles
+    summaries = [each.findtext(f"{name}summary") for each in entries]
+    assert any(summary.startswith(f"in force from {book.valid_from},") for summary in summaries), (
+        "the day as it is there"
+    )
     assert not any(title.startswith("contract") for title in titles), "agreements are between operator and customer"
 
 

@@ -31,6 +31,7 @@ from services.registry.contract.pack import (
     EndingChosen,
     EndingDone,
     EndingFixed,
+    EndingOverdue,
     EndingUnknown,
     PeriodRefused,
     PeriodsPreview,
@@ -55,6 +56,8 @@ _END = """
 INSERT INTO tenant_ending (tenant, wish, ends_on, deadline, state, chosen_by, chosen_at) VALUES ($1, $2, $3, $4, 'chosen', $5, $6)
 ON CONFLICT (tenant) DO NOTHING RETURNING true"""
 _COUNTED = "UPDATE tenant_ending SET remaining = $1, counted_at = $2 WHERE state <> 'done'"
+_OVERDUE = """
+UPDATE tenant_ending SET overdue_at = $1 WHERE overdue_at IS NULL AND state <> 'done' RETURNING deadline, state, remaining"""
 _DONE = "UPDATE tenant_ending SET state = 'done', certificate = $1 WHERE state <> 'done' RETURNING true"
 _HANDED_OVER = "SELECT handed_over FROM tenant_ending"
 _DELETED = """
@@ -139,8 +142,10 @@ async def _conclude(database: Database, anonymizer: AnonymizerClient, key: OKPKe
     book = book_of(version.jws)
     async with database.transaction(tenant) as tx:
         found = await tenants.ending(tx)
-    waits = found.wish == "return" and found.state == "chosen"
-    if waits or now.astimezone(book.tz).date() <= found.ends_on:
+    today, waits = now.astimezone(book.tz).date(), found.wish == "return" and found.state == "chosen"
+    if today > found.deadline and found.overdue_at is None:
+        await _tell_overdue(database, tenant, now)
+    if waits or today <= found.ends_on:
         return
     held = await anonymizer.holdings(tenant=tenant)
     remaining = sum(one.count or 0 for one in held.items)
@@ -148,6 +153,12 @@ async def _conclude(database: Database, anonymizer: AnonymizerClient, key: OKPKe
         await tx.connection.execute(_COUNTED, remaining, now)
         if remaining == 0:
             await _certify(tx, found, held, book, key)
+
+
+async def _tell_overdue(database: Database, tenant: UUID, now: datetime) -> None:
+    async with database.transaction(tenant) as tx:
+        if row := await tx.connection.fetchrow(_OVERDUE, now):
+            await tx.emit("contract.overdue", EndingOverdue(**row).model_dump(mode="json"))
 
 
 async def _certify(tx: Transaction, found: Ending, held: Holdings, book: PolicyBook, key: OKPKey) -> None:

@@ -7,7 +7,7 @@ from chassis.errors import Problem
 from services.registry.contract.breaches import BreachNotified
 from services.registry.contract.faults import Fault, faults
 from services.registry.contract.findings import FindingChanged
-from services.registry.contract.pack import EndingChosen, EndingDone
+from services.registry.contract.pack import EndingChosen, EndingDone, EndingOverdue
 from services.registry.contract.periods import Period
 from services.registry.contract.policy import (
     LANGUAGES,
@@ -70,6 +70,7 @@ __all__ = [
     "Difference",
     "EndingChosen",
     "EndingDone",
+    "EndingOverdue",
     "Fault",
     "FindingChanged",
     "Instrument",
@@ -128,6 +129,7 @@ EVENTS: dict[str, type[Contract]] = {
     "breach.notified": BreachNotified,
     "contract.ending": EndingChosen,
     "contract.ended": EndingDone,
+    "contract.overdue": EndingOverdue,
     "register.changed": RegisterChanged,
     "subprocessor.change_announced": ChangeAnnounced,
     "subprocessor.change_decided": ChangeDecided,

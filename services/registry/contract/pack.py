@@ -157,6 +157,7 @@ class Ending(Contract):
     remaining: int | None
     counted_at: datetime | None
     handed_over_at: datetime | None
+    overdue_at: datetime | None
     certificate: str | None
 
 
@@ -182,6 +183,14 @@ class EndingChosen(Contract):
     ends_on: date
     deadline: date
     by: str
+
+
+class EndingOverdue(Contract):
+    """`contract.overdue`, once: its deadline is over and its data are not gone, or the customer has not said that it has them."""
+
+    deadline: date
+    state: Literal["chosen", "handed_over"]
+    remaining: int | None
 
 
 class EndingDone(Contract):

@@ -10,7 +10,7 @@ import orjson
 from chassis.db import Database
 from services.registry.contract.register import Differences, EntryKind
 from services.registry.queries import register
-from services.registry.queries.book import versions
+from services.registry.queries.book import book_of, versions
 from services.registry.queries.register import Moment
 from services.registry.rules import diff, rows
 
@@ -50,7 +50,7 @@ async def newest(database: Database, known_at: datetime) -> list[News]:
         News(
             uuid5(NAMESPACE_URL, f"wardline:policy:{each.version}"),
             f"policy book {each.version}",
-            f"in force from {each.valid_from:%Y-%m-%d}, sha256 {each.sha256}",
+            f"in force from {book_of(each.jws).valid_from}, sha256 {each.sha256}",
             each.known_from,
         )
         for each in await versions(database)

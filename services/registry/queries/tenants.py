@@ -13,7 +13,7 @@ from services.registry.contract.signed import stored_payload
 
 _LAST = "SELECT DISTINCT ON (tenant) jws FROM tenant_periods ORDER BY tenant, known_from DESC"
 _ENDING = """
-SELECT wish, ends_on, deadline, state, chosen_by, chosen_at, remaining, counted_at, handed_over_at, certificate
+SELECT wish, ends_on, deadline, state, chosen_by, chosen_at, remaining, counted_at, handed_over_at, overdue_at, certificate
 FROM tenant_ending"""
 _GIVEN = """
 SELECT DISTINCT ON (store) store, given_at, sha256, length, records FROM tenant_return ORDER BY store, given_at DESC"""
