@@ -109,6 +109,12 @@ def create_app(
     return app
 
 
+def about_to_end(app: FastAPI) -> None:
+    """Whoever waits here for an event is answered now: a wait that is cut off would look like a fault, on both sides."""
+    if app.state.package:
+        app.state.sequencer.grown.silence()
+
+
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state, settings = app.state, app.state.settings

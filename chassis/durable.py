@@ -7,6 +7,7 @@ Leases and heartbeats go by the database's clock; business time never does.
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -32,6 +33,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from chassis import schema, telemetry
 from chassis.errors import Problem
+from chassis.trouble import Trouble
 
 if TYPE_CHECKING:
     from chassis.db import Database
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 # A dead worker's job is taken over after the heartbeat timeout; pgqueuer's defaults of 30 s leave it unnoticed that long.
 HEARTBEAT_TIMEOUT = timedelta(seconds=4)
 DEQUEUE_TIMEOUT = timedelta(seconds=2)
+_WORKED = 15.0  # seconds after which a worker had its database, for all that it has lost it now
 _FIRST_RETRY = timedelta(seconds=1)
 _LONGEST_RETRY = timedelta(minutes=15)
 
@@ -112,12 +115,16 @@ class Jobs:
                 group.create_task(self._work_forever(database))
 
     async def _work_forever(self, database: "Database") -> None:
+        trouble = Trouble("worker lost its database")
         while True:
+            began = time.monotonic()
             try:
                 await self._work(database)
             # pgqueuer probes its listener before it listens: a probe that was too early fails ten seconds later.
             except (*PASSING, FailingListenerError, ExceptionGroup) as lost:
-                telemetry.log().warning("worker lost its database", error=type(lost).__name__)
+                if time.monotonic() - began > _WORKED:
+                    trouble.over()
+                trouble.met(lost)
                 await asyncio.sleep(1)
 
     async def _work(self, database: "Database") -> None:
@@ -215,14 +222,17 @@ def _pause(deliveries: int) -> timedelta:
 
 
 async def _tick_forever(name: str, tick: Callable[[], Awaitable[None]], seconds: float, at_once: bool) -> None:
+    trouble = Trouble("tick failed", tick=name)
     await asyncio.sleep(0 if at_once else seconds)
     while True:
+        pause = seconds
         try:
             await tick()
+            trouble.over()
         except PASSING as failure:
-            # A tick re-reads the truth each time: one that failed on the way to a store or a peer is simply done again.
-            telemetry.log().warning("tick failed", tick=name, error=type(failure).__name__, exc_info=True)
-        await asyncio.sleep(seconds * random.uniform(0.9, 1.1))
+            # A tick re-reads the truth each time: one that failed on the way to a store or a peer is simply done again, and soon.
+            pause = min(seconds, 0.25 * 2 ** min(trouble.met(failure), 16))
+        await asyncio.sleep(pause * random.uniform(0.9, 1.1))
 
 
 @cache

@@ -22,6 +22,7 @@ _tracer = trace.get_tracer("wardline")
 
 requests_total = Counter("wardline_requests_total", "Requests answered", ["service", "method", "route", "status"])
 request_seconds = Histogram("wardline_request_seconds", "Time to answer", ["service", "method", "route"])
+troubles_total = Counter("wardline_troubles_total", "Troubles that pass by themselves, met", ["event", "error"])
 refusals_total = Counter("wardline_refusals_total", "Denied authentication or scope", ["service", "reason"])
 
 _personal = re.compile(

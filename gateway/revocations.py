@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import httpx2
 
-from chassis import telemetry
 from chassis.client import TokenSource
 from chassis.errors import Problem, Unauthenticated, Unavailable
+from chassis.trouble import Trouble
 from services.identity.contract import SESSION_REVOKED
 
 LOST_AFTER = 10.0
@@ -43,13 +43,15 @@ class Revocations:
             raise Unauthenticated("Log in again.")
 
     async def run(self) -> None:
+        trouble = Trouble("revocation feed interrupted")
         while True:
             try:
                 position = await self._near_end()
                 while True:
                     position = await self._listen(position)
+                    trouble.over()
             except (httpx2.HTTPError, Problem, ValueError) as lost:
-                telemetry.log().warning("revocation feed interrupted", error=type(lost).__name__)
+                trouble.met(lost)
                 await asyncio.sleep(0.5)
 
     async def _near_end(self) -> int:

@@ -2,15 +2,23 @@
 
 from collections.abc import Callable
 from importlib import import_module
+from socket import socket
 from typing import Any
 
 import uvicorn
 from pydantic import ValidationError
 
+from chassis.app import about_to_end
 from ops.catalogue import Process
 from ops.home import CannotRun
 
-GRACE = 3  # seconds that requests under way may take to end; long polls are cut short then
+GRACE = 3  # seconds that requests under way may take to end
+
+
+class Server(uvicorn.Server):
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        about_to_end(self.config.app)
+        await super().shutdown(sockets)
 
 
 def serve(process: Process, host: str, port: int) -> None:
@@ -18,7 +26,7 @@ def serve(process: Process, host: str, port: int) -> None:
 
 
 def run(app: Any, host: str, port: int) -> None:
-    uvicorn.Server(settings(app, host, port)).run()
+    Server(settings(app, host, port)).run()
 
 
 def settings(app: Any, host: str, port: int) -> uvicorn.Config:

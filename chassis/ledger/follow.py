@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from itertools import groupby
 from typing import Any
 
-from chassis import telemetry
 from chassis.client import ServiceClient
 from chassis.db import Database
 from chassis.durable import PASSING
 from chassis.ledger.events import Event
+from chassis.trouble import Trouble
 
 WAIT = 20
 
@@ -45,15 +45,13 @@ class Follower:
         self.handle, self.types = handle, types
 
     async def run(self) -> None:
-        failures = 0
+        trouble = Trouble("feed interrupted", feed=self.name)
         while True:
             try:
                 await self.follow(wait=WAIT)
-                failures = 0
-            except PASSING as trouble:
-                failures += 1
-                telemetry.log().warning("feed interrupted", feed=self.name, error=type(trouble).__name__)
-                await asyncio.sleep(random.uniform(0.5, 1) * min(2**failures, 30))
+                trouble.over()
+            except PASSING as failure:
+                await asyncio.sleep(random.uniform(0.5, 1) * min(2 ** trouble.met(failure), 30))
 
     async def follow(self, wait: float = 0) -> int:
         """Takes one page of the feed: handles its events, moves the cursor, says how many events took effect here."""

@@ -70,7 +70,7 @@ async def read_events(
                 shared=_shared(request),
             )
         left = until - time.monotonic()
-        if found or left <= 0 or await request.is_disconnected():
+        if found or left <= 0 or sequencer.grown.silenced or await request.is_disconnected():
             return _feed(found, next_)
         if next_ == after:
             await _wait(turn, min(left, _LOOK_AGAIN))

@@ -15,11 +15,11 @@ from datetime import UTC, datetime
 import asyncpg
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from chassis import telemetry
 from chassis.ledger import checkpoint
 from chassis.ledger.checkpoint import Checkpoint
 from chassis.ledger.merkle import Frontier
 from chassis.ledger.tree import STEP, frontier_at
+from chassis.trouble import Trouble
 
 BATCH = 5000
 _BUSY, _IDLE = 0.05, 0.25
@@ -65,6 +65,7 @@ class Bell:
 
     def __init__(self) -> None:
         self._next = asyncio.Event()
+        self.silenced = False  # whether this process ends, and nobody is to wait any longer
 
     def turn(self) -> asyncio.Event:
         """To be taken *before* looking at the ledger, and waited for after nothing was found."""
@@ -73,6 +74,10 @@ class Bell:
     def ring(self) -> None:
         self._next.set()
         self._next = asyncio.Event()
+
+    def silence(self) -> None:
+        self.silenced = True
+        self.ring()
 
 
 class Sequencer:
@@ -94,6 +99,7 @@ class Sequencer:
         self._frontier = Frontier()
         self._unseen = _Unseen()
         self._hint = asyncio.Event()
+        self._trouble = Trouble("sequencer lost its database", service=service)
 
     def wake(self) -> None:
         """A hint that something was committed in this process; without it the sequencer looks four times a second."""
@@ -105,7 +111,7 @@ class Sequencer:
                 async with self.session() as connection:
                     await self._follow_commits(connection)
             except _LOST as lost:
-                telemetry.log().warning("sequencer lost its database", service=self.service, error=type(lost).__name__)
+                self._trouble.met(lost)
                 self._unseen = _Unseen()
                 await asyncio.sleep(1)
 
@@ -161,6 +167,7 @@ class Sequencer:
     async def _follow_commits(self, connection: asyncpg.Connection) -> None:
         while True:
             done = await self.sequence(connection)
+            self._trouble.over()
             if done == self.batch:
                 continue
             # Never more than twenty passes a second, however many commits call: one pass takes what all of them wrote.

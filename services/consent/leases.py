@@ -25,11 +25,11 @@ from uuid import UUID
 
 import asyncpg
 
-from chassis import telemetry
 from chassis.db import Database
 from chassis.durable import PASSING
 from chassis.ids import new_id
 from chassis.ledger.sequencer import Bell
+from chassis.trouble import Trouble
 from services.consent import image
 from services.consent.contract import NotYetEverywhere
 from services.consent.memory import Memory
@@ -74,6 +74,7 @@ class Replica:
         self._until = float("-inf")
         self._stirred = asyncio.Event()
         self._waited_for = False
+        self._trouble = Trouble("no lease on decisions", lasts=2)
 
     def may_answer(self) -> bool:
         return time.clock_gettime(_CLOCK) < self._until
@@ -86,7 +87,7 @@ class Replica:
                     await connection.execute(_SWEEP)
                     await self._hold(connection)
             except PASSING as lost:
-                telemetry.log().warning("no lease on decisions", error=type(lost).__name__)
+                self._trouble.met(lost)
                 await asyncio.sleep(RENEW_EVERY)
 
     async def give_up(self) -> None:
@@ -134,6 +135,7 @@ class Replica:
             await asyncio.sleep(0)
         self._renewed()
         self._until = began + LEASE - MARGIN
+        self._trouble.over()
         return self.memory.position > before
 
     async def _read(self, connection: asyncpg.Connection) -> int:

@@ -31,6 +31,7 @@ from chassis.client import ServiceClient
 from chassis.db import Database
 from chassis.durable import PASSING
 from chassis.errors import Unavailable
+from chassis.trouble import Trouble
 from services.registry.contract import (
     CurrentPolicy,
     NotInBook,
@@ -127,6 +128,8 @@ class PolicyShelf:
         self._periods: list[TenantPeriods] = []
         self._narrowed: dict[tuple[str, date, int], PolicyBook] = {}
         self._task: asyncio.Task[None] | None = None
+        steps = (self._load, self._fetch, self._fetch_periods)
+        self._troubles = {step.__name__: Trouble("policy not followed", step=step.__name__) for step in steps}
 
     @property
     def ready(self) -> bool:
@@ -178,9 +181,13 @@ class PolicyShelf:
     async def _tried(self, step: Callable[[], Awaitable[None]]) -> bool:
         try:
             await step()
-        except (*PASSING, NotSigned) as trouble:
-            telemetry.log().warning("policy not followed", error=type(trouble).__name__)
+        except NotSigned as forged:
+            telemetry.log().error("a policy book that nobody signed is not followed", exc_info=forged)
             return False
+        except PASSING as failure:
+            self._troubles[step.__name__].met(failure)
+            return False
+        self._troubles[step.__name__].over()
         return True
 
     async def _load(self) -> None:

@@ -20,6 +20,7 @@ from chassis import clock, telemetry
 from chassis.db import Database, Transaction
 from chassis.errors import Problem
 from chassis.sealing import Sealer
+from chassis.trouble import Trouble
 from services.anonymizer.commands import backups
 from services.anonymizer.contract import ErasureReplayed, IdentifierType, Scope, StepRequest
 from services.anonymizer.holds import Holds
@@ -70,14 +71,16 @@ class Replays:
     looked: bool = False
 
     async def run(self) -> None:
+        trouble = Trouble("stores stay closed")
         while True:
             try:
                 for store in sorted(self.house.closed):
                     await self._brought_up_to_date(store)
-            except _NOT_YET as trouble:
+            except _NOT_YET as failure:
                 # Holds, the book or our own tables cannot be read yet: nothing is erased, and nothing opened.
-                telemetry.log().warning("stores stay closed", problem=type(trouble).__name__)
+                trouble.met(failure)
             else:
+                trouble.over()
                 self.looked = True
                 if not self.house.closed:
                     return

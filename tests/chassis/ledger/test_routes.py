@@ -17,7 +17,7 @@ from joserfc.jwk import ECKey, OKPKey
 
 import chassis.ledger.schema
 from chassis import schema
-from chassis.app import create_app
+from chassis.app import about_to_end, create_app
 from chassis.client import ServiceClient
 from chassis.db import Database, Transaction
 from chassis.errors import Conflict
@@ -96,6 +96,16 @@ async def source(cluster, house, tmp_path: Path, monkeypatch) -> AsyncIterator[S
 
 async def _yes(*_args) -> bool:
     return True
+
+
+async def test_whoever_waits_for_an_event_is_answered_when_the_process_ends(source):
+    waiting = asyncio.create_task(source.get("/events", after=0, wait=20))
+    while not source.app.state.sequencer.grown.turn()._waiters:
+        await asyncio.sleep(0.01)
+    about_to_end(source.app)
+    async with asyncio.timeout(2):
+        answer = await waiting
+    assert (answer.status_code, answer.json()) == (200, {"items": [], "next": "0"})
 
 
 async def test_the_feed_shows_cloud_events_in_order_page_by_page(source):
