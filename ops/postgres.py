@@ -29,6 +29,9 @@ LONGEST_SOCKET = 107  # bytes of sun_path on Linux, and enough for macOS's 103 w
 PROCESSES = Path("/proc")  # absent on macOS, where PostgreSQL's own checks have to do
 PATIENCE = 60  # seconds for a start that has to recover first
 
+# Each connection is a process: what one has freed is to go back to the system.
+FREED = {"MALLOC_TRIM_THRESHOLD_": "131072", "MALLOC_MMAP_THRESHOLD_": "1048576"}
+
 # Small machines first; personal data of failed statements stays out of the log.
 CONFIGURATION = """
 listen_addresses = ''
@@ -243,7 +246,7 @@ class Postgres:
             [str(self._binaries() / program), *map(str, arguments)],
             check=check,
             cwd=self.place,
-            env={"LC_ALL": "C", "PATH": os.environ.get("PATH", ""), "TZ": "UTC"},
+            env={"LC_ALL": "C", "PATH": os.environ.get("PATH", ""), "TZ": "UTC", **FREED},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE if program == "initdb" else subprocess.DEVNULL,
             stderr=subprocess.STDOUT if program == "initdb" else subprocess.DEVNULL,
