@@ -7,6 +7,7 @@ import select
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from ops.catalogue import BY_NAME, PROCESSES
 from ops.home import ROOT, CannotRun, Home
 from ops.postgres import Postgres
 from ops.steps import say, step
-from ops.supervisor import Supervisor, choose_ports, free_port, in_child, preload
+from ops.supervisor import Supervisor, beside, choose_ports, free_port, in_child, preload
 
 EVERYBODY = tuple(process.name for process in PROCESSES)
 
@@ -54,25 +55,24 @@ def run(home: Home, wishes: Wishes) -> None:
 def house(home: Home, ports: dict[str, int], wishes: Wishes) -> Iterator[Supervisor]:
     """Everything up at entry; at exit, however it comes, everything down."""
     postgres = Postgres(home)
-    with step("importing what all processes share"):
-        preload()
     keys.make(home)
     home.clock.touch() if home.clock.exists() else home.clock.write_text("0")
     for log in home.logs.glob("*.log"):
         log.unlink()
     supervisor = Supervisor(home, ports, postgres.environment())
     try:
-        with step("starting PostgreSQL"):
-            postgres.start(say)
+        # The thread is over before anything forks.
+        with ThreadPoolExecutor(1) as meanwhile, step("starting PostgreSQL, and importing what all processes share"):
+            started = meanwhile.submit(postgres.start, say)
+            preload()
+            started.result()
         if postgres.place != home.postgres:
             say(f"PostgreSQL's files lie in {postgres.place}, since its user may not enter {home.path}")
-        with step("bringing the schemas up to date"):
-            in_child(lambda: _migrate(home, postgres, wishes))
-        if wishes.sample:
-            with step(
-                f"filling the sample operator's stores ({wishes.subscribers} subscribers; kept for the next run)"
-            ):
-                in_child(lambda: _fill(home, postgres, wishes.subscribers))
+        with beside(lambda: _fill(home, postgres, wishes)) as filled:
+            with step("bringing the schemas up to date"):
+                in_child(lambda: _migrate(home, postgres, wishes))
+            with step("filling the sample operator's stores, which are kept for the next run"):
+                filled()
         with step("starting the services"):
             supervisor.start(wishes.only, say)
         if wishes.sample:
@@ -91,10 +91,11 @@ def _migrate(home: Home, postgres: Postgres, wishes: Wishes) -> None:
     main(cluster, [BY_NAME[name] for name in wishes.only], say)
 
 
-def _fill(home: Home, postgres: Postgres, subscribers: int) -> None:
-    import sample
+def _fill(home: Home, postgres: Postgres, wishes: Wishes) -> None:
+    if wishes.sample:
+        import sample
 
-    asyncio.run(sample.fill(home, postgres, subscribers=subscribers, progress=say))
+        asyncio.run(sample.fill(home, postgres, subscribers=wishes.subscribers, progress=say))
 
 
 def _introduce(home: Home, supervisor: Supervisor) -> None:
@@ -109,12 +110,6 @@ def _introduce(home: Home, supervisor: Supervisor) -> None:
 
     with step("introducing the sample operator over the edges"):
         in_child(seed, meanwhile=supervisor.check_alive)
-
-
-def _seed(home: Home, supervisor: Supervisor) -> None:
-    from sample.seeding import seed
-
-    seed(home.path, supervisor.url("public"), supervisor.url("internal"), say)
 
 
 def _tour(home: Home, supervisor: Supervisor) -> None:

@@ -222,10 +222,11 @@ def preload() -> None:
     """Imports what all children share, once, and keeps the collector from touching (and so copying) those pages."""
     if SHARED[0] in sys.modules:
         return
+    before = threading.active_count()
     apps = [edge.package for edge in EDGES] + [f"{service.package}.app" for service in SERVICES]
     for name in (*SHARED, *apps):
         import_module(name)
-    if threading.active_count() > 1:
+    if threading.active_count() > before:
         raise CannotRun("A library started a thread while it was imported; forking would not be safe.")
     import_module("chassis.client").trust()
     gc.collect()
@@ -234,9 +235,30 @@ def preload() -> None:
 
 def in_child(work: Callable[[], None], meanwhile: Callable[[], None] = lambda: None) -> None:
     """Runs `work` in a fork, so that its threads, loops and memory stay out of the supervisor; raises what it could not do."""
+    with beside(work) as finished:
+        finished(meanwhile)
+
+
+@contextmanager
+def beside(work: Callable[[], None]) -> Iterator[Callable[..., None]]:
+    """`work` goes on in a fork until what is yielded is called, which waits for its end as `in_child` does; left earlier, it is ended."""
     preload()
     reader, writer = os.pipe()
     pid = 0
+
+    def finished(meanwhile: Callable[[], None] = lambda: None) -> None:
+        nonlocal pid
+        while not select.select([reader], [], [], 0.2)[0]:
+            meanwhile()
+        with os.fdopen(reader, "rb", closefd=False) as file:
+            sentence = file.read().decode()
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        pid = 0
+        if status == -signal.SIGINT:
+            raise KeyboardInterrupt  # Ctrl-C reached the child first
+        if status:
+            raise CannotRun(sentence or f"A step ended with status {status}; what it said stands above.")
+
     try:
         with undivided():
             pid = os.fork()
@@ -244,19 +266,12 @@ def in_child(work: Callable[[], None], meanwhile: Callable[[], None] = lambda: N
                 os.close(reader)
                 _become(work, writer)
         os.close(writer)
-        while not select.select([reader], [], [], 0.2)[0]:
-            meanwhile()
-        with os.fdopen(reader, "rb", closefd=False) as file:
-            sentence = file.read().decode()
-        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        pid = 0
+        yield finished
     finally:
         os.close(reader)
         if pid:
             _signal(pid, signal.SIGTERM)
             os.waitpid(pid, 0)
-    if status:
-        raise CannotRun(sentence or f"A step ended with status {status}; what it said stands above.")
 
 
 def choose_ports(free: bool = False) -> dict[str, int]:

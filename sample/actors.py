@@ -21,6 +21,7 @@ import httpx2
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
+from chassis.client import trust
 from sample import accounts
 from sample.clients import CALLBACK
 
@@ -50,7 +51,7 @@ class Actor(ABC):
     def __init__(self, edge: str, issuer: str) -> None:
         """edge: the URL spoken to · issuer: the public edge, where tokens come from."""
         self.edge, self.issuer = edge.rstrip("/"), issuer.rstrip("/")
-        self.http = httpx2.Client(trust_env=False, timeout=_PATIENCE)
+        self.http = httpx2.Client(trust_env=False, verify=trust(), timeout=_PATIENCE)
         self._token, self._expires = "", 0.0
 
     def __enter__(self) -> Self:

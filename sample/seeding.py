@@ -6,6 +6,7 @@ finished is not repeated: only grants of access that ended meanwhile are given a
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from sample.register import ACTIVITIES, CONTRACTS
 
 NOTICE = "service_quality"
 MANAGER = "access_manager"
+_ABREAST = 4
 _APPROVED = {"approve": True, "reason": "Needed for the sample operator's first run."}
 _TEXTS = {
     "sv": {
@@ -48,12 +50,11 @@ def seed(home: Path, public: str, internal: str, say: Callable[[str], None] = la
     manifest = Manifest.read(home / "sample" / "manifest.json")
     logins = accounts.read(home / "sample" / "logins.json")
     principals = {key: _principal(cast, key, manifest.people[key].identifiers) for key in PEOPLE}
-    subjects = {}
-    for done, login in enumerate(logins, start=1):
-        subjects[login["username"]] = _account(cast, login, principals)
-        if done % 10 == 0:
-            say(f"{done} of {len(logins)} logins")
+    # Hashing passwords is slow on purpose: several at a time.
+    with ThreadPoolExecutor(_ABREAST) as together:
+        subjects = dict(together.map(lambda login: (login["username"], _account(cast, login, principals)), logins))
     (home / "sample" / "subjects.json").write_text(json.dumps(subjects, indent=1))
+    say(f"{len(principals)} people and {len(logins)} logins are known")
     _grants(cast, _staff(home))
     _register(cast)
     _notice(cast)
@@ -99,8 +100,10 @@ def _grants(cast: Cast, staff: list[tuple[dict[str, Any], str]]) -> None:
         }
         _unless("registry.already_founded", lambda: seeder.post("/v1/access/founding", founding))
     with cast.person("access1") as asks, cast.person("access2") as approves:
-        for login, subject in staff:
-            give_roles(asks, approves, login, subject)
+        # Before several of them act at once: both have logged in.
+        asks.token(), approves.token()
+        with ThreadPoolExecutor(_ABREAST) as together:
+            list(together.map(lambda one: give_roles(asks, approves, *one), staff))
 
 
 def give_roles(asks: Actor, approves: Actor, login: dict[str, Any], subject: str) -> None:
