@@ -53,10 +53,10 @@ class Home:
 
     def make(self) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
-        self.logs.mkdir(exist_ok=True)
-        (self.path / "secrets").mkdir(exist_ok=True, mode=0o700)
         if shutil.disk_usage(self.path).free < NEEDED_BYTES:
             raise CannotRun(f"There is less than 1 GB free on the disk of {self.path}; make room or set WARDLINE_HOME.")
+        self.logs.mkdir(exist_ok=True)
+        (self.path / "secrets").mkdir(exist_ok=True, mode=0o700)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -27,10 +27,10 @@ SUPERUSER = "postgres"
 PORT = 5432  # only part of the socket's name
 LONGEST_SOCKET = 107  # bytes of sun_path on Linux, and enough for macOS's 103 with the margin below
 PROCESSES = Path("/proc")  # absent on macOS, where PostgreSQL's own checks have to do
-PATIENCE = 60  # seconds for a start that has to recover first
+PATIENCE = 180  # seconds for a start that has to recover first
 
 # Each connection is a process: what one has freed is to go back to the system.
-FREED = {"MALLOC_TRIM_THRESHOLD_": "131072", "MALLOC_MMAP_THRESHOLD_": "1048576"}
+FREED = {"MALLOC_TRIM_THRESHOLD_": "65536", "MALLOC_TOP_PAD_": "16384", "MALLOC_MMAP_THRESHOLD_": "65536"}
 
 # Small machines first; personal data of failed statements stays out of the log.
 CONFIGURATION = """

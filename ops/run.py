@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import select
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from ops.postgres import Postgres
 from ops.steps import say, step
 from ops.supervisor import Supervisor, beside, choose_ports, free_port, in_child, preload
 
+FULL = 50_000_000  # bytes: PostgreSQL gives up before the last one
 EVERYBODY = tuple(process.name for process in PROCESSES)
 
 
@@ -88,14 +90,27 @@ def _migrate(home: Home, postgres: Postgres, wishes: Wishes) -> None:
     from ops.migrate import Cluster, main
 
     cluster = Cluster(str(postgres.socket_dir), home.path / "secrets")
-    main(cluster, [BY_NAME[name] for name in wishes.only], say)
+    with _room(home):
+        main(cluster, [BY_NAME[name] for name in wishes.only], say)
 
 
 def _fill(home: Home, postgres: Postgres, wishes: Wishes) -> None:
     if wishes.sample:
         import sample
 
-        asyncio.run(sample.fill(home, postgres, subscribers=wishes.subscribers, progress=say))
+        with _room(home):
+            asyncio.run(sample.fill(home, postgres, subscribers=wishes.subscribers, progress=say))
+
+
+@contextmanager
+def _room(home: Home) -> Iterator[None]:
+    """A full disk is said in one sentence, whoever met it: the database, which may fall over it, or a file of ours."""
+    try:
+        yield
+    except Exception as failure:
+        if shutil.disk_usage(home.path).free > FULL:
+            raise
+        raise CannotRun(f"The disk of {home.path} is full; make room or set WARDLINE_HOME.") from failure
 
 
 def _introduce(home: Home, supervisor: Supervisor) -> None:
@@ -192,8 +207,6 @@ def answer(message: dict[str, Any]) -> None:
 
 def clean(home: Home, results: Path = ROOT / "out") -> None:
     """Removes what runs have made: data, secrets, results."""
-    import shutil
-
     if home.path.exists():
         with home.locked():
             Postgres(home).remove()

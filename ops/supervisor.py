@@ -27,7 +27,7 @@ from ops.catalogue import BY_NAME, CALLED_BY_ALL, EDGES, PROCESSES, SERVICES, Pr
 from ops.home import ROOT, CannotRun, Home, explain
 
 HOST = "127.0.0.1"
-PATIENCE = 60  # seconds until a started process must be ready
+PATIENCE = 180  # seconds until a started process must be ready
 POLITE = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LAST_CHANCE = 8  # seconds between the request to end and the kill
 # What most processes have loaded when they are ready, whether they import it themselves or a library does on first use. The apps
@@ -218,14 +218,29 @@ def undivided() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, POLITE)
 
 
+@contextmanager
+def deferred() -> Iterator[None]:
+    """A Ctrl-C is heard at the end: what a handler raises while a library is imported, the library may swallow."""
+    came: list[int] = []
+    before = {polite: signal.signal(polite, lambda number, _: came.append(number)) for polite in POLITE}
+    try:
+        yield
+    finally:
+        for polite, handler in before.items():
+            signal.signal(polite, handler)
+    if came:
+        raise KeyboardInterrupt
+
+
 def preload() -> None:
     """Imports what all children share, once, and keeps the collector from touching (and so copying) those pages."""
     if SHARED[0] in sys.modules:
         return
     before = threading.active_count()
     apps = [edge.package for edge in EDGES] + [f"{service.package}.app" for service in SERVICES]
-    for name in (*SHARED, *apps):
-        import_module(name)
+    with deferred():
+        for name in (*SHARED, *apps):
+            import_module(name)
     if threading.active_count() > before:
         raise CannotRun("A library started a thread while it was imported; forking would not be safe.")
     import_module("chassis.client").trust()

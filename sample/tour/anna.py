@@ -60,10 +60,11 @@ def asks_for_her_data(cast: Cast, tell: Narrator) -> None:
         found = anna.get(f"/v1/requests/{asked['request']}/answer").json()["found"]
     archive = unlock(file, PASSPHRASE).archive
     tell.say(
-        f"{file.name} opens in any browser with her passphrase and shows the report: {len(file.read_bytes()):,} bytes"
+        f"{file.name} opens in any browser with her passphrase “{PASSPHRASE}” and shows the report: {len(file.read_bytes()):,} bytes"
     )
     with zipfile.ZipFile(io.BytesIO(archive)) as opened:
-        tell.say("inside, besides the report: " + ", ".join(sorted(name for name in opened.namelist())[:12]))
+        kinds = Counter(name.rpartition(".")[2] for name in opened.namelist())
+        tell.say("inside it all files once more: " + ", ".join(f"{count} {kind}" for kind, count in kinds.items()))
     tell.table(
         ("store", "records", "of"), [(s["label"]["en"], sum(s["counts"].values()), _tables(s["counts"])) for s in found]
     )
@@ -90,14 +91,15 @@ def asks_for_deletion(cast: Cast, tell: Narrator) -> None:
         _until_state(tell, anna, asked, "answered")
         answer = anna.get(f"/v1/requests/{asked}/answer").json()
         tell.table(
-            ("store", "what", "until", "rule"),
+            ("store", "what", "until", "why", "law"),
             sorted(
                 {
                     (
                         line["label"]["en"],
                         f"{line['action']} {line['category']}",
                         line["until"] or "",
-                        line["reason"]["en"][:70],
+                        line["reason"]["en"].split(". ")[0].removesuffix("."),
+                        line["legal_ref"],
                     )
                     for line in answer["outcomes"]
                 }

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 Seen = TypeVar("Seen")
 
-PATIENCE = 60
-_SILENCE = 2.0
+PATIENCE = 180
+_SILENCE, _AGAIN = 2.0, 30.0
 
 
 class TourFailed(Exception):
@@ -67,14 +67,14 @@ class Narrator:
     ) -> Seen:
         """Looks again until there is something; says what is waited for when it takes long, and `explain`s when it never came."""
         began = time.monotonic()
-        told = False
+        tell_after = _SILENCE
         while not (seen := look()):
             waited = time.monotonic() - began
             if waited > patience:
                 raise TourFailed(f"The tour stops here: after {patience:.0f} s there was still no {what}.{explain()}")
-            if waited > _SILENCE and not told:
-                print(f"   … waiting for {what}", flush=True)
-                told = True
+            if waited > tell_after:
+                print(f"   … waiting for {what}" + (f" ({waited:.0f} s)" if waited > _AGAIN else ""), flush=True)
+                tell_after = waited + _AGAIN
             time.sleep(0.1)
         return seen
 

@@ -29,7 +29,7 @@ def retention_is_simulated_and_swept(cast: Cast, tell: Narrator) -> None:
             seen = operations.get(f"/v1/sweeps/{sweep}").json()
             return seen if seen["state"] == "done" else None
 
-        swept = tell.until("finished sweep", look, patience=120)
+        swept = tell.until("finished sweep", look, patience=300)
         how = _added_up(swept["items"], "count", keys=("how",))
         tell.say("swept: " + ", ".join(f"{count:,} by {key[0]}" for key, count in how.items()))
         left = operations.post("/v1/simulations").json()["items"]

@@ -1,6 +1,7 @@
 """The data map: complete for the sample operator, and refused with a clear sentence when it is not right."""
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -30,6 +31,14 @@ def test_a_person_can_tell_the_columns_of_each_table_apart(language: str):
                 heads = Counter(column["label"][language] for column in line["columns"])
                 alike += [(store.store, name, head) for head, times in heads.items() if times > 1]
     assert alike == []
+
+
+def test_the_map_that_the_readme_shows_is_one(tmp_path: Path):
+    shown = re.search(r"```yaml\n(store: .*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (tmp_path / "newsletter.yaml").write_text(shown[1])
+    read = datamap.load(tmp_path)
+    assert read.check(BOOK) == []
+    assert list(read.stores["newsletter"].tables) == ["subscriber"]
 
 
 async def test_every_column_of_every_store_is_declared(house: House):

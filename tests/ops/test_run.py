@@ -16,6 +16,7 @@ from urllib.request import urlopen
 import pytest
 
 from ops import home as home_module
+from ops import run as run_module
 from ops.catalogue import BY_NAME, PROCESSES, calls
 from ops.home import ROOT, CannotRun, Home, explain
 from ops.postgres import Postgres
@@ -31,7 +32,7 @@ def command(home: Home, *arguments: str) -> list[str]:
 
 def run(home: Home, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(home, *arguments), cwd=ROOT, capture_output=True, text=True, timeout=90, stdin=subprocess.DEVNULL
+        command(home, *arguments), cwd=ROOT, capture_output=True, text=True, timeout=240, stdin=subprocess.DEVNULL
     )
 
 
@@ -74,14 +75,15 @@ def test_an_interrupted_run_stops_everything_cleanly(home: Home, how: signal.Sig
     assert processes_of(home) == []
 
 
-def test_interrupted_while_it_starts_it_leaves_nothing_half_started(home: Home) -> None:
+@pytest.mark.parametrize("moment", ["importing what all processes share", "starting identity"])
+def test_interrupted_while_it_starts_it_leaves_nothing_half_started(home: Home, moment: str) -> None:
     with subprocess.Popen(command(home, "--free-ports"), cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
         for line in running.stdout:
-            if "starting identity" in line:
+            if moment in line:
                 break
         running.send_signal(signal.SIGINT)
         running.stdout.read()
-        assert running.wait(30) == 130
+        assert running.wait(90) == 130
     assert processes_of(home) == []
 
 
@@ -136,6 +138,12 @@ def test_too_little_disk_is_said_in_one_sentence(home: Home, monkeypatch: pytest
     monkeypatch.setattr(home_module.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))
     with pytest.raises(CannotRun, match="less than 1 GB free"):
         home.make()
+
+
+def test_a_disk_that_fills_up_on_the_way_is_said_in_one_sentence(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 9, 1))
+    with pytest.raises(CannotRun, match=f"The disk of {home.path} is full"), run_module._room(home):
+        raise ConnectionError("what the database said when it fell")
 
 
 def test_a_house_that_cannot_be_made_is_said_in_one_sentence(home: Home) -> None:
