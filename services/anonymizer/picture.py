@@ -24,7 +24,11 @@ async def drawn(simulation: Simulation) -> bytes:
     pipe = asyncio.subprocess.PIPE
     command = (sys.executable, "-m", __name__)
     process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
-    picture, _ = await process.communicate(simulation.model_dump_json().encode())
+    try:
+        picture, _ = await process.communicate(simulation.model_dump_json().encode())
+    except asyncio.CancelledError:  # nobody waits for it any more
+        process.kill()
+        raise
     if process.returncode:
         raise RuntimeError(f"the picture was not drawn: {process.returncode}")
     return picture
@@ -39,7 +43,9 @@ def draw(simulation: Simulation) -> bytes:
     compared = simulation.proposed_version is not None
     # The same simulation is the same picture, and its words are words.
     with matplotlib.rc_context({"svg.hashsalt": "wardline", "svg.fonttype": "none"}):
-        figure, axes = pyplot.subplots(2 if compared else 1, figsize=(11.5, 9 if compared else 4.5), squeeze=False)
+        figure, axes = pyplot.subplots(
+            2 if compared else 1, figsize=(11.5, 9 if compared else 4.5), squeeze=False, layout="constrained"
+        )
         _by_month(axes[0][0], simulation.items)
         axes[0][0].set_title(
             f"What a sweep on {simulation.as_of:%Y-%m-%d} would take, by policy book {simulation.policy_version}"
