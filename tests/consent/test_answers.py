@@ -1,5 +1,7 @@
 """Around a consent: the whole record, refusing and asking again, a child's guardian, a browser's signal, lapsing, looking back."""
 
+import asyncio
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -71,6 +73,27 @@ async def test_consent_refers_to_the_words_in_force_when_it_was_given(company, a
     with pytest.raises(NoticeNotInForce):
         too_early = given(first, new_id(), occurred_at=clock.now() - timedelta(days=11), method="paper")
         await company.service.give(company.tenant, too_early, key())
+
+
+async def test_from_the_answer_to_a_publication_on_the_words_before_are_not_consented_to(company):
+    """Also where others give their consent, and so read the version before it, while it is published."""
+    told, over = await company.notice(), asyncio.Event()
+
+    async def giving() -> None:
+        while not over.is_set():
+            with suppress(NoticeNotInForce):
+                await company.give(new_id(), told)
+
+    crowd = [asyncio.create_task(giving()) for _ in range(8)]
+    try:
+        for _ in range(4):
+            told = await company.notice(valid_from=None)
+            before = told.model_copy(update={"version": told.version - 1})
+            with pytest.raises(NoticeNotInForce):
+                await company.give(new_id(), before)
+    finally:
+        over.set()
+        await asyncio.gather(*crowd)
 
 
 async def test_somebody_who_said_no_is_not_asked_again_until_the_book_lets_us(company, anna):

@@ -2,6 +2,7 @@
 
 import time
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -39,10 +40,17 @@ async def publish(tx: Transaction, desk: Desk, notice: PublishNotice) -> Notice:
         published_by=desk.caller.subject,
     )
     tx.session.add(row)
-    _read.pop((tx.tenant, notice.notice, before or 0), None)
+    tx.after_commit(partial(_forget, (tx.tenant, notice.notice, before or 0)))
     told = NoticePublished(**row.model_dump(include=set(NoticePublished.model_fields)))
     await tx.emit("notice.published", told.model_dump(mode="json"))
     return queries.as_notice(row)
+
+
+async def _forget(key: tuple[UUID, str, int]) -> None:
+    """After the commit: whoever read the version before it meanwhile was told that it has no end, and must not remember that."""
+    global _published
+    _published += 1
+    _read.pop(key, None)
 
 
 async def _newest_version(tx: Transaction, notice: str) -> int | None:
@@ -67,10 +75,11 @@ async def published(tx: Transaction, notice: str, version: int) -> NoticeVersion
     return (await known(tx, notice, version))[0]
 
 
-# What is published never changes, so it is read once; only what follows it may come later, and is asked again every few seconds.
+# What is published never changes, so it is read once; only what follows it may come later, and is asked again twice a second.
 _read: dict[tuple[UUID, str, int], tuple[NoticeVersion, datetime | None, float]] = {}
 _REMEMBERED = 10_000
-_ASK_AGAIN = 2.0
+_ASK_AGAIN = 0.5
+_published = 0  # by this process
 
 
 async def known(tx: Transaction, notice: str, version: int) -> tuple[NoticeVersion, datetime | None]:
@@ -79,6 +88,7 @@ async def known(tx: Transaction, notice: str, version: int) -> tuple[NoticeVersi
     held = _read.get(key)
     if held is not None and time.monotonic() - held[2] < _ASK_AGAIN:
         return held[0], held[1]
+    published = _published
     row = await tx.session.get(NoticeVersion, key)
     if row is None:
         raise UnknownNotice("Consent refers to one published version of a notice.")
@@ -90,5 +100,6 @@ async def known(tx: Transaction, notice: str, version: int) -> tuple[NoticeVersi
     if len(_read) >= _REMEMBERED:
         _read.clear()
     ends = min((each for each in (row.valid_to, next_from) if each is not None), default=None)
-    _read[key] = (row, ends, time.monotonic())
+    if published == _published:
+        _read[key] = (row, ends, time.monotonic())
     return row, ends
