@@ -115,7 +115,7 @@ async def test_a_hold_that_comes_before_the_record_left_its_place_is_kept_whenev
 
     class Asked(Guard):
         async def held(self, step=None):
-            seen.append(path.exists() and NUMBER.encode() in path.read_bytes())
+            seen.append(path.exists() and known.value.encode() in path.read_bytes())
             return await super().held(step)
 
     guard = Asked()
