@@ -5,6 +5,7 @@ product's connectors, in this process: how long a store takes to give one person
 """
 
 import asyncio
+import json
 import os
 import tempfile
 import time
@@ -15,11 +16,13 @@ from pathlib import Path
 from statistics import median
 from uuid import UUID, uuid4
 
+import asyncpg
 import uvloop
 
 from benchmarks import calls
 from benchmarks.house import House
 from benchmarks.lake import SCALE
+from benchmarks.requests import Desk
 from benchmarks.row import ROUNDS, Row, watched
 from sample.cases import PRIVATE
 from services.anonymizer import datamap
@@ -33,7 +36,8 @@ from services.anonymizer.settings import Settings
 from services.registry.books import read_book
 
 SMALL, FEW, MANY = 1_000, 10, 10_000_000
-FIRST_SMALL, FIRST_FEW, OF_MANY = 46_742_000_000, 46_743_000_000, 46_744_000_000
+FIRST_SMALL, FIRST_FEW, OF_MANY, FIRST_ACCESS = 46_742_000_000, 46_743_000_000, 46_744_000_000, 46_745_000_000
+REQUESTS = 1 + 5 * ROUNDS
 LAKE_ROWS, BUCKETS, LAKE_PEOPLE = 1_000_000, 64, 100_000
 CHUNK = 1_000_000
 
@@ -42,6 +46,36 @@ INSERT INTO call_record (id, tenant, started_at, duration_ms, kind, caller, call
 SELECT n, $1::uuid, $2::timestamptz + (n % 86400) * interval '1 second', 60000, 'mobile_call',
        ($3::bigint + n / $4::bigint % $5::bigint)::text, '46740999999', '01', 900000000000 + n % 27, false
 FROM generate_series($6::bigint, $7::bigint) n"""
+_PACKAGED = "SELECT answer->'found' FROM rights.request WHERE id = $1 AND state = 'answered'"
+
+
+def access_1k(house: House) -> Row:
+    """From the helpdesk's request over the internal edge to the finished package of somebody with 1,000 calls in a million, over all
+    stores. Milliseconds; `first_ms`: of the first request, which opens connections."""
+    return uvloop.run(_access_1k(house))
+
+
+async def _access_1k(house: House) -> Row:
+    await calls._plant_once(house)
+    await _plant(house, FIRST_ACCESS, REQUESTS, SMALL)
+    desk, ours, theirs = await asyncio.to_thread(Desk, house), [], []
+    looking, connection = await asyncpg.connect(**house.superuser()), await calls._connect(house)
+    async with _anonymizer(house) as anonymizer:
+        people = [await anonymizer.person(FIRST_ACCESS + n) for n in range(REQUESTS)]
+    for n, person in enumerate(people):
+        began = time.perf_counter()
+        request = await asyncio.to_thread(desk.open, person)
+        while (found := await looking.fetchval(_PACKAGED, UUID(request))) is None:
+            await asyncio.sleep(0.002)
+        ours.append(1000 * (time.perf_counter() - began))
+        if sum(sum(store["counts"].values()) for store in json.loads(found)) < SMALL:
+            raise RuntimeError(f"the package speaks of fewer than {SMALL} rows: {found}")
+        theirs.append(1000 * await calls.selected(connection, str(FIRST_ACCESS + n), SMALL))
+    await looking.close()
+    await connection.close()
+    beside = f"SELECT of the {SMALL:,} rows and json.dumps in one process"
+    more = {"first_ms": ours[0], "slowest_ms": max(ours[1:])}
+    return Row("access_1k", median(ours[1:]), median(theirs[1:]), "ms", 0, beside, more)
 
 
 def erase_1k(house: House) -> Row:

@@ -3,12 +3,13 @@
 import time
 from collections.abc import Callable
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import httpx2
 
 from benchmarks.house import House
 from sample.actors import Refused
+from services.requests.rights.package import passphrase
 
 _PATIENCE = 120
 _LOOK_EVERY = 0.06  # the edge lets one person ask twenty times a second
@@ -35,7 +36,7 @@ class Desk:
             "principal": str(person),
             "channel": "telephone",
             "evidence": {"method": "call_back"},
-            "passphrase": f"{uuid4()}",
+            "passphrase": passphrase.draw(),
         }
         return self.staff.post("/staff/v1/requests", wish).json()["request"]
 

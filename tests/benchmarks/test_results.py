@@ -55,13 +55,21 @@ def test_a_row_measured_again_replaces_the_earlier_one_and_leaves_the_others(tmp
     [
         ("decision_http", 800.0, ("≥ 0.8", "met")),
         ("decision_http", 790.0, ("≥ 0.8", "MISSED")),
-        ("access_100k", 4000.0, ("≤ 4", "met")),
-        ("access_100k", 4100.0, ("≤ 4", "MISSED")),
+        ("erase_100k", 3000.0, ("≤ 3", "met")),
+        ("erase_100k", 3100.0, ("≤ 3", "MISSED")),
         ("gateway_added", 1.0, ("", "")),
     ],
 )
 def test_a_missed_goal_is_said(name: str, ours: float, verdict: tuple[str, str]) -> None:
     assert bench.judged(row(name, ours=ours)) == verdict
+
+
+@pytest.mark.parametrize(
+    ("ours", "growth", "verdict"), [(2500.0, 100, "met"), (2500.0, 101, "MISSED"), (2600.0, 100, "MISSED")]
+)
+def test_a_goal_of_two_figures_is_met_by_both(ours: float, growth: float, verdict: str) -> None:
+    judged = bench.judged(row("access_100k", ours=ours) | {"growth_mb": growth})
+    assert judged == ("≤ 2.5, growth_mb ≤ 100", verdict)
 
 
 def test_the_table_has_a_line_for_each_row() -> None:
