@@ -243,6 +243,19 @@ async def test_a_transfer_is_due_until_somebody_says_what_makes_it_lawful(regist
     assert shut.json()["code"] == "registry.unknown_reference"
 
 
+async def test_the_public_reads_what_the_register_says_since_and_a_bundle_has_that_page(registry: Registry) -> None:
+    async def page() -> str:
+        return (await registry.get("/privacy", scopes=None, lang="en")).text
+
+    before, clauses = await page(), "standard contractual clauses"
+    wish = {"subprocessor": "eviexa", "place": "us", "mechanism": "scc", "module": "2", "source": "house: signed"}
+    await kept(registry, "/v1/transfers", wish)
+    after = await page()
+    assert after.count(clauses) == before.count(clauses) + 1
+    with zipfile.ZipFile(io.BytesIO(await bundle_of(registry))) as archive:
+        assert archive.read("privacy-page.en.html").decode() == after
+
+
 async def due(registry: Registry, key: str, **query: Any) -> list[str]:
     items = (await registry.get("/v1/transfers", **query)).json()["items"]
     return [each["reason"] for row in items if row["key"] == key for each in row["due"]]

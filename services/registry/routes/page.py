@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse
 from chassis import auth, clock
 from services.registry import pages
 from services.registry.contract import Language
-from services.registry.queries import book, history
+from services.registry.queries import book, history, register
 from services.registry.routes.asking import database
 from services.registry.routes.tenants import processors_of
 from services.registry.rules.book import on_the_day
@@ -29,13 +29,15 @@ async def privacy_page(
 ) -> HTMLResponse:
     """The public privacy page in the language asked for, else in the one the browser prefers; or another version of it."""
     now = clock.now()
-    in_force = await book.version_in_force(database(request), now, now)
-    told = await book.version_named(database(request), version) if version else in_force
-    shown = book.book_of(told.jws)
-    older = told.version != in_force.version
     language = lang or pages.preferred(accept_language)
+    # With what the register says of sub-processors and transfers since: a bundle has the same page.
+    told = await register.moment(database(request), now, now)
+    if version is None or version == told.version:
+        return _page(pages.privacy_page(told.book, language), language)
+    other = await book.version_named(database(request), version)
     # Another version is shown as on its first day: rows that ended since then stood there.
-    return _page(pages.privacy_page(on_the_day(shown, told.valid_from if older else now), language, older), language)
+    shown = on_the_day(book.book_of(other.jws), other.valid_from)
+    return _page(pages.privacy_page(shown, language, older=True), language)
 
 
 @router.get("/privacy/history", response_class=HTMLResponse)
