@@ -18,7 +18,7 @@ from services.registry.books import read_book
 from services.registry.contract import Text
 from services.requests.rights.contract import Answer
 from services.requests.rights.package import page as pages
-from services.requests.rights.package import spool
+from services.requests.rights.package import parts, spool
 from services.requests.rights.package.build import HIDDEN, Contents, Source, build
 from services.requests.rights.package.unlock import unlock
 from services.requests.rights.rules.about import about
@@ -94,6 +94,15 @@ async def test_the_passphrase_opens_the_report_and_the_archive_from_disk(package
     archive = zipfile.ZipFile(io.BytesIO(saved))
     assert len(orjson.loads(archive.read("json/billing/invoice.json"))["rows"]) == 300
     assert "Faktura 250" in archive.read("csv/billing/invoice.csv").decode()
+
+
+async def test_what_was_sealed_for_another_operator_is_handed_over_again_as_it_was(source: Source, tmp_path: Path):
+    key, folder, reception = (tmp_path / "key").read_bytes(), tmp_path / "transfer", uuid4()
+    contents = Contents(uuid4(), "sv", about(read_book(BOOK)), [source], key, portable=True)
+    first = parts.write(folder, reception, contents)
+    assert parts.write(folder, reception, contents) == first
+    (folder / "finished").write_bytes(b"half a note")
+    assert parts.write(folder, reception, contents) != first
 
 
 async def test_what_the_tables_are_is_said_in_her_language_and_when_it_was_by_her_clock(package: Path):

@@ -32,6 +32,7 @@ from services.requests.rights.contract import (
 )
 from services.requests.rights.statements import HANDING, RECEIPT, read, sign
 from tests.rights.conftest import House
+from tests.rights.gates import Gate, held_commits
 from tests.rights.operator import Row
 
 SECRET = "Sju sjösjuka sjömän"
@@ -63,6 +64,7 @@ class Two:
     anna_there: RightsClient
     there: UUID
     opened: ReceptionOpened
+    principal: UUID
 
     def wish(self, **bent: Any) -> OpenRequest:
         to = {"operator": "sydtel", "reception": self.opened.reception, "code": self.opened.code} | bent
@@ -80,7 +82,8 @@ async def two(house: House, tenant: UUID) -> Two:
     rows = [("billing", Row("agreement", str(n), f"{SECRET} {n}")) for n in range(3)]
     anna_there = house.person(house.operator.person(), there)
     opened = await anna_there.open_reception(OpenReception(operator="nordtel"), key=key())
-    return Two(house.person(house.operator.person(*rows), tenant), anna_there, there, opened)
+    anna = house.operator.person(*rows)
+    return Two(house.person(anna, tenant), anna_there, there, opened, anna)
 
 
 async def until_state(house: House, two: Two, request: UUID, *states: str) -> Request:
@@ -109,6 +112,22 @@ async def test_her_data_reach_the_other_operator_sealed_and_its_receipt_is_in_he
     keys = (await house.http.get(f"{house.url}/keys")).json()
     said = certificate.verify(await two.anna.certificate(asked.request), keys)
     assert said["transferred"]["sha256"] == came.sha256
+
+
+async def test_what_was_taken_and_not_written_down_here_is_handed_over_once_more_and_gets_the_same_receipt(
+    house: House, two: Two
+):
+    """The commit that closes the request is lost, as with a process that was killed just then."""
+    async with held_commits(house) as gates:
+        await gates.close([Gate(1, "request closed", two.principal, "before")])
+        asked = await two.anna.open(two.wish(), key=key())
+        await house.seen(gates.held, lambda held: 1 in held)
+        assert (await two.reception()).state == "received"
+        await gates.open()
+        await until_state(house, two, asked.request, "closed", "awaiting_passphrase")
+    answer = await two.anna.answer(asked.request)
+    assert answer.transferred.sha256 == (await two.reception()).sha256
+    assert (await house.events(asked.request)).count("request.transferred") == 1
 
 
 async def test_what_came_lies_sealed_on_the_disk_and_goes_when_its_time_is_over(house: House, tenant: UUID, two: Two):

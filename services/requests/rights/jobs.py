@@ -41,7 +41,7 @@ from services.requests.rights.commands import (
 )
 from services.requests.rights.commands.doing import Claim
 from services.requests.rights.commands.transferring import Sending
-from services.requests.rights.contract import Kind, State
+from services.requests.rights.contract import Kind, State, Transferred
 from services.requests.rights.helpdesk import Helpdesk
 from services.requests.rights.office import Office
 from services.requests.rights.package import parts, spool
@@ -170,11 +170,14 @@ class Work:
         self._remove_spools(contents)
 
     async def transfer(self, job: Job) -> None:
-        """Sealed anew by each try; the other operator keeps the parts of the last. It is away: later, until it waits no more."""
+        """Sealed once, and handed over again until there is a receipt. The other operator is away: later, until it waits no more."""
         async with self.database.transaction(job.tenant) as tx:
             row = await tx.session.get(RequestRow, job.id)
             sending = await transferring.to_send(tx, self.office, row)
         if sending is None:
+            return
+        if isinstance(sending, Transferred):
+            await self._transferred(job, sending)
             return
         lost = [source.step for source in sending.contents.sources if not source.path.exists()]
         if lost:
@@ -193,8 +196,15 @@ class Work:
                 return
             if receipt is None:
                 await transferring.not_taken(tx, self.office, row, sending.name)
-            else:
-                await transferring.done(tx, self.office, row, sending, written, receipt)
+                return
+            to = await transferring.taken(tx, self.office, row, sending, written, receipt)
+        await self._transferred(job, to)
+
+    async def _transferred(self, job: Job, to: Transferred) -> None:
+        async with self.database.transaction(job.tenant) as tx:
+            row = await tx.session.get(RequestRow, job.id, with_for_update=True)
+            if row.state == State.transferring:
+                await transferring.done(tx, self.office, row, to)
 
     async def _handed_over(self, job: Job, sending: Sending, written: Written, folder: Path) -> str:
         """The other operator's receipt. Raises NotTaken, and Unavailable."""

@@ -17,6 +17,9 @@ from services.requests.rights.package.parts import Written
 from services.requests.rights.statements import HANDING, RECEIPT, StatementDoubtful, read, seal_key, sign
 from services.requests.rights.tables import OtherOperatorRow, RequestRow
 
+# Before the sealed receipt, in the place of where to.
+_TAKEN = b"taken:"
+
 
 @dataclass(frozen=True)
 class Sending:
@@ -39,11 +42,14 @@ async def want(tx: Transaction, office: Office, row: RequestRow, wish: Transfer)
     row.transfer = key.seal("request", "transfer", wish.model_dump_json().encode())
 
 
-async def to_send(tx: Transaction, office: Office, row: RequestRow | None) -> Sending | None:
+async def to_send(tx: Transaction, office: Office, row: RequestRow | None) -> Sending | Transferred | None:
     """None when it is not wanted (any more)."""
     if row is None or row.state != State.transferring:
         return None
-    transfer = Transfer.model_validate_json(await answering.open_sealed(tx, office, row, "transfer"))
+    opened = await answering.open_sealed(tx, office, row, "transfer")
+    if opened.startswith(_TAKEN):
+        return Transferred.model_validate_json(opened.removeprefix(_TAKEN))
+    transfer = Transfer.model_validate_json(opened)
     known = await tx.session.get(OtherOperatorRow, (tx.tenant, transfer.operator))
     contents = await answering.contents(tx, office, row)
     return Sending(contents, transfer, known.name, known.url, known.signing, known.sealing)
@@ -76,10 +82,10 @@ def acknowledged(sending: Sending, written: Written, receipt: str) -> bool:
     return all(said.get(name) == value for name, value in mine.items())
 
 
-async def done(
+async def taken(
     tx: Transaction, office: Office, row: RequestRow, sending: Sending, written: Written, receipt: str
-) -> None:
-    """Answered and closed in one move: the package is the other operator's now, and nothing of it is left here."""
+) -> Transferred:
+    """The receipt is written down before anything here is removed: what was handed over is never told as refused."""
     to = Transferred(
         operator=sending.transfer.operator,
         name=sending.name,
@@ -87,11 +93,18 @@ async def done(
         sha256=written.sha256,
         receipt=receipt,
     )
+    key = await office.sealer.key(tx.connection, tx.tenant, row.id)
+    row.transfer = key.seal("request", "transfer", _TAKEN + to.model_dump_json().encode())
+    return to
+
+
+async def done(tx: Transaction, office: Office, row: RequestRow, to: Transferred) -> None:
+    """Answered and closed in one move: the package is the other operator's now, and nothing of it is left here."""
     said = RequestTransferred(
         **moved(row),
         operator=to.operator,
         sha256=to.sha256,
-        receipt_sha256=hashlib.sha256(receipt.encode()).hexdigest(),
+        receipt_sha256=hashlib.sha256(to.receipt.encode()).hexdigest(),
     )
     await tx.emit("request.transferred", said.model_dump(mode="json", exclude_none=True), row.principal)
     await answering.answer_transferred(tx, office, row, to)

@@ -7,10 +7,11 @@ is meant for is authenticated with it: a part that is moved, dropped or brought 
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import UUID
 
+import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -21,6 +22,7 @@ from services.requests.rights.package.files import private
 PART = 512 * 1024
 OVERHEAD = 16
 MOST_PARTS = 4096
+_NOTE = "finished"
 
 
 class DoesNotOpen(ValueError):
@@ -68,13 +70,36 @@ class _Parts:
 
 
 def write(folder: Path, reception: UUID, contents: Contents) -> Written:
-    """Blocks: run it in a thread. What an earlier try left there is overwritten."""
+    """Blocks: run it in a thread. What an earlier try finished is handed over as it was, since the other operator may have it already;
+    what one left half done is overwritten."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if finished := _noted(folder, reception, contents.key):
+        return finished
     key = os.urandom(32)
     parts = _Parts(folder, key, reception)
     portable(parts, contents)
     parts.close()
-    return Written(key, parts.place, parts.bytes, parts.sha256.hexdigest())
+    written = Written(key, parts.place, parts.bytes, parts.sha256.hexdigest())
+    _note(folder, reception, contents.key, written)
+    return written
+
+
+def _note(folder: Path, reception: UUID, key: bytes, written: Written) -> None:
+    """Under the key of what was collected, which ends with the request."""
+    said = asdict(written) | {"key": written.key.hex()}
+    nonce = os.urandom(12)
+    with private(folder / _NOTE) as file:
+        file.write(nonce + AESGCM(key).encrypt(nonce, orjson.dumps(said), reception.bytes))
+
+
+def _noted(folder: Path, reception: UUID, key: bytes) -> Written | None:
+    """None where nothing was finished, or was noted only in part."""
+    try:
+        sealed = (folder / _NOTE).read_bytes()
+        said = orjson.loads(AESGCM(key).decrypt(sealed[:12], sealed[12:], reception.bytes))
+    except (FileNotFoundError, InvalidTag, ValueError):
+        return None
+    return Written(**said | {"key": bytes.fromhex(said["key"])})
 
 
 def place_of(folder: Path, place: int) -> Path:
