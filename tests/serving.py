@@ -27,7 +27,8 @@ async def serve(app: FastAPI) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
-        await task
+        async with asyncio.timeout(60):  # an app that does not end is a failure with a name, and no suite that hangs
+            await task
 
 
 async def _accepting(listener: socket.socket, task: "asyncio.Task[None]") -> None:
