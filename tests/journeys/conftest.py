@@ -98,11 +98,12 @@ class Deletion(Act):
 @dataclass
 class Employed:
     """An agent's request, typed in by the employer's contact: `operators` as the operator answered it, `part` while the employer
-    had it to decide, and the employer's `answer`."""
+    had it to decide, the employer's `answer`, and the `package` as it lay there for him."""
 
     operators: dict[str, Any]
     part: dict[str, Any]
     answer: dict[str, Any]
+    package: bytes
 
 
 @dataclass
@@ -210,7 +211,9 @@ def employed(nordtel: Nordtel, filled: Act) -> Employed:
     words = {"sv": "Han får sina inspelningar.", "en": "He gets his recordings."}
     contact.post(f"/staff/v1/tasks/{task['task']}/proposal", {"verdict": "granted", "text": words})
     until("the employer's answer", lambda: seen(part["request"])["state"] == "answered")
-    return Employed(seen(ours), part, contact.get(f"/staff/v1/requests/{part['request']}/answer").json())
+    answer = contact.get(f"/staff/v1/requests/{part['request']}/answer").json()
+    package = nordtel.home / "packages" / part["request"] / "package.html"
+    return Employed(seen(ours), part, answer, package.read_bytes())
 
 
 @pytest.fixture(scope="package")

@@ -1,5 +1,7 @@
 """Cases 2 and 7: a father asks about his daughter's number; an agent asks, and his employer decides about its part."""
 
+import wave
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -46,3 +48,21 @@ def test_omar_gets_his_recordings_from_his_employer(employed: Employed):
     assert employed.answer["controller"] == KUSTBANKEN.name
     found = {each["store"]: each["counts"] for each in employed.answer["found"]}
     assert found["recordings"] == {"recording": CASES[7].facts["recordings"]}, "collected once the employer had decided"
+
+
+def test_in_his_package_are_his_own_recordings_with_his_voice_and_nobody_else_s(employed: Employed, tmp_path: Path):
+    locked, archive = tmp_path / "package.html", tmp_path / "package.zip"
+    locked.write_bytes(employed.package)
+    archive.write_bytes(unlock(locked, PASSPHRASE).archive)
+    rows = rows_of(archive, "recordings/recording")
+    assert len(rows) == CASES[7].facts["recordings"]
+    assert {row["agent_number"] for row in rows} == {CASES[7].facts["agent_number"]}
+    assert not {row["caller"] for row in rows} & {PEOPLE["cilla"].msisdn}, "who called him is no matter of his"
+    with zipfile.ZipFile(archive) as opened:
+        sounds = [name for name in opened.namelist() if name.startswith("files/recordings/")]
+        assert {Path(name).name for name in sounds} == {row["sound"] for row in rows}
+        for name in sounds:
+            with wave.open(opened.open(name)) as heard:
+                frames = heard.readframes(heard.getnframes())
+                left, right = frames[0::4] + frames[1::4], frames[2::4] + frames[3::4]
+                assert heard.getnchannels() == 2 and not any(left) and any(right)

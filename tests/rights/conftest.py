@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as time_of_day
@@ -140,6 +140,15 @@ class House:
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def house(server: Postgres) -> AsyncIterator[House]:
+    async with furnished(server, lambda settings: serve(create_app(settings))) as house:
+        yield house
+
+
+@asynccontextmanager
+async def furnished(
+    server: Postgres, running: Callable[[Settings], AbstractAsyncContextManager[str]]
+) -> AsyncIterator[House]:
+    """A house in which rights runs in some way, which says where it listens."""
     database = f"rights_{uuid4().hex[:12]}"
     cluster = migrate.Cluster(str(server.socket_dir), server.home.path / "secrets")
     processes = [replace(BY_NAME[name], database=database) for name in ("registry", "rights")]
@@ -180,7 +189,7 @@ async def house(server: Postgres) -> AsyncIterator[House]:
             **post,
             **told,
         )
-        url = await stack.enter_async_context(serve(create_app(settings)))
+        url = await stack.enter_async_context(running(settings))
         async with asyncio.timeout(20):
             while (await http.get(url + "/health/ready")).status_code != 200:
                 await asyncio.sleep(0.05)
