@@ -552,11 +552,10 @@ class InBackups(Reply):
 
 
 class PrincipalLinked(Reply):
-    """`principal.linked`: a blind index belongs to the principal, in a period."""
+    """`principal.linked`: an identifier of this type is the principal's, in a period. Not which: events outlive everybody."""
 
     principal: UUID
     type: IdentifierType
-    index: str
     from_: datetime | None = Field(default=None, alias="from")
     to: datetime | None = None
 

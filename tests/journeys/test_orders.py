@@ -19,22 +19,9 @@ ON_ADDRESS = "SELECT id, started_at FROM retained_call_record WHERE host(ip::ine
 
 @pytest.fixture(scope="module")
 def hugos(nordtel: Nordtel) -> dict[str, dict[str, Any]]:
-    """The two orders about Hugo as they were answered, by what they ask for. They come by post: the office has no system of ours."""
-    office = {
-        "id": "DE-sta-muenchen",
-        "name": GERMAN["name"],
-        "country": "DE",
-        "kind": "prosecutor",
-        "clients": [],
-        "instruments": ["epoc_subscriber", "epoc_traffic"],
-        "jwks": {"keys": [nordtel.cast.key("authority-se").as_dict(private=False)]},
-        "encryption_key": nordtel.cast.key("authority-se.enc").as_dict(private=False),
-        "callback_number": "+498955970",
-        "expires_at": (nordtel.now() + timedelta(days=365)).isoformat(),
-    }
-    nordtel.person("intake").post("/v1/authorities", office)
-    nordtel.person("approver1").post(f"/v1/authorities/{office['id']}/confirmation")
-    by_post = {"authority": office["id"], "intake_reference": "dnr 2026/11", "issuer": GERMAN}
+    """The two orders about Hugo as they were answered, by what they ask for."""
+    registered(nordtel, "DE-sta-muenchen", GERMAN["name"], "prosecutor", ["epoc_subscriber", "epoc_traffic"])
+    by_post = {"authority": "DE-sta-muenchen", "intake_reference": "dnr 2026/11", "issuer": GERMAN}
     by_post |= {"legal_provision": "Art. 4", "offence": {"max_years": 5}}
     by_post |= {"identifiers": [{"type": "InternationalE164", "value": PEOPLE["hugo"].msisdn}]}
     return {
@@ -65,7 +52,8 @@ async def test_a_right_holder_gets_nothing_of_what_only_the_law_keeps(nordtel: N
     at = row["started_at"].isoformat()
     wish = {"issuer": {"kind": "court", "name": "Patent- och marknadsdomstolen"}, "legal_provision": "URL 53 c §"}
     wish |= {"identifiers": [{"type": "IPv4Address", "value": FACTS["retention_only_ip"], "at": at}]}
-    wish |= {"authority": "SE-aklagarmyndigheten", "intake_reference": "dnr 2026/12"}
+    registered(nordtel, "SE-pmd", "Patent- och marknadsdomstolen", "court", ["right_holder_information"])
+    wish |= {"authority": "SE-pmd", "intake_reference": "dnr 2026/12"}
     order = approved(nordtel, ordered(nordtel, "intake", wish, "right_holder_information", "subscriber"))
     collector, path = nordtel.person("collector"), f"/v1/orders/{order['order']}"
     collector.post(f"{path}/collection")
@@ -74,6 +62,24 @@ async def test_a_right_holder_gets_nothing_of_what_only_the_law_keeps(nordtel: N
         ("DisclosureNotAvailable", "NO_DATA", 0)
     ]
     assert done["package"] is None
+
+
+def registered(nordtel: Nordtel, id: str, name: str, kind: str, instruments: list[str]) -> None:
+    """An office that has no system of ours: its orders come by post."""
+    office = {
+        "id": id,
+        "name": name,
+        "country": id[:2],
+        "kind": kind,
+        "clients": [],
+        "instruments": instruments,
+        "jwks": {"keys": [nordtel.cast.key("authority-se").as_dict(private=False)]},
+        "encryption_key": nordtel.cast.key("authority-se.enc").as_dict(private=False),
+        "callback_number": "+498955970",
+        "expires_at": (nordtel.now() + timedelta(days=365)).isoformat(),
+    }
+    nordtel.person("intake").post("/v1/authorities", office)
+    nordtel.person("approver1").post(f"/v1/authorities/{id}/confirmation")
 
 
 def ordered(nordtel: Nordtel, who: str, wish: dict[str, Any], instrument: str, category: str) -> dict[str, Any]:

@@ -142,7 +142,7 @@ class People:
                 sealed = keys[id].seal(_TABLE, _VALUE, one.value.encode())
                 rows.append((new_id(), id, one.type.value, index, sealed, one.from_, one.to))
                 if one.type in FINDS:
-                    linked.append(("principal.linked", id, _linked(id, one, index)))
+                    linked.append(("principal.linked", id, _linked(id, one)))
         await tx.connection.execute(_LINK_ALL, tx.tenant, *zip(*rows, strict=True))
         await tx.emit_many(linked)
 
@@ -251,7 +251,7 @@ class People:
                 ended = await tx.connection.execute(_CLOSE, principal, one.type.value, index, one.from_, one.to)
                 is_new = ended == "UPDATE 1"
             if is_new and one.type in FINDS:
-                await tx.emit("principal.linked", _linked(principal, one, index), subject=principal)
+                await tx.emit("principal.linked", _linked(principal, one), subject=principal)
 
     async def _known(self, tx: Transaction, principal: UUID) -> list[Known]:
         if not await tx.connection.fetchval(_EXISTS, principal):
@@ -267,8 +267,8 @@ def _read(wish: FindPrincipal) -> list[Known]:
     return [Known(one.type, normalised(one.type, one.value), one.from_, one.to) for one in wish.identifiers]
 
 
-def _linked(principal: UUID, one: Known, index: bytes) -> dict[str, Any]:
-    linked = PrincipalLinked(principal=principal, type=one.type, index=index.hex(), from_=one.from_, to=one.to)
+def _linked(principal: UUID, one: Known) -> dict[str, Any]:
+    linked = PrincipalLinked(principal=principal, type=one.type, from_=one.from_, to=one.to)
     return linked.model_dump(mode="json", by_alias=True)
 
 
