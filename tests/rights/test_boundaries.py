@@ -309,7 +309,8 @@ class Trial:
 
 async def test_no_kill_at_any_boundary_loses_a_request_or_begins_anything_finished_again(killed: Killed):
     lanes: list[Lane] = []
-    is_busy = os.getloadavg()[0] > (os.cpu_count() or 1)
+    # Where others keep the machine busy, seconds say less of this one.
+    patience = RESUMED * max(1.0, min(3.0, os.getloadavg()[0] / (os.cpu_count() or 1)))
     seconds: dict[Trial, float] = {}
     left = everything = await boundaries(killed, lanes)
     assert len(everything) > 60, "there are more boundaries than that"
@@ -324,8 +325,8 @@ async def test_no_kill_at_any_boundary_loses_a_request_or_begins_anything_finish
     assert [str(trial) for trial in everything if trial not in seconds] == [], "nobody was held there"
     assert await killed.gates.undone() == []
     await each_was_told_once(killed.house, lanes)
-    late = {str(trial): round(took, 1) for trial, took in seconds.items() if took > RESUMED}
-    assert late == {} or is_busy, "where others keep the machine busy, seconds say nothing of this one"
+    late = {str(trial): round(took, 1) for trial, took in seconds.items() if took > patience}
+    assert late == {}
 
 
 async def boundaries(killed: Killed, lanes: list[Lane]) -> list[Trial]:
