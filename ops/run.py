@@ -20,7 +20,7 @@ from ops.catalogue import BY_NAME, PROCESSES
 from ops.home import ROOT, CannotRun, Home
 from ops.postgres import Postgres
 from ops.steps import say, step
-from ops.supervisor import Supervisor, beside, choose_ports, free_port, in_child, preload
+from ops.supervisor import Supervisor, beside, choose_ports, deferred, free_port, in_child, preload
 
 FULL = 50_000_000  # bytes: PostgreSQL gives up before the last one
 EVERYBODY = tuple(process.name for process in PROCESSES)
@@ -65,7 +65,9 @@ def house(home: Home, ports: dict[str, int], wishes: Wishes) -> Iterator[Supervi
     try:
         # The thread is over before anything forks.
         with ThreadPoolExecutor(1) as meanwhile, step("starting PostgreSQL, and importing what all processes share"):
-            started = meanwhile.submit(postgres.start, say)
+            # An executor that is interrupted while it starts its thread forgets it, and would not be waited for.
+            with deferred():
+                started = meanwhile.submit(postgres.start, say)
             preload()
             started.result()
         if postgres.place != home.postgres:

@@ -139,7 +139,7 @@ async def test_a_person_has_another_pseudonym_after_the_book_s_window(tmp_path: 
         ("rows: {id: keep}", "id can't remain as it is"),
         ("rows: {started_at: keep}", "started_at can't remain as it is"),
         ("rows: {cell: keep}", "the column cell is used but not declared"),
-        ("texts: true", "no texts can remain of it"),
+        ("texts: true", "texts cannot remain of a parquet store"),
         (
             "counts: {prefix: callee, area: area, type: kind, people: [caller]}, rows: {area: keep}",
             "counts, or texts, or rows",

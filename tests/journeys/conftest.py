@@ -79,9 +79,10 @@ class Removal(Act):
 
 @dataclass
 class Swept(Act):
-    """expected: by a simulation just before · done: the sweep · left: by a simulation just after."""
+    """expected: by a simulation just before · done: the sweep · left: by a simulation just after · recordings: the files then."""
 
     before: list[Sighting] = field(default_factory=list)
+    recordings: set[str] = field(default_factory=set)
     expected: dict[str, Any] = field(default_factory=dict)
     done: dict[str, Any] = field(default_factory=dict)
     left: dict[str, Any] = field(default_factory=dict)
@@ -237,7 +238,8 @@ async def swept(nordtel: Nordtel, eyes: Eyes, removed: Removal) -> Swept:
     until("finished sweep", lambda: operations.get(f"/v1/sweeps/{sweep}").json()["state"] == "done")
     done = operations.get(f"/v1/sweeps/{sweep}").json()
     left = operations.post("/v1/simulations").json()
-    return Swept({}, await eyes.see(), before=removed.seen, expected=expected, done=done, left=left)
+    seen, files = await eyes.see(), eyes.recordings()
+    return Swept({}, seen, before=removed.seen, recordings=files, expected=expected, done=done, left=left)
 
 
 @pytest.fixture(scope="package")

@@ -31,9 +31,9 @@ def test_she_was_answered_at_once_and_told_what_went(removed: Removal):
     assert [(line["store"], line["action"]) for line in nadia.answer["outcomes"]] == [("recordings", "erase")]
 
 
-def test_the_siblings_live_until_their_own_time_is_over(swept: Swept, eyes: Eyes):
+def test_the_siblings_live_until_their_own_time_is_over(swept: Swept):
     for sibling in SIBLINGS:
-        assert {path for path in eyes.recordings() if path.endswith(f"/{sibling}.wav")}, "swept before day 30"
+        assert {path for path in swept.recordings if path.endswith(f"/{sibling}.wav")}, "swept before day 30"
 
 
 async def test_the_old_chat_is_swept_with_its_messages_and_the_younger_one_stays(swept: Swept, eyes: Eyes):
