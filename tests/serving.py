@@ -1,6 +1,7 @@
 """Real HTTP inside a test: an app on a free loopback port, and an issuer whose tokens a test may bend."""
 
 import asyncio
+import json
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -13,6 +14,14 @@ import uvicorn
 from fastapi import FastAPI
 from joserfc import jwt
 from joserfc.jwk import ECKey
+
+from chassis.settings import Settings
+
+
+def told(settings: Settings) -> dict[str, str]:
+    """These settings as the environment of a process of its own."""
+    said = {f"WARDLINE_{name.upper()}": value for name, value in settings.model_dump(mode="json").items() if value}
+    return {name: json.dumps(value) if isinstance(value, dict) else str(value) for name, value in said.items()}
 
 
 @asynccontextmanager

@@ -4,7 +4,6 @@ The window between the effect in the store and its record here is real: disclosu
 """
 
 import asyncio
-import json
 import os
 import random
 import signal
@@ -25,6 +24,7 @@ from sample.cases import PRIVATE
 from services.anonymizer.client import AnonymizerClient
 from services.anonymizer.contract import FindPrincipal, Identifier, IdentifierType, StepRequest, StepResult, Verb
 from tests.anonymizer.conftest import House, Speaking
+from tests.serving import told
 
 KILLS = 30
 SEED = 20270115
@@ -35,14 +35,10 @@ ROOT = Path(__file__).parents[2]
 
 class Victims:
     def __init__(self, house: House) -> None:
-        told = {
-            f"WARDLINE_{name.upper()}": value for name, value in house.settings.model_dump(mode="json").items() if value
-        }
-        told = {name: json.dumps(value) if isinstance(value, dict) else str(value) for name, value in told.items()}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.anonymizer.victims"],
             cwd=ROOT,
-            env=os.environ | told,
+            env=os.environ | told(house.settings),
             text=True,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

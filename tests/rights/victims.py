@@ -1,7 +1,6 @@
 """Rights as a process of its own that a test may kill: `python -m tests.rights.victims` imports once, and forks a server for each port it
 reads on its input. It ends, with all of them, when its input closes."""
 
-import json
 import os
 import signal
 import socket
@@ -15,6 +14,7 @@ from chassis.db import Database
 from ops import serving
 from services.requests.rights.app import create_app
 from services.requests.rights.settings import Settings
+from tests.serving import told
 
 ROOT = Path(__file__).parents[2]
 HOST = "127.0.0.1"
@@ -23,13 +23,11 @@ CONNECTIONS = 20
 
 class Victim:
     def __init__(self, settings: Settings, port: int) -> None:
-        told = {f"WARDLINE_{name.upper()}": value for name, value in settings.model_dump(mode="json").items() if value}
-        told = {name: json.dumps(value) if isinstance(value, dict) else str(value) for name, value in told.items()}
         self.port = port
         self.parent = subprocess.Popen(
             [sys.executable, "-m", "tests.rights.victims"],
             cwd=ROOT,
-            env=os.environ | told,
+            env=os.environ | told(settings),
             text=True,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

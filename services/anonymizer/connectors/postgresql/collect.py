@@ -5,7 +5,7 @@ object, so memory does not grow with the rows.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from uuid import UUID
@@ -34,40 +34,60 @@ _AS_LONG_AS_IT_COMES = 7 * 86_400.0  # seconds; a store that falls silent in bet
 _AHEAD = 8  # chunks of some 64 kB that may wait for a slow reader
 
 
-async def collect(
+@dataclass(frozen=True)
+class _Part:
+    """What is read of one table: the line that announces it, and the statements whose rows follow."""
+
+    name: str
+    announced: bytes
+    selects: list[tuple[str, Params]]
+
+
+async def _streamed(connections: Connections, parts: Iterator[_Part]) -> AsyncGenerator[bytes]:
+    counts = {}
+    async with connections.reading() as connection:
+        for part in parts:
+            yield part.announced
+            counts[part.name] = 0
+            for select, params in part.selects:
+                copied = Copied(connection, select, params)
+                async with aclosing(copied.lines()) as lines:
+                    async for chunk in lines:
+                        yield chunk
+                counts[part.name] += copied.rows
+    yield end_line(counts)
+
+
+def collect(
     connections: Connections, people: Sequence[Person], book: PolicyBook, portable: bool
 ) -> AsyncGenerator[bytes]:
     """The ordinary view: the copy that the law keeps for authorities alone is not in it. Several people are found in one scan."""
-    store, counts = connections.store, {}
-    async with connections.reading() as connection:
-        for name, table in store.tables.items():
-            params, columns = Params(), shown(table, book, portable)
-            if table.store_class == "retention" or not columns:
-                continue
-            views = [_view(store, name, person, columns, params, portable) for person in people]
-            found = {place: view for place, view in enumerate(views) if view}
-            if not found:
-                continue
-            yield table_line(name, table, book, portable)
-            if len(people) == 1:
-                line, where = f"json_build_array({found[0].values})::text", found[0].where
-                select = f"SELECT {line} FROM {name} t WHERE {where} ORDER BY t.{table.at}"
-            else:
-                each = [
-                    f"SELECT json_build_array({place}, {view.values})::text AS line WHERE {view.where}"
-                    for place, view in found.items()
-                ]
-                anybodys = " OR ".join(view.where for view in found.values())
-                select = (
-                    f"SELECT s.line FROM {name} t, LATERAL ({' UNION ALL '.join(each)}) s "
-                    f"WHERE {anybodys} ORDER BY t.{table.at}"
-                )
-            copied = Copied(connection, select, params)
-            async with aclosing(copied.lines()) as lines:
-                async for chunk in lines:
-                    yield chunk
-            counts[name] = copied.rows
-    yield end_line(counts)
+    return _streamed(connections, _seen_by(connections.store, people, book, portable))
+
+
+def _seen_by(store: Store, people: Sequence[Person], book: PolicyBook, portable: bool) -> Iterator[_Part]:
+    for name, table in store.tables.items():
+        params, columns = Params(), shown(table, book, portable)
+        if table.store_class == "retention" or not columns:
+            continue
+        views = [_view(store, name, person, columns, params, portable) for person in people]
+        found = {place: view for place, view in enumerate(views) if view}
+        if not found:
+            continue
+        if len(people) == 1:
+            line, where = f"json_build_array({found[0].values})::text", found[0].where
+            select = f"SELECT {line} FROM {name} t WHERE {where} ORDER BY t.{table.at}"
+        else:
+            each = [
+                f"SELECT json_build_array({place}, {view.values})::text AS line WHERE {view.where}"
+                for place, view in found.items()
+            ]
+            anybodys = " OR ".join(view.where for view in found.values())
+            select = (
+                f"SELECT s.line FROM {name} t, LATERAL ({' UNION ALL '.join(each)}) s "
+                f"WHERE {anybodys} ORDER BY t.{table.at}"
+            )
+        yield _Part(name, table_line(name, table, book, portable), [(select, params)])
 
 
 @dataclass(frozen=True)
@@ -90,24 +110,20 @@ def _view(
     return _View(_values(table, columns, own, None if work == NOBODYS else f"({mine})"), f"({mine} OR {work})")
 
 
-async def give_back(connections: Connections, tenant: UUID, book: PolicyBook) -> AsyncGenerator[bytes]:
+def give_back(connections: Connections, tenant: UUID, book: PolicyBook) -> AsyncGenerator[bytes]:
     """Every ordinary row that is processed for one organisation, whole."""
-    counts = {}
-    async with connections.reading() as connection:
-        for name, table in _theirs(connections.store, book):
-            yield whole_line(name, table, book)
-            params = Params()
-            columns = ", ".join(f"t.{column}" for column in table.columns)
-            select = (
-                f"SELECT json_build_array({columns})::text FROM {name} t "
-                f"WHERE t.{table.tenant} = {params(tenant, 'uuid')} ORDER BY t.{table.at}"
-            )
-            copied = Copied(connection, select, params)
-            async with aclosing(copied.lines()) as lines:
-                async for chunk in lines:
-                    yield chunk
-            counts[name] = copied.rows
-    yield end_line(counts)
+    return _streamed(connections, _whole(connections.store, tenant, book))
+
+
+def _whole(store: Store, tenant: UUID, book: PolicyBook) -> Iterator[_Part]:
+    for name, table in _theirs(store, book):
+        params = Params()
+        columns = ", ".join(f"t.{column}" for column in table.columns)
+        select = (
+            f"SELECT json_build_array({columns})::text FROM {name} t "
+            f"WHERE t.{table.tenant} = {params(tenant, 'uuid')} ORDER BY t.{table.at}"
+        )
+        yield _Part(name, whole_line(name, table, book), [(select, params)])
 
 
 async def held_for(connections: Connections, tenant: UUID, book: PolicyBook) -> int:
@@ -123,29 +139,20 @@ def _theirs(store: Store, book: PolicyBook) -> list[tuple[str, Table]]:
     return [(name, table) for name, table in store.tables.items() if table.for_tenants(book)]
 
 
-async def disclose(
+def disclose(
     connections: Connections, known: Known, person: Person, wish: DisclosureRequest, book: PolicyBook
 ) -> AsyncGenerator[bytes]:
     """What one approved task asks for: one identifier, its categories, its period; rows included that its holds preserved."""
-    store, counts = connections.store, {}
-    async with connections.reading() as connection:
-        for name, table in store.tables.items():
-            if table.store_class not in wish.copies or not any(
-                covers(category, table, book) for category in wish.categories
-            ):
-                continue
-            yield table_line(name, table, book)
-            counts[name] = 0
-            for select, params in (
-                _ordinary(store, name, known, person, wish.period),
-                _preserved(table, name, known, wish),
-            ):
-                copied = Copied(connection, select, params)
-                async with aclosing(copied.lines()) as lines:
-                    async for chunk in lines:
-                        yield chunk
-                counts[name] += copied.rows
-    yield end_line(counts)
+    return _streamed(connections, _asked_for(connections.store, known, person, wish, book))
+
+
+def _asked_for(
+    store: Store, known: Known, person: Person, wish: DisclosureRequest, book: PolicyBook
+) -> Iterator[_Part]:
+    for name, table in store.tables.items():
+        if table.store_class in wish.copies and any(covers(category, table, book) for category in wish.categories):
+            ordinary = _ordinary(store, name, known, person, wish.period)
+            yield _Part(name, table_line(name, table, book), [ordinary, _preserved(table, name, known, wish)])
 
 
 def _ordinary(store: Store, name: str, known: Known, person: Person, period: Period) -> tuple[str, Params]:
