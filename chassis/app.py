@@ -318,9 +318,8 @@ def _answer_problems(app: FastAPI) -> None:
         return Malformed("The body ended too early.").response()
 
     @app.exception_handler(Exception)
-    async def broken(_request: Request, failure: Exception) -> Response:
-        telemetry.log().error("unexpected", error=type(failure).__name__, exc_info=failure)
-        return Broken().response()
+    async def unexpected(_request: Request, failure: Exception) -> Response:
+        return broken(failure)
 
     for kind in PASSING:
         if kind is not Problem:
@@ -331,6 +330,12 @@ async def _troubled(_request: Request, failure: Exception) -> Response:
     return database_trouble(failure)
 
 
+def broken(failure: Exception) -> Response:
+    """A fault of ours: a bare 500, and what it was in the log."""
+    telemetry.log().error("unexpected", error=type(failure).__name__, exc_info=failure)
+    return Broken().response()
+
+
 def database_trouble(failure: Exception) -> Response:
     """A database that is away answers 503, a row two callers fought over 409; anything else of it is ours and a bare 500."""
     cause = failure.orig.__cause__ if isinstance(failure, sqlalchemy.exc.DBAPIError) and failure.orig else failure
@@ -338,8 +343,7 @@ def database_trouble(failure: Exception) -> Response:
         return Conflict("Somebody else changed this at the same moment; read it again.").response()
     if isinstance(cause, _AWAY) or isinstance(failure, sqlalchemy.exc.TimeoutError):
         return Unavailable().response()
-    telemetry.log().error("unexpected", error=type(failure).__name__, exc_info=failure)
-    return Broken().response()
+    return broken(failure)
 
 
 _AWAY = (

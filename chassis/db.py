@@ -8,7 +8,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache, cached_property
 from typing import Annotated, Any
 from uuid import UUID
@@ -29,7 +29,10 @@ from chassis.settings import Settings
 
 REST_AFTER = 5.0  # seconds between two looks at what is idle
 _ARGUMENT = re.compile(r"\$(\d+)")
-_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(name, 0)) FROM unnest($1::text[]) name"
+# Names are spelled in hex, so that nothing in them gets into the statement.
+_LOCK = """
+SELECT pg_advisory_xact_lock{shared}(hashtextextended(convert_from(decode(name, 'hex'), 'UTF8'), 0))
+FROM unnest('{{{names}}}'::text[]) name"""
 
 
 @dataclass
@@ -38,8 +41,8 @@ class Transaction:
 
     connection: raw asyncpg, for set-based statements · session: SQLModel/SQLAlchemy on the same connection, made when it is
     first asked for, since it costs as much as five statements · tenant: whose data it may see · committed: what to do after
-    the commit and before the answer (a barrier, a hint) · held: the names it has locked · due: inserts that wait for `flush` ·
-    facts, jobs: what is written just before the commit, each kind by one statement.
+    the commit and before the answer (a barrier, a hint) · held, shared: the names it has locked · due: inserts that wait for
+    `flush` · facts, jobs: what is written just before the commit, each kind by one statement.
     """
 
     service: str
@@ -48,6 +51,7 @@ class Transaction:
     alchemy: AsyncConnection
     committed: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     held: set[str] = field(default_factory=set)
+    shared: set[str] = field(default_factory=set)
     due: list[tuple[Any, ...]] = field(default_factory=list)
     facts: list[events.Composed] = field(default_factory=list)
     jobs: list[durable.Wanted] = field(default_factory=list)
@@ -98,7 +102,12 @@ class Transaction:
             await durable.enqueue(self.connection, self.service, self.tenant, self.jobs)
 
     def compose(
-        self, type: str, data: dict[str, Any], subject: UUID | None = None, traceparent: str | None = None
+        self,
+        type: str,
+        data: dict[str, Any],
+        subject: UUID | None = None,
+        traceparent: str | None = None,
+        time: datetime | None = None,
     ) -> events.Composed:
         """A fact that is still to be appended. traceparent: of the call that caused it, where that is not this one."""
         return events.compose(
@@ -107,7 +116,7 @@ class Transaction:
             tenant=self.tenant,
             subject=subject,
             data=data,
-            time=clock.now(),
+            time=time or clock.now(),
             traceparent=traceparent or telemetry.traceparent(),
         )
 
@@ -121,8 +130,14 @@ class Transaction:
         One order for everybody, so that two who want the same names never wait for each other.
         """
         if wanted := set(names) - self.held:
-            await self.connection.execute(_LOCK, sorted(wanted))
+            await self.connection.execute(_locking(wanted))
             self.held |= wanted
+
+    async def share(self, name: str) -> None:
+        """Like `lock`, beside whoever shares it too: nobody who locks it goes on until the end of this one."""
+        if name not in self.shared:
+            await self.connection.execute(_locking([name], shared=True))
+            self.shared.add(name)
 
     async def enqueue(self, job: str, id: UUID, after: timedelta | None = None) -> None:
         """Have `job` done for the row `id`, by any worker, if and only if this transaction commits."""
@@ -164,13 +179,19 @@ class Database:
         self.system_engine = _engine(settings, service, f"{service}_system", "db_system", 3)
 
     @asynccontextmanager
-    async def transaction(self, tenant: UUID | None) -> AsyncIterator[Transaction]:
-        """Open a transaction for `tenant`, commit at the end, roll back on any exception. Refuses to open without a tenant."""
+    async def transaction(
+        self, tenant: UUID | None, lock: Iterable[str] = (), share: Iterable[str] = ()
+    ) -> AsyncIterator[Transaction]:
+        """Open a transaction for `tenant`, commit at the end, roll back on any exception. Refuses to open without a tenant.
+
+        lock, share: names to be had from the start, without a round trip of their own.
+        """
         if tenant is None:
             raise Forbidden("This call names no customer organisation.")
         with telemetry.span("transaction"), self._use.one():
             async with self._unmanaged.connect() as alchemy:
-                tx = Transaction(self.service, tenant, await _raw(alchemy), alchemy)
+                raw = await _raw(alchemy)
+                tx = Transaction(self.service, tenant, raw, alchemy, held=set(lock), shared=set(share))
                 async with _begun(tx):
                     yield tx
             self.on_commit()
@@ -287,7 +308,9 @@ async def _begun(tx: Transaction) -> AsyncIterator[None]:
     """The tenant is set in the very message that begins, so there is no moment between the two."""
     tenant = UUID(int=tx.tenant.int)  # nothing but a UUID's own spelling gets into the statement
     try:
-        await tx.connection.execute(f"BEGIN; SELECT set_config('app.tenant', '{tenant}', true)")
+        begin = [f"BEGIN; SELECT set_config('app.tenant', '{tenant}', true)"]
+        begin += [_locking(names, shared) for names, shared in ((tx.shared, True), (tx.held, False)) if names]
+        await tx.connection.execute(";".join(begin))
         yield
         await tx.finish()
         await tx.connection.execute("COMMIT")
@@ -297,6 +320,11 @@ async def _begun(tx: Transaction) -> AsyncIterator[None]:
         raise
     finally:
         await tx.close()
+
+
+def _locking(names: Iterable[str], shared: bool = False) -> str:
+    spelled = ",".join(name.encode().hex() for name in sorted(names))
+    return _LOCK.format(names=spelled, shared="_shared" if shared else "")
 
 
 async def _raw(connection: AsyncConnection) -> asyncpg.Connection:

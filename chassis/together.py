@@ -74,12 +74,17 @@ class _Group(Generic[Item]):
 class Together(Generic[Item]):
     """record: writes all items in one transaction and gives the outcome of each, a Problem for one that it refused untouched; what
     it leaves due is written together with the replies. names: what `record` locks for an item, so that all is locked at once.
+    shares: what it shares with every other group of the tenant.
     """
 
     def __init__(
-        self, database: Database, record: Record[Item], names: Callable[[UUID, Item], str] | None = None
+        self,
+        database: Database,
+        record: Record[Item],
+        names: Callable[[UUID, Item], str] | None = None,
+        shares: Callable[[UUID], str] | None = None,
     ) -> None:
-        self._database, self._record, self._names = database, record, names
+        self._database, self._record, self._names, self._shares = database, record, names, shares
         self._gathering: dict[UUID, _Group[Item]] = {}
         self._turns: WeakValueDictionary[UUID, asyncio.Semaphore] = WeakValueDictionary()
 
@@ -112,9 +117,12 @@ class Together(Generic[Item]):
             return await self._write(tenant, group.members)
 
     async def _write(self, tenant: UUID, members: Members[Item]) -> Outcomes:
-        async with self._database.transaction(tenant) as tx:
-            names = [self._names(tenant, item) for _, item in members] if self._names else []
-            outcomes = await _told_before(tx, members, names)
+        lock = [f"key {tenant} {sent.client} {sent.key}" for sent, _ in members]
+        if self._names:
+            lock += [self._names(tenant, item) for _, item in members]
+        share = [self._shares(tenant)] if self._shares else []
+        async with self._database.transaction(tenant, lock, share) as tx:
+            outcomes = await _told_before(tx, members)
             fresh: dict[tuple[str, str], tuple[Write, Item]] = {}
             for sent, item in members:
                 if sent.name not in outcomes:
@@ -126,8 +134,7 @@ class Together(Generic[Item]):
         return outcomes
 
 
-async def _told_before(tx: Transaction, members: Members[Item], names: Sequence[str]) -> Outcomes:
-    await tx.lock(*(f"key {tx.tenant} {sent.client} {sent.key}" for sent, _ in members), *names)
+async def _told_before(tx: Transaction, members: Members[Item]) -> Outcomes:
     names = zip(*(sent.name for sent, _ in members), strict=True)
     found = await tx.connection.fetch(_STORED, tx.tenant, *names)
     return {(client, key): _Told(*told) for client, key, *told in found}

@@ -6,7 +6,7 @@ and sorts keys by code point where RFC 8785 sorts by UTF-16 unit); everything el
 A part that is the same in many values is written once: `part(value)` stands for it in them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 import orjson
@@ -33,9 +33,9 @@ def _orjson_agrees(value: Any) -> bool:
     if kind in _SIMPLE:
         return True
     if kind is dict:
-        return _TEXT.issuperset(map(type, value)) and all(map(str.isascii, value)) and _all_agree(value.values())
+        return _TEXT.issuperset(map(type, value)) and "".join(value).isascii() and _all_agree(value.values())
     return kind is list and _all_agree(value)
 
 
-def _all_agree(parts: Iterable[Any]) -> bool:
-    return all(_orjson_agrees(each) for each in parts if type(each) not in _SIMPLE)
+def _all_agree(parts: Collection[Any]) -> bool:
+    return _SIMPLE.issuperset(map(type, parts)) or all(map(_orjson_agrees, parts))

@@ -12,11 +12,11 @@ from chassis import app as chassis_app
 from chassis.auth import Caller, Verifier
 from chassis.durable import PASSING
 from chassis.errors import Unavailable
-from chassis.hot import HotPaths
+from chassis.hot import in_front
 from chassis.settings import Settings
 from chassis.together import Together
 from services.consent import short_road
-from services.consent.commands import statements
+from services.consent.commands import notices, statements
 from services.consent.commands.desk import Desk
 from services.consent.decisions import DecisionPoint
 from services.consent.jobs import TICK, Clockwork
@@ -38,7 +38,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         clients=CLIENTS,
         running=running,
     )
-    app.add_middleware(HotPaths, service="consent", paths=short_road.PATHS)
+    in_front(app, short_road.PATHS)
     return app
 
 
@@ -54,7 +54,7 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
         clients=frozenset({captures.CLIENT}),
     )
     memory = Memory()
-    state.together = Together(state.database, statements.record_together, statements.name)
+    state.together = Together(state.database, statements.record_together, statements.name, notices.name)
     async with following_policy(app) as shelf, state.database.system_pool(4) as pool:
         replica = Replica(state.database, memory, lambda: state.decisions.use(_book(shelf)))
         state.decisions = DecisionPoint(memory, replica.may_answer)

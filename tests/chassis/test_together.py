@@ -31,11 +31,13 @@ class Desk:
         self.together = Together(self, self.record)
 
     @asynccontextmanager
-    async def transaction(self, tenant):
+    async def transaction(self, tenant, lock=(), share=()):
         connection = await self.house.connect()
         try:
             async with self.house.transaction(connection, tenant):
-                yield Transaction(self.house.service, tenant, connection, None)
+                tx = Transaction(self.house.service, tenant, connection, None)
+                await tx.lock(*lock)
+                yield tx
         finally:
             await connection.close()
 

@@ -29,6 +29,7 @@ from services.consent.contract import (
 )
 from services.consent.jobs import Clockwork
 from tests.consent.conftest import key
+from tests.consent.house import DATABASE
 from tests.consent.test_cases import feed
 
 LAWYERS = Party(id="559999-0002", address="Provgatan 1, Stockholm", contact="dpo@operator.example")
@@ -94,6 +95,30 @@ async def test_from_the_answer_to_a_publication_on_the_words_before_are_not_cons
     finally:
         over.set()
         await asyncio.gather(*crowd)
+
+
+async def test_no_consent_passes_a_publication_that_another_process_is_about_to_commit(company, anna):
+    told, admin = await company.notice(), await company.served.house.postgres.connect(DATABASE)
+    await company.give(anna, told)  # this process has read the version by now
+    async with admin.transaction():
+        await admin.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"notices {company.tenant}")
+        await admin.execute(_NEXT_VERSION, company.tenant, clock.now())
+        giving = asyncio.create_task(company.give(new_id(), told))
+        while not giving.done() and not await admin.fetchval(_WAITED_FOR):
+            await asyncio.sleep(0.01)
+    with pytest.raises(NoticeNotInForce):
+        await giving
+    with pytest.raises(NoticeNotInForce):
+        await company.give(new_id(), told)
+    no = RefuseConsent(purpose="communication", notice="recordings", notice_version=1, principal=new_id())
+    assert (await company.service.refuse(company.tenant, no, key())).state == "refused"
+    await admin.close()
+
+
+_NEXT_VERSION = """
+INSERT INTO consent.notice_version SELECT (jsonb_populate_record(n, jsonb_build_object('version', 2, 'valid_from', $2::timestamptz))).*
+FROM consent.notice_version n WHERE tenant = $1"""
+_WAITED_FOR = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)"
 
 
 async def test_somebody_who_said_no_is_not_asked_again_until_the_book_lets_us(company, anna):

@@ -133,6 +133,17 @@ async def test_a_no_is_a_no_and_no_new_address_is_given(company, around, anna):
     assert [each.state for each in found] == ["refused", "requested"]
 
 
+async def test_words_that_others_followed_meanwhile_are_not_agreed_to_but_a_no_counts(company, around, anna):
+    await company.notice()
+    capture = (await ask(company)).json()["captureUrl"]
+    page = await open_page(company, capture)
+    await company.notice(valid_from=None)
+    assert (await press(company, capture, page, "yes")).status_code == 400
+    assert (await company.service.standing(company.tenant, anna)).consents[0].state == "requested"
+    assert (await press(company, capture, page, "no")).status_code == 200
+    assert (await company.service.standing(company.tenant, anna)).consents[0].state == "refused"
+
+
 async def test_only_the_person_who_is_asked_can_answer(company, around, anna):
     await company.notice()
     capture = (await ask(company)).json()["captureUrl"]

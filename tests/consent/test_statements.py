@@ -11,6 +11,7 @@ import pytest
 from chassis import clock
 from chassis.errors import Forbidden, KeyReused, NotFound
 from chassis.ids import new_id
+from chassis.together import Together
 from services.consent import receipts, verify
 from services.consent.contract import (
     AlreadyRecorded,
@@ -356,6 +357,21 @@ async def test_a_company_obliged_to_record_may_until_the_duty_ends(company, anna
     ended = duty.model_copy(update={"state": "ended"})
     await company.service.set_duty(company.tenant, "communication", ended, key())
     assert not (await company.decision(*asked)).decision
+
+
+async def test_a_fault_of_ours_on_the_short_road_is_a_bare_500_as_on_the_ordinary_one(company, anna, monkeypatch):
+    await company.notice()
+
+    async def broken(*_: object) -> None:
+        raise RuntimeError("about anna")
+
+    monkeypatch.setattr(Together, "__call__", broken)
+    wish = GiveConsent(purpose="communication", notice="recordings", notice_version=1, principal=anna)
+    headers = await company.headers()
+    for _ in ("the ordinary route", "the short road"):
+        answer = await company.post("/v1/consents", wish.model_dump_json(), **headers)
+        assert (answer.status_code, answer.json()["code"]) == (500, "request.broken") and "anna" not in answer.text
+        assert answer.headers["content-type"] == "application/problem+json"
 
 
 async def test_scopes_open_only_what_they_name(company, anna):

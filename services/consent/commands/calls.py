@@ -85,7 +85,7 @@ async def start(tx: Transaction, desk: Desk, wish: StartCall) -> Call:
 
 async def indicate(tx: Transaction, desk: Desk, name: UUID, said: Indicate) -> Call:
     """Her answer is a consent or a refusal like any other, with the call as its evidence; then the call is decided anew."""
-    notice = await notices.in_force(tx, said.notice, said.notice_version)
+    notice = await notices.published(tx, said.notice, said.notice_version)
     if said.language not in notice.texts:
         raise LanguageMissing("Ask in a language in which the notice was published.")
     call, parties = await _open_call(tx, name)

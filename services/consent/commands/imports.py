@@ -159,12 +159,11 @@ async def _recorded(tx: Transaction, reader: "_Reader", rows: Sequence[Sequence[
 
 @dataclass(frozen=True, slots=True)
 class _Alike:
-    """What rows have in common that differ only in who spoke and when, checked once; `notice` is in force before `ends`."""
+    """What rows have in common that differ only in who spoke and when, checked once."""
 
     matter: Matter
     state: State
     notice: NoticeVersion | None
-    ends: datetime | None
     details: Mapping[str, Any]
     frame: Frame
 
@@ -188,8 +187,6 @@ class _Reader:
             raise RowRefused("Unknown: a column.")
         alike = await self._terms(row)
         said = _read(ImportSaid, row, _SAID)
-        if alike.notice is not None:
-            notices.must_be_in_force(alike.notice, alike.ends, said.occurred_at)
         return Spoken(
             self._desk,
             self._person(said),
@@ -235,9 +232,9 @@ class _Reader:
     async def _checked(self, terms: ImportTerms) -> _Alike:
         desk, matter, state = self._desk, Matter(Kind.consent, terms.regulation, terms.purpose), State(terms.state)
         rules.must_be_in_book(desk.book, terms.purpose, [])
-        notice, ends = None, None
+        notice = None
         if terms.notice is not None:
-            notice, ends = await notices.known(self._tx, terms.notice, terms.notice_version or 0)
+            notice = await notices.published(self._tx, terms.notice, terms.notice_version or 0)
             if terms.language not in notice.texts:
                 raise LanguageMissing("This notice was not published in that language.")
             explained = [
@@ -249,7 +246,7 @@ class _Reader:
         details = {"language": terms.language, "collection_method": terms.method, "type": "expressed"}
         details["import"] = str(self._name)
         frame = Frame(common(self._tx.tenant, desk.book, desk.caller, matter, notice, details))
-        return _Alike(matter, state, notice, ends, details, frame)
+        return _Alike(matter, state, notice, details, frame)
 
 
 def _read(model: type[_Model], row: Mapping[str, str], columns: Sequence[str]) -> _Model:

@@ -20,7 +20,7 @@ from chassis.ledger import events
 from chassis.ledger.canonical import part
 from chassis.ledger.events import Composed
 from services.consent import receipts, rules
-from services.consent.commands import recordings
+from services.consent.commands import notices, recordings
 from services.consent.commands.desk import Desk
 from services.consent.contract import AlreadyRecorded, Kind, Recorded, State
 from services.consent.records import Entry, Frame, as_record, own
@@ -33,11 +33,14 @@ AT_A_STRETCH = 25  # statements, after which whoever else asks this process is a
 # `OFFSET 0` keeps each row a look-up in the key's index. Without it a plan made while a tenant was small, or for a tenant of the
 # usual size, reads all that the greatest tenant ever said.
 _COUNTED = """
-SELECT said.*, s.sequence, s.statement, s.state, s.occurred_at, s.notice, s.notice_version, s.valid_until, g.born
-FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[]) said(principal, kind, regulation, purpose)
+SELECT said.*, s.sequence, s.statement, s.state, s.occurred_at, s.notice, s.notice_version, s.valid_until, g.born, n.ends
+FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int[])
+    said(principal, kind, regulation, purpose, told, version)
 LEFT JOIN LATERAL (SELECT * FROM standing WHERE tenant = $1 AND principal = said.principal AND kind = said.kind
                    AND regulation = said.regulation AND purpose = said.purpose OFFSET 0) s ON true
-LEFT JOIN LATERAL (SELECT born FROM guardianship WHERE tenant = $1 AND principal = said.principal OFFSET 0) g ON true"""
+LEFT JOIN LATERAL (SELECT born FROM guardianship WHERE tenant = $1 AND principal = said.principal OFFSET 0) g ON true
+LEFT JOIN LATERAL (SELECT min(valid_from) AS ends FROM notice_version WHERE tenant = $1 AND notice = said.told
+                   AND version > said.version OFFSET 0) n ON true"""
 _THERE = """
 SELECT said.principal, said.kind, said.regulation, said.purpose, there.* FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])
     said(principal, kind, regulation, purpose, occurred_at),
@@ -86,6 +89,11 @@ class Spoken:
     def about(self) -> tuple[UUID, str, str, str]:
         return self.principal, self.matter.kind.value, self.matter.regulation.value, self.matter.purpose
 
+    @property
+    def told(self) -> tuple[str | None, int | None]:
+        """The version of a notice that she was told, if any."""
+        return (self.notice.notice, self.notice.version) if self.notice else (None, None)
+
 
 class Counted(NamedTuple):
     """Her standing on one matter: how many statements there are, and the one that counts."""
@@ -122,7 +130,7 @@ async def stands(tx: Transaction, principal: UUID, matter: Matter) -> "Counted |
     """What counts on a matter now, and until this transaction ends."""
     about = (principal, matter.kind.value, matter.regulation.value, matter.purpose)
     await tx.lock(name(tx.tenant, about))
-    (row,) = await tx.connection.fetch(_COUNTED, tx.tenant, *_columns([about]))
+    (row,) = await tx.connection.fetch(_COUNTED, tx.tenant, *_columns([(*about, None, None)]))
     return _counted(row)
 
 
@@ -142,8 +150,10 @@ async def record_all(tx: Transaction, spoken: Sequence[Spoken]) -> list[Recorded
     if not spoken:
         return []
     await tx.flush()
+    await tx.share(notices.name(tx.tenant))
     await tx.lock(*(name(tx.tenant, each.about) for each in spoken))
-    counted, children, there, duties = await _known(tx, spoken)
+    counted, children, ends, there, duties = await _known(tx, spoken)
+    now = clock.now()
     outcomes: list[Recorded | Problem] = []
     facts: list[Composed] = []
     rows: list[tuple] = []
@@ -153,8 +163,10 @@ async def record_all(tx: Transaction, spoken: Sequence[Spoken]) -> list[Recorded
             await asyncio.sleep(0)
         before = counted.get(each.about)
         try:
-            said = _statement(tx.tenant, each, before)
+            said = _statement(tx.tenant, each, before, now)
             _must_speak_for_herself(each, said, children)
+            if each.notice is not None and each.state not in _WHATEVER_WORDS:
+                notices.must_be_in_force(each.notice, ends[each.told], said.occurred_at)
             if (
                 same := _same(*each.about, said.state.value, said.notice, said.notice_version, said.occurred_at)
             ) in there:
@@ -170,6 +182,7 @@ async def record_all(tx: Transaction, spoken: Sequence[Spoken]) -> list[Recorded
             _as_event(each, said, fingerprint, duties),
             each.principal,
             each.traceparent,
+            now,
         )
         facts.append(fact)
         outcomes.append(Recorded(**said._asdict(), receipt=receipt, event=fact.id))
@@ -187,19 +200,20 @@ async def record_all(tx: Transaction, spoken: Sequence[Spoken]) -> list[Recorded
 
 async def _known(
     tx: Transaction, spoken: Sequence[Spoken]
-) -> tuple[dict[tuple, Counted], dict[UUID, date], set[tuple], frozenset[str]]:
-    """Under the locks: what counts on each matter, who is a child and born when, what was said before for the instants that are
-    claimed, which duties stand."""
+) -> tuple[dict[tuple, Counted], dict[UUID, date], dict[tuple, datetime | None], set[tuple], frozenset[str]]:
+    """Under the locks: what counts on each matter, who is a child and born when, when each notice was followed by another, what was
+    said before for the instants that are claimed, which duties stand."""
     connection = tx.connection
-    rows = await connection.fetch(_COUNTED, tx.tenant, *_columns({each.about for each in spoken}))
+    rows = await connection.fetch(_COUNTED, tx.tenant, *_columns({(*each.about, *each.told) for each in spoken}))
     counted = {tuple(row)[:4]: found for row in rows if (found := _counted(row)) is not None}
     children = {row["principal"]: row["born"] for row in rows if row["born"] is not None}
+    ends = {(row["told"], row["version"]): row["ends"] for row in rows}
     # Of whom nothing counts on a matter there is no record on it either.
     claims = [(*each.about, each.claimed) for each in spoken if each.claimed is not None and each.about in counted]
     there = {_same(*row) for row in await connection.fetch(_THERE, tx.tenant, *_columns(claims))} if claims else set()
     ended = [each.matter.purpose for each in spoken if _may_erase(each)]
     duties = await connection.fetch(_DUTIES, tx.tenant, ended) if ended else ()
-    return counted, children, there, frozenset(row["purpose"] for row in duties)
+    return counted, children, ends, there, frozenset(row["purpose"] for row in duties)
 
 
 def _same(
@@ -220,7 +234,7 @@ def _same(
 def _counted(row: asyncpg.Record) -> Counted | None:
     if row["sequence"] is None:
         return None
-    return Counted(row["sequence"], row["statement"], State(row["state"]), *tuple(row)[7:11])
+    return Counted(row["sequence"], row["statement"], State(row["state"]), *tuple(row)[9:13])
 
 
 def name(tenant: UUID, about: tuple) -> str:
@@ -234,9 +248,9 @@ def _must_speak_for_herself(spoken: Spoken, said: Entry, children: Mapping[UUID,
         rules.must_speak_for_herself(spoken.desk.book, born, said.occurred_at, parental)
 
 
-def _statement(tenant: UUID, spoken: Spoken, before: Counted | None) -> Entry:
+def _statement(tenant: UUID, spoken: Spoken, before: Counted | None, now: datetime) -> Entry:
     """The statement as it will stand. `before`: what counted until now."""
-    now, notice, state = clock.now(), spoken.notice, spoken.state
+    notice, state = spoken.notice, spoken.state
     counted = None if before is None else rules.microseconds(before.occurred_at)
     said_at = rules.when_said(spoken.claimed, now, counted)
     if state is State.given and counted is not None and before.state in _STAND and counted < said_at:
@@ -269,6 +283,8 @@ def _statement(tenant: UUID, spoken: Spoken, before: Counted | None) -> Entry:
 
 
 _STAND = frozenset({State.given, State.renewed})
+# A no counts under whichever words it was said, and a consent ends under those it was given under.
+_WHATEVER_WORDS = frozenset({State.refused, State.expired})
 
 
 def _counts(said: Entry, before: Counted | None) -> Counted:

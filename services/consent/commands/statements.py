@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 from chassis import clock
@@ -73,7 +72,7 @@ async def _may_speak(tx: Transaction, said: Said) -> None:
 
 
 async def _given(tx: Transaction, said: Said, wish: GiveConsent) -> Spoken:
-    notice = await _explaining(tx, said.desk, wish, wish.occurred_at)
+    notice = await _explaining(tx, said.desk, wish)
     speaker = said.desk.caller.principal
     if wish.expression == "parental" and speaker == said.principal:
         raise ParentalNeeded("A guardian speaks with a login of her own.")
@@ -85,7 +84,7 @@ async def _given(tx: Transaction, said: Said, wish: GiveConsent) -> Spoken:
 
 
 async def _refused(tx: Transaction, said: Said, wish: RefuseConsent) -> Spoken:
-    notice = await _explaining(tx, said.desk, wish, wish.occurred_at)
+    notice = await _explaining(tx, said.desk, wish)
     return _spoken_of(said, State.deferred if wish.later else State.refused, _how(wish), notice)
 
 
@@ -104,11 +103,9 @@ def _how(wish: GiveConsent | RefuseConsent | AskConsent) -> dict[str, str]:
     return {"language": wish.language, "collection_method": wish.method, "type": "expressed"}
 
 
-async def _explaining(
-    tx: Transaction, desk: Desk, wish: GiveConsent | RefuseConsent | AskConsent, at: datetime | None
-) -> NoticeVersion:
-    """The notice she read, in force when she spoke, in her language, and about a purpose that rests on consent."""
-    notice = await notices.in_force(tx, wish.notice, wish.notice_version, at)
+async def _explaining(tx: Transaction, desk: Desk, wish: GiveConsent | RefuseConsent | AskConsent) -> NoticeVersion:
+    """The notice she read, in her language, and about a purpose that rests on consent; `record_all` asks whether it was in force."""
+    notice = await notices.published(tx, wish.notice, wish.notice_version)
     if wish.language not in notice.texts:
         raise LanguageMissing("Ask in a language in which the notice was published.")
     covered = [category for row in notice.purposes if row["purpose"] == wish.purpose for category in row["categories"]]
@@ -120,7 +117,7 @@ async def _explaining(
 
 
 async def ask_consent(tx: Transaction, desk: Desk, wish: AskConsent) -> Recorded:
-    notice = await _explaining(tx, desk, wish, None)
+    notice = await _explaining(tx, desk, wish)
     matter = Matter(Kind.consent, wish.regulation, wish.purpose)
     before = await stands(tx, wish.principal, matter)
     if before is not None:

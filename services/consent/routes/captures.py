@@ -25,7 +25,14 @@ from services.consent import camara, pages
 from services.consent.camara import Refusal
 from services.consent.commands import captures
 from services.consent.commands.captures import Opened
-from services.consent.contract import Callbacks, CamaraError, RetrievedStatus, RetrieveStatus, SetCallbacks
+from services.consent.contract import (
+    Callbacks,
+    CamaraError,
+    NoticeNotInForce,
+    RetrievedStatus,
+    RetrieveStatus,
+    SetCallbacks,
+)
 from services.consent.routes import terms
 from services.consent.tables import Capture, NoticeVersion
 
@@ -202,7 +209,7 @@ async def answer_capture(_: Anyone, request: Request, capture: Token):
                 tx, desk, capture, said.get("form", ""), said["answer"] == "yes", language
             )
             address = captures.back_to(row, row.outcome)
-    except Refusal:
+    except (Refusal, NoticeNotInForce):
         return pages.told(language, "over", 400)
     await state.barrier.passed(told.event)
     return pages.back(address) if address else pages.told(language, "thanks")
