@@ -5,8 +5,10 @@ import secrets
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import asyncpg
 import orjson
 
+from chassis.auth import Caller
 from chassis.db import Transaction
 from chassis.ids import new_id
 from chassis.ledger.events import Event
@@ -17,6 +19,8 @@ from services.webhooks.contract import (
     EVENT_TYPES,
     PROVEN,
     PUBLIC_FACTS,
+    SUBJECT_OF,
+    SUBJECTS,
     URGENT,
     Delivery,
     DeliveryMade,
@@ -24,6 +28,7 @@ from services.webhooks.contract import (
     Endpoint,
     EndpointDisabled,
     EndpointUnknown,
+    MayNotHear,
     RegisterEndpoint,
     Secrets,
     UnknownType,
@@ -33,7 +38,7 @@ from services.webhooks.rules import LARGEST_PAYLOAD, SECRET_PREFIX, Verdict, pau
 DELIVER, DELIVER_NOW, SPREAD = "webhooks.deliver", "webhooks.deliver_now", "webhooks.spread"
 OLDER_SECRET_FOR = timedelta(hours=24)
 
-_ENDPOINTS = "SELECT id, types FROM endpoint WHERE tenant = $1 AND state = 'active'"
+_ENDPOINTS = "SELECT id, types, subjects FROM endpoint WHERE tenant = $1 AND state = 'active'"
 _PUBLIC_FACT = "INSERT INTO public_fact (tenant, event, type, body) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"
 _DELIVERY = """
 INSERT INTO delivery (tenant, id, endpoint, event, type, body, state, tries, fence, next_at, created_at)
@@ -41,23 +46,28 @@ VALUES ($1, $2, $3, $4, $5, $6, 'pending', 0, 0, $7, $7) ON CONFLICT (tenant, en
 
 
 async def register_endpoint(
-    tx: Transaction, sealer: Sealer, client: str, wish: RegisterEndpoint, loopback: bool
+    tx: Transaction, sealer: Sealer, caller: Caller, wish: RegisterEndpoint, loopback: bool
 ) -> Endpoint:
-    """Raises UnknownType or AddressRefused. The secret is made here, and read by a call of its own, by the same client only."""
+    """Raises UnknownType, MayNotHear or AddressRefused. The secret is made here, and read by a call of its own, by the same client only."""
     if unknown := set(wish.types) - EVENT_TYPES:
         raise UnknownType(f"No event is called {', '.join(sorted(unknown))}.")
+    may_hear = {subject for subject in SUBJECTS if f"hear.{subject}" in caller.scopes}
+    missing = {SUBJECT_OF[type] for type in wish.types} - may_hear
+    if missing or not may_hear:
+        raise MayNotHear(f"Missing: {', '.join(f'hear.{each}' for each in sorted(missing or SUBJECTS))}.")
     addresses.check_shape(wish.url, loopback)
     id = new_id()
     await tx.connection.execute(
-        "INSERT INTO endpoint (tenant, id, url, types, state, secret, created_at, client) "
-        "VALUES ($1, $2, $3, $4, 'active', $5, $6, $7)",
+        "INSERT INTO endpoint (tenant, id, url, types, state, secret, created_at, client, subjects) "
+        "VALUES ($1, $2, $3, $4, 'active', $5, $6, $7, $8)",
         tx.tenant,
         id,
         wish.url,
         sorted(set(wish.types)),
         await _new_secret(tx, sealer, id),
         _now(),
-        client,
+        caller.original_client,
+        sorted(may_hear),
     )
     await tx.emit("endpoint.registered", {"endpoint": str(id)})
     return await queries.endpoint(tx, id)
@@ -90,15 +100,17 @@ async def read_secrets(tx: Transaction, sealer: Sealer, client: str, id: UUID) -
     return Secrets(secrets=found)
 
 
-async def disable_endpoint(tx: Transaction, id: UUID, problem: str = "asked_for") -> Endpoint:
-    """No more deliveries; those waiting become dead letters. Raises EndpointUnknown."""
+async def disable_endpoint(
+    tx: Transaction, id: UUID, client: str | None = None, problem: str = "asked_for"
+) -> Endpoint:
+    """No more deliveries; those waiting become dead letters. client: whose it must be. Raises EndpointUnknown."""
+    found = await queries.endpoint(tx, id, client)
     changed = await tx.connection.execute(
         "UPDATE endpoint SET state = 'disabled', problem = $3 WHERE tenant = $1 AND id = $2 AND state = 'active'",
         tx.tenant,
         id,
         problem,
     )
-    found = await queries.endpoint(tx, id)
     if changed == "UPDATE 1":
         await tx.connection.execute(
             "UPDATE delivery SET state = 'dead', next_at = NULL, problem = 'endpoint_disabled' "
@@ -107,6 +119,7 @@ async def disable_endpoint(tx: Transaction, id: UUID, problem: str = "asked_for"
             id,
         )
         await tx.emit("endpoint.disabled", {"endpoint": str(id)})
+        found = await queries.endpoint(tx, id)
     return found
 
 
@@ -118,14 +131,18 @@ async def fan_out(tx: Transaction, *events: Event) -> None:
         if event.tenant == registry.HOUSE and event.type in PUBLIC_FACTS:
             await tx.connection.execute(_PUBLIC_FACT, tx.tenant, event.id, event.type, payload(event))
             await tx.enqueue(SPREAD, event.id)
-        elif wanted_by := [row["id"] for row in endpoints if not row["types"] or event.type in row["types"]]:
+        elif wanted_by := [row["id"] for row in endpoints if _hears(row, event.type)]:
             await _deliver(tx, event.id, event.type, payload(event), wanted_by)
 
 
 async def deliver_named(tx: Transaction, event: UUID, type: str, body: bytes) -> None:
     """One delivery and one job for each of the tenant's endpoints that names the type."""
     endpoints = await tx.connection.fetch(_ENDPOINTS, tx.tenant)
-    await _deliver(tx, event, type, body, [row["id"] for row in endpoints if type in row["types"]])
+    await _deliver(tx, event, type, body, [row["id"] for row in endpoints if row["types"] and _hears(row, type)])
+
+
+def _hears(endpoint: asyncpg.Record, type: str) -> bool:
+    return SUBJECT_OF.get(type) in endpoint["subjects"] and (not endpoint["types"] or type in endpoint["types"])
 
 
 async def _deliver(tx: Transaction, event: UUID, type: str, body: bytes, endpoints: list[UUID]) -> None:
@@ -172,7 +189,7 @@ async def record_try(
         return
     if verdict is Verdict.gone:
         await _settle(tx, id, "dead", tries, problem)
-        await disable_endpoint(tx, row["endpoint"], "gone")
+        await disable_endpoint(tx, row["endpoint"], problem="gone")
         return
     pause = pause_before(tries, retry_after)
     if pause is None:
@@ -183,13 +200,15 @@ async def record_try(
     await tx.enqueue(_job(row["type"]), id, after=pause)
 
 
-async def replay_delivery(tx: Transaction, id: UUID) -> Delivery:
-    """A dead letter, or one delivered before, is sent again from the first try. Raises DeliveryUnknown, EndpointDisabled."""
+async def replay_delivery(tx: Transaction, id: UUID, client: str | None) -> Delivery:
+    """A dead letter, or one delivered before, is sent again from the first try. client: whose endpoint it must be of. Raises
+    DeliveryUnknown, EndpointDisabled."""
     row = await tx.connection.fetchrow(
         "SELECT e.state FROM delivery d JOIN endpoint e ON (e.tenant, e.id) = (d.tenant, d.endpoint) "
-        "WHERE d.tenant = $1 AND d.id = $2 FOR UPDATE OF d",
+        "WHERE d.tenant = $1 AND d.id = $2 AND ($3::text IS NULL OR e.client = $3) FOR UPDATE OF d",
         tx.tenant,
         id,
+        client,
     )
     if row is None:
         raise DeliveryUnknown

@@ -12,7 +12,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from chassis.contract import Contract
-from chassis.errors import Conflict, NotFound, Problem
+from chassis.errors import Conflict, Forbidden, NotFound, Problem
 from services.anonymizer import contract as anonymizer
 from services.consent import contract as consent
 from services.registry import contract as registry
@@ -20,10 +20,18 @@ from services.requests.rights import contract as rights
 
 # The feeds a subscriber may hear: those of the public edge. Disclosure is not among them and never will be.
 FEEDS = ("consent", "rights", "registry", "anonymizer")
-EVENT_TYPES = frozenset({*consent.EVENTS, *rights.EVENTS, *anonymizer.EVENTS, *registry.EVENTS})
-
 # What a machine in the middle of a call waits for: it stands behind nothing else, on the feed or among the deliveries.
 URGENT = frozenset({"recording.start", "recording.stop", "recording.kept"})
+# What is heard by a right of its own, `hear.<subject>`: each feed, and of consent's what a call server needs apart.
+SUBJECTS = {
+    "recording": URGENT,
+    "consent": frozenset(consent.EVENTS) - URGENT,
+    "rights": frozenset(rights.EVENTS),
+    "registry": frozenset(registry.EVENTS),
+    "anonymizer": frozenset(anonymizer.EVENTS),
+}
+SUBJECT_OF = {type: subject for subject, types in SUBJECTS.items() for type in types}
+EVENT_TYPES = frozenset(SUBJECT_OF)
 # Facts of the house itself that whoever names their type may hear: they hold nothing but what everybody may know.
 PUBLIC_FACTS = frozenset({"policy.in_force", "register.changed"})
 # Whoever caused these has to prove that they arrived, so their deliveries are facts of their own.
@@ -38,19 +46,21 @@ class Reply(BaseModel):
 
 
 class RegisterEndpoint(Contract):
-    """`POST /v1/endpoints`. No `types`: every type there is of the organisation's own, also those that come later; facts of
-    the house itself (`PUBLIC_FACTS`) are heard by name only."""
+    """`POST /v1/endpoints`. Each type is heard by the scope of its subject: `hear.recording`, `hear.consent`, `hear.rights`,
+    `hear.registry` or `hear.anonymizer`. No `types`: everything of the organisation's own on the subjects that the caller may hear
+    now, also types that come later; facts of the house itself (`PUBLIC_FACTS`) are heard by name only."""
 
     url: Url
     types: Annotated[list[EventType], Field(max_length=50)] = []
 
 
 class Endpoint(Reply):
-    """`problem`: why the endpoint was disabled."""
+    """`subjects`: what it may hear, of which `types` is what it wants. `problem`: why the endpoint was disabled."""
 
     endpoint: UUID
     url: str
     types: list[str]
+    subjects: list[str]
     state: Literal["active", "disabled"]
     problem: str | None
     created_at: datetime
@@ -121,6 +131,10 @@ class DeliveryUnknown(NotFound):
 
 class UnknownType(Problem):
     code, status, title = "webhooks.unknown_type", 422, "No event has that type"
+
+
+class MayNotHear(Forbidden):
+    code, title = "webhooks.may_not_hear", "A subscription needs the right to hear what it is about"
 
 
 class AddressRefused(Problem):

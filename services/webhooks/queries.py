@@ -8,20 +8,25 @@ from chassis.db import Transaction
 from chassis.sealing import Sealer
 from services.webhooks.contract import Deliveries, Delivery, DeliveryUnknown, Endpoint, Endpoints, EndpointUnknown
 
-_ENDPOINT = "SELECT id AS endpoint, url, types, state, problem, created_at FROM endpoint WHERE tenant = $1"
+# Of one client, or (NULL, for who is on call) of all of the organisation's.
+_OF_CLIENT = "($2::text IS NULL OR client = $2)"
+_ENDPOINT = (
+    "SELECT id AS endpoint, url, types, subjects, state, problem, created_at FROM endpoint "
+    f"WHERE tenant = $1 AND {_OF_CLIENT}"
+)
 _DELIVERY = (
     "SELECT id AS delivery, endpoint, event, type, state, tries, problem, next_at, created_at, delivered_at "
     "FROM delivery WHERE tenant = $1"
 )
 
 
-async def endpoints(tx: Transaction) -> Endpoints:
-    rows = await tx.connection.fetch(f"{_ENDPOINT} ORDER BY id", tx.tenant)
+async def endpoints(tx: Transaction, client: str | None) -> Endpoints:
+    rows = await tx.connection.fetch(f"{_ENDPOINT} ORDER BY id", tx.tenant, client)
     return Endpoints(items=[Endpoint(**row) for row in rows])
 
 
-async def endpoint(tx: Transaction, id: UUID) -> Endpoint:
-    row = await tx.connection.fetchrow(f"{_ENDPOINT} AND id = $2", tx.tenant, id)
+async def endpoint(tx: Transaction, id: UUID, client: str | None = None) -> Endpoint:
+    row = await tx.connection.fetchrow(f"{_ENDPOINT} AND id = $3", tx.tenant, client, id)
     if row is None:
         raise EndpointUnknown
     return Endpoint(**row)
@@ -35,17 +40,19 @@ async def delivery(tx: Transaction, id: UUID) -> Delivery:
 
 
 async def deliveries(
-    tx: Transaction, state: str | None, endpoint: UUID | None, after: UUID | None, limit: int
+    tx: Transaction, client: str | None, state: str | None, endpoint: UUID | None, after: UUID | None, limit: int
 ) -> Deliveries:
     """Newest first; ids sort by the time they were made."""
     rows = await tx.connection.fetch(
         f"{_DELIVERY} AND ($2::text IS NULL OR state = $2) AND ($3::uuid IS NULL OR endpoint = $3) "
-        "AND ($4::uuid IS NULL OR id < $4) ORDER BY id DESC LIMIT $5",
+        "AND ($4::uuid IS NULL OR id < $4) AND ($6::text IS NULL OR EXISTS (SELECT FROM endpoint e "
+        "WHERE (e.tenant, e.id) = (delivery.tenant, delivery.endpoint) AND e.client = $6)) ORDER BY id DESC LIMIT $5",
         tx.tenant,
         state,
         endpoint,
         after,
         limit,
+        client,
     )
     items = [Delivery(**row) for row in rows]
     return Deliveries(items=items, next=str(items[-1].delivery) if len(items) == limit else None)

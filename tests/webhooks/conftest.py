@@ -1,7 +1,7 @@
 """The webhooks service on real PostgreSQL, and a receiver that answers as a test tells it to."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +19,7 @@ from ops.catalogue import BY_NAME, Process
 from ops.postgres import Postgres
 from services.webhooks import commands
 from services.webhooks.app import create_app
+from services.webhooks.contract import SUBJECTS
 from services.webhooks.settings import Settings
 from tests.serving import Issuer, serve
 
@@ -58,15 +59,18 @@ class Webhooks:
         body: Any = None,
         tenant: UUID | None = None,
         client: str = "helpdesk",
+        hear: Iterable[str] = SUBJECTS,
+        kind: str = "client",
         **query: Any,
     ) -> httpx2.Response:
-        acting = {"client_id": client, "act": {"sub": "public"}}
-        token = self.issuer.token("webhooks", "webhooks.manage", tenant or self.tenant, **acting)
+        acting = {"client_id": client, "act": {"sub": "public"}, "kind": kind}
+        scope = " ".join(("webhooks.manage", *(f"hear.{subject}" for subject in hear)))
+        token = self.issuer.token("webhooks", scope, tenant or self.tenant, **acting)
         headers = {"authorization": f"Bearer {token}", "idempotency-key": str(uuid4())}
         return await self.http.request(method, path, json=body, params=query, headers=headers)
 
-    async def register(self, url: str, *types: str) -> dict[str, Any]:
-        answer = await self.call("POST", "/v1/endpoints", {"url": url, "types": list(types)})
+    async def register(self, url: str, *types: str, **caller: Any) -> dict[str, Any]:
+        answer = await self.call("POST", "/v1/endpoints", {"url": url, "types": list(types)}, **caller)
         assert answer.status_code == 201, answer.text
         return answer.json()
 

@@ -6,11 +6,17 @@ import json
 from uuid import uuid4
 
 import pytest
+import yaml
 from joserfc.jwk import OKPKey
 from standardwebhooks import Webhook
 from starlette.responses import Response
 
+from ops.home import ROOT
 from services.registry.contract import HOUSE
+from services.webhooks import commands
+from services.webhooks.contract import EVENT_TYPES, SUBJECT_OF, SUBJECTS
+
+TABLE = yaml.safe_load((ROOT / "services" / "identity" / "clients.yaml").read_text())
 
 
 async def secret_of(webhooks, endpoint: str) -> str:
@@ -173,6 +179,66 @@ async def test_the_secrets_are_for_the_client_that_registered_and_no_other_of_it
         refused = await webhooks.call(method, f"/v1/endpoints/{endpoint}/{path}", client="another-system")
         assert refused.status_code == 404
     assert (await webhooks.call("GET", f"/v1/endpoints/{endpoint}/secrets")).status_code == 200
+
+
+async def test_a_subscription_needs_the_right_to_hear_what_it_is_about(webhooks, receiver):
+    wish = {"url": receiver.url, "types": ["recording.stop", "request.received", "consent.given"]}
+    refused = await webhooks.call("POST", "/v1/endpoints", wish, client="callserver", hear=["recording"])
+    assert (refused.status_code, refused.json()["code"]) == (403, "webhooks.may_not_hear")
+    assert refused.json()["detail"] == "Missing: hear.consent, hear.rights."
+    nothing = await webhooks.call("POST", "/v1/endpoints", {"url": receiver.url}, hear=[])
+    assert nothing.json()["code"] == "webhooks.may_not_hear"
+    assert (await webhooks.call("GET", "/v1/endpoints", kind="staff")).json()["items"] == []
+
+
+async def test_whoever_names_no_type_hears_only_what_it_has_a_right_to(webhooks, receiver):
+    registered = await webhooks.register(receiver.url, client="callserver", hear=["recording"])
+    assert registered["subjects"] == ["recording"]
+    for type in (
+        "consent.given",
+        "request.received",
+        "principal.linked",
+        "finding.opened",
+        "a.later_one",
+        "recording.stop",
+    ):
+        await webhooks.happen(type)
+    fact = await webhooks.happen("register.changed", tenant=HOUSE)
+    async with webhooks.app.state.database.transaction(webhooks.tenant) as tx:
+        await commands.deliver_named(tx, fact.id, fact.type, b"{}")
+    await receiver.until_heard(1)
+    assert [each["type"] for each in await webhooks.deliveries(client="callserver")] == ["recording.stop"]
+
+
+def test_every_type_of_event_has_one_subject():
+    assert sum(map(len, SUBJECTS.values())) == len(SUBJECT_OF) == len(EVENT_TYPES)
+    assert {f"hear.{subject}" for subject in SUBJECTS} <= set(TABLE["audiences"]["webhooks"])
+
+
+def test_in_the_reviewed_table_nobody_hears_more_than_its_work():
+    may = {
+        name: {scope for scope in row["audiences"].get("public", ()) if scope.startswith("hear.")}
+        for name, row in TABLE["clients"].items()
+    }
+    assert {name: scopes for name, scopes in may.items() if scopes} == {
+        "helpdesk": {"hear.consent", "hear.rights", "hear.anonymizer"},
+        "callserver": {"hear.recording"},
+        "regulator": {"hear.registry"},
+    }
+
+
+async def test_one_system_finds_and_ends_nothing_of_another_one_and_who_is_on_call_sees_all(webhooks, receiver):
+    endpoint = (await webhooks.register(receiver.url))["endpoint"]
+    await webhooks.happen()
+    (delivered,) = await webhooks.until("delivered")
+    for path in ("/v1/endpoints", "/v1/deliveries"):
+        assert (await webhooks.call("GET", path, client="callserver")).json()["items"] == []
+        assert len((await webhooks.call("GET", path, client="staff", kind="staff")).json()["items"]) == 1
+    for path in (f"/v1/endpoints/{endpoint}/disable", f"/v1/deliveries/{delivered['delivery']}/replay"):
+        assert (await webhooks.call("POST", path, client="callserver")).status_code == 404
+    assert (await webhooks.call("POST", f"/v1/endpoints/{endpoint}/disable", client="staff", kind="staff")).json()[
+        "state"
+    ] == "disabled"
 
 
 async def test_secrets_are_sealed_at_rest(webhooks, receiver):
