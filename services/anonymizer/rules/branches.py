@@ -4,7 +4,7 @@ A store is asked in SQL (`pushdown`), a lake in expressions over columns (`colum
 there are, and in which order, stands here once. That all of them answer like `decide` for every record is a property test.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 from uuid import UUID
@@ -57,10 +57,16 @@ class Verdict(Generic[Said]):
 
 @dataclass(frozen=True)
 class Verdicts(Generic[Said]):
-    """`number` answers which branch decides a row: nothing where no rule covers it, and then nothing is done to it."""
+    """`number` answers which branch decides a row: nothing where no rule covers it, and then nothing is done to it.
+
+    alike: the columns by which rows of one time are told apart, and turns: the instants between which time tells nothing apart, the
+    first included; None where more than that is asked of a row.
+    """
 
     number: Said
     branches: list[Verdict[Said]]
+    alike: list[str] | None = None
+    turns: list[datetime] = field(default_factory=list)
 
     @property
     def going(self) -> list[int]:

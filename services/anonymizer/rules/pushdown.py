@@ -1,7 +1,7 @@
 """The retention rules as SQL: one CASE expression per table. The stores then keep, count and delete by set."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from services.anonymizer.datamap import AnchorAt, Store, Table, anchors_in, anchors_of
@@ -18,38 +18,84 @@ class Params(list[Any]):
         return f"${len(self)}::{type}"
 
 
+class Span(NamedTuple):
+    """From when, and before when, all these rows came about: the bounds of a partition, which the store itself keeps them to."""
+
+    since: datetime
+    until: datetime
+
+
 class Rows:
     """How the rows of one table, aliased `t`, answer for their anchors and conditions in SQL."""
 
-    def __init__(self, store: Store, table: Table, invoices: Invoices, now: datetime, params: Params) -> None:
+    def __init__(
+        self, store: Store, table: Table, invoices: Invoices, now: datetime, params: Params, span: Span | None = None
+    ) -> None:
         self.store, self.table, self.invoices, self.now, self.params = store, table, invoices, now, params
+        self.span = span
+        self.alike: list[str] | None = [] if span else None
+        self.turns = {span.since} if span else set()
 
     def every(self, *predicates: str) -> str:
         return " AND ".join(predicates)
 
     def kinds(self, kinds: list[str | None]) -> str:
         column = self.table.kind_column
-        return f"t.{column} = ANY({self.params(kinds, 'text[]')})" if column else "true"
+        if not column:
+            return "true"
+        self._differ_by(column)
+        return f"t.{column} = ANY({self.params(kinds, 'text[]')})"
 
     def tenant(self, tenant: UUID) -> str:
+        self._differ_by(self.table.tenant)
         return f"t.{self.table.tenant} = {self.params(tenant, 'uuid')}"
 
     def missing(self, anchor: str) -> str:
+        if self._spanned(anchor):
+            return "false"
+        self.alike = None
         if anchor == "invoice_paid" and self.table.invoice:
             unpaid = self.params(self.invoices.unpaid_ids(), "bigint[]")
             return f"(t.{self.table.invoice} IS NULL OR t.{self.table.invoice} = ANY({unpaid}))"
         return f"({self._event(anchor)}) IS NULL"
 
     def before(self, anchor: str, cutoff: datetime) -> str:
+        span = self._spanned(anchor)
+        if span and not span.since < cutoff < span.until:
+            return "true" if span.until <= cutoff else "false"
+        self._turns_at(cutoff, span)
         return f"({self._event(anchor)}) < {self.params(cutoff, 'timestamptz')}"
 
     def since(self, anchor: str, cutoff: datetime) -> str:
         if anchor == "invoice_paid" and self.table.invoice:
+            self.alike = None
             return f"t.{self.table.invoice} = ANY({self.params(self.invoices.paid_since(cutoff), 'bigint[]')})"
+        span = self._spanned(anchor)
+        if span and not span.since < cutoff < span.until:
+            return "true" if cutoff <= span.since else "false"
+        self._turns_at(cutoff, span)
         return f"({self._event(anchor)}) >= {self.params(cutoff, 'timestamptz')}"
 
     def when(self, anchor: str) -> str | None:
         return None if anchor == "invoice_paid" and self.table.invoice else self._event(anchor)
+
+    def _differ_by(self, column: str) -> None:
+        if self.alike is not None and column not in self.alike:
+            self.alike.append(column)
+
+    def _turns_at(self, cutoff: datetime, span: Span | None) -> None:
+        if span:
+            self.turns.add(cutoff)
+        else:
+            self.alike = None
+
+    def _spanned(self, anchor: str) -> Span | None:
+        """What is known of the event of every row without looking: where it is the rows' own time."""
+        if anchor == "invoice_paid" and self.table.invoice:
+            return None
+        places = anchors_in(self.table, anchor)
+        own = len(places) == 1 and places[0].table is None and places[0].column == self.table.at
+        return self.span if own else None
 
     def _event(self, anchor: str) -> str:
         places = anchors_in(self.table, anchor)
@@ -62,6 +108,11 @@ class Rows:
         )
 
     def condition(self, condition: str) -> str:
+        said = self._holds(condition)
+        self.alike = self.alike if said == "false" else None
+        return said
+
+    def _holds(self, condition: str) -> str:
         if self.table.bills and condition in ("invoice_unpaid", "claim_open"):
             return self._billed(condition)
         if condition == "claim_open" and self.table.invoice:
@@ -84,14 +135,20 @@ class Rows:
         return f"EXISTS (SELECT FROM {bills.table} o WHERE o.{bills.key} = {by_sql(self.table, bills.by)} AND {open_})"
 
 
-def verdicts(store: Store, table: Table, terms: Terms, asked: Asked, params: Params) -> Verdicts[str]:
-    """One CASE expression that numbers the branch deciding each row of the table, aliased `t`; NULL where no rule covers it."""
-    found = branches(table, terms, asked, Rows(store, table, terms.invoices, terms.now, params))
+def verdicts(
+    store: Store, table: Table, terms: Terms, asked: Asked, params: Params, span: Span | None = None
+) -> Verdicts[str]:
+    """One CASE expression that numbers the branch deciding each row of the table, aliased `t`; NULL where no rule covers it. With
+    `span`, of rows that all lie in it: what it settles is not asked of each."""
+    says = Rows(store, table, terms.invoices, terms.now, params, span)
+    found = branches(table, terms, asked, says)
     name = next(name for name, each in store.tables.items() if each is table)
     if name in terms.frozen:
         found = [(_frozen(name, table, params), Verdict(restricted(terms.book))), *found]
+        says.alike = None
     whens = " ".join(f"WHEN {predicate} THEN {n}" for n, (predicate, _) in enumerate(found))
-    return Verdicts(f"CASE {whens} END" if found else "NULL::int", [verdict for _, verdict in found])
+    number = f"CASE {whens} END" if found else "NULL::int"
+    return Verdicts(number, [verdict for _, verdict in found], says.alike, sorted(says.turns))
 
 
 def key_of(table: Table, alias: str = "t") -> str:

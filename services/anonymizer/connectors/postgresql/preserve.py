@@ -31,14 +31,15 @@ async def preserve(
     """Copy the rows of `where` that one of the holds covers; `source` is one month of the table."""
     table, params = store.tables[name], Params()
     relevant = holding(holds, table, book)
+    # As text: the driver would ask the server what other arrays are, once for each connection.
     arrays = ", ".join(
         [
-            params([hold.hold for hold in relevant], "uuid[]"),
+            params([str(hold.hold) for hold in relevant], "text[]::uuid[]"),
             params([hold.identifier.type.value for hold in relevant], "text[]"),
             params([hold.identifier.value for hold in relevant], "text[]"),
-            params([hold.from_ for hold in relevant], "timestamptz[]"),
-            params([hold.to for hold in relevant], "timestamptz[]"),
-            params([hold.names(person) and not columns_of(table, hold.identifier.type) for hold in relevant], "bool[]"),
+            params([hold.from_.isoformat() for hold in relevant], "text[]::timestamptz[]"),
+            params([hold.to.isoformat() for hold in relevant], "text[]::timestamptz[]"),
+            params([str(_by_person(hold, person, table)) for hold in relevant], "text[]::bool[]"),
         ]
     )
     key = ", ".join(f"t.{column}" for column in table.key)
@@ -51,6 +52,10 @@ async def preserve(
         f"WHERE {where(params)}",
         *params,
     )
+
+
+def _by_person(hold: Hold, person: Person | None, table: Table) -> bool:
+    return hold.names(person) and not columns_of(table, hold.identifier.type)
 
 
 def _covered(store: Store, table: Table) -> str:

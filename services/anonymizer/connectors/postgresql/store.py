@@ -19,7 +19,12 @@ Role = Literal["wardline", "verifier"]
 Result = TypeVar("Result")
 
 # Somebody else changed the same rows, or finished the same step, while we were at it: look again.
-_AGAIN = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, asyncpg.UniqueViolationError)
+_AGAIN = (
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.UniqueViolationError,
+    asyncpg.LockNotAvailableError,
+)
 # A store that is away, restarting, full, closed, or that no longer lets the credential do its work: all the same to whoever asks.
 _AWAY = (
     OSError,
@@ -109,6 +114,8 @@ class Connections:
         try:
             async with (await self._pool(role)).acquire(timeout=5) as connection:
                 yield connection
+        except _AGAIN:
+            raise
         except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.UndefinedFunctionError):
             raise StoreDrifted from None
         except _AWAY:

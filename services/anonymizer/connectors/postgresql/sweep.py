@@ -1,7 +1,8 @@
 """Letting go of everything in a PostgreSQL store whose time is over: month by month, or chunk by chunk where there are no months.
 
 A month that nothing keeps any row of is dropped whole; one that mostly goes is copied without what goes, and exchanged; from the
-others rows are deleted. What may stay of them (`remains`) is written in the same transaction. Each piece commits with its row in the
+others, and from a month that is not over, rows are deleted. A month's bounds settle what depends on time alone, so its rows are asked
+only the rest, and counted: all of them, under a lock that keeps writers out. What may stay of them (`remains`) is written in the same transaction. Each piece commits with its row in the
 journal, so a sweep that was killed goes on behind the last one, and ends as if nothing had happened.
 """
 
@@ -25,12 +26,12 @@ from services.anonymizer.connectors.postgresql.remains import Going, Left, leave
 from services.anonymizer.connectors.postgresql.store import Connections
 from services.anonymizer.connectors.postgresql.swap import exchange
 from services.anonymizer.connectors.postgresql.whose import blanks, reduced, refers
-from services.anonymizer.contract import Change, Expected, Fate, Swept
+from services.anonymizer.contract import Change, Expected, Fate, StoreDrifted, Swept
 from services.anonymizer.datamap import Store
 from services.anonymizer.rules.branches import Verdicts
 from services.anonymizer.rules.facts import Terms
 from services.anonymizer.rules.orders import Hold
-from services.anonymizer.rules.pushdown import Params, going, verdicts
+from services.anonymizer.rules.pushdown import Params, Span, going, verdicts
 from services.anonymizer.text.vocabularies import Cleaners, KnownPeople, gather, telling
 
 CHUNK = 5_000
@@ -47,10 +48,26 @@ class Ruled(NamedTuple):
     action: str
 
 
+class Counted(NamedTuple):
+    """Rows that one branch decides (none does: None), and an instant of theirs: the first, or the midst of the month where only kinds were
+    looked at."""
+
+    v: int | None
+    number: int
+    at: datetime
+
+
 _MONTHS = """
 SELECT c.relname AS name, pg_get_expr(c.relpartbound, c.oid) AS bound FROM pg_inherits i
 JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = $1::regclass ORDER BY c.relname"""
 _THERE = "SELECT to_regclass($1) IS NOT NULL"
+_SPAN = r"""
+SELECT (bound)[1]::timestamptz AS since, (bound)[2]::timestamptz AS until FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid,
+regexp_match(pg_get_expr(c.relpartbound, c.oid), '^FOR VALUES FROM \(''([^'']+)''\) TO \(''([^'']+)''\)$') bound
+WHERE c.oid = to_regclass($1) AND pg_get_partkeydef(i.inhparent) = format('RANGE (%I)', $2::text)"""
+# Whoever writes to the operator's tables waits for us no longer than this, and is never ended in our stead as the one who made a
+# deadlock (`deadlock_timeout` is a second): we begin again.
+_YIELD = "SET LOCAL lock_timeout = '500ms'"
 _PRESERVED = "SELECT hold, count(*) FROM wardline.preserved WHERE step = $1 GROUP BY hold"
 
 
@@ -127,10 +144,15 @@ async def sweep(
 
 
 async def _do(connections: Connections, guard: Guard, part: "Part") -> Piece:
+    if part.month:
+        async with connections.reading() as connection:
+            if not await part.anything_to_do(connection):
+                return Piece(part.step, [])
     try:
         return await connections.write_guarded(part.step, guard, part.run)
-    except WorthASwap:
-        return await connections.write_guarded(part.step, guard, replace(part, swap=True).run)
+    except StoreDrifted:
+        # Whoever carries out the same sweep beside us has dropped the month: the journal says so.
+        return await connections.write_guarded(part.step, guard, replace(part, over=False).run)
 
 
 async def _cleaners(connections: Connections, known: KnownPeople) -> Cleaners:
@@ -168,14 +190,10 @@ async def _months(connections: Connections, name: str, step: UUID, terms: Terms)
     return await connections.write(work)
 
 
-class WorthASwap(Exception):
-    """Most of a month goes and some of it stays: copying what stays is cheaper than deleting, and leaves no dead rows behind. But the
-    month must have been locked before it was looked at."""
-
-
 @dataclass
 class Part:
-    """One month of a table (`month` is the partition), or the next chunk of a table that has none."""
+    """One month of a table (`month` is the partition), or the next chunk of a table that has none. `over`: the month is, and may go
+    whole."""
 
     store: Store
     name: str
@@ -183,20 +201,35 @@ class Part:
     step: UUID
     terms: Terms
     cleaners: Cleaners
-    swap: bool = False
+    over: bool = False
+    span: Span | None = None
 
     @property
     def source(self) -> str:
         return self.month or self.name
 
+    async def anything_to_do(self, connection: asyncpg.Connection) -> bool:
+        """In this month, before anybody is kept out of it."""
+        if await transactions.finished(connection, self.step) is not None:
+            return True
+        if not await connection.fetchval(_THERE, self.month):
+            return False
+        self.terms, self.span = await noted(connection, self.terms), await self._bounds(connection)
+        self.over, params = self.span is not None and self.span.until <= self.terms.now, Params()
+        return await connection.fetchval(
+            f"SELECT EXISTS (SELECT FROM {self.source} t WHERE {self._going(None, params)})", *params
+        )
+
     async def run(self, connection: asyncpg.Connection, holds: list[Hold]) -> Piece:
-        if self.swap:
-            # Before anything is read, so that nothing can be written between what is seen and what is exchanged.
-            await connection.execute(f"LOCK TABLE {self.source} IN SHARE ROW EXCLUSIVE MODE")
+        # Before anything is read, so that nothing can be restricted or written between what is seen and what is done.
+        await connection.execute("LOCK TABLE wardline.frozen IN SHARE MODE")
+        if self.over:
+            await connection.execute(f"{_YIELD}; LOCK TABLE {self.source} IN SHARE ROW EXCLUSIVE MODE")
         done = await transactions.finished(connection, self.step)
         if done is None:
             if self.month and not await connection.fetchval(_THERE, self.month):
                 return Piece(self.step, [])
+            self.span = await self._bounds(connection)
             await transactions.begin(connection, self.step, self.terms.now)
             self.terms = await noted(connection, self.terms)
             swept = await self._let_go(connection, holds)
@@ -208,32 +241,24 @@ class Part:
         return Piece(self.step, swept, preserved)
 
     async def _let_go(self, connection: asyncpg.Connection, holds: list[Hold]) -> list[Swept]:
-        table, params = self.store.tables[self.name], Params()
-        window = None if self.month else await self._window(connection)
-        decided = verdicts(self.store, table, self.terms, "sweep", params)
-        rows = await connection.fetch(
-            f"SELECT v, count(*) AS count, min(at) AS first FROM (SELECT t.{table.at} AS at, {decided.number} AS v FROM {self.source} t "
-            f"WHERE {self._within(window, params)} AND NOT {reduced(table, params)} OFFSET 0) t GROUP BY v",
-            *params,
-        )
-        expired = [row for row in rows if row["v"] in decided.going]
+        window, decided = None if self.month else await self._window(connection), self._verdicts(Params())
+        rows = await self._by_kind(connection) or await self._by_row(connection, window)
+        expired = [row for row in rows if row.v in decided.going]
         if not expired:
             return []
-        if self.month and not self.swap and _is_worth_a_swap(rows, expired):
-            raise WorthASwap
         expiry = partial(self._going, window)
         await preserve(connection, self.store, self.name, expiry, self.step, holds, None, self.terms.book, self.source)
         fates = _by_fate(expired, decided)
         left = {fate: await self._leave(connection, window, fate, rows) for fate, rows in fates.items()}
-        how = await self._remove(connection, expiry, whole=self.month is not None and len(expired) == len(rows))
+        how = await self._remove(connection, expiry, self._how(rows, expired))
         return [
             Swept(
                 store=self.store.store,
                 table=self.name,
                 rule=fate.rule,
-                month=_month(min(row["first"] for row in rows)),
+                month=_month(min(row.at for row in rows)),
                 how="redact" if left[fate].result == "delinked" else how,
-                count=sum(row["count"] for row in rows),
+                count=sum(row.number for row in rows),
                 result=left[fate].result,
                 remains=left[fate].remains,
                 lost=left[fate].lost,
@@ -241,16 +266,47 @@ class Part:
             for fate, rows in fates.items()
         ]
 
-    async def _leave(
-        self, connection: asyncpg.Connection, window: Any, fate: Ruled, expired: list[asyncpg.Record]
-    ) -> Left:
+    async def _by_kind(self, connection: asyncpg.Connection) -> list[Counted] | None:
+        """Where kind, tenant and the month decide, the rows of each kind are only counted. None where something else is asked of them, or
+        the time of one kind is over in the midst of this month."""
+        table, params = self.store.tables[self.name], Params()
+        decided = self._verdicts(params)
+        if self.span is None or decided.alike is None or table.stays_for:
+            return None
+        kinds = "".join(f"{column}, " for column in decided.alike)
+        counted = f"SELECT {kinds}count(*) AS n, row_number() OVER () AS i FROM {self.source} GROUP BY ({kinds[:-2]})"
+        turns = params([at.isoformat() for at in decided.turns], "text[]::timestamptz[]")
+        rows = await connection.fetch(
+            f"SELECT min(v) AS least, max(v) AS most, n FROM (SELECT t.i, t.n, coalesce({decided.number}, -1) AS v "
+            f"FROM (SELECT * FROM ({counted}) kinds, unnest({turns}) turn({table.at}) WHERE n > 0) t OFFSET 0) t GROUP BY i, n",
+            *params,
+        )
+        if any(row["least"] != row["most"] for row in rows):
+            return None
+        midst = self.span.since + (self.span.until - self.span.since) / 2
+        return [Counted(row["least"] if row["least"] >= 0 else None, row["n"], midst) for row in rows]
+
+    async def _by_row(self, connection: asyncpg.Connection, window: Any) -> list[Counted]:
+        table, params = self.store.tables[self.name], Params()
+        decided = self._verdicts(params)
+        rows = await connection.fetch(
+            f"SELECT v, count(*) AS count, min(at) AS at FROM (SELECT t.{table.at} AS at, {decided.number} AS v FROM {self.source} t "
+            f"WHERE {self._within(window, params)} AND NOT {reduced(table, params)} OFFSET 0) t GROUP BY v",
+            *params,
+        )
+        return [Counted(*row) for row in rows]
+
+    def _verdicts(self, params: Params) -> Verdicts[str]:
+        return verdicts(self.store, self.store.tables[self.name], self.terms, "sweep", params, self.span)
+
+    async def _leave(self, connection: asyncpg.Connection, window: Any, fate: Ruled, expired: list[Counted]) -> Left:
         """What stays of the rows that a rule lets go, by whichever of its branches: their groups are counted together."""
-        table, numbers = self.store.tables[self.name], [row["v"] for row in expired]
+        table, numbers = self.store.tables[self.name], [row.v for row in expired]
         if fate.action != "anonymise":
             return Left()
 
         def where(params: Params) -> str:
-            again = verdicts(self.store, table, self.terms, "sweep", params)
+            again = self._verdicts(params)
             return (
                 f"({again.number}) IN ({', '.join(map(str, numbers))}) AND {self._within(window, params)} "
                 f"AND NOT {reduced(table, params)}"
@@ -259,16 +315,20 @@ class Part:
         rows = Going(self.name, table, self.source, fate.rule, self.step, where)
         return await leave(connection, rows, self.terms.book, self.cleaners)
 
-    async def _remove(self, connection: asyncpg.Connection, expiry: Where, whole: bool) -> How:
-        if whole:
+    def _how(self, rows: list[Counted], expired: list[Counted]) -> How:
+        if self.over and len(expired) == len(rows):
+            return "partition"
+        return "swap" if self.over and _is_worth_a_swap(rows, expired) else "delete"
+
+    async def _remove(self, connection: asyncpg.Connection, expiry: Where, how: How) -> How:
+        if how == "partition":
             await connection.execute(f"ALTER TABLE {self.name} DETACH PARTITION {self.month}")
             await connection.execute(f"DROP TABLE {self.month}")
-            return "partition"
-        if self.swap:
+        elif how == "swap":
             await exchange(connection, self.name, self.month or "", expiry)
-            return "swap"
-        await self._delete(connection, expiry)
-        return "delete"
+        else:
+            await self._delete(connection, expiry)
+        return how
 
     async def _delete(self, connection: asyncpg.Connection, expiry: Where) -> None:
         table, params = self.store.tables[self.name], Params()
@@ -288,6 +348,10 @@ class Part:
             *params,
         )
 
+    async def _bounds(self, connection: asyncpg.Connection) -> Span | None:
+        found = await connection.fetchrow(_SPAN, self.month, self.store.tables[self.name].at) if self.month else None
+        return Span(**found) if found and None not in found.values() else None
+
     def _within(self, window: Any, params: Params) -> str:
         if window is None:
             return "true"
@@ -296,19 +360,20 @@ class Part:
 
     def _going(self, window: Any, params: Params) -> str:
         table = self.store.tables[self.name]
-        expired = going(verdicts(self.store, table, self.terms, "sweep", params))
+        expired = going(self._verdicts(params))
         return f"{expired} AND {self._within(window, params)} AND NOT {reduced(table, params)}"
 
 
-def _is_worth_a_swap(rows: list[asyncpg.Record], expired: list[asyncpg.Record]) -> bool:
-    whole, going = (sum(row["count"] for row in some) for some in (rows, expired))
+def _is_worth_a_swap(rows: list[Counted], expired: list[Counted]) -> bool:
+    """Copying what stays is cheaper than deleting, and leaves no dead rows behind."""
+    whole, going = (sum(row.number for row in some) for some in (rows, expired))
     return whole >= SWAP_FROM and whole > going >= SWAP_SHARE * whole
 
 
-def _by_fate(expired: list[asyncpg.Record], decided: Verdicts[str]) -> dict[Ruled, list[asyncpg.Record]]:
-    found: dict[Ruled, list[asyncpg.Record]] = {}
+def _by_fate(expired: list[Counted], decided: Verdicts[str]) -> dict[Ruled, list[Counted]]:
+    found: dict[Ruled, list[Counted]] = {}
     for row in expired:
-        decision = decided.branches[row["v"]].decision
+        decision = decided.branches[row.v].decision
         found.setdefault(Ruled(decision.rule, decision.action), []).append(row)
     return found
 
