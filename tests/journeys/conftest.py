@@ -257,7 +257,9 @@ async def deleted(nordtel: Nordtel, eyes: Eyes, swept: Swept) -> Deletion:
         greta = asked.pop("greta")
         for key, one in asked.items():
             until(f"answer to {key}", lambda one=one: _stands(one, "answered"))
-        until("refused verification", lambda: _checked_in_vain(greta, times=2) or greta.request["state"] == "closed")
+        until(
+            "end of all but the refused", lambda: _checked_in_vain(greta, times=2) or greta.request["state"] == "closed"
+        )
         act = Deletion(asked, refused=greta.request)
         path = f"/v1/requests/{greta.request['request']}/answer"
         act.refused_answer = greta.who.try_to("GET", path).status_code
@@ -377,8 +379,12 @@ def _stands(asked: Asked, state: str) -> bool:
 
 
 def _checked_in_vain(asked: Asked, times: int) -> bool:
+    """Whether one store was found out so often, and no other has anything left to do."""
     asked.request = request_of(asked.who, asked.request["request"])
-    return sum(step["problem"] == "rights.something_remains" for step in asked.request["steps"]) >= times
+    steps = asked.request["steps"]
+    refused = [step["store"] for step in steps if step["problem"] == "rights.something_remains"]
+    others = [step for step in steps if step["store"] not in refused and step["state"] in ("pending", "running")]
+    return len(refused) >= times and not others
 
 
 def _has_nothing_due(who: Person, request: str, now: datetime) -> bool:
