@@ -35,8 +35,9 @@ _READ = "SELECT subject, epoch, wrapped FROM subject_key WHERE tenant = $1 AND s
 _MAKE = """
 INSERT INTO subject_key (tenant, subject, epoch, wrapped, version)
 SELECT $1, u.subject, $3, u.wrapped, $5 FROM unnest($2::uuid[], $4::bytea[]) u(subject, wrapped) ORDER BY u.subject
-ON CONFLICT (tenant, subject) DO NOTHING"""
+ON CONFLICT (tenant, subject) DO NOTHING RETURNING subject"""
 _SHRED = "DELETE FROM subject_key WHERE tenant = $1 AND subject = $2"
+_SHRED_ALL = "DELETE FROM subject_key WHERE tenant = $1 AND subject = ANY ($2)"
 _STALE = """
 SELECT tenant, subject, epoch, wrapped FROM subject_key WHERE epoch < $1 ORDER BY tenant, subject LIMIT $2
 FOR UPDATE SKIP LOCKED"""
@@ -144,13 +145,20 @@ class Sealer:
             return found
         self._look_for_epochs()
         epoch = max(self._epochs)
-        wrapped = [self._wrap(tenant, subject, epoch, AESGCM.generate_key(256)) for subject in missing]
-        await connection.execute(_MAKE, tenant, missing, epoch, wrapped, VERSION)
-        return found | await self.keys(connection, tenant, missing)
+        new = {subject: AESGCM.generate_key(256) for subject in missing}
+        wrapped = [self._wrap(tenant, subject, epoch, data_key) for subject, data_key in new.items()]
+        made = {row["subject"] for row in await connection.fetch(_MAKE, tenant, list(new), epoch, wrapped, VERSION)}
+        ours = {subject: SubjectKey(tenant, subject, new[subject]) for subject in made}
+        # Whoever made one at the same moment was first.
+        return found | ours | await self.keys(connection, tenant, [each for each in new if each not in made])
 
     async def shred(self, connection: asyncpg.Connection, tenant: UUID, subject: UUID) -> bool:
         """Deletes a person's key; whether there was one. At commit everything sealed for her is unreadable for every process."""
         return await connection.execute(_SHRED, tenant, subject) == "DELETE 1"
+
+    async def shred_all(self, connection: asyncpg.Connection, tenant: UUID, subjects: Sequence[UUID]) -> None:
+        if subjects:
+            await connection.execute(_SHRED_ALL, tenant, subjects)
 
     async def rewrap(self, connection: asyncpg.Connection, limit: int = 500) -> int:
         """Brings up to `limit` keys of older epochs under the newest, on a connection of the system role; how many it did.

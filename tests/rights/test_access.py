@@ -9,10 +9,12 @@ import sys
 import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
+from services.requests.rights import jobs
 from services.requests.rights.contract import (
     DownloadsUsed,
     Kind,
@@ -22,6 +24,7 @@ from services.requests.rights.contract import (
     PackageGone,
     SetPassphrase,
 )
+from services.requests.rights.package.build import build
 from services.requests.rights.package.unlock import DoesNotOpen, unlock
 from tests.rights.conftest import House
 from tests.rights.operator import Row
@@ -49,6 +52,26 @@ async def fetched(house: House, client, request: UUID, into: Path) -> Path:
 
 async def _all(stream: AsyncIterator[bytes]) -> bytes:
     return b"".join([piece async for piece in stream])
+
+
+async def test_whoever_takes_over_after_the_last_step_builds_the_package_and_collects_nothing_again(
+    house: House, tenant: UUID, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """As a worker leaves it that dies between the two: everything is recorded, and nobody else knows of the package."""
+    died = []
+
+    def dying_once(*told: Any) -> Any:
+        if not died:
+            died.append(told)
+            raise OSError("No space left on device")
+        return build(*told)
+
+    monkeypatch.setattr(jobs, "build", dying_once)
+    client = house.person(somebody(house), tenant)
+    asked = await client.open(OpenRequest(kind=Kind.access, passphrase=PASSPHRASE), key=str(uuid4()))
+    done = await house.until_state(client, asked.request, "answered")
+    assert died and [step.tries for step in done.steps] == [1, 1, 1]
+    assert unlock(await fetched(house, client, asked.request, tmp_path), PASSPHRASE).archive
 
 
 async def test_a_person_gets_everything_in_a_file_that_only_her_passphrase_opens(

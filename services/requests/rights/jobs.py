@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -52,7 +52,7 @@ from services.requests.rights.post import Post
 from services.requests.rights.rules import helpdesk
 from services.requests.rights.rules.kinds import PEOPLE, STANDING
 from services.requests.rights.rules.proof import ONE_DAY
-from services.requests.rights.tables import RequestRow
+from services.requests.rights.tables import RequestRow, StepRow
 
 TICK = 1.0
 _ASK_AGAIN = 0.2
@@ -86,12 +86,12 @@ class Work:
         self.database, self.office, self.anonymizer, self.consent = database, office, anonymizer, consent
         self.post, self.helpdesk, self.peers = post, helpdesk, peers
         # Many requests move at the same moment: what they write shares transactions.
-        self._to_prepare = Crowd(self._in_one(doing.to_prepare))
         self._plan = Crowd(self._in_one(doing.plan))
-        self._claim_of = Crowd(self._in_one(doing.claim_of))
         self._claim = Crowd(self._in_one(doing.claim))
         self._record = Crowd(self._in_one(doing.record))
         self._stores = Crowd(self._stores_for_all)
+        self._contents = Crowd(self._in_one(answering.contents_of))
+        self._built = Crowd(self._in_one(answering.packages_built))
 
     def register(self, jobs: Jobs) -> None:
         jobs.on("rights.prepare", self.prepare, _DELIVERIES)
@@ -105,41 +105,48 @@ class Work:
 
     async def prepare(self, job: Job) -> None:
         """From who asks to the first try of everything that is to be done; killed anywhere, it goes on where the rows stand."""
-        wanted = await self._to_prepare(job.tenant, job.id)
-        if wanted is not None and not await self._planned(job, wanted):
-            return
-        claims = await self._claim_of(job.tenant, job.id)
+        claims = await self._planned(job)
+        if not claims:
+            await self._packed(job.tenant, job.id)
         async with asyncio.TaskGroup() as group:
             for claim in claims:
                 group.create_task(self._try(job.tenant, claim))
 
-    async def _planned(self, job: Job, wanted: doing.ToPrepare) -> bool:
+    async def _planned(self, job: Job) -> list[Claim]:
         try:
-            principal = wanted.principal or await self._found(job.tenant, wanted.identifiers)
             stores = await self._stores(job.tenant, job.id)
+            planned = await self._plan(job.tenant, doing.Wanted(job.id, stores))
+            if isinstance(planned, doing.Unnamed):
+                principal = await self._found(job.tenant, planned.identifiers)
+                planned = await self._plan(job.tenant, doing.Wanted(job.id, stores, principal))
+            return planned
         except IdentifiersConflict:
             async with self.database.transaction(job.tenant) as tx:
                 await doing.clarification_needed(tx, job.id)
-            return False
         except Unavailable:
             async with self.database.transaction(job.tenant) as tx:
                 await doing.prepare_later(tx, job.id)
-            return False
-        await self._plan(job.tenant, doing.Known(job.id, principal, stores))
-        return True
+        return []
 
     async def step(self, job: Job) -> None:
         claim = await self._claim(job.tenant, job.id)
         if claim is not None:
             await self._try(job.tenant, claim)
+            return
+        async with self.database.transaction(job.tenant) as tx:
+            step = await tx.session.get(StepRow, job.id)
+        if step is not None:
+            await self._packed(job.tenant, step.request)
 
     async def _try(self, tenant: UUID, claim: Claim) -> None:
+        """Whoever does a request's last step goes on with its package; killed before it is there, whoever takes the job over does."""
         result: doing.Result
         try:
             result = await self._done(tenant, claim)
         except Problem as trouble:
             result = trouble
-        await self._record(tenant, (claim, result))
+        if await self._record(tenant, (claim, result)):
+            await self._packed(tenant, claim.request)
 
     def _in_one(self, command: Callable[[Transaction, Office, Sequence[Any]], Awaitable[Any]]) -> Do[Any, Any]:
         """A command for many, in one transaction; a command that answers nothing answers None for each."""
@@ -154,19 +161,21 @@ class Work:
         return [(await self.anonymizer.stores(tenant=tenant)).items] * len(requests)
 
     async def pack(self, job: Job) -> None:
-        async with self.database.transaction(job.tenant) as tx:
-            wanted = await answering.contents_of(tx, self.office, job.id)
+        await self._packed(job.tenant, job.id)
+
+    async def _packed(self, tenant: UUID, request: UUID) -> None:
+        """Nothing for a request that waits for no package."""
+        wanted = await self._contents(tenant, request)
         if wanted is None:
             return
         contents, passphrase = wanted
         lost = [source.step for source in contents.sources if not source.path.exists()]
         if lost:
-            async with self.database.transaction(job.tenant) as tx:
-                await doing.collect_again(tx, job.id, lost)
+            async with self.database.transaction(tenant) as tx:
+                await doing.collect_again(tx, request, lost)
             return
-        built = await asyncio.to_thread(build, self.office.package(job.id), contents, passphrase)
-        async with self.database.transaction(job.tenant) as tx:
-            await answering.package_built(tx, self.office, job.id, built)
+        built = await asyncio.to_thread(build, self.office.fresh(request), contents, passphrase)
+        await self._built(tenant, (request, built))
         self._remove_spools(contents)
 
     async def transfer(self, job: Job) -> None:
@@ -331,9 +340,9 @@ class Work:
         except IdentifiersConflict:
             return False
 
-    async def _found(self, tenant: UUID, identifiers: bytes | None) -> UUID:
+    async def _found(self, tenant: UUID, identifiers: bytes) -> UUID:
         """Somebody unknown gets a principal too, and the same answer as anybody else: that nothing is there."""
-        named = FindPrincipal.model_validate_json(identifiers or b"")
+        named = FindPrincipal.model_validate_json(identifiers)
         return await self.anonymizer.principal(named, tenant=tenant)
 
     async def _done(self, tenant: UUID, claim: Claim) -> StepResult | dict[str, int]:
@@ -344,10 +353,7 @@ class Work:
             await self.anonymizer.forget(claim.principal, claim.request, tenant=tenant)
             return {}
         if claim.verb == "collect":
-            portable = claim.kind == Kind.portability
-            wanted = CollectionRequest(step=claim.step, store=claim.store, principal=claim.principal, portable=portable)
-            async with self.anonymizer.collect(wanted, tenant=tenant) as stream:
-                return await self._kept(claim, stream)
+            return await self._collected(tenant, claim)
         wish = StepRequest(
             verb=Verb(claim.verb),
             store=claim.store,
@@ -377,11 +383,17 @@ class Work:
                 objection = SetObjection(state=_OBJECTIONS[claim.verb], case=case)
                 await self.consent.set_objection(tenant, claim.principal, claim.purpose, objection, key)
 
-    async def _kept(self, claim: Claim, stream: AsyncIterator[bytes]) -> dict[str, int]:
+    async def _collected(self, tenant: UUID, claim: Claim) -> dict[str, int]:
         path = self.office.spool(claim.request, claim.step)
-        return await spool.keep(path, claim.spool_key, claim.step, stream)
+        async with self.anonymizer.collect(_wanted(claim), tenant=tenant) as stream:
+            return await spool.keep(path, claim.spool_key, claim.step, stream)
 
     def _remove_spools(self, contents: Contents) -> None:
         """Unreadable since the key was shredded; killed before this line, they go with the package's folder."""
         for source in contents.sources:
             source.path.unlink(missing_ok=True)
+
+
+def _wanted(claim: Claim) -> CollectionRequest:
+    portable = claim.kind == Kind.portability
+    return CollectionRequest(step=claim.step, store=claim.store, principal=claim.principal, portable=portable)

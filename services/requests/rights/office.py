@@ -10,6 +10,7 @@ from uuid import UUID
 from fastapi import Depends, Request
 from joserfc.jwk import ECKey, OKPKey
 
+from chassis.ids import new_id
 from chassis.sealing import Sealer
 from services.registry.client import PolicyShelf
 from services.registry.contract import PolicyBook
@@ -57,6 +58,10 @@ class Office:
 
     def package(self, request: UUID) -> Path:
         return self.folder(request) / "package.html"
+
+    def fresh(self, request: UUID) -> Path:
+        """A package that is still being built: whoever else builds it meanwhile has another."""
+        return self.folder(request) / f"{new_id()}.html"
 
 
 async def _office(request: Request) -> Office:

@@ -1,7 +1,6 @@
 """What is read: one request as its caller may see it, its preview, its answer, its certificate."""
 
 import json
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 from uuid import UUID, uuid5
@@ -243,6 +242,14 @@ async def clocks_of(tx: Transaction, request: UUID) -> Sequence[ClockRow]:
     return (await tx.session.scalars(wanted)).all()
 
 
+async def clocks_of_all(tx: Transaction, requests: Sequence[UUID]) -> dict[UUID, list[ClockRow]]:
+    found: dict[UUID, list[ClockRow]] = {request: [] for request in requests}
+    wanted = select(ClockRow).where(col(ClockRow.request).in_(requests)).order_by(col(ClockRow.id))
+    for each in (await tx.session.scalars(wanted)).all() if requests else ():
+        found[each.request].append(each)
+    return found
+
+
 async def read_request(tx: Transaction, caller: Caller, request: UUID) -> Request:
     return await view(tx, await find(tx, caller, request))
 
@@ -263,14 +270,8 @@ async def list_requests(
         wanted = wanted.where(RequestRow.id < after)
     rows = (await tx.session.scalars(wanted)).all()
     named = [row.id for row in rows]
-    wanted_steps = select(StepRow).where(col(StepRow.request).in_(named)).order_by(col(StepRow.id))
-    steps: dict[UUID, list[StepRow]] = defaultdict(list)
-    for step in (await tx.session.scalars(wanted_steps)).all():
-        steps[step.request].append(step)
-    clocks: dict[UUID, list[ClockRow]] = defaultdict(list)
-    wanted_clocks = select(ClockRow).where(col(ClockRow.request).in_(named))
-    for each in (await tx.session.scalars(wanted_clocks.order_by(col(ClockRow.id)))).all():
-        clocks[each.request].append(each)
+    steps = await steps_of_all(tx, named)
+    clocks = await clocks_of_all(tx, named)
     items = [_request(row, steps[row.id], clocks[row.id]) for row in rows]
     return Requests(items=items, next=str(rows[-1].id) if len(rows) == limit else None)
 
@@ -384,6 +385,11 @@ def label(step: StepRow) -> Text:
 async def view(tx: Transaction, row: RequestRow) -> Request:
     await tx.session.flush()
     return _request(row, await steps_of(tx, row.id), await clocks_of(tx, row.id))
+
+
+def view_of_new(row: RequestRow, clock: ClockRow) -> Request:
+    """Of one that was just received, and of which nothing is done yet."""
+    return _request(row, (), [clock])
 
 
 def _request(row: RequestRow, steps: Iterable[StepRow], clocks: Iterable[ClockRow]) -> Request:

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from chassis import clock
 from chassis.db import Transaction
+from chassis.sealing import Shredded, SubjectKey
 from services.registry.contract import PolicyBook, Text
 from services.requests.rights import certificate, queries
 from services.requests.rights.commands import clocks, letters
@@ -98,12 +99,12 @@ async def answer_at_once(tx: Transaction, office: Office, row: RequestRow) -> No
 
 async def answer_transferred(tx: Transaction, office: Office, row: RequestRow, to: Transferred) -> None:
     """What was asked for is with the other operator, and nothing of it is left here."""
-    await _answer(tx, office, row, [], found=await _found(tx, row), transferred=to)
+    await _answer(tx, office, row, [], found=_found(await queries.steps_of(tx, row.id)), transferred=to)
     await close(tx, office, row)
 
 
 async def answer_posted(tx: Transaction, office: Office, row: RequestRow, proof: Posted) -> None:
-    await _answer(tx, office, row, [], found=await _found(tx, row), posted=proof)
+    await _answer(tx, office, row, [], found=_found(await queries.steps_of(tx, row.id)), posted=proof)
     await close(tx, office, row)
 
 
@@ -131,50 +132,73 @@ async def reseal(tx: Transaction, office: Office, row: RequestRow, other: Reques
         setattr(other, column, theirs.seal("request", column, ours.open("request", column, getattr(row, column))))
 
 
-async def contents_of(tx: Transaction, office: Office, request: UUID) -> tuple[Contents, str] | None:
-    """What the package is to say, and its passphrase; None when it is not wanted (any more)."""
-    row = await tx.session.get(RequestRow, request)
-    if row is None or row.state != State.packing:
-        return None
-    passphrase = await open_sealed(tx, office, row, "passphrase")
-    return await contents(tx, office, row), passphrase.decode()
+async def contents_of(tx: Transaction, office: Office, requests: Sequence[UUID]) -> list[tuple[Contents, str] | None]:
+    """What each package is to say, and its passphrase; None when it is not wanted (any more)."""
+    rows = await queries.requests_by_id(tx, requests)
+    packing = [row for row in rows.values() if row.state == State.packing]
+    keys = await office.sealer.keys(tx.connection, tx.tenant, [row.id for row in packing])
+    steps = await queries.steps_of_all(tx, [row.id for row in packing])
+    found = {}
+    for row in packing:
+        if row.id not in keys:
+            raise Shredded
+        said = await contents(tx, office, row, keys[row.id], steps[row.id])
+        found[row.id] = said, keys[row.id].open("request", "passphrase", row.passphrase).decode()
+    return [found.get(request) for request in requests]
 
 
-async def contents(tx: Transaction, office: Office, row: RequestRow) -> Contents:
-    key = await open_sealed(tx, office, row, "spool_key")
+async def contents(
+    tx: Transaction, office: Office, row: RequestRow, key: SubjectKey, steps: Sequence[StepRow]
+) -> Contents:
     sources = [
         Source(step.store, queries.label(step), step.id, office.spool(row.id, step.id), step.result["counts"])
-        for step in await queries.steps_of(tx, row.id)
+        for step in steps
     ]
     hidden: frozenset[str] = frozenset()
     if await tx.session.get(ProtectedRow, (tx.tenant, row.principal)):
         hidden = frozenset(
             one.key for category in office.book.categories for one in category.elements if one.shows_home
         )
+    spools = key.open("request", "spool_key", row.spool_key)
     portable = row.kind == Kind.portability
     return Contents(
-        row.id, row.language, about(office.book), sources, key, hidden=hidden, portable=portable, paper=row.by_post
+        row.id, row.language, about(office.book), sources, spools, hidden=hidden, portable=portable, paper=row.by_post
     )
 
 
-async def package_built(tx: Transaction, office: Office, request: UUID, built: Built) -> None:
-    """The package can be fetched. Passphrase and spools are gone: from here on nobody but the person opens it."""
-    row = await tx.session.get(RequestRow, request, with_for_update=True)
-    if row.state != State.packing:
-        return
-    if row.by_post:
-        row.spool_key, row.state = None, State.printing
-        await emit_moved(tx, "request.printing", row)
-        return
+async def packages_built(tx: Transaction, office: Office, packages: Sequence[tuple[UUID, Built]]) -> None:
+    """The packages can be fetched. Passphrases and spools are gone: from here on nobody but the person opens hers."""
+    rows = await queries.locked(tx, RequestRow, [request for request, _ in packages])
+    steps, running = await queries.steps_of_all(tx, list(rows)), await queries.clocks_of_all(tx, list(rows))
+    answered = []
+    for request, built in packages:
+        row = rows.get(request)
+        if row is None or row.state != State.packing:
+            built.path.unlink(missing_ok=True)
+            continue
+        # Here, under the row's lock: of two who built it the first one's digest is the file's.
+        built.path.replace(office.package(request))
+        if row.by_post:
+            row.spool_key, row.state = None, State.printing
+            await emit_moved(tx, "request.printing", row)
+            continue
+        await clocks.end(tx, row, clocks.ANSWER, running[request])
+        await _package_answered(tx, office, row, built, steps[request])
+        answered.append(request)
+    await tx.session.flush()
+    await office.sealer.shred_all(tx.connection, tx.tenant, answered)
+
+
+async def _package_answered(
+    tx: Transaction, office: Office, row: RequestRow, built: Built, steps: Sequence[StepRow]
+) -> None:
     book, now = office.book, clock.now()
     row.package_bytes, row.package_sha256 = built.bytes, built.sha256
     row.package_expires_at = book.period("package_link_expiry").after(now, book.tz)
     row.package_deleted_at = book.period("package_kept").after(now, book.tz)
     row.downloads_left = book.number("package_downloads")
-    await _answer(tx, office, row, [], found=await _found(tx, row))
+    await _answer(tx, office, row, [], found=_found(steps), steps=steps)
     row.said = row.identifiers = row.evidence = row.passphrase = row.spool_key = None
-    await tx.session.flush()
-    await office.sealer.shred(tx.connection, tx.tenant, row.id)
 
 
 async def close_expired(tx: Transaction, office: Office, request: UUID) -> None:
@@ -236,13 +260,16 @@ async def _answer(
     told: Sequence[Recipient] = (),
     transferred: Transferred | None = None,
     posted: Posted | None = None,
+    steps: Sequence[StepRow] | None = None,
 ) -> None:
     """Answer, signed certificate and the ledger's event that holds the certificate's digest: one transaction."""
     book = office.book
     refused = next((reason for reason in book.refusals if reason.key == row.refusal), None)
     controller = await tx.session.get(ControllerRow, tx.tenant) if row.party == "tenant" else None
     row.state, row.answered_at = State.answered, clock.now()
-    await clocks.end(tx, row, clocks.ANSWER)
+    if steps is None:
+        steps = await queries.steps_of(tx, row.id)
+        await clocks.end(tx, row, clocks.ANSWER)
     erased = any(line.action in (Action.erase, Action.redact) for line in outcomes)
     answer = Answer(
         request=row.id,
@@ -256,7 +283,7 @@ async def _answer(
         refusal=Refusal(reason=refused.key, label=refused.label, legal_ref=refused.legal_ref) if refused else None,
         outcomes=list(outcomes),
         recipients=list(told),
-        by_hand=queries.attested(await queries.steps_of(tx, row.id)),
+        by_hand=queries.attested(steps),
         found=list(found),
         transferred=transferred,
         posted=posted,
@@ -275,11 +302,8 @@ def _last_backup(book: PolicyBook, erased_before: datetime) -> date:
     return book.retention_rule("backups").keep.last_day(erased_before.astimezone(book.tz).date())
 
 
-async def _found(tx: Transaction, row: RequestRow) -> list[Found]:
-    return [
-        Found(store=step.store, label=queries.label(step), counts=step.result["counts"])
-        for step in await queries.steps_of(tx, row.id)
-    ]
+def _found(steps: Sequence[StepRow]) -> list[Found]:
+    return [Found(store=step.store, label=queries.label(step), counts=step.result["counts"]) for step in steps]
 
 
 async def _tell(

@@ -15,7 +15,7 @@ from chassis.ids import new_id
 from services.anonymizer.contract import Correction, FindPrincipal, Identifier
 from services.registry.contract import PolicyBook
 from services.requests.rights import queries
-from services.requests.rights.commands import answering, clocks, deciding, doing, posting, proving, transferring
+from services.requests.rights.commands import answering, clocks, deciding, doing, fresh, posting, proving, transferring
 from services.requests.rights.contract import (
     Channel,
     Confirm,
@@ -224,15 +224,15 @@ def _new_row(tx: Transaction, office: Office, wish: Wish, channel: Channel, rece
 
 
 async def _received(tx: Transaction, office: Office, row: RequestRow, proven: bool) -> Request:
-    tx.session.add(row)
-    await tx.flush()
-    await clocks.start(tx, office, row, office.book.right(row.kind).due)
+    started = clocks.begun(tx, office, row, office.book.right(row.kind).due)
     await emit_moved(tx, "request.received", row)
     if row.principal is not None:
         await doing.identified(tx, row, row.principal)
+    fresh.insert(tx, row)
+    fresh.insert(tx, started)
     if proven:
         await tx.enqueue("rights.prepare", row.id)
-    return await queries.view(tx, row)
+    return queries.view_of_new(row, started)
 
 
 async def _seal(

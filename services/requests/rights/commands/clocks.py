@@ -60,6 +60,20 @@ async def start(
     since: datetime | None = None,
 ) -> ClockRow:
     """`since`: from when it is counted, where that is not the request's receipt."""
+    started = begun(tx, office, row, period, which, since)
+    tx.session.add(started)
+    return started
+
+
+def begun(
+    tx: Transaction,
+    office: Office,
+    row: RequestRow,
+    period: Period,
+    which: str = ANSWER,
+    since: datetime | None = None,
+) -> ClockRow:
+    """The clock's row, which the caller writes."""
     book = office.book
     received_on = counting.day_of(since or row.received_at, book.tz)
     due = counting.due_after(Term(received_on, period), (), office.holidays)
@@ -74,7 +88,6 @@ async def start(
         due_on=due,
     )
     _wind(started, book)
-    tx.session.add(started)
     return started
 
 
@@ -84,9 +97,11 @@ async def hand_over(tx: Transaction, row: RequestRow) -> None:
         each.party = row.party
 
 
-async def end(tx: Transaction, row: RequestRow, which: str | None = None) -> None:
-    """One clock, or all of them, at the moment their answer is given."""
-    for each in await queries.clocks_of(tx, row.id):
+async def end(
+    tx: Transaction, row: RequestRow, which: str | None = None, running: Sequence[ClockRow] | None = None
+) -> None:
+    """One clock, or all of them, at the moment their answer is given. `running`: the request's, by whom they are known already."""
+    for each in await queries.clocks_of(tx, row.id) if running is None else running:
         if each.ended_at is None and which in (None, each.clock):
             each.ended_at, each.next_at = clock.now(), None
 

@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from sqlmodel import col, select
-
 from chassis import clock
 from chassis.db import Transaction
 from chassis.errors import Problem
@@ -50,38 +48,19 @@ Result = StepResult | dict[str, int] | Problem
 
 
 @dataclass(frozen=True)
-class ToPrepare:
-    """A request whose person or steps are not known yet; `identifiers` is the sealed JSON, opened."""
+class Wanted:
+    """A request that is to be prepared, the stores there are, and who asks, where the request itself doesn't say."""
 
-    principal: UUID | None
-    identifiers: bytes | None
+    request: UUID
+    stores: Sequence[Store]
+    principal: UUID | None = None
 
 
 @dataclass(frozen=True)
-class Known:
-    """Who asks in a request, and the stores there are."""
+class Unnamed:
+    """Of a request that can't be planned yet: by what its person is known, as JSON."""
 
-    request: UUID
-    principal: UUID
-    stores: Sequence[Store]
-
-
-async def to_prepare(tx: Transaction, office: Office, requests: Sequence[UUID]) -> list[ToPrepare | None]:
-    """None for a request that is planned already, or over."""
-    rows, planned = await queries.locked(tx, RequestRow, requests), await queries.steps_of_all(tx, requests)
-    keys = await office.sealer.keys(tx.connection, tx.tenant, [row.id for row in rows.values() if row.identifiers])
-    wanted: list[ToPrepare | None] = []
-    for request in requests:
-        row = rows.get(request)
-        if row is None or row.state not in (State.received, State.identified):
-            wanted.append(None)
-        elif planned[request]:
-            await _go_on(tx, office, row, planned[request])
-            wanted.append(None)
-        else:
-            opened = keys[request].open("request", "identifiers", row.identifiers) if row.identifiers else None
-            wanted.append(ToPrepare(row.principal, opened))
-    return wanted
+    identifiers: bytes
 
 
 async def identified(tx: Transaction, row: RequestRow, principal: UUID) -> None:
@@ -103,37 +82,59 @@ async def prepare_later(tx: Transaction, request: UUID) -> None:
     await tx.enqueue("rights.prepare", request, after=way.SOON)
 
 
-async def plan(tx: Transaction, office: Office, known: Sequence[Known]) -> None:
-    """What becomes of requests once it is known who asks. Done already: nothing."""
-    # Of two requests for the same that come at once, one is the older.
-    await tx.lock(*(f"{tx.tenant} {each.principal}" for each in known))
-    stores_of = {each.request: each.stores for each in known}
-    rows, planned = (
-        await queries.locked(tx, RequestRow, list(stores_of)),
-        await queries.steps_of_all(tx, list(stores_of)),
-    )
-    fresh: list[RequestRow] = []
-    for each in known:
-        row = rows.get(each.request)
-        if row is None or row.state not in (State.received, State.identified) or planned[row.id]:
+async def plan(tx: Transaction, office: Office, wanted: Sequence[Wanted]) -> list[list[Claim] | Unnamed]:
+    """What becomes of requests once it is known who asks, and everything that is to be done for them now, claimed. What was planned
+    before is only claimed; whatever waits for its time has a job of its own."""
+    asked = {each.request: each for each in wanted}
+    rows, planned = await queries.locked(tx, RequestRow, list(asked)), await queries.steps_of_all(tx, list(asked))
+    unnamed, fresh = list[RequestRow](), list[RequestRow]()
+    for row in rows.values():
+        if row.state not in (State.received, State.identified):
             continue
+        row.principal = row.principal or asked[row.id].principal
+        if planned[row.id]:
+            await _go_on(tx, office, row, planned[row.id])
+        elif row.principal is None:
+            unnamed.append(row)
+        else:
+            fresh.append(row)
+    # Of two requests for the same that come at once, one is the older.
+    await tx.lock(*(f"{tx.tenant} {row.principal}" for row in fresh))
+    planned |= await _plan(tx, office, fresh, asked)
+    keys = await office.sealer.keys(tx.connection, tx.tenant, list(rows))
+    found: dict[UUID, list[Claim] | Unnamed] = {
+        row.id: [claim for step in planned[row.id] if _is_to_do(step) and (claim := _claim(office, step, row, keys))]
+        for row in rows.values()
+    }
+    for row in unnamed:
+        found[row.id] = Unnamed(_key_of(keys, row).open("request", "identifiers", row.identifiers or b""))
+    return [found.get(each.request, []) for each in wanted]
+
+
+def _is_to_do(step: StepRow) -> bool:
+    return step.state in ("pending", "running") and step.next_at is None
+
+
+async def _plan(
+    tx: Transaction, office: Office, fresh: Sequence[RequestRow], asked: Mapping[UUID, Wanted]
+) -> dict[UUID, list[StepRow]]:
+    for row in fresh:
         if row.state == State.received:
-            await identified(tx, row, each.principal)
-        fresh.append(row)
+            await identified(tx, row, row.principal)
     await tx.flush()
-    asked = await queries.requests_of_all(tx, [row.principal for row in fresh])
-    controller = await tx.session.get(ControllerRow, tx.tenant)
+    known = await queries.requests_of_all(tx, [row.principal for row in fresh])
+    controller = await tx.session.get(ControllerRow, tx.tenant) if fresh else None
     begun: list[tuple[RequestRow, Sequence[Store]]] = []
     for row in fresh:
-        others = [other for other in asked[row.principal] if other.id != row.id]
+        others = [other for other in known[row.principal] if other.id != row.id]
         if row.outcome is None and await _is_settled(tx, office, row, others):
             continue
-        mine = await _mine(tx, office, row, stores_of[row.id], controller)
+        mine = await _mine(tx, office, row, asked[row.id].stores, controller)
         if row.outcome is None and (matter := kinds.decided_before(row)):
             await deciding.decide_first(tx, office, row, matter)
         else:
             begun.append((row, mine))
-    await _begin(tx, office, begun)
+    return await _begin(tx, office, begun)
 
 
 async def _is_settled(tx: Transaction, office: Office, row: RequestRow, others: Sequence[RequestRow]) -> bool:
@@ -177,33 +178,30 @@ async def _mine(
     return ours
 
 
-async def _begin(tx: Transaction, office: Office, begun: Sequence[tuple[RequestRow, Sequence[Store]]]) -> None:
+async def _begin(
+    tx: Transaction, office: Office, begun: Sequence[tuple[RequestRow, Sequence[Store]]]
+) -> dict[UUID, list[StepRow]]:
     """One row for each thing to do; whoever prepares a request goes on with all of them."""
     packed = [row.id for row, _ in begun if row.kind in kinds.PACKED]
     keys = await office.sealer.keys_for_sealing(tx.connection, tx.tenant, packed)
+    added: dict[UUID, list[StepRow]] = {}
     for row, stores in begun:
-        how = kinds.WAYS[Kind(row.kind)]
+        how, mine = kinds.WAYS[Kind(row.kind)], added.setdefault(row.id, [])
         if row.kind in kinds.PACKED:
             row.spool_key = keys[row.id].seal("request", "spool_key", os.urandom(32))
         if how.standing and row.party == "operator":
-            await steps.add_standing(tx, row, how.standing, alone=False)
+            mine.append(await steps.add_standing(tx, row, how.standing, alone=False))
         for each in way.first_steps(how.verb, _scope(row) is not None, stores):
-            await steps.add_in(tx, row, each.store, each.verb, alone=False)
+            mine.append(await steps.add_in(tx, row, each.store, each.verb, alone=False))
         if how.verb == "preview" and _scope(row) is None:
             for store in way.without_preview(stores):
-                await steps.add(tx, row, store.store, store.label.model_dump(), store.verbs, "erase", state="deferred")
+                label, verbs = store.label.model_dump(), store.verbs
+                mine.append(await steps.add(tx, row, store.store, label, verbs, "erase", state="deferred"))
         if _scope(row) is not None or row.kind not in kinds.COLLECTS:
             row.state = State.executing
             await emit_moved(tx, "request.executing", row)
-    await go_on(tx, office, [row for row, _ in begun])
-
-
-async def claim_of(tx: Transaction, office: Office, requests: Sequence[UUID]) -> list[list[Claim]]:
-    """Everything that is to be done now for each of these requests. What waits for its time has a job of its own."""
-    wanted = select(StepRow.id).where(col(StepRow.request).in_(requests), col(StepRow.next_at).is_(None))
-    ids = (await tx.session.scalars(wanted.where(col(StepRow.state).in_(("pending", "running"))))).all()
-    claims = [each for each in await claim(tx, office, ids) if each is not None]
-    return [[each for each in claims if each.request == request] for request in requests]
+        await _go_on(tx, office, row, mine)
+    return added
 
 
 async def claim(tx: Transaction, office: Office, ids: Sequence[UUID]) -> list[Claim | None]:
@@ -252,9 +250,9 @@ def _key_of(keys: Mapping[UUID, SubjectKey], request: RequestRow) -> SubjectKey:
     return keys[request.id]
 
 
-async def record(tx: Transaction, office: Office, results: Sequence[tuple[Claim, Result]]) -> None:
+async def record(tx: Transaction, office: Office, results: Sequence[tuple[Claim, Result]]) -> list[bool]:
     """What steps did (or the counts they collected, or why they could not), and what follows from it. Of a step that somebody
-    else has claimed since, nothing."""
+    else has claimed since, nothing. Answers for each whether its request is to be packed now by whoever asks."""
     requests = await queries.locked(tx, RequestRow, [claim.request for claim, _ in results])
     rows = await queries.locked(tx, StepRow, [claim.step for claim, _ in results])
     moved: dict[UUID, RequestRow] = {}
@@ -273,7 +271,10 @@ async def record(tx: Transaction, office: Office, results: Sequence[tuple[Claim,
     for request in moved.values():
         if request.state == State.withdrawn:
             answering.remove(office.folder(request.id))
-    await go_on(tx, office, [request for request in moved.values() if request.state != State.withdrawn])
+    packed = await go_on(tx, office, [request for request in moved.values() if request.state != State.withdrawn])
+    # One of them, where several steps of a request were recorded together.
+    last = {claim.request: n for n, (claim, _) in enumerate(results) if claim.request in packed}
+    return [last.get(claim.request) == n for n, (claim, _) in enumerate(results)]
 
 
 async def _note(
@@ -402,12 +403,13 @@ async def _wait(tx: Transaction, row: StepRow, result: StepResult) -> None:
     await tx.enqueue("rights.step", row.id, after=pause)
 
 
-async def go_on(tx: Transaction, office: Office, rows: Sequence[RequestRow]) -> None:
-    """Where requests go once their steps stand as they do; called with their rows locked."""
+async def go_on(tx: Transaction, office: Office, rows: Sequence[RequestRow]) -> set[UUID]:
+    """Where requests go once their steps stand as they do; called with their rows locked. Answers which are to be packed."""
     await tx.session.flush()
     steps_of = await queries.steps_of_all(tx, [row.id for row in rows])
     for row in rows:
         await _go_on(tx, office, row, steps_of[row.id])
+    return {row.id for row in rows if row.state == State.packing}
 
 
 async def _go_on(tx: Transaction, office: Office, row: RequestRow, done: Sequence[StepRow]) -> None:
@@ -478,7 +480,6 @@ async def _collected(tx: Transaction, office: Office, row: RequestRow) -> None:
         await posting.lock(tx, office, row)
     elif row.passphrase is not None:
         row.state = State.packing
-        await tx.enqueue("rights.pack", row.id)
     else:
         await answering.await_passphrase(tx, row)
 

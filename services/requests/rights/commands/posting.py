@@ -48,7 +48,6 @@ async def lock(tx: Transaction, office: Office, row: RequestRow) -> None:
     key = await office.sealer.key_for_sealing(tx.connection, tx.tenant, row.id)
     row.passphrase = key.seal("request", "passphrase", passphrase.draw().encode())
     row.state = State.packing
-    await tx.enqueue("rights.pack", row.id)
 
 
 async def printed(tx: Transaction, office: Office, caller: Caller, request: UUID) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chassis.db import Transaction
+from services.requests.rights import queries
 from services.requests.rights.commands import answering, letters
 from services.requests.rights.contract import OperatorUnknown, RequestTransferred, State, Transfer, Transferred
 from services.requests.rights.moves import moved
@@ -51,7 +52,8 @@ async def to_send(tx: Transaction, office: Office, row: RequestRow | None) -> Se
         return Transferred.model_validate_json(opened.removeprefix(_TAKEN))
     transfer = Transfer.model_validate_json(opened)
     known = await tx.session.get(OtherOperatorRow, (tx.tenant, transfer.operator))
-    contents = await answering.contents(tx, office, row)
+    key, steps = await office.sealer.key(tx.connection, tx.tenant, row.id), await queries.steps_of(tx, row.id)
+    contents = await answering.contents(tx, office, row, key, steps)
     return Sending(contents, transfer, known.name, known.url, known.signing, known.sealing)
 
 

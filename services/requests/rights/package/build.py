@@ -75,18 +75,18 @@ class Contents:
 
 @dataclass(frozen=True)
 class Built:
+    path: Path
     bytes: int
     sha256: str
 
 
 def build(target: Path, contents: Contents, passphrase: str) -> Built:
-    """Writes the locked file, whole or not at all. Blocks: run it in a thread."""
+    """Writes the locked file to the disk. Blocks: run it in a thread."""
     how = header(contents.request, rounds(passphrase))
     key, said = key_from(passphrase, how), spelled(how)
     before, after = page.shell(contents.language, said)
     report = page.report(contents.language, contents.about, list(_shown(contents))).encode()
-    fresh = target.with_name(f".{target.name}.{os.getpid()}")
-    with private(fresh) as file:
+    with private(target) as file:
         out = Digested(file)
         out.write(before.encode())
         part = LockedPart(out, key, said, REPORT)
@@ -98,8 +98,7 @@ def build(target: Path, contents: Contents, passphrase: str) -> Built:
         out.write(after.encode())
         file.flush()
         os.fsync(file.fileno())
-    fresh.replace(target)
-    return Built(out.bytes, out.sha256.hexdigest())
+    return Built(target, out.bytes, out.sha256.hexdigest())
 
 
 def portable(out: Any, contents: Contents) -> None:
