@@ -115,7 +115,7 @@ async def _counted(tx: Transaction, principal: UUID, as_of: datetime) -> list[St
     best: dict[tuple[str, str, str], tuple[rules.Rank, Statement]] = {}
     for row in (await tx.session.execute(found)).scalars():
         matter = (row.purpose, row.regulation, row.kind)
-        ranked = (rules.rank(rules.microseconds(row.occurred_at), State(row.state), row.id), row)
+        ranked = (_rank(row), row)
         if matter not in best or best[matter][0] < ranked[0]:
             best[matter] = ranked
     return [best[matter][1] for matter in sorted(best)]
@@ -159,8 +159,26 @@ async def frame(tx: Transaction, row: Statement) -> RecordFrame | None:
     return await tx.session.get(RecordFrame, (tx.tenant, row.frame)) if row.frame is not None else None
 
 
+async def superseded(tx: Transaction, row: Statement) -> UUID | None:
+    """What counted on the matter until this statement did; None for one that came too late to count."""
+    matter = ("principal", "kind", "regulation", "purpose")
+    same = (getattr(Statement, name) == getattr(row, name) for name in matter)
+    earlier = (await tx.session.execute(select(Statement).where(*same, Statement.sequence < row.sequence))).scalars()
+    before = max(earlier, key=_rank, default=None)
+    return before.id if before is not None and _rank(before) < _rank(row) else None
+
+
+def _rank(row: Statement) -> rules.Rank:
+    return rules.rank(rules.microseconds(row.occurred_at), State(row.state), row.id)
+
+
 async def receipt(
-    database: Database, row: Statement, frame: RecordFrame | None, key: OKPKey, publisher: str
+    database: Database,
+    row: Statement,
+    frame: RecordFrame | None,
+    superseded: UUID | None,
+    key: OKPKey,
+    publisher: str,
 ) -> Receipt:
     """With the proof. `frame`: of a record that was taken over, whose receipt is made here, the same each time."""
     async with database.system() as connection:
@@ -173,5 +191,12 @@ async def receipt(
     record = frame.body | own(Recorded(**row.model_dump(), record=row.id, current=False), row.evidence_ref)
     if orjson.loads(proof.body)["data"]["sha256"] != receipts.fingerprint(record):
         raise RecordDiffers("What is stored is not what the ledger has the fingerprint of; nothing is signed.")
-    made = receipts.sign(record, key, publisher=publisher, created=row.recorded_at, merge_delay_ms=frame.merge_delay_ms)
+    made = receipts.sign(
+        record,
+        key,
+        publisher=publisher,
+        created=row.recorded_at,
+        merge_delay_ms=frame.merge_delay_ms,
+        supersedes=superseded,
+    )
     return Receipt(receipt=made, proof=proof)

@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import cache
 from hashlib import sha256
 from typing import Any
+from uuid import UUID
 
 import orjson
 from joserfc import jws
@@ -41,9 +42,11 @@ def sign(
     publisher: str,
     created: datetime,
     merge_delay_ms: int,
+    supersedes: UUID | None,
     written: Part | None = None,
 ) -> str:
-    """The receipt of one record. written: the record's canonical bytes, where they are known."""
+    """The receipt of one record. supersedes: the record that counted on this matter until this one did; written: this record's
+    canonical bytes, where they are known."""
     receipt = {
         "receipt_id": record["record_id"],
         "schema_version": SCHEMA_VERSION,
@@ -51,6 +54,7 @@ def sign(
         "publisher": publisher,
         "recipient": record["principal_id"],
         "record": written or record,
+        "supersedes": None if supersedes is None else str(supersedes),
         "ledger": {"origin": checkpoint.origin_of("consent"), "max_merge_delay_ms": merge_delay_ms},
     }
     return _compact(canonical(receipt), key)

@@ -166,6 +166,11 @@ async def test_for_a_child_her_guardian_speaks_until_she_is_of_age(company):
     jwks = (await company.served.http.get(f"{company.served.url}/keys")).json()
     record = receipts.opened(got.receipt, jwks)["record"]
     assert (record["principal_id"], record["guardian"], record["type"]) == (str(maja), str(erik), "parental")
+    await company.until_known(got)
+    assert (await company.herself(erik).receipt(company.tenant, got.record)).receipt == got.receipt
+    assert [each.record for each in (await company.herself(erik).records(company.tenant, maja)).items] == [got.record]
+    with pytest.raises(NotFound):
+        await company.herself(new_id()).receipt(company.tenant, got.record)
     # She can always end it herself.
     withdrawal = WithdrawConsent(purpose="communication")
     assert (await company.herself(maja).withdraw(company.tenant, withdrawal, key())).state == "withdrawn"

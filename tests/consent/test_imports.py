@@ -119,6 +119,17 @@ async def test_the_receipt_of_a_record_taken_over_is_the_same_each_time_and_none
     assert (answer.status_code, answer.json()["code"]) == (500, "consent.record_differs")
 
 
+async def test_the_receipt_of_a_record_taken_over_names_the_one_that_counted_before_it(company, sender, anna, tmp_path):
+    told = await company.notice(valid_from=clock.now() - timedelta(days=3))
+    given = await company.give(anna, told, at=clock.now() - timedelta(days=1))
+    said = [row(told, principal=str(anna), occurred_at=clock.now() - timedelta(days=days)) for days in (2, 0)]
+    await send_file(sender, company.tenant, written(tmp_path / "old.csv", said), say=quiet)
+    jwks = (await company.served.http.get(f"{company.served.url}/keys")).json()
+    *brought, _ = (await company.service.records(company.tenant, anna)).items
+    made = [(await company.service.receipt(company.tenant, each.record)).receipt for each in brought]
+    assert [receipts.opened(each, jwks)["supersedes"] for each in made] == [str(given.record), None]
+
+
 async def test_an_import_that_was_cut_goes_on_where_it_stood(company, sender, tmp_path, monkeypatch):
     monkeypatch.setattr(importing, "CHUNK", 4)
     told = await company.notice()

@@ -89,6 +89,16 @@ async def test_a_consent_given_is_answered_with_a_receipt_that_verifies_offline(
     assert receipts.opened(given.receipt, jwks)["ledger"] == {"origin": "wardline/consent", "max_merge_delay_ms": 1000}
 
 
+async def test_a_receipt_names_the_record_that_counted_before_it(company, anna):
+    jwks = (await company.served.http.get(f"{company.served.url}/keys")).json()
+    told, since = await company.notice(), clock.now() - timedelta(hours=1)
+    given = await company.give(anna, told, at=since)
+    taken = await company.withdraw(anna)
+    late = await company.give(anna, told, at=since + timedelta(minutes=1))
+    found = [receipts.opened(each.receipt, jwks)["supersedes"] for each in (given, taken, late)]
+    assert found == [None, str(given.record), None]
+
+
 async def test_whoever_has_the_public_keys_checks_a_receipt_from_the_command_line(company, anna, tmp_path, capsys):
     given = await company.give(anna, await company.notice())
     await company.until_known(given)

@@ -176,7 +176,7 @@ async def record_all(tx: Transaction, spoken: Sequence[Spoken]) -> list[Recorded
             continue
         there.add(same)
         counted[each.about] = changed[each.about] = _counts(said, before)
-        fingerprint, receipt = _entered(tx.tenant, each, said)
+        fingerprint, receipt = _entered(tx.tenant, each, said, before)
         fact = tx.compose(
             _EVENTS[each.matter.kind, each.state],
             _as_event(each, said, fingerprint, duties),
@@ -364,7 +364,7 @@ def _as_event(spoken: Spoken, said: Entry, fingerprint: str, duties: frozenset[s
     return told | _erasing(spoken, duties) if said.current else told
 
 
-def _entered(tenant: UUID, spoken: Spoken, said: Entry) -> tuple[str, str | None]:
+def _entered(tenant: UUID, spoken: Spoken, said: Entry, before: Counted | None) -> tuple[str, str | None]:
     """The fingerprint that the ledger gets, and the receipt where it is made at once."""
     if spoken.frame is not None:
         return spoken.frame.fingerprint(own(said, spoken.evidence_ref)), None
@@ -372,7 +372,13 @@ def _entered(tenant: UUID, spoken: Spoken, said: Entry) -> tuple[str, str | None
     record = as_record(tenant, desk.book, desk.caller, said, spoken.notice, spoken.details)
     written, delay = part(record), merge_delay_ms(desk.book)
     receipt = receipts.sign(
-        record, desk.key, publisher=desk.publisher, created=said.recorded_at, merge_delay_ms=delay, written=written
+        record,
+        desk.key,
+        publisher=desk.publisher,
+        created=said.recorded_at,
+        merge_delay_ms=delay,
+        supersedes=before.statement if before is not None and said.current else None,
+        written=written,
     )
     return receipts.fingerprint(written), receipt
 

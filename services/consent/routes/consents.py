@@ -147,7 +147,7 @@ async def consequence(caller: ConsentReader, purpose: Key, request: Request, tx:
 async def list_records(
     caller: ConsentReader, tx: Tx, principal: UUID | None = None, after: str | None = None, limit: Limit = 100
 ):
-    return await queries.records(tx, caller.own(principal), after, limit)
+    return await queries.records(tx, await terms.speaks_for(tx, caller, principal), after, limit)
 
 
 @router.get("/v1/receipts/{record}", response_model=Receipt)
@@ -156,9 +156,10 @@ async def read_receipt(caller: ConsentReader, record: UUID, request: Request):
     state = request.app.state
     async with state.database.transaction(caller.tenant) as tx:
         statement = await queries.statement(tx, record)
+        await terms.speaks_for(tx, caller, statement.principal)
         frame = await queries.frame(tx, statement)
-    caller.own(statement.principal)
-    return await queries.receipt(state.database, statement, frame, state.receipt_key, state.settings.issuer)
+        superseded = await queries.superseded(tx, statement) if frame else None
+    return await queries.receipt(state.database, statement, frame, superseded, state.receipt_key, state.settings.issuer)
 
 
 @router.get("/v1/standing/{principal}", response_model=Standing)
