@@ -97,7 +97,8 @@ def _depth(value: Any, left: int) -> int:
     if left == 0 or not isinstance(value, (dict, list)):
         return left
     children = value.values() if isinstance(value, dict) else value
-    return min((_depth(child, left - 1) for child in children), default=left)
+    deeper = [child for child in children if isinstance(child, (dict, list))]
+    return min((_depth(child, left - 1) for child in deeper), default=left - bool(children))
 
 
 def _holds_nul(value: Any) -> bool:

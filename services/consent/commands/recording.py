@@ -151,31 +151,31 @@ async def record_all(tx: Transaction, spoken: Sequence[Spoken]) -> list[Recorded
         return []
     await tx.flush()
     await tx.share(notices.name(tx.tenant))
-    await tx.lock(*(name(tx.tenant, each.about) for each in spoken))
-    counted, children, ends, there, duties = await _known(tx, spoken)
+    abouts = [each.about for each in spoken]
+    await tx.lock(*(name(tx.tenant, about) for about in abouts))
+    counted, children, ends, there, duties = await _known(tx, spoken, abouts)
     now = clock.now()
     outcomes: list[Recorded | Problem] = []
     facts: list[Composed] = []
     rows: list[tuple] = []
     changed: dict[tuple, Counted] = {}
-    for place, each in enumerate(spoken, 1):
+    for place, (each, about) in enumerate(zip(spoken, abouts, strict=True), 1):
         if place % AT_A_STRETCH == 0:
             await asyncio.sleep(0)
-        before = counted.get(each.about)
+        before = counted.get(about)
         try:
             said = _statement(tx.tenant, each, before, now)
             _must_speak_for_herself(each, said, children)
             if each.notice is not None and each.state not in _WHATEVER_WORDS:
                 notices.must_be_in_force(each.notice, ends[each.told], said.occurred_at)
-            if (
-                same := _same(*each.about, said.state.value, said.notice, said.notice_version, said.occurred_at)
-            ) in there:
+            same = _same(*about, said.state.value, said.notice, said.notice_version, said.occurred_at)
+            if same in there:
                 raise AlreadyRecorded("The same was said for the same instant before; nothing was recorded twice.")
         except Problem as refused:
             outcomes.append(refused)
             continue
         there.add(same)
-        counted[each.about] = changed[each.about] = _counts(said, before)
+        counted[about] = changed[about] = _counts(said, before)
         fingerprint, receipt = _entered(tx.tenant, each, said, before)
         fact = tx.compose(
             _EVENTS[each.matter.kind, each.state],
@@ -199,17 +199,19 @@ async def record_all(tx: Transaction, spoken: Sequence[Spoken]) -> list[Recorded
 
 
 async def _known(
-    tx: Transaction, spoken: Sequence[Spoken]
+    tx: Transaction, spoken: Sequence[Spoken], abouts: Sequence[tuple]
 ) -> tuple[dict[tuple, Counted], dict[UUID, date], dict[tuple, datetime | None], set[tuple], frozenset[str]]:
     """Under the locks: what counts on each matter, who is a child and born when, when each notice was followed by another, what was
     said before for the instants that are claimed, which duties stand."""
     connection = tx.connection
-    rows = await connection.fetch(_COUNTED, tx.tenant, *_columns({(*each.about, *each.told) for each in spoken}))
+    asked = {(*about, *each.told) for each, about in zip(spoken, abouts, strict=True)}
+    rows = await connection.fetch(_COUNTED, tx.tenant, *_columns(asked))
     counted = {tuple(row)[:4]: found for row in rows if (found := _counted(row)) is not None}
     children = {row["principal"]: row["born"] for row in rows if row["born"] is not None}
     ends = {(row["told"], row["version"]): row["ends"] for row in rows}
     # Of whom nothing counts on a matter there is no record on it either.
-    claims = [(*each.about, each.claimed) for each in spoken if each.claimed is not None and each.about in counted]
+    told = zip(spoken, abouts, strict=True)
+    claims = [(*about, each.claimed) for each, about in told if each.claimed is not None and about in counted]
     there = {_same(*row) for row in await connection.fetch(_THERE, tx.tenant, *_columns(claims))} if claims else set()
     ended = [each.matter.purpose for each in spoken if _may_erase(each)]
     duties = await connection.fetch(_DUTIES, tx.tenant, ended) if ended else ()

@@ -53,11 +53,11 @@ async def record_together(tx: Transaction, said: Sequence[Said]) -> list[Recorde
 async def _spoken(tx: Transaction, said: Said) -> Spoken | Problem:
     try:
         await _may_speak(tx, said)
-        if isinstance(said.wish, WithdrawConsent):
-            return _withdrawn(said, said.wish)
+        if isinstance(said.wish, GiveConsent):
+            return await _given(tx, said, said.wish)
         if isinstance(said.wish, RefuseConsent):
             return await _refused(tx, said, said.wish)
-        return await _given(tx, said, said.wish)
+        return _withdrawn(said, said.wish)
     except Problem as refused:
         return refused
 
