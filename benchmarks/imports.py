@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -45,7 +46,11 @@ async def _consent_import(house: House) -> Row:
         _write(path, rows, since)
         before = {each: cpu_seconds(house.pids(each)) for each in _SERVING}
         database = cpu_seconds([house.stack.postgres.pid()])
-        with watched(house.pids("consent")) as peak:
+        with (
+            watched(house.pids("consent")) as peak,
+            watched(house.pids("public")) as edge,
+            watched([house.stack.postgres.pid()], family=True) as postgres,
+        ):
             seconds, sender = await asyncio.to_thread(_sent, house, tenant, path)
         spent = {each: cpu_seconds(house.pids(each)) - before[each] for each in _SERVING}
         spent |= {"database": cpu_seconds([house.stack.postgres.pid()]) - database, "sender": sender}
@@ -59,6 +64,7 @@ async def _consent_import(house: House) -> Row:
             peak.highest,
             "COPY of the same rows into a table with a key and an index",
             {"rows": rows, "refused": refused, "seconds": seconds, "growth_mb": peak.growth}
+            | {"peak_mb_public": edge.highest, "peak_mb_database": postgres.highest, "peak_mb_sender": _sender_megabytes()}
             | {f"cpu_us_{name}": each / rows * 1e6 for name, each in spent.items()},
         )
 
@@ -90,6 +96,11 @@ def _sent(house: House, tenant: UUID, path: Path) -> tuple[float, float]:
         time.perf_counter() - began,
         after.children_user + after.children_system - busy.children_user - busy.children_system,
     )
+
+
+def _sender_megabytes() -> float:
+    """Of all children that ended the largest, which here is the sender: the house goes on."""
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 
 
 async def _must_be_all_there(house: House, tenant: UUID, rows: int, refused: int) -> None:

@@ -829,6 +829,10 @@ class UnknownCategory(Problem):
     code, status, title = "consent.unknown_category", 422, "The policy book has no such category of data"
 
 
+class PositionUnknown(Conflict):
+    code, title = "consent.position_unknown", "The ledger does not reach that position; take a new snapshot"
+
+
 class NotByConsent(Conflict):
     """Contract and law need no consent, and refused consent is never replaced by another basis: so none is taken."""
 

@@ -313,7 +313,14 @@ class EdgeCache:
         """One page of changes. Only a page that leaves nothing behind makes the copy fresh."""
         copy, began = self.copy, time.clock_gettime(_CLOCK)
         assert copy is not None, "a snapshot is loaded before its changes are followed"
-        answer = (await self._ask("/v1/changes", after=copy.position, wait=wait)).json()
+        try:
+            answer = (await self._ask("/v1/changes", after=copy.position, wait=wait)).json()
+        except httpx2.HTTPStatusError as refused:
+            if refused.response.status_code != 409:
+                raise
+            # The ledger is another one than the copy was made from: no until there is a new copy.
+            self._until = float("-inf")
+            return await self.load()
         told = [event for event in answer["items"] if event["position"] > copy.position]
         for event in told:
             if event["type"] == "recording.stop":

@@ -15,6 +15,10 @@ Or it was committed later: then its reading (2) began after the barrier looked, 
 Reading first and renewing afterwards would leave exactly that hole. A frozen process wakes up with a lease that ran out and
 refuses until it has been through all three steps; a process that cannot renew refuses. A renewal is committed durably: one that
 a crash of the database forgot would be a lease nobody knows of.
+
+A database that comes back from a backup, or whose standby took over, may have lost the last entries and have others in their
+places. Only a new connection can lead there: whoever makes one looks whether the last entry it read is still the one at that
+position, and else begins anew.
 """
 
 import asyncio
@@ -25,9 +29,11 @@ from uuid import UUID
 
 import asyncpg
 
+from chassis import telemetry
 from chassis.db import Database
 from chassis.durable import PASSING
 from chassis.ids import new_id
+from chassis.ledger.merkle import leaf_hash
 from chassis.ledger.sequencer import Bell
 from chassis.trouble import Trouble
 from services.consent import image
@@ -55,6 +61,7 @@ _SWEEP = "DELETE FROM replica_lease WHERE expires_at < clock_timestamp() - inter
 _NEXT = """
 SELECT l.position, e.* FROM (SELECT position, event_id FROM ledger_entry WHERE position > $1 ORDER BY position LIMIT $2) l,
 LATERAL (SELECT type, tenant, subject, body FROM event WHERE id = l.event_id OFFSET 0) e ORDER BY l.position"""
+_LEAF = "SELECT leaf FROM ledger_entry WHERE position = $1"
 # One statement and so one snapshot: a lease renewed after it reads the entry that it saw.
 _AWAITED = """
 SELECT awaited, CASE WHEN awaited THEN pg_notify('consent_awaited', '') END FROM (
@@ -72,6 +79,7 @@ class Replica:
         self.memory = memory
         self._database, self._renewed = database, renewed
         self._until = float("-inf")
+        self._leaf: bytes | None = None  # of the last entry read
         self._stirred = asyncio.Event()
         self._waited_for = False
         self._trouble = Trouble("no lease on decisions", lasts=2)
@@ -103,14 +111,22 @@ class Replica:
                 await image.keep(connection, self.memory)
 
     async def _hold(self, connection: asyncpg.Connection) -> None:
+        if await self._at_position(connection) != self._leaf:
+            telemetry.log().error("the ledger is another one than before; everything is read anew")
+            self._until, self._leaf = float("-inf"), None
+            self.memory.forget()
         if self.memory.position == 0:
             await image.begin(connection, self._database.service, self.memory)
+            self._leaf = await self._at_position(connection)
         await connection.add_listener("consent_event", self._ledger_grew)
         await connection.add_listener("consent_awaited", self._somebody_waits)
         while True:
             self._waited_for = False
             if not await self._renew(connection):
                 await self._read_on(connection, time.monotonic() + RENEW_EVERY)
+
+    async def _at_position(self, connection: asyncpg.Connection) -> bytes | None:
+        return await connection.fetchval(_LEAF, self.memory.position)
 
     async def _read_on(self, connection: asyncpg.Connection, until: float) -> None:
         """Read whenever the ledger grew, until the next renewal is due or somebody waits for it."""
@@ -143,6 +159,7 @@ class Replica:
         for first in range(0, len(entries), _AT_A_STRETCH):
             for entry in entries[first : first + _AT_A_STRETCH]:
                 self.memory.read(*entry)
+            self._leaf = leaf_hash(entry["body"])
             await asyncio.sleep(0)
         return len(entries)
 

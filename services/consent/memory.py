@@ -83,11 +83,12 @@ class Memory:
     """`position`: the ledger position up to which everything said is in here · `notices_changed`: counts notices learned."""
 
     def __init__(self) -> None:
+        self.notices_changed = 0
         self.forget()
 
     def forget(self) -> None:
         self.position = 0
-        self.notices_changed = 1
+        self.notices_changed += 1
         self.notices: list[NoticeVersion] = [NoticeVersion("", 0, {})]
         self._notice_numbers: dict[tuple[UUID, str, int], int] = {}
         self._duties: set[tuple[UUID, str]] = set()

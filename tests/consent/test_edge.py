@@ -107,6 +107,24 @@ async def test_a_cache_that_hears_nothing_says_no_until_it_hears_again(company, 
     await asyncio.gather(running, return_exceptions=True)
 
 
+async def test_a_cache_that_knows_more_than_the_ledger_says_no_until_it_has_a_new_copy(company, anna, monkeypatch):
+    """As after a backup of the database was brought back."""
+    await company.until_known(await company.give(anna, await company.notice()))
+    cache = await cache_of(company)
+    position, cache.copy.position = cache.copy.position, 10**9
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(cache, "load", _not_now)
+        with pytest.raises(BadSnapshot):
+            await cache.follow(wait=0)
+    assert cache.decide(str(anna), "development", "traffic").reason == "stale"
+    await cache.follow(wait=0)
+    assert cache.fresh and position <= cache.copy.position < 10**9
+
+
+async def _not_now() -> None:
+    raise BadSnapshot("nobody signs one now")
+
+
 async def test_a_snapshot_that_was_cut_bent_or_signed_by_somebody_else_is_not_believed(company, anna):
     await company.until_known(await company.give(anna, await company.notice()))
     other = type(company)(company.served)

@@ -1,10 +1,15 @@
 """Where a decision point begins: from an image, or from what counts; either way it knows what the whole ledger would have told it."""
 
+import asyncio
+from collections.abc import Callable
+
 import pytest
 
 from chassis.db import Database
+from chassis.ids import new_id
 from services.consent import image
 from services.consent.contract import SetDuty, SetObjection
+from services.consent.leases import Replica
 from services.consent.memory import Memory
 from tests.consent.conftest import key
 
@@ -41,6 +46,30 @@ async def test_without_an_image_it_begins_with_what_counts(company, served, anna
     said, notices, duties, position = known(begun)
     assert known(whole) == (said, notices, duties, position) and (company.tenant, anna.bytes) in said
     assert len(said[company.tenant, anna.bytes]) == 2
+
+
+async def test_a_ledger_that_lost_its_last_entries_is_read_anew(company, served, anna):
+    """As after a backup or a standby took the database's place: what it never had is forgotten, and what comes now is not passed over."""
+    await company.give(anna, await company.notice(purposes={"development": ["traffic"]}), "development")
+    replica = Replica(served.app.state.database, Memory(), lambda: None)
+    await _held(replica, lambda: replica.memory.said(company.tenant, anna.bytes, "development"))
+    lost = new_id()
+    replica.memory.hear(company.tenant, lost, ("consent", "gdpr", "development"), "given", 1, None, None)
+    replica.memory.position, replica._leaf = replica.memory.position + 100, b"of an entry that is gone"
+    taken = await company.withdraw(anna, "development")
+    await _held(replica, lambda: replica.memory.said(company.tenant, anna.bytes, "development")[0].state == "withdrawn")
+    assert taken.current and replica.memory.said(company.tenant, lost.bytes, "development") == []
+    await replica.give_up()
+
+
+async def _held(replica: Replica, known: Callable[[], object]) -> None:
+    """Its lease is held until it may answer and this is known."""
+    holding = asyncio.create_task(replica.run())
+    async with asyncio.timeout(20):
+        while not (replica.may_answer() and known()):
+            await asyncio.sleep(0.01)
+    holding.cancel()
+    await asyncio.gather(holding, return_exceptions=True)
 
 
 async def test_a_beginning_that_was_cut_off_leaves_nothing(company, served, anna, monkeypatch):

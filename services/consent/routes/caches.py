@@ -12,7 +12,7 @@ from chassis.auth import Caller, Requires
 from chassis.errors import Forbidden
 from chassis.ledger import queries as ledger
 from services.consent import snapshot
-from services.consent.contract import Changes
+from services.consent.contract import Changes, PositionUnknown
 
 router = APIRouter()
 
@@ -57,7 +57,11 @@ async def read_changes(caller: CacheKeeper, request: Request, after: After = 0, 
             found, next_ = await ledger.feed(
                 connection, state.database.service, after=after, limit=_AT_ONCE, types=TYPES, tenant=caller.tenant
             )
-            complete = next_ >= await ledger.head(connection, state.database.service)
+            head = await ledger.head(connection, state.database.service)
+        if after > head:
+            # A database that came back from a backup: whoever knows more than the ledger knows what never happened.
+            raise PositionUnknown
+        complete = next_ >= head
         left = until - time.monotonic()
         if found or left <= 0:
             break
