@@ -64,7 +64,11 @@ async def _consent_import(house: House) -> Row:
             peak.highest,
             "COPY of the same rows into a table with a key and an index",
             {"rows": rows, "refused": refused, "seconds": seconds, "growth_mb": peak.growth}
-            | {"peak_mb_public": edge.highest, "peak_mb_database": postgres.highest, "peak_mb_sender": _sender_megabytes()}
+            | {
+                "peak_mb_public": edge.highest,
+                "peak_mb_database": postgres.highest,
+                "peak_mb_sender": _sender_megabytes(),
+            }
             | {f"cpu_us_{name}": each / rows * 1e6 for name, each in spent.items()},
         )
 

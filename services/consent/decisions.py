@@ -32,13 +32,14 @@ _counted = {reason: _decisions.labels(reason.value) for reason in Reason}
 
 
 class _Precedent(NamedTuple):
-    """told: the JSON of the answer up to the state's version · around: of the record it names (`rules.around_a_record`) · said: the
-    statement that bears it, where it is not the only one heard."""
+    """told: the JSON of the answer up to the state's version · after: of the record it names, what its name is made of besides whose it
+    is (`rules.after_a_record`): the same is said to many companies · said: the statement that bears it, where it is not the only
+    one heard."""
 
     allowed: bool
     reason: Reason
     told: bytes
-    around: tuple[str, str] | None = None
+    after: str | None = None
     said: Said | None = None
 
 
@@ -113,6 +114,7 @@ class DecisionPoint:
         now, version = microseconds(self._now()), b"%d" % self.memory.position
         fresh, tenant = self._book is not None and self.may_answer(), caller.tenant
         herself = caller.subject if caller.kind == "customer" else None
+        before = rules.before_a_record(tenant)
 
         def decide(question: Question | BadQuestion) -> Answered:
             if isinstance(question, BadQuestion):
@@ -128,10 +130,10 @@ class DecisionPoint:
                 return _no(case, version)
             heard = self.memory.heard(tenant, principal, purpose)
             found = self._precedent(case, tenant, question, heard, now)
-            if found.around is None:
+            if found.after is None:
                 return found.allowed, found.reason, found.told + version + b"}}"
             occurred_at = heard[0][2] if found.said is None else found.said.occurred_at
-            record = rules.record_name(*found.around, question.subject, occurred_at).encode()
+            record = rules.record_name(before, found.after, question.subject, occurred_at).encode()
             return found.allowed, found.reason, b'%b%b,"record":"%b"}}' % (found.told, version, record)
 
         return decide
@@ -169,7 +171,7 @@ class DecisionPoint:
             covering=case.covering,
             now=now,
         )
-        return self._as_precedent(tenant, verdict, ground.basis)
+        return self._as_precedent(verdict, ground.basis)
 
     def _others(self, tenant: UUID, question: Question) -> list | None:
         if question.participants is None:
@@ -210,21 +212,21 @@ class DecisionPoint:
         context = {"reason": Reason.malformed, "error": error, "state_version": self.memory.position}
         return False, Reason.malformed, orjson.dumps({"decision": False, "context": context})
 
-    def _as_precedent(self, tenant: UUID, verdict: Verdict, basis: str) -> _Precedent:
+    def _as_precedent(self, verdict: Verdict, basis: str) -> _Precedent:
         context: dict[str, object] = {"reason": verdict.reason.value, "basis": basis}
-        said, around = verdict.said, None
+        said, after = verdict.said, None
         if said is not None:
             notice = self.memory.notices[said.notice] if said.notice else None
             if notice:
                 context |= {"notice": notice.name, "notice_version": notice.version}
             named = (notice.name, notice.version) if notice else None
-            around = rules.around_a_record(tenant, said.matter, said.state, named)
+            after = rules.after_a_record(said.matter, said.state, named)
         if verdict.obligations:
             context["obligations"] = verdict.obligations
         if verdict.until is not None:
             context["expires_at"] = rules.instant(verdict.until)
         told = orjson.dumps({"decision": verdict.allowed, "context": context}).removesuffix(b"}}")
-        return _Precedent(verdict.allowed, verdict.reason, told + b',"state_version":', around, said)
+        return _Precedent(verdict.allowed, verdict.reason, told + b',"state_version":', after, said)
 
 
 def _no(reason: Reason, version: bytes) -> Answered:

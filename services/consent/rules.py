@@ -94,14 +94,19 @@ def record_id(
 
     Decision points name the record they rest on without holding its sixteen bytes for every person and purpose.
     """
-    name, version = notice or ("", 0)
-    return UUID(record_name(*around_a_record(tenant, matter, state, notice), str(principal), occurred_at))
+    after = after_a_record(matter, state, notice)
+    return UUID(record_name(before_a_record(tenant), after, str(principal), occurred_at))
 
 
-def around_a_record(tenant: UUID, matter: Matter, state: State, notice: tuple[str, int] | None) -> tuple[str, str]:
-    """What stands before and after the principal in what a record is named by, but for the instant."""
+def before_a_record(tenant: UUID) -> str:
+    """What stands before the principal in what a record is named by."""
+    return f"{tenant}|"
+
+
+def after_a_record(matter: Matter, state: State, notice: tuple[str, int] | None) -> str:
+    """What stands after her, but for the instant: many people of many companies say it."""
     name, version = notice or ("", 0)
-    return f"{tenant}|", f"|{matter.kind}|{matter.regulation}|{matter.purpose}|{state}|{name}|{version}|"
+    return f"|{matter.kind}|{matter.regulation}|{matter.purpose}|{state}|{name}|{version}|"
 
 
 def record_name(before: str, after: str, principal: str, occurred_at: int) -> str:

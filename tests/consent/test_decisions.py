@@ -9,7 +9,7 @@ import pytest
 from chassis import clock
 from chassis.ids import new_id
 from services.consent.decisions import PATH
-from tests.consent.conftest import question
+from tests.consent.conftest import Company, question
 
 
 @pytest.fixture
@@ -210,3 +210,11 @@ async def test_a_body_that_is_too_large_is_not_read(company):
     assert (await company.post(PATH, b" " * 2_000_000, **headers)).status_code == 413
     assert (await company.post(PATH, b"{}", **headers)).status_code == 400
     assert (await company.post(PATH, b" " * 2_000_000, **headers)).status_code == 413
+
+
+async def test_each_company_is_told_its_own_record_though_the_same_was_said_to_another(served):
+    for company in (Company(served), Company(served)):
+        anna = new_id()
+        taken = await company.withdraw(anna, "development")
+        told = await company.decision(anna, "development", "traffic")
+        assert (told.context.reason, told.context.record) == ("withdrawn", taken.record)
