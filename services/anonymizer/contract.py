@@ -386,6 +386,8 @@ class StepResult(Reply):
     attested: Attested | None = None
     backups_until: datetime | None = None
     """Of an erasure: when the last backup is dropped that may still have what went."""
+    evidence_sha256: str | None = None
+    """Of an erasure in files: what the record of them that the store keeps is known by."""
 
 
 class Attest(Command):
@@ -508,7 +510,7 @@ class Swept(Reply):
 
     result: what the expired records became. `anonymous` are counts that passed the k-check, `delinked` texts without the people in
     them; nothing else is ever called by those names · remains: how many counts or texts · lost: the records in groups too small to
-    stand, or the texts that could not be cleaned with confidence.
+    stand, or the texts that could not be cleaned with confidence · evidence_sha256: as in `ErasureDone`, of a piece made of files.
     """
 
     store: str
@@ -520,6 +522,7 @@ class Swept(Reply):
     result: Literal["deleted", "delinked", "anonymous"] = "deleted"
     remains: int = 0
     lost: int = 0
+    evidence_sha256: str | None = None
 
 
 class Sweep(Reply):
@@ -600,7 +603,8 @@ class ErasureDone(Reply):
     """`erasure.done`: one step's effect on one store, by rule.
 
     policy_version: the book it was decided by · asked_sha256: of what was asked, as canonical JSON (verb, store, principal, scope) ·
-    unreached_until: the day until which backups, logs and replicas of the store may still hold what is gone.
+    backups_until: when the last backup is dropped that may still have what is gone; None where nothing went · evidence_sha256: of
+    the record that the store keeps of this step beside its files: which of them were removed or rewritten, and which versions.
     """
 
     step: UUID
@@ -608,7 +612,8 @@ class ErasureDone(Reply):
     outcomes: list[Outcome]
     policy_version: str | None = None
     asked_sha256: str | None = None
-    unreached_until: date | None = None
+    backups_until: datetime | None = None
+    evidence_sha256: str | None = None
 
 
 class ErasureVerified(Reply):

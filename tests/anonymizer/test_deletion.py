@@ -1,9 +1,10 @@
 """A person's deletion, seen through the typed client and in the stores themselves."""
 
 import hashlib
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import orjson
 import pytest
 
 from chassis.ledger.canonical import canonical
@@ -20,6 +21,7 @@ from services.anonymizer.contract import (
     VerbUnsupported,
 )
 from tests.anonymizer.conftest import House
+from tests.anonymizer.test_hold_race import somebody, somebody_who_logs_in
 
 STORES = ("billing", "calls", "lake", "helpdesk", "recordings", "authlog")
 
@@ -254,15 +256,26 @@ async def tenants(house: House, place) -> set:
 async def test_what_was_done_is_told_with_the_book_what_was_asked_and_until_when_backups_may_still_have_it(
     house: House,
 ):
-    cilla, step = await house.principal("cilla"), uuid4()
-    await house.step(Verb.erase, "billing", cilla, step=step)
+    (vera, _, _), step = await somebody(house, 15), uuid4()
+    await house.step(Verb.erase, "calls", vera, step=step)
     [told] = [one["data"] for one in await house.events("erasure.done") if one["data"]["step"] == str(step)]
-    asked = {"verb": "erase", "store": "billing", "principal": str(cilla), "scope": None}
+    assert told["evidence_sha256"] is None, "a database has its own journal, and no files"
+    asked = {"verb": "erase", "store": "calls", "principal": str(vera), "scope": None}
     assert told["asked_sha256"] == hashlib.sha256(canonical(asked)).hexdigest()
-    days = (date.fromisoformat(told["unreached_until"]) - house.today).days
+    days = (datetime.fromisoformat(told["backups_until"]).date() - house.today).days
     assert told["policy_version"] and 89 <= days <= 91
-    seen = await house.step(Verb.verify, "billing", cilla)
+    seen = await house.step(Verb.verify, "calls", vera)
     [verified] = [
         one["data"] for one in await house.events("erasure.verified") if one["data"]["step"] == str(seen.step)
     ]
     assert (verified["policy_version"], verified["remaining"]) == (told["policy_version"], 0)
+
+
+async def test_which_files_went_stands_beside_them_and_the_ledger_has_its_digest(house: House):
+    """Names of files may say whose they are: the ledger, from which nothing can be taken, has a salted digest."""
+    someone, step = await somebody_who_logs_in(house), uuid4()
+    done = await house.step(Verb.erase, "authlog", someone, step=step)
+    [record] = [path for path in house.stores.rglob(f"{step}.json") if path.parent.name == "journal"]
+    [event] = [one["data"] for one in await house.events("erasure.done") if one["data"]["step"] == str(step)]
+    assert event["evidence_sha256"] == done.evidence_sha256 == hashlib.sha256(record.read_bytes()).hexdigest()
+    assert orjson.loads(record.read_bytes())["gone"] and not any(".jsonl" in str(value) for value in event.values())

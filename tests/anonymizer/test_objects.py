@@ -1,6 +1,7 @@
 """Recordings in a versioned S3 bucket: what goes, goes with every version; what is locked is refused, and said."""
 
 import asyncio
+import hashlib
 import json
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -107,6 +108,21 @@ async def test_what_goes_goes_with_all_its_versions_and_others_stay(bucket: Buck
     assert bucket.versions("calls/4710") == bucket.versions("calls/4711") == []
     assert bucket.versions("calls/4712") == ["calls/4712.json"]
     assert (await bucket.files.verify(NADIA, TERMS, None)).remaining == 0
+
+
+async def test_which_versions_went_is_written_down_and_known_by_a_digest_that_names_nobody(bucket: Bucket):
+    step = uuid4()
+    versions = {
+        mark
+        for path in ("4710", "4711")
+        for mark, _ in bucket.files.format.read(bucket.files.root / f"calls/{path}.json", bucket.files.table)
+    }
+    effect = await bucket.erase(step)
+    record = bucket.files.root / ".wardline" / "journal" / f"{step}.json"
+    assert effect.evidence == hashlib.sha256(record.read_bytes()).hexdigest()
+    kept = json.loads(record.read_bytes())
+    assert {mark for marks in kept["gone"].values() for mark in marks} == versions and len(versions) == 3
+    assert len(kept["salt"]) == 32 and await bucket.erase(step) == effect, "asked again, the evidence is the same"
 
 
 async def test_one_named_recording_goes_and_its_siblings_stay(bucket: Bucket):

@@ -31,9 +31,9 @@ def until(book: PolicyBook, gone_at: datetime) -> datetime:
     return book.retention_rule("backups").keep.after(gone_at, book.tz)
 
 
-async def note(tx: Transaction, book: PolicyBook, id: UUID, store: str, what: str, gone_at: datetime) -> None:
+async def note(tx: Transaction, id: UUID, store: str, what: str, gone_at: datetime, until: datetime) -> None:
     """In the transaction that notes an erasure or a sweep as done."""
-    await tx.connection.execute(_NOTE, tx.tenant, id, store, what, gone_at, until(book, gone_at))
+    await tx.connection.execute(_NOTE, tx.tenant, id, store, what, gone_at, until)
 
 
 async def left(tx: Transaction) -> InBackups:

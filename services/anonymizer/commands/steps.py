@@ -39,7 +39,6 @@ from services.anonymizer.datamap import Store
 from services.anonymizer.holds import Holds
 from services.anonymizer.house import House
 from services.anonymizer.rules.person import Person
-from services.anonymizer.rules.retention import last_day
 from services.registry.contract import PolicyBook
 
 PATIENCE = 8.0  # seconds a caller is kept waiting before it is told to ask again
@@ -98,7 +97,7 @@ class Steps:
             case Verb.erase:
                 effect = await connector.erase(step, person, terms, self.holds, wish.scope)
                 await self.holds.settle(step, wish.store, effect.preserved)
-                result = _done(step, wish, outcomes=effect.outcomes)
+                result = _done(step, wish, outcomes=effect.outcomes, evidence_sha256=effect.evidence)
                 if any(one.action in _GONE for one in effect.outcomes):
                     result = result.model_copy(update={"backups_until": backups.until(book, clock.now())})
                 if effect.pending:
@@ -146,7 +145,8 @@ class Steps:
             if is_first and result.verb == Verb.erase:
                 await leave_marks(tx, self.people.sealer, result.step, wish, person, book)
                 if result.backups_until:
-                    await backups.note(tx, book, result.step, wish.store, "erasure", clock.now())
+                    until = result.backups_until
+                    await backups.note(tx, result.step, wish.store, "erasure", clock.now(), until)
             if is_first and (event := _event(result, wish, book)):
                 await tx.emit(*event, subject=wish.principal)
 
@@ -188,7 +188,8 @@ def _event(result: StepResult, wish: StepRequest, book: PolicyBook) -> tuple[str
             outcomes=result.outcomes,
             policy_version=book.version,
             asked_sha256=hashlib.sha256(canonical(asked)).hexdigest(),
-            unreached_until=last_day(book.retention_rule("backups").keep, clock.now(), book.tz),
+            backups_until=result.backups_until,
+            evidence_sha256=result.evidence_sha256,
         )
         return "erasure.done", done.model_dump(mode="json")
     if result.verb == Verb.verify and result.state == StepState.done:

@@ -94,7 +94,7 @@ class Sweeper:
         async with self.database.transaction(job.tenant) as tx:
             if await tx.connection.fetchval(_DONE, job.id, now):
                 for store in sorted({one.store for one in (await read_sweep(tx, job.id)).items}):
-                    await backups.note(tx, self.policy.current(), job.id, store, "sweep", now)
+                    await backups.note(tx, job.id, store, "sweep", now, backups.until(self.policy.current(), now))
                 done = await read_sweep(tx, job.id)
                 told = SweepDone(sweep=job.id, items=done.items, backups_until=done.backups_until)
                 await tx.emit("sweep.done", told.model_dump(mode="json"))

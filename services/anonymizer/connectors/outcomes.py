@@ -18,11 +18,13 @@ _OUTCOMES = TypeAdapter(list[Outcome])
 
 @dataclass(frozen=True)
 class Effect:
-    """What one step did to one store. `preserved` never leaves but to disclosure; `pending`: a vendor is not done before this day."""
+    """What one step did to one store. `preserved` never leaves but to disclosure; `pending`: a vendor is not done before this day;
+    `evidence`: the digest of what a store of files has written down of it."""
 
     outcomes: list[Outcome]
     preserved: dict[UUID, int] = field(default_factory=dict)
     pending: date | None = None
+    evidence: str | None = None
 
 
 @dataclass(frozen=True)

@@ -102,9 +102,9 @@ class Files:
         return made
 
     def _set(self, store: Store, name: str, root: Path, format: Format) -> None:
-        self.store, self.root, self.format, self.journal = store, root, format, Journal(root)
+        self.store, self.root, self.format, self.journal = store, root, format, Journal(root, format.versions)
         self.name, self.table = name, store.tables[name]
-        self.verbs = self.verbs - {"give_back"} if store.kind == "objects" else self.verbs
+        self.verbs = self.verbs if format.gives_back else self.verbs - {"give_back"}
         # Whose a row is may stand in the row it hangs on; a format that can look there gives it as `link.column`.
         inherited = {
             f"{link.column}.{column}": what
@@ -220,7 +220,8 @@ class Files:
             )
         )
         pending = await self._work(lambda: self.format.pending(self.journal.done(step)))
-        return Effect(read(said), await self._work(lambda: self._preserved(step)), pending)
+        evidence = await self._work(lambda: self.journal.evidence(step))
+        return Effect(read(said), await self._work(lambda: self._preserved(step)), pending, evidence)
 
     async def correct(self, step: UUID, person: Person, terms: Terms, changes: list[Correction]) -> Effect:
         return Effect(
@@ -263,7 +264,8 @@ class Files:
             step = uuid5(sweep, f"{self.store.store}/{part}")
             said = await self._work(partial(self._expire, step, part, terms, Lease(guard, step)))
             if said:
-                swept = [Swept.model_validate(one, strict=False) for one in said]
+                evidence = await self._work(partial(self.journal.evidence, step))
+                swept = [Swept.model_validate(one | {"evidence_sha256": evidence}, strict=False) for one in said]
                 yield Piece(step, swept, await self._work(partial(self._preserved, step)))
         await self._work(lambda: self.journal.conclude(sweep))
 
@@ -277,8 +279,6 @@ class Files:
 
     async def give_back(self, tenant: UUID, book: PolicyBook) -> AsyncGenerator[bytes]:
         """Rows first, then the sound of those that have any, all channels: the organisation is who decides about it."""
-        if self.store.kind == "objects":
-            raise VerbUnsupported("The sound lies in the bucket, from where people have to fetch it.")
         if not self.table.for_tenants(book):
             yield end_line({})
             return

@@ -58,7 +58,14 @@ Edits = dict[str, dict[str, Edit]]
 
 
 class Format(Protocol):
-    """All that tells one kind of store of records from another; `docs/connectors.md` says how to write one."""
+    """All that tells one kind of store of records from another; `docs/connectors.md` says how to write one.
+
+    versions: a mark is the id of a version, and belongs into the evidence · gives_back: all that belongs to a record can be handed over
+    by us; else people fetch it from the store.
+    """
+
+    versions: bool
+    gives_back: bool
 
     def pieces(self, root: Path, values: set[str] | None = None) -> Iterator[Path]:
         """Where records are, old versions included, each a name below `root`; with `values`, at least where one of them is named."""
@@ -99,7 +106,7 @@ class Format(Protocol):
 class Folder:
     """What formats of real files have in common."""
 
-    ending = ""
+    ending, versions, gives_back = "", False, True
 
     def __init__(self, store: Store, settings: Settings) -> None:
         """A folder needs nothing beside its place."""

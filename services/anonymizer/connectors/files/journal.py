@@ -6,6 +6,8 @@ process works in a folder at a time, by a lock that the kernel lets go of when i
 """
 
 import fcntl
+import hashlib
+import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -21,13 +23,21 @@ from services.anonymizer.connectors.files.formats import OWN, Edit, replace, syn
 @dataclass
 class Plan:
     """gone: piece → marks · edits: piece → mark → column → what it says afterwards, and what was struck from it · said: what is
-    answered · terms: what a sweep decides by, where it names no marks. Once it is done, only `said` is kept, and of `gone` the
-    names of pieces."""
+    answered · terms: what a sweep decides by, where it names no marks.
+
+    Once it is done, `said` is kept, and which pieces went or were `changed`; marks only where they are the ids of versions, and nothing
+    that says what stood there. `salt`: whoever knows only the digest cannot guess names."""
 
     said: list[dict[str, Any]] = field(default_factory=list)
     gone: dict[str, list[str]] = field(default_factory=dict)
     edits: dict[str, dict[str, dict[str, Edit]]] = field(default_factory=dict)
     terms: dict[str, Any] = field(default_factory=dict)
+    changed: list[str] = field(default_factory=list)
+    salt: str = ""
+
+    def done(self, versions: bool) -> "Plan":
+        gone = {piece: marks if versions else [] for piece, marks in self.gone.items()}
+        return Plan(self.said, gone, changed=sorted(self.edits), salt=secrets.token_hex(16))
 
     def pieces(self) -> list[str]:
         return sorted({*self.gone, *self.edits})
@@ -37,8 +47,9 @@ class Plan:
 
 
 class Journal:
-    def __init__(self, root: Path) -> None:
-        self.own = root / OWN
+    def __init__(self, root: Path, versions: bool = False) -> None:
+        """`versions`: a record's mark is the id of a version, to be kept as evidence."""
+        self.own, self.versions = root / OWN, versions
 
     def once(self, step: UUID, plan: Callable[[], Plan], carry_out: Callable[[Plan], None]) -> list[dict[str, Any]]:
         """What the plan says, done exactly once in effect; asked again, what was said then."""
@@ -49,7 +60,7 @@ class Journal:
                     _write(intent, plan())
                 started = _read(intent)
                 carry_out(started)
-                _write(intent, Plan(said=started.said, gone={piece: [] for piece in started.gone}))
+                _write(intent, started.done(self.versions))
                 intent.replace(journal)
                 sync(journal.parent)
             return _read(journal).said
@@ -57,6 +68,10 @@ class Journal:
     def done(self, step: UUID) -> list[str]:
         """The pieces that something went from in a finished step."""
         return sorted(_read(self.place("journal") / f"{step}.json").gone)
+
+    def evidence(self, step: UUID) -> str:
+        """What a finished step is known by in the ledger: the SHA-256 of its file here."""
+        return hashlib.sha256((self.place("journal") / f"{step}.json").read_bytes()).hexdigest()
 
     def parts(self, sweep: UUID, find: Callable[[], list[str]]) -> list[str]:
         """What a sweep goes through, as it found it when it began: a part that is gone by now has its answer in the journal."""
@@ -129,7 +144,7 @@ def _read(path: Path) -> Plan:
         }
         for piece, marks in kept.get("edits", {}).items()
     }
-    return Plan(kept["said"], kept["gone"], edits, kept.get("terms", {}))
+    return Plan(kept["said"], kept["gone"], edits, kept.get("terms", {}), kept.get("changed", []), kept.get("salt", ""))
 
 
 def _write(path: Path, plan: Plan) -> None:

@@ -31,7 +31,10 @@ _AT_ONCE = 50
 
 
 class Objects(Folder):
-    """`SECRETS_DIR/stores/<store>.wardline.password` is the secret of the access key `user`, `….verifier.password` that of `reader`."""
+    """`SECRETS_DIR/stores/<store>.wardline.password` is the secret of the access key `user`, `….verifier.password` that of `reader`.
+    The sound lies in the bucket, from where people have to fetch it."""
+
+    versions, gives_back = True, False
 
     def __init__(self, store: Store, settings: Settings) -> None:
         place = store.location
