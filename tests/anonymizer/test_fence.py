@@ -2,12 +2,16 @@
 the order is told nothing that is gone later, and what a killed run moved aside is back before anybody looks."""
 
 import asyncio
+import json
+from collections import Counter
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import orjson
+import polars as pl
 import pytest
 
 from sample.cases import PRIVATE
@@ -15,7 +19,7 @@ from services.anonymizer.connectors.files import Files
 from services.anonymizer.connectors.guard import Lease
 from services.anonymizer.contract import DisclosureRequest, Identifier, StoreUnavailable
 from services.anonymizer.rules.person import Known, Person
-from tests.anonymizer.directly import ALWAYS, TERMS, Guard, ago, collected, connector, person
+from tests.anonymizer.directly import ALWAYS, NOW, TERMS, Guard, ago, collected, connector, person
 from tests.anonymizer.test_faults import lake, login, logs
 
 NUMBER = "46701740605"
@@ -59,6 +63,10 @@ def filled(tmp_path: Path, store: str) -> tuple[Files, Path, Known, str]:
 
 async def disclosed(files: Files, known: Known, category: str, *holds: Any) -> int:
     """How many records an order is given."""
+    return sum(orjson.loads((await given(files, known, category, *holds)).splitlines()[-1])["counts"].values())
+
+
+async def given(files: Files, known: Known, category: str, *holds: Any) -> bytes:
     since, until = ALWAYS
     wish = DisclosureRequest.model_validate(
         {
@@ -72,8 +80,7 @@ async def disclosed(files: Files, known: Known, category: str, *holds: Any) -> i
         }
     )
     asked = Person(uuid4(), PRIVATE.id, (known,))
-    lines = b"".join([chunk async for chunk in files.disclose(known, asked, wish, TERMS.book)]).splitlines()
-    return sum(orjson.loads(lines[-1])["counts"].values())
+    return b"".join([chunk async for chunk in files.disclose(known, asked, wish, TERMS.book)])
 
 
 def freezing(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], Any]) -> None:
@@ -124,6 +131,81 @@ async def test_a_hold_that_comes_before_the_record_left_its_place_is_kept_whenev
     assert not any(seen) and effect.preserved == {hold: 1}
     if store != "logs":  # of which no order is given anything
         assert await disclosed(files, known, category, hold) == 1 and await disclosed(files, known, category) == 0
+
+
+def old(tmp_path: Path, store: str) -> tuple[Files, Path, Known, str]:
+    """As `filled`, with a record whose time is over."""
+    files, path, known, category = filled(tmp_path, store)
+    if store == "lake":
+        pl.read_parquet(path).with_columns(started_at=pl.lit(NOW - timedelta(days=1100))).write_parquet(path)
+    elif store == "logs":
+        path.write_text(json.dumps(login("anna", time=ago(days=60))) + "\n")
+    else:
+        path.write_bytes(orjson.dumps(orjson.loads(path.read_bytes()) | {"started_at": ago(days=400)}))
+    return files, path, known, category
+
+
+async def swept(files: Files, guard: Guard) -> dict[UUID, int]:
+    """What was preserved, by hold."""
+    preserved = Counter[UUID]()
+    async for piece in files.sweep(uuid4(), TERMS, guard, lambda: {}):
+        assert sum(one.count for one in piece.swept) > 0
+        preserved.update(piece.preserved)
+    return preserved
+
+
+@pytest.mark.parametrize("store", STORES)
+async def test_a_sweep_asks_after_the_record_left_its_place_and_keeps_what_is_held_then(tmp_path: Path, store: str):
+    files, path, known, category = old(tmp_path, store)
+    seen = []
+
+    class Asked(Guard):
+        async def held(self, step=None):
+            seen.append(path.exists() and known.value.encode() in path.read_bytes())
+            return await super().held(step)
+
+    guard = Asked()
+    hold = guard.hold(known, category)
+    assert await swept(files, guard) == {hold: 1} and seen and not any(seen)
+    assert files.journal.moving() == [] and known.value.encode() not in (path.read_bytes() if path.exists() else b"")
+
+
+@pytest.mark.parametrize("store", ["lake", "recordings"])
+async def test_an_order_that_comes_while_a_sweep_is_frozen_is_given_nothing_that_is_gone_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str
+):
+    files, _, known, category = old(tmp_path, store)
+    guard, given = Guard(), []
+
+    async def comes() -> None:
+        hold = guard.hold(known, category)
+        with pytest.raises(StoreUnavailable):
+            given.append(await disclosed(files, known, category, hold))
+
+    freezing(monkeypatch, comes)
+    await swept(files, guard)
+    assert guard.holds and given == []
+    assert await disclosed(files, known, category, *(one.hold for one in guard.holds)) == 0
+
+
+async def test_a_sweep_asks_for_every_file_whatever_the_machine_s_clock_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("services.anonymizer.connectors.guard.time.monotonic", lambda: 1.0)
+    files, path, known, category = old(tmp_path, "logs")
+    path.with_name("2027-01-20.jsonl").write_bytes(path.read_bytes())
+
+    class Late(Guard):
+        asked = 0
+
+        async def held(self, step=None):
+            self.asked += 1
+            if self.asked == 2:
+                self.hold(known, category)
+            return await super().held(step)
+
+    guard = Late()
+    assert list((await swept(files, guard)).values()) == [1] and guard.asked == 2
 
 
 @pytest.mark.parametrize("store", STORES)

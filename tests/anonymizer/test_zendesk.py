@@ -4,17 +4,23 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from uuid import uuid4
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
 
 from sample.cases import FJALLRESOR, PRIVATE
 from services.anonymizer.connectors.files import Files
-from services.anonymizer.contract import Correction, HoldsUnreadable, StoreDrifted, StoreUnavailable
+from services.anonymizer.contract import (
+    Correction,
+    HoldsUnreadable,
+    StoreDrifted,
+    StoreUnavailable,
+)
 from services.anonymizer.rules.orders import Hold
 from tests.anonymizer.directly import ALWAYS, TERMS, Guard, ago, collected, connector, person
-from tests.anonymizer.test_fence import disclosed, freezing
+from tests.anonymizer.test_fence import disclosed, freezing, given
 from tests.anonymizer.vendor import BLOCK, Vendor
 from tests.serving import serve
 
@@ -166,6 +172,56 @@ async def test_a_ticket_is_deleted_before_the_last_question_and_for_good_after_i
     await desk.erase()
     assert told == ["again"] and desk.vendor.tickets.keys() == {21, 22}
     assert await disclosed(desk.files, known, "helpdesk_ticket") == 0
+
+
+BO = person(("email", "bo@epost.example"))
+
+
+async def words_of_bo(desk: Desk, *holds: UUID) -> str:
+    """What an order about Bo is given."""
+    return (await given(desk.files, BO.known[0], "helpdesk_ticket", *holds)).decode()
+
+
+async def test_words_are_struck_between_two_questions_and_what_is_held_by_the_second_is_kept_whole(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+):
+    """An order that comes while the process is frozen before the first word goes was shown all, and is given all later."""
+    shown = []
+
+    async def comes() -> None:
+        if not shown and desk.vendor.tickets.keys() == {21, 22} and not desk.files.journal.moving():
+            shown.append(await words_of_bo(desk))
+            desk.guard.hold(BO.known[0], "helpdesk_ticket")
+
+    freezing(monkeypatch, comes)
+    effect = await desk.erase()
+    [hold] = [one.hold for one in desk.guard.holds]
+    assert "070-174 06 05" in shown[0] and effect.preserved[hold] > 0
+    assert "070-174 06 05" in await words_of_bo(desk, hold) and "174" not in await words_of_bo(desk)
+    assert desk.files.journal.moving() == []
+
+
+async def test_who_was_killed_while_words_were_struck_is_carried_on_with_and_an_order_waits(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("services.anonymizer.connectors.files._LOOKS", 1)
+    step, redact = uuid4(), desk.files.format._redact
+
+    def struck_and_killed(*told: Any) -> None:
+        redact(*told)
+        raise ConnectionError
+
+    monkeypatch.setattr(desk.files.format, "_redact", struck_and_killed)
+    with pytest.raises(StoreUnavailable):
+        await desk.erase(step)
+    assert any(BLOCK in one["plain_body"] for one in desk.vendor.comments[21]), "the first word went"
+    hold = desk.guard.hold(BO.known[0], "helpdesk_ticket")
+    with pytest.raises(StoreUnavailable):
+        await words_of_bo(desk, hold)
+    monkeypatch.undo()
+    effect = await desk.erase(step)
+    assert effect.preserved[hold] > 0 and "070-174 06 05" in await words_of_bo(desk, hold)
+    assert desk.files.journal.moving() == [] and await desk.left() == 0
 
 
 async def test_a_ticket_whose_holds_cannot_be_read_or_whose_run_was_killed_is_restored(desk: Desk):

@@ -14,7 +14,6 @@ from uuid import UUID
 from services.anonymizer.rules.orders import Hold
 
 COMMIT_WITHIN = 5.0
-_FRESH = 1.0
 
 
 @runtime_checkable
@@ -44,16 +43,12 @@ class Lease:
     def __init__(self, guard: Guard, step: UUID) -> None:
         """To be made on the event loop that the guard lives on."""
         self.guard, self.step, self.loop = guard, step, asyncio.get_running_loop()
-        self.asked_at, self.holds = float("-inf"), list[Hold]()
 
-    def during(self, preserve: Callable[[list[Hold]], None], afresh: bool = False) -> None:
-        """Again, when preserving took so long that the answer is no longer good. `afresh`: not by an answer from before this moment,
-        however young the machine's clock says it is. Raises HoldsUnreadable."""
-        self.asked_at = float("-inf") if afresh else self.asked_at
+    def during(self, preserve: Callable[[list[Hold]], None]) -> None:
+        """Never by an older answer: the clock it was young by may have stood still. Again, when preserving took so long that this one is
+        no longer good. Raises HoldsUnreadable."""
         while True:
-            if time.monotonic() - self.asked_at > _FRESH:
-                self.asked_at = time.monotonic()
-                self.holds = asyncio.run_coroutine_threadsafe(self.guard.held(self.step), self.loop).result()
-            preserve(self.holds)
-            if time.monotonic() - self.asked_at < COMMIT_WITHIN:
+            asked_at = time.monotonic()
+            preserve(asyncio.run_coroutine_threadsafe(self.guard.held(self.step), self.loop).result())
+            if time.monotonic() - asked_at < COMMIT_WITHIN:
                 return

@@ -113,7 +113,7 @@ class Files:
         }
         self.identifying = self.table.identifying | inherited
         is_lake = store.kind == "parquet"
-        self.lake = Lake(store.store, self.name, self.table, self.root, self.journal) if is_lake else None
+        self.lake = Lake(store.store, self.name, self.table, self.root, self.journal, format) if is_lake else None
 
     # --- reading ---------------------------------------------------------------------------------------------------------
 
@@ -609,7 +609,7 @@ class Files:
                 def held(holds: list[Hold]) -> None:
                     self._preserve(source or path, rows, holding(holds, self.table, book), lease, person)
 
-                lease.during(held, afresh=person is not None)
+                lease.during(held)
 
             self.format.rewrite(path, self.table, gone, edits, Leave(aside, preserve))
 

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from services.anonymizer.connectors.files.formats import OWN, replace
+from services.anonymizer.connectors.files.formats import OWN, Folder, Leave, replace
 from services.anonymizer.connectors.files.journal import Journal, Plan
 from services.anonymizer.connectors.guard import Lease
 from services.anonymizer.contract import Fate, Swept
@@ -44,6 +44,7 @@ class Lake:
     table: Table
     root: Path
     journal: Journal
+    format: Folder
 
     def folders(self) -> list[str]:
         """What is swept at once: everything under one folder of the first level."""
@@ -86,24 +87,25 @@ class Lake:
         decided = verdicts(self.table, terms, "sweep")
         self._spare(plan, decided, lease.step)
         for piece in plan.pieces():
-            path = self.root / piece
+            path, aside = self.root / piece, self.journal.aside(piece)
+            self.format.put_back(path, aside)
             if not path.exists() or not self._going(path, decided).select(pl.len()).collect().item():
                 continue
 
             self._delink(path, decided, lease.step, terms)
 
-            def leave(path: Path = path) -> None:
-                lease.during(lambda holds: self._preserve(path, holding(holds, self.table, terms.book), decided, lease))
+            def preserve(source: Path | None, path: Path = path) -> None:
+                old = source or path
+                lease.during(
+                    lambda holds: self._preserve(path, old, holding(holds, self.table, terms.book), decided, lease)
+                )
 
             kept = self._judged(path, decided).filter(~self._goes(decided)).drop(_V, _KEY)
-            if kept.select(pl.len()).collect().item():
-                replace(path, lambda fresh, kept=kept: kept.sink_parquet(fresh), leave)
-            else:
-                leave()
-                path.unlink()
-                for folder in (path.parent, path.parent.parent):
-                    if folder != self.root and not any(folder.iterdir()):
-                        folder.rmdir()
+            is_left = kept.select(pl.len()).collect().item() > 0
+            self.format.swap(path, Leave(aside, preserve), kept.sink_parquet if is_left else None)
+            for folder in (path.parent, path.parent.parent):
+                if folder != self.root and not any(folder.iterdir()):
+                    folder.rmdir()
 
     def _spare(self, plan: Plan, decided: "Verdicts[pl.Expr]", step: object) -> None:
         """Rows that somebody had restricted since they were planned (whoever planned them was killed) stay. What is said leaves them out;
@@ -243,8 +245,8 @@ class Lake:
         target = self.journal.place("delinked", str(step)) / "-".join(path.relative_to(self.root).parts)
         replace(target, lambda fresh: transform_file(path, fresh, kernel, len(os.sched_getaffinity(0))))
 
-    def _preserve(self, path: Path, holds: list[Hold], decided: "Verdicts[pl.Expr]", lease: Lease) -> None:
-        """What an order holds of the rows that go is copied aside."""
+    def _preserve(self, path: Path, old: Path, holds: list[Hold], decided: "Verdicts[pl.Expr]", lease: Lease) -> None:
+        """What an order holds of the rows that go is copied aside, from where the old content lies meanwhile."""
         import polars as pl
 
         for hold in holds:
@@ -253,7 +255,9 @@ class Lake:
             if named and not kept.exists():
                 at = pl.col(self.table.at)
                 within = pl.lit(self.table.lasting) | ((at >= hold.from_) & (at < hold.to))
-                held = self._going(path, decided).filter(pl.any_horizontal(named) & within).drop(_V, _KEY).collect()
+                rows = pl.scan_parquet(old, glob=False, hive_partitioning=False)
+                going = self._judged(path, decided, rows).filter(self._goes(decided))
+                held = going.filter(pl.any_horizontal(named) & within).drop(_V, _KEY).collect()
                 if len(held):
                     replace(kept, lambda fresh, held=held: held.write_parquet(fresh))
 

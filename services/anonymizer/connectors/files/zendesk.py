@@ -52,6 +52,7 @@ class Zendesk(Folder):
         settings.folder(place.folder).mkdir(parents=True, exist_ok=True)
         self._listed: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {}
         self._leaving: dict[str, list[tuple[str, Row]]] = {}
+        self._aside = settings.folder(place.folder) / OWN / "leaving"
 
     def pieces(self, root: Path, values: set[str] | None = None) -> Iterator[Path]:
         if OWN in root.parts:
@@ -61,8 +62,9 @@ class Zendesk(Folder):
         yield from sorted({root / str(ticket) for ticket in tickets})
 
     def read(self, path: Path, table: Table, values: set[str] | None = None) -> list[tuple[str, Row]]:
-        if OWN in path.parts:
-            rows = [typed(orjson.loads(line), table) for line in path.read_bytes().splitlines()]
+        kept = path.read_bytes() if OWN in path.parts else _copy(self._aside / path.name)
+        if kept:
+            rows = [typed(orjson.loads(line), table) for line in kept.splitlines()]
             return [(str(row["comment"]), row) for row in rows]
         role = "verifier" if values is None else "wardline"
         found = self._listed.pop(path.name, None) or self._ticket(path.name, role)
@@ -79,17 +81,26 @@ class Zendesk(Folder):
         if rows and gone >= rows.keys():
             self._delete(path, rows, leave)
             return
-        if rows:
-            leave()
+        if not rows:
+            return
+        # What is struck cannot be taken back. So it is kept aside before; and what is held then, or by the time all is struck, is preserved
+        # from there: however long anybody froze in between.
+        leave()
+        if not leave.aside.exists():
+            leave.aside.parent.mkdir(parents=True, exist_ok=True)
+            replace(leave.aside, lambda fresh: fresh.write_bytes(b"\n".join(map(orjson.dumps, rows.values()))))
         for mark in gone & rows.keys():
             self._redact(path.name, mark, [rows[mark]["body"]])
         for mark, columns in edits.items():
             if mark in rows:
                 self._edit(path.name, mark, rows[mark], columns)
+        leave()
+        leave.aside.unlink()
 
     def put_back(self, path: Path, aside: Path) -> None:
-        """A ticket that was deleted, but not for good, by a run that was killed: its mark lies there."""
-        if aside.exists():
+        """A ticket that was deleted, but not for good, by a run that was killed: its mark lies there. Words that were struck by such a run
+        stand in the copy, which is read in the ticket's place until the run is carried on with."""
+        if aside.exists() and not _copy(aside):
             self._call("PUT", f"/api/v2/deleted_tickets/{path.name}/restore.json", expected=(404,))
             aside.unlink()
 
@@ -249,6 +260,14 @@ class Zendesk(Folder):
                 refused = answer.status_code in (401, 403)
                 raise PermissionError(errno.EACCES, "refused") if refused else ConnectionError("the helpdesk failed")
             time.sleep(pause)
+
+
+def _copy(aside: Path) -> bytes:
+    """Of a ticket in which words are being struck; nothing of one that is being deleted, whose mark is empty."""
+    try:
+        return aside.read_bytes()
+    except FileNotFoundError:
+        return b""
 
 
 def _pause(said: str) -> float:
