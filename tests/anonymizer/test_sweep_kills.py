@@ -94,6 +94,11 @@ async def seen(house: House, store: str) -> Any:
     )
 
 
+def without_evidence(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Its digest is salted: another one each time."""
+    return [one | {"evidence_sha256": None} for one in told]
+
+
 def without_keys(rows: pl.DataFrame) -> list[tuple]:
     """Each pseudonym as the row in which it stood first."""
     for column in ("caller", "callee"):
@@ -151,7 +156,7 @@ async def test_a_sweep_that_is_killed_again_and_again_ends_as_if_nothing_had_hap
             await copied(house, f"{database}_before", database)
         before = await seen(house, store)
         assert sweeping.run(settings, store, str(uuid4()), now) == 0
-        expected, told = await seen(house, store), sweeping.told()
+        expected, told = await seen(house, store), without_evidence(sweeping.told())
         assert expected != before and told
 
         if store == "lake":
@@ -163,5 +168,5 @@ async def test_a_sweep_that_is_killed_again_and_again_ends_as_if_nothing_had_hap
         while sweeping.run(settings, store, sweep, now, dies_at) == KILLED:
             dies_at += FURTHER[of]
         assert dies_at > 3 * FURTHER[of], "it was hardly killed"
-        assert (await seen(house, store), sweeping.told()) == (expected, told)
+        assert (await seen(house, store), without_evidence(sweeping.told())) == (expected, told)
         assert HOW[of] <= {(one["how"], one["result"]) for one in told}
