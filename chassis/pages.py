@@ -29,13 +29,13 @@ class Pages:
         return next((each for each in named if each in self._words), "sv")
 
     def show(
-        self, template: str, language: str, status: int = 200, back_to: str | None = None, **told: Any
+        self, template: str, language: str, status: int = 200, back_to: tuple[str, ...] = (), **told: Any
     ) -> HTMLResponse:
-        """`back_to`: where the page's form leads in the end, if elsewhere."""
+        """`back_to`: where the page's forms lead in the end, if elsewhere."""
         words = self._words[language]
         said = self._templates.get_template(template).render(language=language, words=words, css=self._css, **told)
         # Browsers apply form-action to the redirect after a form as well, so where it leads is named.
-        target = f" {origin(back_to)}" if back_to else ""
+        target = "".join(f" {origin(address)}" for address in back_to)
         policy = (
             f"default-src 'none'; style-src 'sha256-{self._style}'; form-action 'self'{target}; "
             "frame-ancestors 'none'; base-uri 'none'"

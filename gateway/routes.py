@@ -61,6 +61,8 @@ PUBLIC = (
     public("GET /jwks", "identity", rate="page"),
     public("GET /authorize", "identity", rate="page"),
     public("POST /login", "identity", rate="login", key=False),
+    public("POST /login/eid", "identity", rate="login", key=False),
+    public("GET /login/eid/callback", "identity", rate="page"),
     public("POST /logout", "identity", rate="login", key=False),
     public("POST /token", "identity", rate="page", key=False),
     # Consent.
@@ -156,6 +158,7 @@ PUBLIC = (
 INTERNAL = (
     # An empty installation is filled through here.
     internal("POST /v1/accounts", "identity", "accounts.write", kinds=MACHINE),
+    internal("POST /v1/accounts/{account}/eid", "identity", "accounts.write", kinds=MACHINE),
     internal("POST /v1/principals", "anonymizer", "data.resolve", kinds=MACHINE),
     # Orders from authorities: their own clients, and staff in four duties.
     internal("POST /v1/authorities", "disclosure", "order.intake", kinds=STAFF),

@@ -165,6 +165,12 @@ class Supervisor:
             "WARDLINE_LISTEN_PORT": str(port),
             **({"WARDLINE_DATABASE_NAME": process.database} if process.database else {}),
             **({"WARDLINE_DATA_MAP": str(self.home.data_map)} if self.home.data_map.is_dir() else {}),
+            # Whose electronic identities count is the one thing a house on one machine may be told from outside.
+            **(
+                {"WARDLINE_EID": os.environ["WARDLINE_EID"]}
+                if process.name == "identity" and "WARDLINE_EID" in os.environ
+                else {}
+            ),
             **self.environment,
         }
 

@@ -46,7 +46,7 @@ language_of = _PAGES.language
 
 
 def question(language: str, back_to: str | None, **told: Any) -> HTMLResponse:
-    return _PAGES.show("capture.html", language, back_to=back_to, **told)
+    return _PAGES.show("capture.html", language, back_to=(back_to,) if back_to else (), **told)
 
 
 def told(language: str, what: str, status: int = 200) -> HTMLResponse:

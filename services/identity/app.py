@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from chassis import app as chassis_app
 from services.identity import commands
 from services.identity.clients import Shelf
+from services.identity.eid import RelyingParty
 from services.identity.routes import router
 from services.identity.settings import Settings
 from services.identity.tokens import OwnTokens, Signer
@@ -35,6 +36,7 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
     state.register = RegistryClient(
         state.http, settings.peers.get("registry", ""), OwnTokens(state.signer, state.shelf)
     )
+    state.eid = RelyingParty(settings, settings.eid, state.http) if settings.eid else None
     state.login_key = settings.secret("index.key")
     state.jobs.every("identity.tidy", _TIDY_EVERY, lambda: commands.tidy(state.database))
     yield

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import orjson
 from joserfc import jws, jwt
@@ -17,7 +18,7 @@ from joserfc.jwk import JWKRegistry
 
 from chassis import clock
 from chassis.db import Database, Transaction
-from chassis.errors import TooMany
+from chassis.errors import NotFound, TooMany
 from chassis.ids import new_id
 from services.identity import contract, passwords, queries, rules, tables
 from services.identity.contract import CreateAccount, InvalidClient, InvalidGrant, NameTaken
@@ -38,6 +39,7 @@ class Wish:
     scope: str | None
     state: str | None
     nonce: str | None
+    acr_values: str | None = None
 
 
 async def authenticate_client(database: Database, table: Table, issuer: str, form: Mapping[str, str]) -> Client:
@@ -104,12 +106,12 @@ async def _count_try(database: Database, login: bytes, place: bytes) -> None:
         await connection.execute(tables.TRIED, login, place, now)
 
 
-async def begin_session(database: Database, account: Account, wish: Wish) -> str:
+async def begin_session(database: Database, account: Account, wish: Wish, acr: str = rules.PASSWORD) -> str:
     """A new session and the code its tokens are fetched with, once and within a minute."""
     sid, code, now = new_id(), secrets.token_urlsafe(32), _now()
     expires = now + timedelta(seconds=rules.CODE_SECONDS)
     async with database.transaction(account.tenant) as tx:
-        await tx.connection.execute(tables.NEW_SESSION, sid, account.tenant, account.id, wish.client, now)
+        await tx.connection.execute(tables.NEW_SESSION, sid, account.tenant, account.id, wish.client, now, acr)
         await tx.connection.execute(
             tables.NEW_CODE,
             queries.code_hash(code),
@@ -153,16 +155,26 @@ async def end_session(database: Database, session: Session, reason: str) -> None
             await tx.emit(contract.SESSION_REVOKED, {"sid": str(session.sid), "reason": reason})
 
 
-async def create_account(tx: Transaction, login: bytes, wish: CreateAccount) -> contract.Account:
-    """Raises NameTaken; a second account for the same principal is a conflict of the table's own."""
-    id, password = new_id(), await passwords.hashed(wish.password)
+async def create_account(tx: Transaction, login: bytes, eid: bytes | None, wish: CreateAccount) -> contract.Account:
+    """Raises NameTaken; a second account for the same principal or electronic identity is a conflict of the table's own."""
+    id, password = new_id(), await passwords.hashed(wish.password) if wish.password else None
     made = await tx.connection.fetchval(
-        tables.NEW_ACCOUNT, id, tx.tenant, wish.kind, wish.principal, login, password, clock.now()
+        tables.NEW_ACCOUNT, id, tx.tenant, wish.kind, wish.principal, login, password, eid, clock.now()
     )
     if not made:
         raise NameTaken
     await tx.emit(contract.ACCOUNT_CREATED, {"account": str(id), "kind": wish.kind}, wish.principal)
     return contract.Account(id=id, subject=wish.principal or id, kind=wish.kind)
+
+
+async def give_eid(tx: Transaction, account: UUID, person: bytes) -> contract.Account:
+    """Raises NotFound, and OtherEid for an account that has one; an identity of somebody else's is a conflict of the table's own."""
+    if not await tx.connection.fetchval(tables.GIVE_EID, account, person):
+        if not await tx.connection.fetchval(tables.ACCOUNT_BY_ID, account):
+            raise NotFound
+        raise contract.OtherEid
+    found = Account.of(await tx.connection.fetchrow(tables.ACCOUNT_BY_ID, account))
+    return contract.Account(id=found.id, subject=found.subject, kind=found.kind)
 
 
 async def tidy(database: Database) -> None:

@@ -33,22 +33,39 @@ Role = Literal[
 ]
 
 
+# Who somebody is at the eID provider: the value of the claim that the installation names. Kept as a keyed hash only.
+Eid = Annotated[str, Field(min_length=1, max_length=200)]
+
+
 class CreateAccount(Contract):
     """POST /v1/accounts (scope accounts.write). The tenant is the token's; `principal` is who a customer is to all services.
 
-    An account says who somebody is. What staff may do, the registry's access register says, anew at every login.
+    It has a password, an electronic identity at the installation's provider, or both. An account says who somebody is. What staff may do, the registry's access register says, anew at every login.
     """
 
     username: Annotated[str, Field(min_length=1, max_length=200)]
-    password: Annotated[str, Field(min_length=12, max_length=200, repr=False)]
+    password: Annotated[str | None, Field(min_length=12, max_length=200, repr=False)] = None
     kind: Kind
     principal: UUID | None = None
+    eid: Annotated[Eid | None, Field(repr=False)] = None
 
     @model_validator(mode="after")
     def a_customer_is_a_principal(self) -> Self:
         if (self.kind == "customer") == (self.principal is None):
             raise ValueError("a customer's account names its principal, and one of staff names none")
         return self
+
+    @model_validator(mode="after")
+    def somebody_can_log_in(self) -> Self:
+        if self.password is None and self.eid is None:
+            raise ValueError("an account has a password, an electronic identity or both")
+        return self
+
+
+class GiveEid(Contract):
+    """POST /v1/accounts/{account}/eid (scope accounts.write): from now on she may log in with her electronic identity too."""
+
+    eid: Annotated[Eid, Field(repr=False)]
 
 
 class Account(Contract):
@@ -73,6 +90,14 @@ class InstalledClient(Contract):
 
 class NameTaken(Conflict):
     code, title = "identity.name_taken", "That user name is in use"
+
+
+class NoEidProvider(Conflict):
+    code, title = "identity.no_eid_provider", "This installation has no provider of electronic identities"
+
+
+class OtherEid(Conflict):
+    code, title = "identity.other_eid", "The account has another electronic identity already"
 
 
 class OAuthRefusal(Problem):
@@ -128,3 +153,10 @@ class LoginRequired(OAuthRefusal):
 
     code, title = "identity.login_required", "The login page has to be shown"
     error = "login_required"
+
+
+class UnmetAuthentication(OAuthRefusal):
+    """OpenID Connect Core Unmet Authentication Requirements 1.0: none of the named `acr_values` can be reached here."""
+
+    code, title = "identity.unmet_authentication_requirements", "No way to log in here is as sure as that"
+    error = "unmet_authentication_requirements"

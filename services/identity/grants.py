@@ -69,6 +69,7 @@ async def _code(issuer: Issuer, client: Client, form: Mapping[str, str]) -> dict
         roles=tuple(roles),
         session=session.sid,
         auth_time=int(session.auth_time.timestamp()),
+        acr=session.acr,
     )
     answer = _answer(issuer, grant)
     return answer | ({"id_token": issuer.signer.id_token(grant, code.nonce)} if "openid" in wished else {})
@@ -118,6 +119,7 @@ def _as_said(claims: dict[str, Any]) -> Grant:
         roles=tuple(claims.get("roles", ())),
         session=UUID(claims["sid"]) if "sid" in claims else None,
         auth_time=claims.get("auth_time"),
+        acr=claims.get("acr"),
     )
 
 

@@ -1,5 +1,6 @@
 """The few pages people see of the issuer: plain HTML without a script, in Swedish or English."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from starlette.responses import HTMLResponse
@@ -14,6 +15,12 @@ _WORDS = {
         "password": "Lösenord",
         "wrong": "Användarnamnet eller lösenordet stämmer inte.",
         "too_many": "För många försök. Vänta fem minuter och försök igen.",
+        "eid": "Logga in med e-legitimation",
+        "or": "eller",
+        "eid_away": "E-legitimation går inte att använda just nu. Försök igen om en stund.",
+        "eid_refused": "Inloggningen med e-legitimation avbröts eller misslyckades. Försök igen.",
+        "eid_unknown": "Det finns inget konto här för den e-legitimationen.",
+        "stronger": "För detta behöver du logga in med e-legitimation.",
         "cannot": "Inloggningen kunde inte påbörjas",
         "cannot_more": "Länken som ledde hit är felaktig eller för gammal. Gå tillbaka och börja om.",
         "logged_out": "Du är utloggad",
@@ -26,6 +33,12 @@ _WORDS = {
         "password": "Password",
         "wrong": "The user name or the password is not right.",
         "too_many": "Too many tries. Wait five minutes and try again.",
+        "eid": "Log in with your electronic identity",
+        "or": "or",
+        "eid_away": "Electronic identities cannot be used right now. Try again in a while.",
+        "eid_refused": "The login with your electronic identity was stopped or failed. Try again.",
+        "eid_unknown": "There is no account here for that electronic identity.",
+        "stronger": "For this you need to log in with your electronic identity.",
         "cannot": "The login could not begin",
         "cannot_more": "The link that led here is faulty or too old. Go back and start again.",
         "logged_out": "You are logged out",
@@ -38,10 +51,24 @@ _PAGES = Pages(Path(__file__).parent / "templates", _WORDS, referrer="same-origi
 language_of = _PAGES.language
 
 
+@dataclass(frozen=True)
+class Ways:
+    """How somebody may log in here and now. eid: the origin of the provider of electronic identities, None while it is away ·
+    wanted: whether one is enough at all."""
+
+    password: bool
+    wanted: bool
+    eid: str | None
+
+
 def login(
-    language: str, client: str, note: str, back_to: str, fault: str | None = None, status: int = 200
+    language: str, client: str, note: str, back_to: str, ways: Ways, fault: str | None = None, status: int = 200
 ) -> HTMLResponse:
-    return _PAGES.show("login.html", language, status, back_to, client=client, note=note, fault=fault)
+    """`fault`: wrong | too_many | eid_away | eid_refused | eid_unknown."""
+    if not fault and ways.wanted and not ways.eid:
+        fault = "eid_away"
+    leads = (back_to, ways.eid) if ways.eid else (back_to,)
+    return _PAGES.show("login.html", language, status, leads, client=client, note=note, fault=fault, ways=ways)
 
 
 def notice(language: str, told: str, status: int = 200) -> HTMLResponse:

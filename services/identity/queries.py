@@ -19,6 +19,12 @@ async def account_by_login(database: Database, login: bytes) -> Account | None:
     return Account.of(found) if found else None
 
 
+async def account_by_eid(database: Database, person: bytes) -> Account | None:
+    async with database.system() as connection:
+        found = await connection.fetchrow(tables.ACCOUNT_BY_EID, person)
+    return Account.of(found) if found else None
+
+
 async def open_session(database: Database, sid: UUID) -> tuple[Session, Account]:
     """A session nobody has ended, and whose it is; raises InvalidGrant for one that was revoked."""
     async with database.system() as connection:

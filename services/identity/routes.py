@@ -6,30 +6,32 @@ Everything here but `/v1/accounts` is for people and programs that have no token
 import hmac
 import secrets
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
+from chassis import telemetry
 from chassis.auth import Anyone, Caller, Requires
 from chassis.bodies import Body
 from chassis.db import Tx
 from chassis.errors import PROBLEM_JSON, TooMany
 from chassis.idempotency import Once
 from chassis.pages import origin
-from services.identity import commands, contract, grants, pages, passwords, queries, rules
+from services.identity import commands, contract, eid, grants, pages, passwords, queries, rules
 from services.identity.commands import Wish
-from services.identity.contract import CreateAccount, InvalidRequest, InvalidScope, OAuthRefusal
+from services.identity.contract import CreateAccount, GiveEid, InvalidRequest, InvalidScope, OAuthRefusal
 from services.identity.rules import Client
-from services.identity.tokens import ID, LOGIN
+from services.identity.tokens import EID, ID, LOGIN
 
 router = APIRouter()
 AccountWriter = Annotated[Caller, Requires("accounts.write")]
 
 _LONGEST_FORM = 64 * 1024
 _BROWSER_KNOWN = 180 * 86_400
+_LONGEST_COOKIE = 4000  # browsers drop one of more than 4096 bytes with its name
 
 # What the document says of answers in OAuth's own shape and of pages, which FastAPI cannot know.
 _REFUSED = {
@@ -68,6 +70,7 @@ async def discovery(_: Anyone, request: Request) -> dict[str, Any]:
         "scopes_supported": ["openid", *sorted(request.app.state.shelf.current().audiences["public"])],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["ES256"],
+        "acr_values_supported": sorted(_offered(request)),
         "claims_supported": ["iss", "sub", "aud", "exp", "iat", "auth_time", "acr", "sid", "nonce"],
         "ui_locales_supported": ["sv", "en"],
     }
@@ -96,21 +99,11 @@ async def authorize(_: Anyone, request: Request) -> Response:
         return pages.notice(language, "cannot", 400)
     try:
         wish = _wish(client, back_to, asked)
+        if not rules.enough(wish.acr_values, _offered(request)):
+            raise contract.UnmetAuthentication
     except OAuthRefusal as refusal:
         return _back(request, back_to, error=refusal.error, error_description=refusal.detail, state=asked.get("state"))
-    browser = secrets.token_urlsafe(32)
-    note = request.app.state.signer.login_note(asdict(wish) | {"browser": browser})
-    page = pages.login(language, client.id, note, back_to)
-    page.set_cookie(
-        _cookie_name(request),
-        browser,
-        max_age=rules.LOGIN_SECONDS,
-        path="/",
-        httponly=True,
-        samesite="strict",
-        secure=request.app.state.settings.secure_cookies,
-    )
-    return page
+    return await _page(request, language, wish)
 
 
 @router.post("/login", status_code=303, responses={303: _BACK, 400: _EITHER, 401: _PAGE, 429: _SLOWLY})
@@ -119,28 +112,77 @@ async def login(_: Anyone, request: Request) -> Response:
     form = await _form(request)
     language = pages.language_of(form.get("language"))
     wish = _noted(request, form.get("note", ""))
-    if wish is None:
+    if wish is None or rules.PASSWORD not in rules.enough(wish.acr_values, _offered(request)):
         return pages.notice(language, "cannot", 400)
     state = request.app.state
     hashed = passwords.login_hash(state.login_key, form.get("username", ""))
     try:
         account = await commands.log_in(state.database, hashed, form.get("password", ""), _place(request, hashed))
     except TooMany:
-        return pages.login(language, wish.client, form["note"], wish.redirect_uri, "too_many", 429)
+        return await _page(request, language, wish, "too_many", 429, form["note"])
     if account is None:
-        return pages.login(language, wish.client, form["note"], wish.redirect_uri, "wrong", 401)
+        return await _page(request, language, wish, "wrong", 401, form["note"])
     code = await commands.begin_session(state.database, account, wish)
     answer = _back(request, wish.redirect_uri, code=code, state=wish.state)
-    answer.set_cookie(
-        _cookie_name(request, "browser"),
-        passwords.browser_mark(state.login_key, hashed),
-        max_age=_BROWSER_KNOWN,
-        path="/",
-        httponly=True,
-        samesite="strict",
-        secure=state.settings.secure_cookies,
-    )
-    answer.delete_cookie(_cookie_name(request), path="/", secure=state.settings.secure_cookies, httponly=True)
+    _set(request, answer, "browser", passwords.browser_mark(state.login_key, hashed), _BROWSER_KNOWN)
+    _unset(request, answer, "login")
+    return answer
+
+
+@router.post("/login/eid", status_code=303, responses={303: _BACK, 400: _EITHER, 503: _PAGE})
+async def login_by_eid(_: Anyone, request: Request) -> Response:
+    """The other form of the login page: off to the provider of electronic identities."""
+    form = await _form(request)
+    language = pages.language_of(form.get("language"))
+    wish, party = _noted(request, form.get("note", "")), request.app.state.eid
+    if wish is None or party is None:
+        return pages.notice(language, "cannot", 400)
+    attempt = eid.Attempt.new()
+    try:
+        way = await party.way(attempt, rules.enough(wish.acr_values, party.provider.acr), language)
+    except eid.Away:
+        return await _page(request, language, wish, "eid_away", 503, form["note"])
+    note = request.app.state.signer.note(EID, wish=asdict(wish), attempt=asdict(attempt), language=language)
+    if len(note) > _LONGEST_COOKIE:
+        return pages.notice(language, "cannot", 400)
+    answer = RedirectResponse(way, 303, {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
+    # Lax: the way back begins at the provider, and `strict` would leave the cookie at home.
+    _set(request, answer, "eid", note, rules.LOGIN_SECONDS, "lax")
+    return answer
+
+
+@router.get(
+    eid.CALLBACK,
+    status_code=303,
+    response_class=HTMLResponse,
+    responses={303: _BACK, 400: _PAGE, 403: _PAGE, 503: _PAGE},
+)
+async def back_from_eid(_: Anyone, request: Request) -> Response:
+    """Where the provider sends people back to. Only the browser that left comes back, and only once: its cookie is taken."""
+    state = request.app.state
+    said = state.signer.read(request.cookies.get(_cookie_name(request, "eid"), ""), EID)
+    if said is None or state.eid is None:
+        return pages.notice(pages.language_of(request.headers.get("accept-language")), "cannot", 400)
+    wish, language = Wish(**said["wish"]), said["language"]
+    enough = rules.enough(wish.acr_values, state.eid.provider.acr)
+    try:
+        told = _once_each(request.query_params.multi_items())
+        proven = await state.eid.proven(eid.Attempt(**said["attempt"]), enough, told)
+        known = eid.person_hash(state.login_key, state.eid.provider.issuer, proven.person)
+        account = await queries.account_by_eid(state.database, known)
+    except (eid.NotProven, OAuthRefusal) as refused:
+        telemetry.log().warning("eID login refused", reason=getattr(refused, "why", "form"))
+        answer = await _page(request, language, wish, "eid_refused", 403)
+    except eid.Away:
+        answer = await _page(request, language, wish, "eid_away", 503)
+    else:
+        if account is None:
+            answer = await _page(request, language, wish, "eid_unknown", 403)
+        else:
+            code = await commands.begin_session(state.database, account, wish, proven.acr)
+            answer = _back(request, wish.redirect_uri, code=code, state=wish.state)
+            _unset(request, answer, "login")
+    _unset(request, answer, "eid", "lax")
     return answer
 
 
@@ -168,7 +210,58 @@ async def create_account(
     caller: AccountWriter, wish: Body[CreateAccount], request: Request, tx: Tx, once: Once
 ) -> Response:
     login = passwords.login_hash(request.app.state.login_key, wish.username)
-    return await once(commands.create_account, tx, login, wish)
+    return await once(commands.create_account, tx, login, _person(request, wish.eid), wish)
+
+
+@router.post("/v1/accounts/{account}/eid", response_model=contract.Account)
+async def give_eid(
+    caller: AccountWriter, account: UUID, wish: Body[GiveEid], request: Request, tx: Tx, once: Once
+) -> Response:
+    return await once(commands.give_eid, tx, account, _person(request, wish.eid))
+
+
+def _person(request: Request, said: str | None) -> bytes | None:
+    """By what an electronic identity is found. Raises NoEidProvider, since one means nothing without who vouches for it."""
+    if said is None:
+        return None
+    state = request.app.state
+    if state.eid is None:
+        raise contract.NoEidProvider
+    return eid.person_hash(state.login_key, state.eid.provider.issuer, said)
+
+
+def _offered(request: Request) -> list[str]:
+    """What the ways to log in here are called in `acr`."""
+    party = request.app.state.eid
+    return [rules.PASSWORD, *(party.provider.acr if party else ())]
+
+
+async def _page(
+    request: Request, language: str, wish: Wish, fault: str | None = None, status: int = 200, note: str | None = None
+) -> HTMLResponse:
+    """The login page with the ways that are enough for this request; a new one, bound to this browser, unless its note is brought."""
+    enough, party = rules.enough(wish.acr_values, _offered(request)), request.app.state.eid
+    wanted = bool(enough - {rules.PASSWORD})
+    ways = pages.Ways(rules.PASSWORD in enough, wanted, await party.door() if wanted and party else None)
+    browser = secrets.token_urlsafe(32)
+    fresh = note or request.app.state.signer.note(LOGIN, wish=asdict(wish) | {"browser": browser})
+    page = pages.login(language, wish.client, fresh, wish.redirect_uri, ways, fault, status)
+    if note is None:
+        _set(request, page, "login", browser, rules.LOGIN_SECONDS)
+    return page
+
+
+def _set(
+    request: Request, answer: Response, of: str, value: str, seconds: int, samesite: Literal["strict", "lax"] = "strict"
+) -> None:
+    secure = request.app.state.settings.secure_cookies
+    name = _cookie_name(request, of)
+    answer.set_cookie(name, value, max_age=seconds, path="/", httponly=True, samesite=samesite, secure=secure)
+
+
+def _unset(request: Request, answer: Response, of: str, samesite: Literal["strict", "lax"] = "strict") -> None:
+    secure = request.app.state.settings.secure_cookies
+    answer.delete_cookie(_cookie_name(request, of), path="/", httponly=True, samesite=samesite, secure=secure)
 
 
 def _wish(client: Client, back_to: str, asked: dict[str, str]) -> Wish:
@@ -192,6 +285,7 @@ def _wish(client: Client, back_to: str, asked: dict[str, str]) -> Wish:
         scope=asked.get("scope"),
         state=asked.get("state"),
         nonce=asked.get("nonce"),
+        acr_values=asked.get("acr_values"),
     )
 
 

@@ -6,7 +6,7 @@ Everything an attacker varies is compared here, and nothing is repaired: no pref
 import base64
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -20,6 +20,7 @@ from services.identity.contract import (
     UnauthorizedClient,
 )
 
+PASSWORD = "password"  # what a login by password is called in `acr`
 TOKEN_SECONDS = 300
 CODE_SECONDS = 60
 LOGIN_SECONDS = 600
@@ -99,6 +100,11 @@ def tenant_for(client: Client, named: str | None) -> UUID | None:
     if named is not None and named != str(client.tenant):
         raise InvalidTarget
     return client.tenant if client.tenants == "own" else None
+
+
+def enough(asked: str | None, offered: Collection[str]) -> frozenset[str]:
+    """The ways to log in that are enough of those offered; the client may name some in `acr_values`."""
+    return frozenset(offered) & frozenset(asked.split()) if asked else frozenset(offered)
 
 
 def redirect_of(client: Client, named: str | None) -> str:

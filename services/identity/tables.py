@@ -23,7 +23,7 @@ class Account(Row):
     tenant: UUID
     kind: str
     principal: UUID | None
-    password: str
+    password: str | None
 
     @property
     def subject(self) -> UUID:
@@ -38,6 +38,7 @@ class Session(Row):
     account: UUID
     client: str
     auth_time: datetime
+    acr: str
     revoked_at: datetime | None
 
 
@@ -55,6 +56,7 @@ class Code(Row):
 
 
 ACCOUNT_BY_LOGIN = "SELECT * FROM account WHERE login = $1"
+ACCOUNT_BY_EID = "SELECT * FROM account WHERE eid = $1"
 ACCOUNT_BY_ID = "SELECT * FROM account WHERE id = $1"
 SESSION_BY_SID = "SELECT * FROM session WHERE sid = $1"
 
@@ -78,9 +80,11 @@ TIDY = (
 )
 
 NEW_ACCOUNT = """
-INSERT INTO account (id, tenant, kind, principal, login, password, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (login) DO NOTHING RETURNING true"""
-NEW_SESSION = "INSERT INTO session (sid, tenant, account, client, auth_time) VALUES ($1, $2, $3, $4, $5)"
+INSERT INTO account (id, tenant, kind, principal, login, password, eid, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (login) DO NOTHING RETURNING true"""
+# Nobody's identity is taken from one account to another by saying it again.
+GIVE_EID = "UPDATE account SET eid = $2 WHERE id = $1 AND (eid IS NULL OR eid = $2) RETURNING true"
+NEW_SESSION = "INSERT INTO session (sid, tenant, account, client, auth_time, acr) VALUES ($1, $2, $3, $4, $5, $6)"
 NEW_CODE = """
 INSERT INTO code (hash, tenant, sid, client, redirect_uri, challenge, scope, nonce, expires_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"""

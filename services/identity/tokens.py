@@ -19,7 +19,7 @@ from chassis.ids import new_id
 from services.identity.clients import Shelf
 from services.identity.rules import LOGIN_SECONDS, TOKEN_SECONDS, granted
 
-ACCESS, ID, LOGIN = "at+jwt", "JWT", "login+jwt"
+ACCESS, ID, LOGIN, EID = "at+jwt", "JWT", "login+jwt", "eid+jwt"
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Grant:
     roles: tuple[str, ...] = ()
     session: UUID | None = None
     auth_time: int | None = None
+    acr: str | None = None
     actor: str | None = None
     ends: float | None = None
 
@@ -73,7 +74,7 @@ class Signer:
             "act": {"sub": grant.actor} if grant.actor else None,
             "sid": str(grant.session) if grant.session else None,
             "auth_time": grant.auth_time,
-            "acr": "password" if grant.session else None,
+            "acr": grant.acr,
         }
         return self._signed(ACCESS, said), expires - now
 
@@ -86,15 +87,16 @@ class Signer:
             "iat": now,
             "exp": now + TOKEN_SECONDS,
             "auth_time": grant.auth_time,
-            "acr": "password",
+            "acr": grant.acr,
             "sid": str(grant.session),
             "nonce": nonce,
         }
         return self._signed(ID, said)
 
-    def login_note(self, wish: dict[str, Any]) -> str:
-        """The checked authorization request, carried through the login form so that the server keeps nothing of strangers."""
-        return self._signed(LOGIN, {"iss": self.issuer, "exp": int(time.time()) + LOGIN_SECONDS, "wish": wish})
+    def note(self, typ: str, **told: Any) -> str:
+        """The checked authorization request, carried through the login form (LOGIN) or to the eID provider and back (EID), so that
+        the server keeps nothing of strangers."""
+        return self._signed(typ, {"iss": self.issuer, "exp": int(time.time()) + LOGIN_SECONDS} | told)
 
     def read(self, token: str, typ: str, *, expired_too: bool = False) -> dict[str, Any] | None:
         """The claims of a token we signed as `typ`; None for anything else."""

@@ -223,6 +223,8 @@ CASES = {
     # A purpose is the book's; whose consequences they are stands in the query, which the next test tries.
     "public GET /v1/consequences/{purpose}": case(),
     "internal GET /staff/v1/consequences/{purpose}": case(),
+    # This house has no provider of electronic identities; with one it is tests/identity/test_eid.py that looks.
+    "internal POST /v1/accounts/{account}/eid": case(),
     # A guardian is recorded within the caller's own organisation, where nobody else's person is known.
     "internal PUT /staff/v1/guardians/{principal}": case(as_unknown=("new tenant",), body=GUARDIAN),
     **{

@@ -138,6 +138,8 @@ class World:
             "reference": nordtel.person("privacy").put("/v1/assessments/LIA-1", ASSESSMENT).json()["reference"],
             "clearance": manager.post("/v1/access/clearances", CLEARANCE).json()["id"],
             "review": manager.post("/v1/access/reviews").json()["id"],
+            # Nobody's: without a provider of electronic identities the house looks at no account.
+            "account": str(uuid4()),
             "tenant": str(FJALLRESOR.id),
             "change": change,
             "customer": str(KUSTBANKEN.id),

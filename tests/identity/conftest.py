@@ -15,13 +15,28 @@ from chassis.settings import Settings
 from ops.postgres import PORT
 from ops.stack import Stack
 from tests.identity.parties import CALLBACK, Client, Issuer, Register
+from tests.identity.provider import Provider, provider
 
 
 @pytest.fixture(scope="package")
-def house() -> Iterator[Stack]:
-    with tempfile.TemporaryDirectory(prefix="wardline-identity-", dir="/tmp") as folder:
+def eid() -> Iterator[Provider]:
+    with provider() as running:
+        yield running
+
+
+@pytest.fixture(scope="package")
+def house(eid: Provider) -> Iterator[Stack]:
+    with (
+        tempfile.TemporaryDirectory(prefix="wardline-identity-", dir="/tmp") as folder,
+        pytest.MonkeyPatch.context() as told,
+    ):
         Path(folder).chmod(0o755)
-        with Stack(Path(folder), only=("identity", "registry")) as stack:
+        stack = Stack(Path(folder), only=("identity", "registry"))
+        secrets = stack.home.secrets("identity")
+        secrets.mkdir(parents=True)
+        (secrets / "eid.jwk").write_text(json.dumps(eid.ours.as_dict(private=True)))
+        told.setenv("WARDLINE_EID", eid.settings())
+        with stack:
             yield stack
 
 
