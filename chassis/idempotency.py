@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import sqlalchemy as sa
 from alembic.operations import Operations
@@ -36,6 +36,20 @@ DELETE FROM idempotency WHERE ctid = ANY (ARRAY(SELECT ctid FROM idempotency WHE
 _STORE = "UPDATE idempotency SET reply = $4, status = $5 WHERE tenant = $1 AND client = $2 AND key = $3"
 
 
+class Reply(NamedTuple):
+    """again: whether it was given before."""
+
+    status: int
+    body: bytes
+    again: bool = False
+
+    def response(self) -> Response:
+        return Response(self.body, self.status, dict(AGAIN) if self.again else None, media_type="application/json")
+
+
+AGAIN = (("idempotent-replayed", "true"),)
+
+
 @dataclass(frozen=True, slots=True)
 class Write:
     """A write as its caller sent it: under which key, what it said (as a keyed hash), and the status of its first answer."""
@@ -49,14 +63,11 @@ class Write:
     def name(self) -> tuple[str, str]:
         return self.client, self.key
 
-    def reply(self, body: bytes) -> Response:
-        return Response(body, self.status, media_type="application/json")
-
-    def reply_again(self, body_hash: bytes, body: bytes, status: int) -> Response:
+    def reply_again(self, body_hash: bytes, body: bytes, status: int) -> Reply:
         """What was answered before. Raises KeyReused when the key came before with another body."""
         if body_hash != self.body_hash:
             raise KeyReused
-        return Response(body, status, {"Idempotent-Replayed": "true"}, media_type="application/json")
+        return Reply(status, body, again=True)
 
 
 class Idempotent:
@@ -68,12 +79,12 @@ class Idempotent:
     async def __call__(self, command: Callable[..., Awaitable[BaseModel]], *args: Any) -> Response:
         """Raises KeyReused when the key came before with another body."""
         if not await self.tx.connection.fetchval(_CLAIM, *self.row, self.sent.body_hash):
-            return self.sent.reply_again(*await self.tx.connection.fetchrow(_STORED, *self.row))
+            return self.sent.reply_again(*await self.tx.connection.fetchrow(_STORED, *self.row)).response()
         outcome = await command(*args)
         reply = outcome.model_dump_json().encode()
         await self.tx.flush()
         await self.tx.connection.execute(_STORE, *self.row, reply, self.sent.status)
-        return self.sent.reply(reply)
+        return Reply(self.sent.status, reply).response()
 
 
 async def _read(request: Request, caller: Annotated[auth.Caller, Depends(auth.current_caller)]) -> Write:

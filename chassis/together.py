@@ -16,11 +16,10 @@ from weakref import WeakValueDictionary
 
 import asyncpg
 from pydantic import BaseModel
-from starlette.responses import Response
 
 from chassis.db import Database, Transaction
 from chassis.errors import Forbidden, Problem
-from chassis.idempotency import Write
+from chassis.idempotency import Reply, Write
 
 MOST = 200
 # Groups of one tenant under way: while one waits for the database, another is prepared.
@@ -57,8 +56,10 @@ class _Told:
     status: int
     first: Write | None = None
 
-    def to(self, sent: Write) -> Response:
-        return sent.reply(self.body) if self.first is sent else sent.reply_again(self.body_hash, self.body, self.status)
+    def to(self, sent: Write) -> Reply:
+        if self.first is sent:
+            return Reply(self.status, self.body)
+        return sent.reply_again(self.body_hash, self.body, self.status)
 
 
 Members = Sequence[tuple[Write, Item]]
@@ -88,7 +89,7 @@ class Together(Generic[Item]):
         self._gathering: dict[UUID, _Group[Item]] = {}
         self._turns: WeakValueDictionary[UUID, asyncio.Semaphore] = WeakValueDictionary()
 
-    async def __call__(self, tenant: UUID | None, sent: Write, item: Item) -> Response:
+    async def __call__(self, tenant: UUID | None, sent: Write, item: Item) -> Reply:
         """Does it, or answers what was answered before. Raises the Problem of this item alone, or KeyReused."""
         if tenant is None:
             raise Forbidden("This call names no customer organisation.")
@@ -103,7 +104,7 @@ class Together(Generic[Item]):
         except _ONES_FAULT:
             if len(group.members) == 1:
                 raise
-            outcomes = await self._write(tenant, [(sent, item)])
+            outcomes = await self._write(tenant, [(sent, item)], look=True)
         outcome = outcomes[sent.name]
         if isinstance(outcome, Problem):
             raise outcome
@@ -114,15 +115,19 @@ class Together(Generic[Item]):
         async with turn:
             if self._gathering.get(tenant) is group:
                 del self._gathering[tenant]
-            return await self._write(tenant, group.members)
+            try:
+                return await self._write(tenant, group.members)
+            except asyncpg.UniqueViolationError:
+                return await self._write(tenant, group.members, look=True)
 
-    async def _write(self, tenant: UUID, members: Members[Item]) -> Outcomes:
+    async def _write(self, tenant: UUID, members: Members[Item], look: bool = False) -> Outcomes:
+        """look: whether to look first for what was answered before. Nearly all keys are new; the table refuses one that is not."""
         lock = [f"key {tenant} {sent.client} {sent.key}" for sent, _ in members]
         if self._names:
             lock += [self._names(tenant, item) for _, item in members]
         share = [self._shares(tenant)] if self._shares else []
         async with self._database.transaction(tenant, lock, share) as tx:
-            outcomes = await _told_before(tx, members)
+            outcomes = await _told_before(tx, members) if look else {}
             fresh: dict[tuple[str, str], tuple[Write, Item]] = {}
             for sent, item in members:
                 if sent.name not in outcomes:
@@ -131,6 +136,10 @@ class Together(Generic[Item]):
                 recorded = await self._record(tx, [item for _, item in fresh.values()])
                 outcomes |= _stored(tx, [sent for sent, _ in fresh.values()], recorded)
                 await tx.flush()
+            refused = [] if look else [each for each in members if isinstance(outcomes[each[0].name], Problem)]
+            if refused:
+                # What is refused now may have been done before.
+                outcomes |= await _told_before(tx, refused)
         return outcomes
 
 

@@ -13,6 +13,7 @@ from services.consent.commands.statements import Said
 from services.consent.contract import GiveConsent
 
 GIVE = "/v1/consents"
+_AGAIN = tuple((name.encode(), value.encode()) for name, value in idempotency.AGAIN)
 
 
 async def decide(app: FastAPI, caller: Caller, headers: Headers, raw: bytes) -> Answer:
@@ -35,9 +36,8 @@ async def give_consent(app: FastAPI, caller: Caller, headers: Headers, raw: byte
         desk = Desk(state.policy.current(), state.receipt_key, state.settings.issuer, caller)
         principal: UUID = wish.principal or caller.own(None)
         said = Said(desk, principal, wish, telemetry.traceparent())
-        response = await state.together(caller.tenant, sent, said)
-    again = tuple((name, value) for name, value in response.raw_headers if name == b"idempotent-replayed")
-    return Answer(response.status_code, response.body, again)
+        reply = await state.together(caller.tenant, sent, said)
+    return Answer(reply.status, reply.body, _AGAIN if reply.again else ())
 
 
 def _text(headers: Headers, name: bytes) -> str:

@@ -27,7 +27,7 @@ class Desk:
     """A service of notes; `groups`: how many were written in each transaction."""
 
     def __init__(self, house) -> None:
-        self.house, self.groups = house, []
+        self.house, self.groups, self.refused = house, [], {"refuse me"}
         self.together = Together(self, self.record)
 
     @asynccontextmanager
@@ -44,9 +44,9 @@ class Desk:
     async def record(self, tx: Transaction, words: Sequence[str]) -> list[Note | Problem]:
         self.groups.append(len(words))
         for each in words:
-            if each != "refuse me":
+            if each not in self.refused:
                 await tx.connection.execute("INSERT INTO note (tenant, words) VALUES ($1, $2)", tx.tenant, each)
-        return [Conflict("No.") if each == "refuse me" else Note(words=each) for each in words]
+        return [Conflict("No.") if each in self.refused else Note(words=each) for each in words]
 
     async def send(self, words: str, key: str | None = None):
         return await self.together(TENANT, Write("client", key or str(uuid4()), words.encode(), 201), words)
@@ -74,7 +74,9 @@ def said(reply) -> str:
 async def test_a_lone_write_waits_for_nobody_and_is_told_again_under_its_key(desk: Desk):
     first, again = await desk.send("one", "key"), await desk.send("one", "key")
     assert (said(first), said(again)) == ("one", "one")
-    assert "idempotent-replayed" not in first.headers and again.headers["idempotent-replayed"] == "true"
+    assert (first.again, again.again) == (False, True)
+    assert again.response().headers["idempotent-replayed"] == "true"
+    assert "idempotent-replayed" not in first.response().headers
     with pytest.raises(KeyReused):
         await desk.send("two", "key")
     assert await desk.kept() == ["one"]
@@ -104,7 +106,19 @@ async def test_one_that_the_database_refuses_takes_nobody_with_it(desk: Desk):
 async def test_the_same_write_many_times_at_once_is_done_once(desk: Desk):
     replies = await asyncio.gather(*(desk.send("one", "key") for _ in range(20)))
     assert {said(reply) for reply in replies} == {"one"} and await desk.kept() == ["one"]
-    assert sum("idempotent-replayed" not in reply.headers for reply in replies) == 1
+    assert sum(not reply.again for reply in replies) == 1
+
+
+async def test_what_was_answered_before_is_told_again_beside_new_writes_also_where_it_would_be_refused_now(desk: Desk):
+    await desk.send("old", "key")
+    desk.refused = {"old"}
+    sent = [("a", None), ("old", "key"), ("b", None)]
+    replies = await asyncio.gather(*(desk.send(*each) for each in sent))
+    assert [(said(reply), reply.again) for reply in replies] == [("a", False), ("old", True), ("b", False)]
+    desk.refused = set()
+    replies = await asyncio.gather(*(desk.send(*each) for each in [("c", None), ("old", "key")]))
+    assert [(said(reply), reply.again) for reply in replies] == [("c", False), ("old", True)]
+    assert await desk.kept() == ["a", "b", "c", "old"]
 
 
 async def test_a_key_used_for_two_things_at_once_is_one_of_them(desk: Desk):

@@ -96,7 +96,7 @@ async def _recorded(
 ) -> Response:
     principal = wish.principal or caller.own(None)
     said = statements.Said(terms.desk(request, caller), principal, wish, telemetry.traceparent())
-    return await request.app.state.together(caller.tenant, sent, said)
+    return (await request.app.state.together(caller.tenant, sent, said)).response()
 
 
 async def _told_everywhere(request: Request, reply: Response) -> Response:
