@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 # A dead worker's job is taken over after the heartbeat timeout; pgqueuer's defaults of 30 s leave it unnoticed that long.
 HEARTBEAT_TIMEOUT = timedelta(seconds=4)
 DEQUEUE_TIMEOUT = timedelta(seconds=2)
+_BATCH = 50  # jobs taken at once: those of one kind share transactions
 _WORKED = 15.0  # seconds after which a worker had its database, for all that it has lost it now
 _FIRST_RETRY = timedelta(seconds=1)
 _LONGEST_RETRY = timedelta(minutes=15)
@@ -130,6 +131,8 @@ class Jobs:
     async def _work(self, database: "Database") -> None:
         connection = await database.connect_system()
         try:
+            # What the queue remembers of a job may be lost with the server: it is done again then, and finds its rows as they are.
+            await connection.execute("SET synchronous_commit = off")
             # One connection for everything: the queue's statements are short, and what a handler does has connections of its own.
             driver = AsyncpgDriver(connection)
             worker = PgQueuer(
@@ -139,6 +142,7 @@ class Jobs:
                 run = _runner(driver, name, handler, deliveries)
                 worker.entrypoint(name, on_failure="hold", concurrency_limit=abreast)(run)
             await worker.run(
+                batch_size=_BATCH,
                 heartbeat_timeout=HEARTBEAT_TIMEOUT,
                 dequeue_timeout=DEQUEUE_TIMEOUT,
                 shutdown_on_listener_failure=True,

@@ -214,14 +214,14 @@ class Column(Reply):
 
 
 class TableLine(Reply):
-    """Comes before a table's rows. `file`: the rows are the pieces of one file beside that table, each in base64; `subject`: whose it
-    is, where several people are collected together."""
+    """Comes before a table's rows. `file`: the rows are the pieces of one file beside that table, each in base64; `subjects`: whom it is
+    for, by their places, where several people are collected together; none: everybody."""
 
     table: str
     label: Text | None = None
     columns: list[Column]
     file: str | None = None
-    subject: int | None = None
+    subjects: list[int] = []
 
 
 class EndLine(Reply):

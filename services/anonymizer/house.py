@@ -60,16 +60,16 @@ class House:
         """What decisions are made by. `invoices`: only these matter (one person's); None: all that are open."""
         return Terms(book, now, Invoices(await self.billing.open_invoices(book, now, invoices), LONG_AGO))
 
-    async def followed(self, tenant: UUID, known: list[Known]) -> list[Known]:
-        """What else stands beside these identifiers where a record is one person's. Raises StoreUnavailable."""
+    async def followed(self, tenant: UUID, people: list[list[Known]]) -> list[list[Known]]:
+        """What else stands beside each one's identifiers where a record is one person's. Raises StoreUnavailable."""
         joining = [each for each in self.connectors.values() if any(t.one_person for t in each.store.tables.values())]
-        wanted, asked = {one.value for one in known if one.type in (DEVICE, *LEADING)}, set[str]()
-        seen = list[Sighting]()
+        wanted = {one.value for known in people for one in known if one.type in (DEVICE, *LEADING)}
+        asked, seen = set[str](), list[Sighting]()
         while new := wanted - asked:
             seen += [one for each in joining for one in await each.sightings(tenant, new)]
             asked |= new
-            wanted |= {one.value for one in followed(known, seen)}
-        return followed(known, seen)
+            wanted |= {one.value for known in people for one in followed(known, seen)}
+        return [followed(known, seen) for known in people]
 
     async def known(self) -> Told:
         """Whom each tenant knows: what a text is cleaned of."""

@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from chassis.errors import Unavailable
 from services.anonymizer.contract import (
-    CollectionRequest,
+    CollectionsRequest,
     FindPrincipal,
     IdentifiersConflict,
     Outcome,
@@ -88,7 +88,7 @@ class Operator:
         app.add_api_route("/api/v2/tickets/{ticket}.json", self._ticket, methods=["PUT"])
         app.add_api_route("/v1/principals/{principal}/forgotten", self._forget, methods=["PUT"])
         app.add_api_route("/v1/stores", self._stores)
-        app.add_api_route("/v1/collections", self._collect, methods=["POST"])
+        app.add_api_route("/v1/collections/together", self._collect, methods=["POST"])
         app.add_api_route("/v1/steps/{step}", self._step, methods=["PUT"])
         app.add_api_route("/v1/withdrawals", self._stand, methods=["POST"])
         app.add_api_route("/v1/standing/{principal}/objections/{purpose}", self._stand, methods=["PUT"])
@@ -217,22 +217,24 @@ class Operator:
         }
 
     async def _collect(self, request: Request) -> Response:
-        wish = CollectionRequest.model_validate_json(await request.body())
+        wish = CollectionsRequest.model_validate_json(await request.body())
         if wish.portable:
-            self.portable.add(wish.principal)
+            self.portable |= {one.principal for one in wish.of}
         if wish.store in self.down:
             return StoreUnavailable().response()
         return StreamingResponse(self._lines(wish), media_type="application/x-ndjson")
 
-    async def _lines(self, wish: CollectionRequest) -> AsyncIterator[bytes]:
+    async def _lines(self, wish: CollectionsRequest) -> AsyncIterator[bytes]:
         counts: dict[str, int] = {}
-        for table in sorted({row.table for row in self.held(wish.principal, wish.store)}):
+        theirs = [(place, row) for place, one in enumerate(wish.of) for row in self.held(one.principal, wish.store)]
+        for table in sorted({row.table for _, row in theirs}):
             columns = [_column("id", "Nummer"), _column("text", "Text")]
-            yield orjson.dumps({"table": table, "columns": columns}) + b"\n"
-            for row in self.held(wish.principal, wish.store):
+            subjects = sorted({place for place, row in theirs if row.table == table}) if len(wish.of) > 1 else []
+            yield orjson.dumps({"table": table, "columns": columns, "subjects": subjects}) + b"\n"
+            for place, row in theirs:
                 if row.table == table:
                     counts[table] = counts.get(table, 0) + 1
-                    yield orjson.dumps([row.id, row.text]) + b"\n"
+                    yield orjson.dumps([*([place] if subjects else []), row.id, row.text]) + b"\n"
         if wish.store not in self.cut:
             yield orjson.dumps({"end": True, "counts": counts}) + b"\n"
 

@@ -1,5 +1,6 @@
 """Access over HTTP: everything that was collected, in one file that only the passphrase opens, and nothing left behind."""
 
+import asyncio
 import csv
 import io
 import json
@@ -106,6 +107,22 @@ async def test_a_person_gets_everything_in_a_file_that_only_her_passphrase_opens
 
     said = await certified(house, client, asked.request)
     assert said["package_sha256"] == done.package.sha256 and "found" not in said
+
+
+async def test_who_asks_at_the_same_moment_as_others_gets_her_own_and_nothing_of_theirs(
+    house: House, tenant: UUID, tmp_path: Path
+):
+    rows = [Row("customer", str(n), f"Kund nummer {n}.") for n in range(12)]
+    more = {n: [("billing", Row("invoice", f"F{n}", "199,00"))] if n % 2 else [] for n in range(12)}
+    clients = [house.person(house.operator.person(("billing", rows[n]), *more[n]), tenant) for n in range(12)]
+    wish = OpenRequest(kind=Kind.access, passphrase=PASSPHRASE)
+    asked = await asyncio.gather(*(client.open(wish, key=str(uuid4())) for client in clients))
+    for n, (client, one) in enumerate(zip(clients, asked, strict=True)):
+        await house.until_state(client, one.request, "answered")
+        said = {each.store: each.counts for each in (await client.answer(one.request)).found}
+        assert said["billing"] == {"customer": 1} | ({"invoice": 1} if n % 2 else {})
+        report = unlock(await fetched(house, client, one.request, tmp_path), PASSPHRASE).report
+        assert [other for other in range(12) if f"Kund nummer {other}." in report] == [n]
 
 
 async def test_a_wrong_passphrase_and_a_changed_file_do_not_open(house: House, tenant: UUID, tmp_path: Path):

@@ -46,7 +46,7 @@ async def source(tmp_path: Path) -> Source:
         for line in lines:
             yield orjson.dumps(line) + b"\n"
 
-    counts = await spool.keep(kept, key, step, stream())
+    [counts] = await spool.keep([spool.Spool(kept, key, step)], stream())
     (tmp_path / "key").write_bytes(key)
     return Source("billing", Text(sv="Fakturering", en="Billing"), step, kept, counts)
 

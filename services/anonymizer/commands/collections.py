@@ -27,7 +27,7 @@ async def collect(
 ) -> AsyncGenerator[bytes]:
     """Raises before the first byte whatever is wrong; a store that fails later cuts the stream before its last line."""
     connector = house.connector(wish.store)
-    persons = [await people.person(tenant, one.principal) for one in wish.of]
+    persons = await people.persons(tenant, [one.principal for one in wish.of])
     async with database.transaction(tenant) as tx:
         for one in wish.of:
             read = DataCollected(step=one.step, store=wish.store)

@@ -5,17 +5,18 @@ was theirs, so that a number's next owner is somebody else. Billing is asked bef
 """
 
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from chassis import clock
+from chassis.crowd import Crowd
 from chassis.db import Database, Transaction
 from chassis.identifiers import BadIdentifier
 from chassis.ids import new_id
-from chassis.sealing import Sealer, SubjectKey
+from chassis.sealing import Sealer, Shredded, SubjectKey
 from services.anonymizer.contract import (
     FindPeople,
     FindPrincipal,
@@ -35,6 +36,8 @@ from services.anonymizer.rules.person import FINDS, Known, Person, normalised
 _LATELY = 10.0  # seconds
 _TABLE, _VALUE = "principal_identifier", "value"
 _TOGETHER = 200
+# By what billing finds a customer.
+_OF_CUSTOMERS = frozenset({IdentifierType.customer, IdentifierType.email, IdentifierType.msisdn})
 
 _FIND = """
 SELECT DISTINCT principal FROM principal_identifier WHERE type = $1 AND index = $2
@@ -45,7 +48,8 @@ SELECT asked.n, array_agg(DISTINCT principal) AS principals
 FROM unnest($1::text[], $2::bytea[], $3::timestamptz[]) WITH ORDINALITY asked(type, index, at, n)
 JOIN principal_identifier i USING (type, index)
 WHERE (valid_from IS NULL OR valid_from <= at) AND (valid_to IS NULL OR valid_to > at) GROUP BY asked.n"""
-_OF = "SELECT type, index, value, valid_from, valid_to FROM principal_identifier WHERE principal = $1 ORDER BY id"
+_OF = """
+SELECT principal, type, index, value, valid_from, valid_to FROM principal_identifier WHERE principal = ANY ($1) ORDER BY id"""
 _MINT = "INSERT INTO principal (tenant, id, minted_at) VALUES ($1, $2, $3)"
 _MINT_ALL = "INSERT INTO principal (tenant, id, minted_at) SELECT $1, id, $3 FROM unnest($2::uuid[]) id"
 _LINK_ALL = """
@@ -57,7 +61,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING RETURNING true"""
 _CLOSE = """
 UPDATE principal_identifier SET valid_to = $5
 WHERE principal = $1 AND type = $2 AND index = $3 AND valid_from IS NOT DISTINCT FROM $4 AND valid_to IS DISTINCT FROM $5"""
-_EXISTS = "SELECT EXISTS (SELECT FROM principal WHERE id = $1)"
+_EXISTING = "SELECT count(*) FROM principal WHERE id = ANY ($1)"
 # Linking and forgetting exclude each other: what is linked after the key was shredded would make a new one.
 _STAYS = "SELECT true FROM principal WHERE id = $1 FOR SHARE"
 _FORGOTTEN = "SELECT at FROM forgotten WHERE principal = $1"
@@ -75,12 +79,16 @@ class People:
     database: Database
     sealer: Sealer
     billing: Billing
-    followed: Callable[[UUID, list[Known]], Awaitable[list[Known]]]
+    followed: Callable[[UUID, list[list[Known]]], Awaitable[list[list[Known]]]]
     _followed: dict[UUID, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # The stores of one request, and of many, ask for the same people at the same moment.
+        self._persons = Crowd(self._resolved)
 
     async def principal(self, tenant: UUID, wish: FindPrincipal) -> UUID:
         """The person of these identifiers, minted if nobody is known by them. Raises IdentifiersConflict."""
-        known = await self._completed(tenant, _read(wish))
+        [known] = await self._completed(tenant, [_read(wish)])
         try:
             return await self._found_or_minted(tenant, known)
         except PrincipalUnknown:
@@ -98,7 +106,7 @@ class People:
 
     async def lookup(self, tenant: UUID, wish: FindPrincipal) -> UUID | None:
         """The person of these identifiers, or None. Raises IdentifiersConflict."""
-        known = await self._completed(tenant, _read(wish))
+        [known] = await self._completed(tenant, [_read(wish)])
         async with self.database.transaction(tenant) as tx:
             return await self._find(tx, known)
 
@@ -168,25 +176,37 @@ class People:
         return found
 
     async def person(self, tenant: UUID, principal: UUID) -> Person:
-        """Everything the person is known by, billing's latest included, and what it knew before it erased. Raises PrincipalUnknown."""
-        async with self.database.transaction(tenant) as tx:
-            known = await self._known(tx, principal)
-        complete = await self._completed(tenant, known)
-        complete += await self._followed_lately(tenant, principal, complete)
-        if set(complete) != set(known):
-            async with self.database.transaction(tenant) as tx:
-                await self._link(tx, principal, complete)
-                known = await self._known(tx, principal)
-        return Person(principal, tenant, tuple(known))
+        """Raises PrincipalUnknown."""
+        [person] = await self.persons(tenant, [principal])
+        return person
 
-    async def _followed_lately(self, tenant: UUID, principal: UUID, known: list[Known]) -> list[Known]:
-        """What stands beside it elsewhere. It is kept, so the steps of one request need not all look."""
+    async def persons(self, tenant: UUID, principals: Sequence[UUID]) -> list[Person]:
+        """Everything these people are known by, billing's latest included, and what it knew before it erased. Raises PrincipalUnknown
+        when one of them is."""
+        return await self._persons(tenant, principals)
+
+    async def _resolved(self, tenant: UUID, asked: Sequence[Sequence[UUID]]) -> list[list[Person]]:
+        wanted = sorted({principal for principals in asked for principal in principals})
+        async with self.database.transaction(tenant) as tx:
+            known = await self._known(tx, wanted)
+        complete = dict(zip(wanted, await self._completed(tenant, list(known.values())), strict=True))
+        await self._follow_lately(tenant, complete)
+        if changed := [principal for principal in wanted if set(complete[principal]) != set(known[principal])]:
+            async with self.database.transaction(tenant) as tx:
+                for principal in changed:
+                    await self._link(tx, principal, complete[principal])
+                known |= await self._known(tx, changed)
+        persons = {principal: Person(principal, tenant, tuple(theirs)) for principal, theirs in known.items()}
+        return [[persons[principal] for principal in principals] for principals in asked]
+
+    async def _follow_lately(self, tenant: UUID, people: dict[UUID, list[Known]]) -> None:
+        """Adds what stands beside it elsewhere. It is kept, so the steps of one request need not all look."""
         now = time.monotonic()
-        if now - self._followed.get(principal, float("-inf")) < _LATELY:
-            return []
-        found = await self.followed(tenant, known)
-        self._followed = {each: at for each, at in self._followed.items() if now - at < _LATELY} | {principal: now}
-        return found
+        self._followed = {each: at for each, at in self._followed.items() if now - at < _LATELY}
+        if new := [principal for principal in people if principal not in self._followed]:
+            for principal, found in zip(new, await self.followed(tenant, [people[one] for one in new]), strict=True):
+                people[principal] = people[principal] + found
+            self._followed |= dict.fromkeys(new, now)
 
     async def forget(self, tenant: UUID, principal: UUID, wish: Forget) -> Forgotten:
         """Every identifier goes and the key is shredded, in one transaction. Raises PrincipalUnknown and StillAtWork."""
@@ -209,18 +229,35 @@ class People:
         await tx.emit("principal.forgotten", told.model_dump(mode="json"), subject=principal)
         return at
 
-    async def _completed(self, tenant: UUID, known: list[Known]) -> list[Known]:
-        """These values and all that billing knows of the customer behind them. Raises IdentifiersConflict for two people."""
-        customers = await self.billing.people(tenant, known, clock.now())
-        if not customers and (more := await self.followed(tenant, known)):
-            known = [*known, *more]
-            customers = await self.billing.people(tenant, known, clock.now())
-        if len({_identity(customer) for customer in customers}) > 1:
-            raise IdentifiersConflict("They belong to different customers.")
-        found = [one for customer in customers for one in customer]
-        dated = {(one.type, one.value) for one in found if one.from_}
-        # What billing dates is not kept undated: it would be theirs in somebody else's time too.
-        return [*found, *(one for one in known if (one.type, one.value) not in dated and one not in found)]
+    async def _completed(self, tenant: UUID, people: list[list[Known]]) -> list[list[Known]]:
+        """Each one's values and all that billing knows of the customer behind them. Raises IdentifiersConflict for two people in one."""
+        customers = await self._customers_of(tenant, people)
+        nobodys = [place for place, theirs in enumerate(customers) if not theirs]
+        more = await self.followed(tenant, [people[place] for place in nobodys]) if nobodys else []
+        if any(more):
+            people = list(people)
+            for place, found in zip(nobodys, more, strict=True):
+                people[place] = [*people[place], *found]
+            customers = await self._customers_of(tenant, people)
+        return [_complete(known, theirs) for known, theirs in zip(people, customers, strict=True)]
+
+    async def _customers_of(self, tenant: UUID, people: list[list[Known]]) -> list[list[list[Known]]]:
+        """The customers that each one's values belong to, by billing."""
+        now, held = clock.now(), dict[tuple[IdentifierType, str], list[tuple[Known, int]]]()
+        customers = await self.billing.people(tenant, [one for known in people for one in known], now)
+        for place, customer in enumerate(customers):
+            for its in customer:
+                held.setdefault((its.type, its.value), []).append((its, place))
+        found = []
+        for known in people:
+            theirs = {
+                place
+                for one in known
+                for its, place in held.get((one.type, one.value), ())
+                if one.type in _OF_CUSTOMERS and _at_once(its, one, now)
+            }
+            found.append([customers[place] for place in sorted(theirs)])
+        return found
 
     async def _find(self, tx: Transaction, known: list[Known]) -> UUID | None:
         now, principals = clock.now(), set()
@@ -253,11 +290,16 @@ class People:
             if is_new and one.type in FINDS:
                 await tx.emit("principal.linked", _linked(principal, one), subject=principal)
 
-    async def _known(self, tx: Transaction, principal: UUID) -> list[Known]:
-        if not await tx.connection.fetchval(_EXISTS, principal):
+    async def _known(self, tx: Transaction, principals: Sequence[UUID]) -> dict[UUID, list[Known]]:
+        keys = await self.sealer.keys(tx.connection, tx.tenant, principals)
+        if await tx.connection.fetchval(_EXISTING, principals) < len(principals):
             raise PrincipalUnknown
-        key = await self.sealer.key(tx.connection, tx.tenant, principal)
-        return [_opened(key, row) for row in await tx.connection.fetch(_OF, principal)]
+        if len(keys) < len(principals):
+            raise Shredded
+        known: dict[UUID, list[Known]] = {principal: [] for principal in principals}
+        for row in await tx.connection.fetch(_OF, principals):
+            known[row["principal"]].append(_opened(keys[row["principal"]], row))
+        return known
 
     def _index(self, tenant: UUID, known: Known) -> bytes:
         return self.sealer.blind_index(tenant, known.type.value, known.value)
@@ -265,6 +307,22 @@ class People:
 
 def _read(wish: FindPrincipal) -> list[Known]:
     return [Known(one.type, normalised(one.type, one.value), one.from_, one.to) for one in wish.identifiers]
+
+
+def _complete(known: list[Known], customers: list[list[Known]]) -> list[Known]:
+    if len({_identity(customer) for customer in customers}) > 1:
+        raise IdentifiersConflict("They belong to different customers.")
+    found = [one for customer in customers for one in customer]
+    dated = {(one.type, one.value) for one in found if one.from_}
+    # What billing dates is not kept undated: it would be theirs in somebody else's time too.
+    return [*found, *(one for one in known if (one.type, one.value) not in dated and one not in found)]
+
+
+def _at_once(its: Known, one: Known, now: datetime) -> bool:
+    """Whether a customer's value was theirs at the time for which it is asked, as `Billing.people` finds them."""
+    since = one.from_ or now
+    began = its.from_ is None or its.from_ <= since or (one.to is not None and its.from_ < one.to)
+    return began and (its.to is None or its.to > since)
 
 
 def _linked(principal: UUID, one: Known) -> dict[str, Any]:

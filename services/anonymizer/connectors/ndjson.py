@@ -1,7 +1,7 @@
 """The lines of a collection: objects announce a table or the end, arrays are rows. Connectors hand over bytes."""
 
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import orjson
 
@@ -29,7 +29,14 @@ def has_sound(table: Table, book: PolicyBook, portable: bool) -> bool:
     return bool(table.voices) and (not portable or may_be_taken_along(table.element, book))
 
 
-def table_line(name: str, table: Table, book: PolicyBook, portable: bool = False, sound: bool = False) -> bytes:
+def table_line(
+    name: str,
+    table: Table,
+    book: PolicyBook,
+    portable: bool = False,
+    sound: bool = False,
+    subjects: Sequence[int] = (),
+) -> bytes:
     """`sound`: each row ends with the name of the file that has its sound."""
     named = [(column, declared.element, declared.label) for column, declared in shown(table, book, portable).items()]
     named += [(SOUND, table.element, _SOUND_LABEL)] if sound else []
@@ -42,7 +49,9 @@ def table_line(name: str, table: Table, book: PolicyBook, portable: bool = False
         )
         for column, element, label in named
     ]
-    return _line(TableLine(table=name, label=table.label, columns=columns).model_dump(mode="json"))
+    return _line(
+        TableLine(table=name, label=table.label, columns=columns, subjects=list(subjects)).model_dump(mode="json")
+    )
 
 
 def whole_line(name: str, table: Table, book: PolicyBook, sound: bool = False) -> bytes:
@@ -68,7 +77,8 @@ def whole_line(name: str, table: Table, book: PolicyBook, sound: bool = False) -
 
 def file_lines(table: str, name: str, pieces: Iterable[bytes], subject: int | None) -> Iterator[bytes]:
     """A file that belongs to a table's rows, of one of several people."""
-    yield _line(TableLine(table=table, columns=[], file=name, subject=subject).model_dump(mode="json"))
+    subjects = [] if subject is None else [subject]
+    yield _line(TableLine(table=table, columns=[], file=name, subjects=subjects).model_dump(mode="json"))
     for piece in pieces:
         yield _line([b64encode(piece).decode()])
 

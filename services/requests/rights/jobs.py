@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,14 @@ from chassis.ledger.events import Event
 from chassis.mail import MailAway, MailRefused
 from services.anonymizer.client import AnonymizerClient
 from services.anonymizer.contract import (
-    CollectionRequest,
+    CollectionsRequest,
     FindPrincipal,
     IdentifiersConflict,
     StepRequest,
     StepResult,
     StepState,
     Store,
+    Subject,
     Verb,
 )
 from services.consent.client import ConsentClient
@@ -47,6 +49,7 @@ from services.requests.rights.office import Office
 from services.requests.rights.package import parts, spool
 from services.requests.rights.package.build import Contents, build
 from services.requests.rights.package.parts import Written
+from services.requests.rights.package.spool import Spool
 from services.requests.rights.peers import NotTaken, Peers
 from services.requests.rights.post import Post
 from services.requests.rights.rules import helpdesk
@@ -56,6 +59,7 @@ from services.requests.rights.tables import RequestRow, StepRow
 
 TICK = 1.0
 _ASK_AGAIN = 0.2
+_COLLECTED_AT_ONCE = 50
 # A source may be away for weeks: a step counts its own tries, and no job is given up for their number.
 _DELIVERIES = 1_000_000
 
@@ -90,6 +94,10 @@ class Work:
         self._claim = Crowd(self._in_one(doing.claim))
         self._record = Crowd(self._in_one(doing.record))
         self._stores = Crowd(self._stores_for_all)
+        # By store and kind of copy; nobody waits for those who came before, whose copies may be long.
+        self._collect = defaultdict[tuple[str, bool], Crowd[Claim, dict[str, int]]](
+            lambda: Crowd(self._collected, _COLLECTED_AT_ONCE)
+        )
         self._contents = Crowd(self._in_one(answering.contents_of))
         self._built = Crowd(self._in_one(answering.packages_built))
 
@@ -353,7 +361,7 @@ class Work:
             await self.anonymizer.forget(claim.principal, claim.request, tenant=tenant)
             return {}
         if claim.verb == "collect":
-            return await self._collected(tenant, claim)
+            return await self._collect[claim.store, claim.kind == Kind.portability](tenant, claim)
         wish = StepRequest(
             verb=Verb(claim.verb),
             store=claim.store,
@@ -383,17 +391,18 @@ class Work:
                 objection = SetObjection(state=_OBJECTIONS[claim.verb], case=case)
                 await self.consent.set_objection(tenant, claim.principal, claim.purpose, objection, key)
 
-    async def _collected(self, tenant: UUID, claim: Claim) -> dict[str, int]:
-        path = self.office.spool(claim.request, claim.step)
-        async with self.anonymizer.collect(_wanted(claim), tenant=tenant) as stream:
-            return await spool.keep(path, claim.spool_key, claim.step, stream)
+    async def _collected(self, tenant: UUID, claims: Sequence[Claim]) -> Sequence[dict[str, int]]:
+        """What several people have in one store, in one scan."""
+        wish = CollectionsRequest(
+            store=claims[0].store,
+            of=[Subject(step=claim.step, principal=claim.principal) for claim in claims],
+            portable=claims[0].kind == Kind.portability,
+        )
+        spools = [Spool(self.office.spool(one.request, one.step), one.spool_key, one.step) for one in claims]
+        async with self.anonymizer.collect_together(wish, tenant=tenant) as stream:
+            return await spool.keep(spools, stream)
 
     def _remove_spools(self, contents: Contents) -> None:
         """Unreadable since the key was shredded; killed before this line, they go with the package's folder."""
         for source in contents.sources:
             source.path.unlink(missing_ok=True)
-
-
-def _wanted(claim: Claim) -> CollectionRequest:
-    portable = claim.kind == Kind.portability
-    return CollectionRequest(step=claim.step, store=claim.store, principal=claim.principal, portable=portable)

@@ -388,8 +388,11 @@ class Files:
 
     def _shown_in(self, path: Path, people: Sequence[Person], portable: bool) -> Iterator[tuple[int, Row]]:
         """What an access copy shows of a piece, and to whom by their place."""
+        known = _places(people)
         for _, row in self.format.read(path, self.table, _finding(people)):
-            for place, person in enumerate(people):
+            named = {place for column in self.identifying for place in known.get(row.get(column), ())}
+            for place in sorted(named):
+                person = people[place]
                 if self._within(person, row) and (view := self._view(person, row, portable)):
                     yield place, view
 
@@ -707,6 +710,15 @@ class Files:
         with self.journal.locked(wait=False) as ours:
             for aside in self.journal.moving() if ours else ():
                 self.format.put_back(self.root / aside.relative_to(self.journal.aside("")), aside)
+
+
+def _places(people: Sequence[Person]) -> dict[str, list[int]]:
+    """Who is known by each value, whenever."""
+    found: dict[str, list[int]] = {}
+    for place, person in enumerate(people):
+        for value in person.values():
+            found.setdefault(value, []).append(place)
+    return found
 
 
 def _finding(people: Sequence[Person]) -> set[str]:

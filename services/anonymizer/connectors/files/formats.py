@@ -253,7 +253,8 @@ class Parquet(Folder):
             if values is not None:
                 named = [pl.col(name).is_in(sorted(values)) for name in table.identifying]
                 some = some.filter(pl.any_horizontal(named))
-            for row in some.collect().iter_rows(named=True):
+            # Looking for 13 to 100 values while it reads takes Polars ten times as long as looking afterwards.
+            for row in some.collect(optimizations=pl.QueryOptFlags(predicate_pushdown=False)).iter_rows(named=True):
                 yield row.pop(_MARK), row
 
     def rewrite(self, path: Path, table: Table, gone: Marks, edits: Edits, leave: Leave) -> None:

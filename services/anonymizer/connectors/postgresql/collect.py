@@ -17,6 +17,7 @@ from services.anonymizer.connectors.postgresql import store as stores
 from services.anonymizer.connectors.postgresql.store import Connections
 from services.anonymizer.connectors.postgresql.whose import (
     NOBODYS,
+    anybodys,
     named_in,
     other_party_columns,
     owned,
@@ -82,12 +83,10 @@ def _seen_by(store: Store, people: Sequence[Person], book: PolicyBook, portable:
                 f"SELECT json_build_array({place}, {view.values})::text AS line WHERE {view.where}"
                 for place, view in found.items()
             ]
-            anybodys = " OR ".join(view.where for view in found.values())
-            select = (
-                f"SELECT s.line FROM {name} t, LATERAL ({' UNION ALL '.join(each)}) s "
-                f"WHERE {anybodys} ORDER BY t.{table.at}"
-            )
-        yield _Part(name, table_line(name, table, book, portable), [(select, params)])
+            some = anybodys(store, name, [people[place] for place in found], params)
+            select = f"SELECT s.line FROM {name} t, LATERAL ({' UNION ALL '.join(each)}) s WHERE {some} ORDER BY t.{table.at}"
+        subjects = () if len(found) == len(people) else list(found)
+        yield _Part(name, table_line(name, table, book, portable, subjects=subjects), [(select, params)])
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """Whose a row is, and what it may still say, as SQL over a table aliased `t`."""
 
+from collections.abc import Sequence
+
 from services.anonymizer.contract import IdentifierType
 from services.anonymizer.datamap import TECHNICAL, Link, Store, Table
 from services.anonymizer.rules.person import COUNTRY, FINDS, Known, Person
@@ -52,6 +54,23 @@ def worked(store: Store, name: str, person: Person, params: Params) -> str:
         for known in person.of(identifies.type)
     ]
     return f"({' OR '.join(found)}) AND t.{table.tenant} = {params(person.tenant, 'uuid')}" if found else NOBODYS
+
+
+def anybodys(store: Store, name: str, people: Sequence[Person], params: Params, alias: str = "t") -> str:
+    """At least the rows in which one of them stands, by the values alone: one look at each index, however many they are."""
+    table, found = store.tables[name], []
+    for column, identifies in table.identifying.items():
+        values = sorted({known.value for person in people for known in person.of(identifies.type)})
+        if values and (identifies.type in FINDS or identifies.party in ("callee", "agent")):
+            found.append(f"{spelled(table, column, f'{alias}.{column}')} = ANY({params(values, 'text[]')})")
+    for link in table.links:
+        inner = f"{alias}{len(alias)}"
+        theirs = anybodys(store, link.table, people, params, inner)
+        if theirs != NOBODYS:
+            found.append(
+                f"{alias}.{link.column} IN (SELECT {inner}.{link.key} FROM {link.table} {inner} WHERE {theirs})"
+            )
+    return f"({' OR '.join(found)})" if found else NOBODYS
 
 
 def _is(table: Table, column: str, known: Known, params: Params, alias: str) -> str:

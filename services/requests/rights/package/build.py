@@ -8,8 +8,8 @@ import itertools
 import os
 import re
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 from uuid import UUID
@@ -29,6 +29,7 @@ from services.requests.rights.rules.about import About
 SHOWN_ROWS = 200
 # Level 1 costs a third of the default's time and makes text a fifth larger.
 _COMPRESSION = 1
+_SMALL = 1 << 20
 # A spreadsheet would run such a cell as a formula (CWE-1236).
 _FORMULA = re.compile(rb'"(?:[=+\-@]|\\t|\\r)')
 PORTABLE = "wardline-portability/1"
@@ -65,10 +66,17 @@ class Contents:
     hidden: frozenset[str] = frozenset()
     portable: bool = False
     paper: bool = False
+    _read: dict[UUID, Sequence[TableLine | Rows]] = field(default_factory=dict, repr=False)
+
+    def parts(self, source: Source) -> Iterable[TableLine | Rows]:
+        """What is small is opened once, though report and archive each go through it."""
+        if source.step not in self._read and source.path.stat().st_size < _SMALL:
+            self._read[source.step] = list(spool.parts(source.path, self.key, source.step))
+        return self._read.get(source.step) or spool.parts(source.path, self.key, source.step)
 
     def tables(self, source: Source) -> Iterator[tuple[TableLine, Iterator[bytes]]]:
         """Each table of a source with its rows; whatever of them nobody takes is passed over."""
-        for table, rows in _tables(spool.parts(source.path, self.key, source.step)):
+        for table, rows in _tables(self.parts(source)):
             places = [place for place, column in enumerate(table.columns) if column.element in self.hidden]
             yield table, (_without(lines, places) for lines in rows) if places else rows
 
@@ -155,7 +163,7 @@ def _file(archive: zipfile.ZipFile, source: Source, name: str, rows: Iterator[by
                 member.write(base64.b64decode(piece))
 
 
-def _tables(parts: Iterator[TableLine | Rows]) -> Iterator[tuple[TableLine, Iterator[bytes]]]:
+def _tables(parts: Iterable[TableLine | Rows]) -> Iterator[tuple[TableLine, Iterator[bytes]]]:
     """Each table with its rows; whatever of them nobody takes is passed over."""
     number = 0
 

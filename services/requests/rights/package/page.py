@@ -5,6 +5,7 @@ All stand alone: no network, one style and one script each named by its hash in 
 
 import base64
 import hashlib
+import html
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +14,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from services.anonymizer.contract import TableLine
 from services.registry.contract import PolicyBook
@@ -120,7 +121,7 @@ def _rows(rows: list[list], language: Language, zone: str) -> Markup:
             return words[cell]
         if isinstance(cell, str) and _INSTANT.fullmatch(cell):
             return f"{datetime.fromisoformat(cell).astimezone(here):%Y-%m-%d %H:%M:%S}"
-        return escape(str(cell))
+        return html.escape(str(cell))
 
     return Markup("\n".join(f"<tr><td>{'</td><td>'.join(map(shown, row))}</td></tr>" for row in rows))
 

@@ -5,9 +5,12 @@ open.
 """
 
 import os
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 from uuid import UUID
 
 import orjson
@@ -16,12 +19,12 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from chassis.errors import Unavailable
+from chassis.ids import new_id
 from services.anonymizer.contract import EndLine, TableLine
 from services.requests.rights.package.files import private
 
 _FRAME = 1 << 20
 _SALT = 16
-_LONGEST_LINE = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -31,31 +34,99 @@ class Rows:
     lines: bytes
 
 
-async def keep(path: Path, key: bytes, step: UUID, stream: AsyncIterator[bytes]) -> dict[str, int]:
-    """Writes a collection's stream, all of it or nothing, and answers how many rows each table gave.
+@dataclass(frozen=True)
+class Spool:
+    """What one step collects: where it is kept, and under which key."""
+
+    path: Path
+    key: bytes = field(repr=False)
+    step: UUID
+
+
+async def keep(spools: Sequence[Spool], stream: AsyncIterator[bytes]) -> list[dict[str, int]]:
+    """Writes a collection's stream to the spool of each person, all of it or nothing, and answers how many rows each table gave her.
 
     Raises Unavailable when the stream ends without its last line: then nothing was collected.
     """
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    salt = os.urandom(_SALT)
-    lock, held, place, tail = _lock(key, salt, step), bytearray(), 0, b""
-    with private(fresh) as file:
+    fresh = [spool.path.with_name(f".{spool.path.name}.{new_id()}") for spool in spools]
+    try:
+        with ExitStack() as files:
+            kept = _Kept([_Writer(files.enter_context(_made(at)), one) for at, one in zip(fresh, spools, strict=True)])
+            rest = b""
+            async for piece in stream:
+                block = rest + piece
+                cut = block.rfind(b"\n") + 1
+                kept.take(block[:cut])
+                rest = block[cut:]
+            kept.close()
+        for path, spool in zip(fresh, spools, strict=True):
+            path.replace(spool.path)
+    finally:
+        for path in fresh:
+            path.unlink(missing_ok=True)
+    return kept.counts
+
+
+class _Kept:
+    """The lines of a collection, each given to whom it belongs. Of several people each row says first whose it is."""
+
+    def __init__(self, writers: "Sequence[_Writer]") -> None:
+        self.writers, self.counts = writers, [dict[str, int]() for _ in writers]
+        self.table: TableLine | None = None
+        self.ended = False
+
+    def take(self, lines: bytes) -> None:
+        for part in _split(lines):
+            if isinstance(part, TableLine):
+                self._announce(part)
+            elif isinstance(part, EndLine):
+                self.ended = True
+            elif self.table.file or len(self.writers) == 1:
+                self._give((self.table.subjects or [0])[0], part.lines, part.lines.count(b"\n"))
+            else:
+                for line in part.lines.split(b"\n")[:-1]:
+                    place, _, values = line[1:].partition(b",")
+                    self._give(int(place), b"[%s\n" % values, 1)
+
+    def _announce(self, table: TableLine) -> None:
+        self.table, line = table, orjson.dumps(table.model_dump(mode="json"), option=orjson.OPT_APPEND_NEWLINE)
+        for place in table.subjects or range(len(self.writers)):
+            self.writers[place].write(line)
+            if not table.file:
+                self.counts[place][table.table] = 0
+
+    def _give(self, place: int, lines: bytes, rows: int) -> None:
+        self.writers[place].write(lines)
+        if not self.table.file:
+            self.counts[place][self.table.table] += rows
+
+    def close(self) -> None:
+        if not self.ended:
+            raise Unavailable("The store stopped in the middle of its answer.")
+        for writer in self.writers:
+            writer.close()
+
+
+class _Writer:
+    def __init__(self, file: BinaryIO, spool: Spool) -> None:
+        salt = os.urandom(_SALT)
+        self.file, self.lock, self.held, self.place = file, _lock(spool.key, salt, spool.step), bytearray(), 0
         file.write(salt)
-        async for piece in stream:
-            held += piece
-            tail = (tail + piece)[-_LONGEST_LINE:]
-            while len(held) > _FRAME:
-                file.write(_framed(lock, place, bytes(held[:_FRAME]), last=False))
-                del held[:_FRAME]
-                place += 1
-        file.write(_framed(lock, place, bytes(held), last=True))
-    end = _end_of(tail)
-    if end is None:
-        fresh.unlink()
-        raise Unavailable("The store stopped in the middle of its answer.")
-    fresh.replace(path)
-    return end.counts
+
+    def write(self, lines: bytes) -> None:
+        self.held += lines
+        while len(self.held) > _FRAME:
+            self.file.write(_framed(self.lock, self.place, bytes(self.held[:_FRAME]), last=False))
+            del self.held[:_FRAME]
+            self.place += 1
+
+    def close(self) -> None:
+        self.file.write(_framed(self.lock, self.place, bytes(self.held), last=True))
+
+
+def _made(path: Path) -> BinaryIO:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return private(path)
 
 
 def parts(path: Path, key: bytes, step: UUID) -> Iterator[TableLine | Rows]:
@@ -66,29 +137,28 @@ def parts(path: Path, key: bytes, step: UUID) -> Iterator[TableLine | Rows]:
         cut = block.rfind(b"\n") + 1
         yield from _split(block[:cut])
         rest = block[cut:]
-    yield from _split(rest + b"\n" if rest else b"")
 
 
-def _split(lines: bytes) -> Iterator[TableLine | Rows]:
+def _split(lines: bytes) -> Iterator[TableLine | EndLine | Rows]:
     """A JSON text holds no raw newline, so `{` after one can only begin a control line."""
     start = 0
     while start < len(lines):
         if lines[start] == ord("{"):
             stop = lines.index(b"\n", start) + 1
-            said = orjson.loads(lines[start:stop])
-            if "table" in said:
-                yield TableLine.model_validate(said)
+            if said := _control(lines[start:stop]):
+                yield said
         else:
             stop = lines.find(b"\n{", start) + 1 or len(lines)
             yield Rows(lines[start:stop])
         start = stop
 
 
-def _end_of(tail: bytes) -> EndLine | None:
-    line = tail.rstrip(b"\n").rpartition(b"\n")[2]
-    if not line.startswith(b"{"):
-        return None
+@lru_cache(maxsize=256)
+def _control(line: bytes) -> TableLine | EndLine | None:
+    """Read once: a table is announced alike for everybody."""
     said = orjson.loads(line)
+    if "table" in said:
+        return TableLine.model_validate(said)
     return EndLine.model_validate(said) if said.get("end") is True else None
 
 
