@@ -55,7 +55,7 @@ def listening(cast: Cast, tell: Narrator) -> Iterator[Heard]:
             heard.secret = helpdesk.get(f"/v1/endpoints/{endpoint}/secrets").json()["secrets"][0]
             keys = helpdesk.get("/keys/webhooks").json()["keys"]
             heard.key = next(OKPKey.import_key(key) for key in keys if "signing" in key["kid"]).public_key
-            print(f"   the helpdesk's system listens at {url} and subscribed to every event", flush=True)
+            print(f"   the helpdesk's system listens at {url} and subscribed to every event it may hear", flush=True)
             yield heard
             helpdesk.post(f"/v1/endpoints/{endpoint}/disable")
     finally:
