@@ -65,7 +65,7 @@ async def test_a_ledger_that_lost_its_last_entries_is_read_anew(company, served,
 async def _held(replica: Replica, known: Callable[[], object]) -> None:
     """Its lease is held until it may answer and this is known."""
     holding = asyncio.create_task(replica.run())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (replica.may_answer() and known()):
             await asyncio.sleep(0.01)
     holding.cancel()
