@@ -16,9 +16,9 @@ from ops.stack import Stack
 from sample.actors import Actor, Cast, Machine, Person
 from sample.manifest import Manifest
 from tests.conftest import house
+from tests.patience import PATIENCE
 
 Seen = TypeVar("Seen")
-PATIENCE = 60
 
 
 @dataclass(frozen=True)

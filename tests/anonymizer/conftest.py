@@ -46,6 +46,7 @@ from services.registry.app import create_app as registry_app
 from services.registry.settings import Settings as RegistrySettings
 from services.requests.disclosure.leases import SECONDS as LEASE
 from tests.conftest import house as a_house
+from tests.patience import PATIENCE
 from tests.serving import Issuer, serve
 
 SCOPES = "data.resolve data.work data.read data.sweep data.disclose data.return events.read"
@@ -267,7 +268,7 @@ async def _running(stack: AsyncExitStack, server: Postgres, cluster: migrate.Clu
         secrets_dir=cluster.secrets / "anonymizer", peers=peers, data_map=data_map, lake_rest=60, **told
     )
     url = await stack.enter_async_context(serve(create_app(settings)))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while (await http.get(url + "/health/ready")).status_code != 200:
             await asyncio.sleep(0.05)
     client = AnonymizerClient(http, url, Speaking(issuer))

@@ -24,6 +24,7 @@ from services.anonymizer.contract import (
 from services.anonymizer.rules.person import Known
 from tests.anonymizer.directly import NOW, TERMS, Guard, person, store_of
 from tests.anonymizer.test_lake import WRITTEN, calls_of
+from tests.patience import PATIENCE
 
 ANNA, BO = "46700000001", "46700000002"
 
@@ -68,7 +69,7 @@ def workers() -> Callable[[], set[int]]:
 
 
 async def until_gone(pids: set[int]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while any(Path(f"/proc/{pid}").exists() for pid in pids):
             await asyncio.sleep(0.02)
 

@@ -9,6 +9,7 @@ from services.anonymizer.app import create_app
 from services.anonymizer.client import AnonymizerClient
 from services.anonymizer.contract import StepState, Verb
 from tests.anonymizer.conftest import House, Speaking
+from tests.patience import PATIENCE
 from tests.serving import serve
 
 NADIA = PEOPLE["nadia"]
@@ -66,7 +67,7 @@ async def test_whom_a_backup_brings_back_is_erased_before_the_service_is_ready(f
         assert (await house.http.get(url + "/health/ready")).status_code == 503
         assert await seen(house) == at_first
         house.orders.silent = False
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while (await house.http.get(url + "/health/ready")).status_code != 200:
                 await asyncio.sleep(0.05)
         assert await seen(house) == gone

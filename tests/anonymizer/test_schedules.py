@@ -16,6 +16,7 @@ from services.anonymizer.app import create_app
 from services.anonymizer.contract import SetSchedules, StoreUnknown, SweepTime, Verb
 from services.anonymizer.rules.schedules import next_time
 from tests.anonymizer.conftest import House
+from tests.patience import PATIENCE
 from tests.serving import serve
 
 STOCKHOLM = ZoneInfo("Europe/Stockholm")
@@ -67,7 +68,7 @@ def test_a_schedule_without_a_time_is_refused(wrong: dict):
 
 
 async def eventually(look: Callable[[], Awaitable[Seen]]) -> Seen:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while not (seen := await look()):
             await asyncio.sleep(0.1)
     return seen

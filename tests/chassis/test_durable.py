@@ -21,6 +21,7 @@ from chassis.db import Database
 from chassis.durable import Job, Jobs
 from chassis.errors import Unavailable
 from chassis.settings import Settings
+from tests.patience import PATIENCE, busy
 
 TENANT = uuid4()
 
@@ -82,7 +83,7 @@ async def working(database: Database, jobs: Jobs) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def until(check, seconds: float = 10) -> float:
+async def until(check, seconds: float = PATIENCE) -> float:
     began = time.monotonic()
     while not await check():
         assert time.monotonic() - began < seconds, "it did not happen in time"
@@ -117,7 +118,7 @@ async def test_a_failing_job_is_tried_again_and_counts_its_deliveries(database):
     jobs.on("work.do", doing(database, fail_twice))
     id = await order(database)
     async with working(database, jobs):
-        await until(lambda: _is(effects(database, id), 1), 15)
+        await until(lambda: _is(effects(database, id), 1))
     assert seen == [1, 2, 3]
 
 
@@ -144,8 +145,8 @@ async def test_a_killed_workers_job_goes_on_elsewhere_within_ten_seconds(databas
     jobs = Jobs()
     jobs.on("work.do", doing(database))
     async with working(database, jobs):
-        took = await until(lambda: _is(effects(database, id), 1), 10)
-    assert took <= 10
+        took = await until(lambda: _is(effects(database, id), 1), 10 * busy())
+    assert took <= 10 * busy()
 
 
 async def test_a_services_jobs_are_heard_on_its_own_channel_only(database, cluster):

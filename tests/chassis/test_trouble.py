@@ -10,6 +10,7 @@ from chassis import telemetry
 from chassis.durable import Jobs
 from chassis.errors import Unavailable
 from chassis.trouble import Trouble
+from tests.patience import PATIENCE
 
 
 @pytest.fixture
@@ -63,6 +64,6 @@ async def test_an_hourly_tick_that_came_before_its_peers_is_tried_again_within_s
     jobs = Jobs()
     jobs.every("count", 3600, tick)
     running = asyncio.create_task(jobs.run(None))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await tried.wait()
     running.cancel()

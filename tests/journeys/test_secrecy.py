@@ -202,7 +202,7 @@ def test_the_helpdesk_s_system_is_told_the_same_of_both(
 
     closed = "request.closed"
     until("webhooks of both", lambda: all(closed in {type for type, _ in of(twin)} for twin in TWINS))
-    until("the last of them", lambda: len(of("saga")) == len(of("sara")), patience=10)
+    until("the last of them", lambda: len(of("saga")) == len(of("sara")))
     assert of("saga") == of("sara")
     assert not [one["type"] for one in heard if one["type"].startswith(("order.", "hold", "task.", "authority."))]
 

@@ -22,6 +22,7 @@ from ops.home import ROOT, CannotRun, Home, explain
 from ops.postgres import Postgres
 from ops.stack import Stack
 from ops.supervisor import HOST, choose_ports
+from tests.patience import PATIENCE
 
 ONLY = ("identity",)  # one real service is enough to see how any is treated
 
@@ -71,7 +72,7 @@ def test_an_interrupted_run_stops_everything_cleanly(home: Home, how: signal.Sig
         assert any("postgres" in words for words in processes_of(home))
         running.send_signal(how)
         running.stdout.read()
-        assert running.wait(30) == 0
+        assert running.wait(PATIENCE) == 0
     assert processes_of(home) == []
 
 
@@ -93,7 +94,7 @@ def test_services_end_when_the_supervisor_is_killed(home: Home) -> None:
             if "Ctrl-C stops everything" in line:
                 break
         running.kill()
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + PATIENCE
     while any("-m ops" in words for words in processes_of(home)) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not any("-m ops" in words for words in processes_of(home))
@@ -111,7 +112,7 @@ def test_a_dead_service_stops_the_house_and_is_named(home: Home) -> None:
         os.kill(json.loads(home.stack.read_text())["identity"]["pid"], signal.SIGKILL)
         complaint = running.stderr.read()
         running.stdout.read()
-        assert running.wait(30) == 1
+        assert running.wait(PATIENCE) == 1
     assert complaint.startswith("wardline: identity ended unexpectedly")
     assert complaint.count("\n") == 1
     assert processes_of(home) == []
@@ -219,7 +220,7 @@ def test_a_replica_runs_beside_its_original(small_stack: Stack) -> None:
 def test_a_restarted_database_is_found_again(small_stack: Stack) -> None:
     small_stack.postgres.kill()
     small_stack.postgres.start()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while True:
         try:
             if ready(small_stack.url("identity")):

@@ -21,6 +21,7 @@ from services.registry.app import create_app
 from services.registry.books import read_book
 from services.registry.contract import PolicyBook
 from services.registry.settings import Settings
+from tests.patience import PATIENCE
 from tests.registry.dataplane import DataPlane, data_plane
 from tests.registry.desk import Desk, open_desk
 from tests.serving import Issuer, serve
@@ -73,7 +74,7 @@ class Registry:
 
     async def checked(self, proposal: str) -> dict[str, Any]:
         """A proposal as it stands when its consequences are known."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             path = f"/v1/policy/proposals/{proposal}"
             while (told := (await self.send("GET", path, None, "officer", "policy.read")).json())[
                 "state"
@@ -94,7 +95,7 @@ class Registry:
         assert answer.status_code in (201, 409), answer.text
 
     async def wait_for(self, path: str, status: int) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while (await self.http.get(self.url + path)).status_code != status:
                 await asyncio.sleep(0.05)
 

@@ -15,6 +15,7 @@ from chassis import clock
 from services.registry.app import create_app
 from services.registry.settings import Settings
 from tests.identity.parties import APPROVED, wish
+from tests.patience import PATIENCE
 from tests.serving import Issuer, serve
 
 MANAGES = "access.request access.decide access.read"
@@ -67,7 +68,7 @@ class Desk:
     async def told(self, type: str, **about: str) -> list[dict[str, Any]]:
         """What the ledger says about something; the sequencer needs a moment."""
         path = f"/events?types={type}&limit=500"
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 page = (await self.send("x", "GET", path, scopes="events.read")).json()
                 said = [event["data"] for event in page["items"]]
@@ -97,7 +98,7 @@ async def open_desk(settings: Settings, issuer: Issuer) -> AsyncIterator[Desk]:
     async with httpx2.AsyncClient() as http:
         async with serve(create_app(settings)) as url:
             desk = Desk(issuer, url, http, file, str(uuid4()), str(uuid4()), UUID(int=0))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE):
                 while (await http.get(f"{url}/health/ready")).status_code != 200:
                     await asyncio.sleep(0.05)
             assert (await desk.found()).status_code == 201
@@ -106,7 +107,7 @@ async def open_desk(settings: Settings, issuer: Issuer) -> AsyncIterator[Desk]:
 
 
 async def until(look: Any) -> Any:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(PATIENCE):
         while not (seen := await look()):
             await asyncio.sleep(0.05)
     return seen

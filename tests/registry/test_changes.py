@@ -16,6 +16,7 @@ from chassis import clock
 from ops.postgres import Postgres
 from tests.days import today
 from tests.mailbox import Mailbox, mailbox
+from tests.patience import PATIENCE
 from tests.registry.conftest import Registry, new_site
 from tests.registry.dataplane import DataPlane
 
@@ -62,7 +63,7 @@ class World:
         return await self.until(change, "objection_open")
 
     async def until(self, change: str, status: str) -> dict[str, Any]:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while (told := await self.read(change))["status"] != status:
                 await asyncio.sleep(0.1)
         return told
@@ -105,7 +106,7 @@ class World:
         return {clock["tenant"]: clock for clock in told["clocks"]}
 
     async def met(self, breach: str, tenant: UUID) -> dict[str, Any]:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while (clock := (await self.clocks(breach))[str(tenant)])["state"] != "met":
                 await asyncio.sleep(0.1)
         return clock
@@ -209,7 +210,7 @@ async def test_a_letter_that_nobody_takes_is_kept_as_refused(world: World) -> No
 
 async def all_sent(world: World, change: str) -> dict[UUID, dict[str, Any]]:
     """What became of each customer's letter, once all are settled."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while True:
             notices = (await world.read(change))["notices"]
             sent = {UUID(notice["customer"]): notice["sent"][0] for notice in notices}
@@ -230,7 +231,7 @@ async def test_an_upheld_objection_rejects_the_change_and_the_customer_hears_of_
     told = await world.until(change, "rejected")
     assert (told["objections"], told["upheld"]) == (1, 1)
     assert wish["subprocessor"] not in await world.listed()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while not (heard := await events(world, customer, "subprocessor.change_decided")):
             await asyncio.sleep(0.1)
     assert [each["data"]["status"] for each in heard] == ["rejected"]
@@ -276,7 +277,7 @@ async def test_a_delivery_that_a_receiver_took_is_kept_as_proof(world: World) ->
     delivery, beside = str(uuid4()), str(uuid4())
     for tenant, made in ((customer, delivery), (uuid4(), beside)):
         world.delivers(tenant, heard["id"], made)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while not (sent := await sent_to(world, change, customer)):
             await asyncio.sleep(0.1)
     assert [(each["by"], each["state"], each["proof"]) for each in sent] == [("webhook", "delivered", delivery)]

@@ -16,6 +16,7 @@ from services.registry.books import BookRefused, read_book
 from services.registry.contract import PolicyBook
 from services.registry.rules.findings import Field, observed
 from tests.days import today
+from tests.patience import PATIENCE
 from tests.registry.conftest import BOOK, Registry, Site, new_site
 
 SCOPES = "registry.read policy.propose"
@@ -42,7 +43,7 @@ async def listed(registry: Registry) -> dict[str, dict[str, Any]]:
 
 
 async def until(registry: Registry, fact: Callable[[dict[str, Any]], bool]) -> dict[str, dict[str, Any]]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while not fact(found := await listed(registry)):
             await asyncio.sleep(0.1)
     return found

@@ -20,6 +20,7 @@ from services.registry.contract import TenantPeriods
 from services.registry.contract.pack import EndingCertificate
 from services.registry.contract.signed import ENDING, PACK, TENANT_PERIODS, opened
 from tests.days import day_of, today
+from tests.patience import PATIENCE
 from tests.registry.conftest import Registry, Site, new_site
 from tests.registry.dataplane import CHANGE
 
@@ -56,7 +57,7 @@ class Contact:
         return answer.json()
 
     async def until(self, state: str) -> dict[str, Any]:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while (told := await self.ask("GET", "/v1/pack/ending"))["state"] != state:
                 await asyncio.sleep(0.1)
         return told
@@ -155,7 +156,7 @@ async def test_the_pack_is_signed_and_says_what_was_deleted_for_the_tenant_s_peo
         {"rule": "accounting_records", "action": "keep", "count": 9},
     ]
     site.plane.events.append(erased(contact.tenant, len(site.plane.events) + 1, outcomes))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while not (deleted := (files := await pack_of(contact))["deletions.json"]):
             await asyncio.sleep(0.1)
     assert [(row["store"], row["rule"], row["count"]) for row in deleted] == [("helpdesk", "deletion", 3)]
@@ -213,7 +214,7 @@ async def test_after_the_contract_nothing_keeps_the_data_and_what_is_gone_is_cer
 
     monkeypatch.setattr(site.plane, "held", {"helpdesk": 2, "recordings": 1})
     request.getfixturevalue("later")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while (told := await contact.ask("GET", "/v1/pack/ending"))["remaining"] is None:
             await asyncio.sleep(0.1)
     assert (told["state"], told["remaining"]) == ("chosen", 3), "the sweep has not been there yet"
@@ -246,7 +247,7 @@ async def test_data_that_are_returned_go_only_once_both_sides_say_the_same_diges
     taken = await contact.send("GET", "/v1/pack/return/helpdesk")
     assert (taken.status_code, taken.content) == (200, LINES)
     digest = hashlib.sha256(LINES).hexdigest()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while (given := (await returnable(contact))["helpdesk"]["given"]) is None:
             await asyncio.sleep(0.1)
     assert (given["sha256"], given["length"], given["records"]) == (digest, len(LINES), 1)
@@ -268,7 +269,7 @@ async def test_an_ending_past_its_deadline_is_told_once(
     monkeypatch.setattr(clock, "now", lambda: now() + timedelta(days=29))
     assert (await contact.ask("GET", "/v1/pack/ending"))["overdue_at"] is None
     monkeypatch.setattr(clock, "now", lambda: now() + timedelta(days=32))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while (await contact.ask("GET", "/v1/pack/ending"))["overdue_at"] is None:
             await asyncio.sleep(0.1)
     await asyncio.sleep(0.5)  # five more looks

@@ -23,6 +23,7 @@ from services.registry.books import BookRefused
 from services.registry.contract import PolicyBook
 from services.registry.contract.signed import BUNDLE, POLICY, NotSigned, opened
 from services.registry.export import bundle
+from tests.patience import PATIENCE
 from tests.registry.conftest import BOOK, SCOPES, Registry, Site
 
 EXPORT = {"profile": "art30-controller"}
@@ -211,7 +212,7 @@ async def test_without_a_key_nothing_is_said_to_hold(registry: Registry, tmp_pat
 async def test_a_tenant_s_auditor_sees_which_book_is_in_force_and_nothing_else_of_the_house(registry: Registry) -> None:
     token = registry.issuer.token("registry", "ledger.read", uuid4(), client_id="public")
     headers = {"authorization": f"Bearer {token}"}
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not (page := (await registry.http.get(f"{registry.url}/ledger/entries", headers=headers)).json())[
             "items"
         ]:

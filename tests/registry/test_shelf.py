@@ -17,12 +17,14 @@ from chassis.errors import Unavailable
 from ops.catalogue import Process
 from services.registry.client import Held, PolicyShelf, RegistryClient, chosen
 from services.registry.contract import NotInBook, PolicyBook
+from tests.patience import PATIENCE
 from tests.registry.conftest import BOOK, Site
 from tests.serving import Issuer
 
 MIGRATION = """
 from alembic import op
 from services.registry.client import policy_table
+from tests.patience import PATIENCE
 revision, down_revision = "0001", None
 
 def upgrade():
@@ -74,7 +76,7 @@ async def shelf_at(url: str, site: Site, database: Database) -> AsyncIterator[Po
 
 
 async def until(fact: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not fact():
             await asyncio.sleep(0.02)
 

@@ -27,6 +27,7 @@ from services.requests.rights.client import RightsClient
 from services.requests.rights.contract import Confirm, Kind, OpenRequest
 from services.requests.rights.settings import Settings
 from tests.mailbox import Mailbox, mailbox
+from tests.patience import PATIENCE
 from tests.rights.operator import Operator
 from tests.serving import Issuer, serve
 
@@ -98,7 +99,9 @@ class House:
         if noon > self.now():
             self.later(seconds=(noon - self.now()).total_seconds())
 
-    async def seen(self, look: Callable[[], Awaitable[Any]], wanted: Callable[[Any], bool], seconds: float = 15) -> Any:
+    async def seen(
+        self, look: Callable[[], Awaitable[Any]], wanted: Callable[[Any], bool], seconds: float = PATIENCE
+    ) -> Any:
         """What one sees once it is as wanted."""
         async with asyncio.timeout(seconds):
             while not wanted(found := await look()):
@@ -113,7 +116,7 @@ class House:
         return [row["type"] for row in await self.rows(query, str(request))]
 
     async def until(
-        self, client: RightsClient, request: UUID, wanted: Callable[[contract.Request], bool], seconds: float = 15
+        self, client: RightsClient, request: UUID, wanted: Callable[[contract.Request], bool], seconds: float = PATIENCE
     ) -> contract.Request:
         async with asyncio.timeout(seconds):
             while not wanted(seen := await client.request(request)):
@@ -190,7 +193,7 @@ async def furnished(
             **told,
         )
         url = await stack.enter_async_context(running(settings))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while (await http.get(url + "/health/ready")).status_code != 200:
                 await asyncio.sleep(0.05)
         yield House(url, http, issuer, operator, settings, server, box)

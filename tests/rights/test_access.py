@@ -27,6 +27,7 @@ from services.requests.rights.contract import (
 )
 from services.requests.rights.package.build import build
 from services.requests.rights.package.unlock import DoesNotOpen, unlock
+from tests.patience import PATIENCE
 from tests.rights.conftest import House
 from tests.rights.operator import Row
 from tests.rights.test_deletion import certified
@@ -255,7 +256,7 @@ async def test_somebody_unknown_gets_the_same_kind_of_answer(house: House, tenan
 async def _until(holds) -> None:
     import asyncio
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not holds():
             await asyncio.sleep(0.05)
 

@@ -7,7 +7,6 @@ there within ten seconds after the restart. (Processes killed at any moment, the
 """
 
 import asyncio
-import os
 import socket
 import time
 from collections import Counter
@@ -40,6 +39,7 @@ from services.requests.rights.contract import (
 )
 from services.requests.rights.package.unlock import unlock
 from services.requests.rights.settings import Settings
+from tests.patience import PATIENCE, busy
 from tests.rights.conftest import House, furnished
 from tests.rights.gates import Gate, Gates
 from tests.rights.operator import Row
@@ -99,7 +99,7 @@ class Killed:
 
     async def restart(self) -> None:
         await asyncio.to_thread(self.victim.start)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while not await self._is_ready():
                 await asyncio.sleep(0.02)
 
@@ -310,7 +310,7 @@ class Trial:
 async def test_no_kill_at_any_boundary_loses_a_request_or_begins_anything_finished_again(killed: Killed):
     lanes: list[Lane] = []
     # Where others keep the machine busy, seconds say less of this one.
-    patience = RESUMED * max(1.0, min(3.0, os.getloadavg()[0] / (os.cpu_count() or 1)))
+    patience = RESUMED * busy()
     seconds: dict[Trial, float] = {}
     left = everything = await boundaries(killed, lanes)
     assert len(everything) > 60, "there are more boundaries than that"
@@ -333,7 +333,7 @@ async def boundaries(killed: Killed, lanes: list[Lane]) -> list[Trial]:
     found = []
     for way in WAYS:
         lane = Lane(killed.house)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             await way(lane)
         for place in await killed.gates.passed(lane.principal):
             found += [Trial(way, place, side) for side in ("before", "after") if side == "before" or place in ASKED]
@@ -348,7 +348,7 @@ async def wave_of(killed: Killed, trials: Sequence[Trial], lanes: list[Lane]) ->
     pairs = enumerate(zip(trials, mine, strict=True), start=1)
     closed = [Gate(number, trial.place, lane.principal, trial.side) for number, (trial, lane) in pairs]
     await gates.close(closed)
-    async with asyncio.timeout(90), asyncio.TaskGroup() as going:
+    async with asyncio.timeout(3 * PATIENCE), asyncio.TaskGroup() as going:
         tasks = [going.create_task(trial.way(lane)) for trial, lane in zip(trials, mine, strict=True)]
         held = await all_held(gates, closed, tasks)
         killed.victim.kill()

@@ -10,12 +10,13 @@ import pytest
 from services.anonymizer.contract import Scope
 from services.requests.rights import certificate
 from services.requests.rights.contract import Confirm, Kind, NotNow, OpenRequest, PreviewOutdated, ProofPending
+from tests.patience import PATIENCE
 from tests.rights.conftest import House
 from tests.rights.operator import Row
 
 
 async def certified(house: House, client, request: UUID) -> dict:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while True:
             try:
                 found = await client.certificate(request)
@@ -75,7 +76,7 @@ async def test_part_goes_part_stays_by_a_named_rule_and_the_rest_goes_by_itself_
     house.operator.held(anna, "billing")[0].keep = None
     house.later(days=41)
     await house.until(client, asked.request, lambda seen: not any(step.state == "deferred" for step in seen.steps))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while house.operator.held(anna, "billing"):
             await asyncio.sleep(0.05)
 

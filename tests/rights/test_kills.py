@@ -24,6 +24,7 @@ from ops.stack import Stack
 from sample.actors import Cast, Machine
 from sample.cases import PRIVATE
 from tests.conftest import house as empty_house
+from tests.patience import PATIENCE, busy
 
 SEED = 20270115
 WAVES, KILLS, PEOPLE = 3, 10, 4
@@ -99,8 +100,8 @@ async def test_no_kill_loses_a_request_or_repeats_an_effect(killed: Stack):
                 victim = dice.choice(VICTIMS)
                 await asyncio.to_thread(killed.kill, victim)
                 await asyncio.to_thread(killed.restart, victim)
-            await wave.resumed(seconds=RESUMED)
-            await wave.until("closed", seconds=60)
+            await wave.resumed(seconds=RESUMED * busy())
+            await wave.until("closed", seconds=PATIENCE)
         steps = await _settled(wardline, asked)
         await _each_step_took_effect_once(killed, wardline, steps)
     assert sum(step["tries"] - 1 for step in steps if step["state"] == "done") > 0, "no kill hit a step"
@@ -108,7 +109,7 @@ async def test_no_kill_loses_a_request_or_repeats_an_effect(killed: Stack):
 
 async def _settled(wardline: asyncpg.Connection, asked: list[UUID]) -> list[asyncpg.Record]:
     """Every step, once the deferred ones that the moving clock woke are through as well."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while True:
             steps = await wardline.fetch(_STEPS, asked)
             if all(step["state"] in ("done", "deferred", "failed") for step in steps):
@@ -173,7 +174,7 @@ async def _confirmed(
         }
         taken = await asyncio.to_thread(helpdesk.post, "/v1/tickets", ticket)
         wave.requests.append(UUID(taken.json()["request"]))
-    await wave.until("previewed", seconds=60)
+    await wave.until("previewed", seconds=PATIENCE)
     for request in wave.requests:
         preview = await asyncio.to_thread(helpdesk.get, f"/v1/requests/{request}/preview")
         wish = {"preview": preview.json()["digest"]}

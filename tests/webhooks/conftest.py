@@ -21,6 +21,7 @@ from services.webhooks import commands
 from services.webhooks.app import create_app
 from services.webhooks.contract import SUBJECTS
 from services.webhooks.settings import Settings
+from tests.patience import PATIENCE
 from tests.serving import Issuer, serve
 
 
@@ -39,7 +40,7 @@ class Receiver:
     async def _heard(self, number: int) -> bool:
         return len(self.heard) >= number
 
-    async def until_heard(self, number: int, seconds: float = 15) -> None:
+    async def until_heard(self, number: int, seconds: float = PATIENCE) -> None:
         async with asyncio.timeout(seconds):
             while not await self._heard(number):
                 await asyncio.sleep(0.02)
@@ -91,7 +92,7 @@ class Webhooks:
     async def deliveries(self, **query: Any) -> list[dict[str, Any]]:
         return (await self.call("GET", "/v1/deliveries", **query)).json()["items"]
 
-    async def until(self, state: str, number: int = 1, seconds: float = 15) -> list[dict[str, Any]]:
+    async def until(self, state: str, number: int = 1, seconds: float = PATIENCE) -> list[dict[str, Any]]:
         async with asyncio.timeout(seconds):
             while len(found := await self.deliveries(state=state)) < number:
                 await asyncio.sleep(0.05)

@@ -15,6 +15,7 @@ from ops.home import ROOT
 from services.registry.contract import HOUSE
 from services.webhooks import commands
 from services.webhooks.contract import EVENT_TYPES, SUBJECT_OF, SUBJECTS
+from tests.patience import PATIENCE
 
 TABLE = yaml.safe_load((ROOT / "services" / "identity" / "clients.yaml").read_text())
 
@@ -123,7 +124,7 @@ async def test_gone_disables_the_endpoint_and_ends_what_waits(webhooks, receiver
 async def test_nobody_listening_is_told_in_a_word_and_tried_later(webhooks):
     await webhooks.register("http://127.0.0.1:9/hook")
     await webhooks.happen()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not (found := await webhooks.deliveries())[0]["tries"]:
             await asyncio.sleep(0.05)
     assert (found[0]["state"], found[0]["problem"]) == ("pending", "unreachable") and found[0]["next_at"]

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from chassis.ledger import checkpoint, events, merkle, schema
 from chassis.ledger.sequencer import Sequencer
 from chassis.ledger.tree import frontier_at, range_roots
+from tests.patience import PATIENCE, busy
 
 TENANT = UUID("0190a000-0000-7000-8000-000000000001")
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
@@ -129,7 +130,7 @@ async def test_fifty_writers_with_rollbacks_give_a_gap_free_ledger_in_causal_ord
     sequencers = [Sequencer(stream.connect_system, stream.service, KEY, batch=batch) for batch in (7, 5000)]
     running = [asyncio.create_task(sequencer.run()) for sequencer in sequencers]
     await asyncio.gather(*map(writer, range(50)))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await grown_to(stream, sequencers[0], len(committed))
     for task in running:
         task.cancel()
@@ -251,7 +252,7 @@ async def test_the_bell_rings_when_entries_came(stream):
     await asyncio.sleep(0.3)
     turn = sequencer.grown.turn()
     await write_many(stream, 1)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(busy()):
         await turn.wait()
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
@@ -330,7 +331,7 @@ async def test_a_stopped_sequencer_process_is_replaced_and_goes_on_when_it_is_wo
             await asyncio.sleep(0.3)
             os.kill(process.pid, signal.SIGSTOP)
             replacement = asyncio.create_task(other.run())
-            async with asyncio.timeout(4):
+            async with asyncio.timeout(4 * busy()):
                 await grown_to(stream, other, len(await entries(stream)) + 50)
             os.kill(process.pid, signal.SIGCONT)
             await asyncio.sleep(0.3)
@@ -338,6 +339,6 @@ async def test_a_stopped_sequencer_process_is_replaced_and_goes_on_when_it_is_wo
         await asyncio.gather(replacement, return_exceptions=True)
         await write_many(stream, 1)
         # The session only listens: what grows now is the work of the process that was woken.
-        async with other.session(), asyncio.timeout(5):
+        async with other.session(), asyncio.timeout(5 * busy()):
             await grown_to(stream, other, len(committed) + 1)
     await assert_whole(stream, {row["event_id"] for row in await entries(stream)})

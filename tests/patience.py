@@ -1,0 +1,11 @@
+"""How long tests wait. What comes by itself is waited for as long as it may take on a slow machine; what is promised within some
+seconds may take so many times longer as others keep the machine busy."""
+
+import os
+
+PATIENCE = 60.0  # seconds, until what should have come is missed
+
+
+def busy() -> float:
+    """How many there are for each processor; where nobody else is, one."""
+    return max(1.0, min(5.0, os.getloadavg()[0] / (os.cpu_count() or 1)))
