@@ -3,7 +3,7 @@ seconds may take so many times longer as others keep the machine busy."""
 
 import os
 
-PATIENCE = 60.0  # seconds, until what should have come is missed
+PATIENCE = 180.0  # seconds, until what should have come is missed
 
 
 def busy() -> float:

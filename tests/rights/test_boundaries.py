@@ -348,7 +348,7 @@ async def wave_of(killed: Killed, trials: Sequence[Trial], lanes: list[Lane]) ->
     pairs = enumerate(zip(trials, mine, strict=True), start=1)
     closed = [Gate(number, trial.place, lane.principal, trial.side) for number, (trial, lane) in pairs]
     await gates.close(closed)
-    async with asyncio.timeout(3 * PATIENCE), asyncio.TaskGroup() as going:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as going:
         tasks = [going.create_task(trial.way(lane)) for trial, lane in zip(trials, mine, strict=True)]
         held = await all_held(gates, closed, tasks)
         killed.victim.kill()
