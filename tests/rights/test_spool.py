@@ -58,6 +58,15 @@ async def test_of_one_alone_no_row_says_whose_it_is(tmp_path: Path):
     assert _kept(one) == ["chat", ["1", "Anna"]]
 
 
+async def test_what_is_longer_than_a_frame_comes_back_whole(tmp_path: Path):
+    both = _spools(tmp_path)
+    rows = [[n % 2, f"{n} {'x' * 4000}"] for n in range(800)]
+    lines = [{"table": "chat", "columns": []}, *rows, {"end": True, "counts": {"chat": 800}}]
+    assert await spool.keep(both, _stream(lines, 1 << 16)) == [{"chat": 400}, {"chat": 400}]
+    assert [_kept(one) for one in both] == [["chat", *([text] for whose, text in rows if whose == n)] for n in (0, 1)]
+    assert both[0].path.stat().st_size > 1 << 20 and oct(both[0].path.stat().st_mode)[-3:] == "600"
+
+
 async def test_a_stream_that_was_cut_leaves_what_was_there_and_nothing_else(tmp_path: Path):
     both = _spools(tmp_path)
     await spool.keep(both, _stream(LINES))

@@ -2,9 +2,9 @@
 
 import os
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 
-def private(path: Path) -> BinaryIO:
-    """A new file, open for writing."""
-    return open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600))
+def private(path: Path, mode: Literal["wb", "ab"] = "wb") -> BinaryIO:
+    """A new file, open for writing; or more of it."""
+    return open(path, mode, opener=lambda name, flags: os.open(name, flags, 0o600))

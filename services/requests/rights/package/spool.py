@@ -6,11 +6,9 @@ open.
 
 import os
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
 from uuid import UUID
 
 import orjson
@@ -50,15 +48,13 @@ async def keep(spools: Sequence[Spool], stream: AsyncIterator[bytes]) -> list[di
     """
     fresh = [spool.path.with_name(f".{spool.path.name}.{new_id()}") for spool in spools]
     try:
-        with ExitStack() as files:
-            kept = _Kept([_Writer(files.enter_context(_made(at)), one) for at, one in zip(fresh, spools, strict=True)])
-            rest = b""
-            async for piece in stream:
-                block = rest + piece
-                cut = block.rfind(b"\n") + 1
-                kept.take(block[:cut])
-                rest = block[cut:]
-            kept.close()
+        kept, rest = _Kept([_Writer(path, spool) for path, spool in zip(fresh, spools, strict=True)]), b""
+        async for piece in stream:
+            block = rest + piece
+            cut = block.rfind(b"\n") + 1
+            kept.take(block[:cut])
+            rest = block[cut:]
+        kept.close()
         for path, spool in zip(fresh, spools, strict=True):
             path.replace(spool.path)
     finally:
@@ -108,25 +104,27 @@ class _Kept:
 
 
 class _Writer:
-    def __init__(self, file: BinaryIO, spool: Spool) -> None:
-        salt = os.urandom(_SALT)
-        self.file, self.lock, self.held, self.place = file, _lock(spool.key, salt, spool.step), bytearray(), 0
-        file.write(salt)
+    """The file is open only while a frame is written: a process may have only so many, and people are many."""
+
+    def __init__(self, path: Path, spool: Spool) -> None:
+        self.path, self.salt, self.held, self.place = path, os.urandom(_SALT), bytearray(), 0
+        self.lock = _lock(spool.key, self.salt, spool.step)
 
     def write(self, lines: bytes) -> None:
         self.held += lines
         while len(self.held) > _FRAME:
-            self.file.write(_framed(self.lock, self.place, bytes(self.held[:_FRAME]), last=False))
+            self._put(bytes(self.held[:_FRAME]), last=False)
             del self.held[:_FRAME]
-            self.place += 1
 
     def close(self) -> None:
-        self.file.write(_framed(self.lock, self.place, bytes(self.held), last=True))
+        self._put(bytes(self.held), last=True)
 
-
-def _made(path: Path) -> BinaryIO:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return private(path)
+    def _put(self, plain: bytes, last: bool) -> None:
+        if not self.place:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with private(self.path, "ab") as file:
+            file.write((b"" if self.place else self.salt) + _framed(self.lock, self.place, plain, last))
+        self.place += 1
 
 
 def parts(path: Path, key: bytes, step: UUID) -> Iterator[TableLine | Rows]:
