@@ -27,7 +27,7 @@ from services.anonymizer.datamap import Store, Table
 from services.anonymizer.house import LONG_AGO
 from services.anonymizer.rules import columns, pushdown
 from services.anonymizer.rules.facts import Invoices, OpenInvoice, Terms, facts_of
-from services.anonymizer.rules.pushdown import Params
+from services.anonymizer.rules.pushdown import Params, literal
 from services.anonymizer.rules.retention import decide
 from services.anonymizer.text.vocabularies import Cleaners
 from services.registry.contract import Period, TenantEnding, TenantPeriod
@@ -248,6 +248,50 @@ async def test_a_partition_is_counted_by_its_bounds_and_kinds_as_row_by_row(stor
                     said[decided.branches[one.v].decision.action] += one.number
                 assert said == Counter(expected[here].tolist()), (name, now, begin, end)
     assert by_kind > len(NOWS)
+
+
+@pytest.mark.parametrize("conforming", ["on", "off"])
+async def test_a_value_that_is_written_into_a_statement_is_that_value_and_nothing_more(
+    store: asyncpg.Connection, conforming: str
+):
+    """Whatever it spells, and however the server was told to read backslashes."""
+    texts = [
+        "",
+        "anna",
+        "o'neill",
+        "'; DROP TABLE call_record; --",
+        "\\",
+        "\\'",
+        "a\\\\'b",
+        "$1",
+        "å\n\t",
+        "{}",
+        "NULL",
+        None,
+    ]
+    uuids, times, flags = [OWN, OTHER], [NOWS[0], None], [True, False]
+    params = Params()
+    asked = ", ".join(params(text, "text") for text in texts)
+    arrays = [
+        (texts, "text[]"),
+        ([], "text[]"),
+        (uuids, "uuid[]"),
+        (times, "timestamptz[]"),
+        (flags, "bool[]"),
+        ([1, -2], "bigint[]"),
+    ]
+    asked += "".join(f", {params(value, type)}" for value, type in arrays)
+    asked += (
+        f", {params(OWN, 'uuid')}, {params(NOWS[1], 'timestamptz')}, {params(-7, 'bigint')}, {params(True, 'bool')}"
+    )
+    async with store.transaction():
+        await store.execute(
+            f"SET LOCAL standard_conforming_strings = {conforming}; SET LOCAL escape_string_warning = off"
+        )
+        row = await store.fetchrow(f"SELECT {params.inlined(asked)}")
+    assert list(row) == list(params)
+    with pytest.raises(ValueError, match="NUL"):
+        literal("a\0b")
 
 
 def arrow(rows: dict[str, np.ndarray]) -> pa.Table:

@@ -1,5 +1,6 @@
 """The retention rules as SQL: one CASE expression per table. The stores then keep, count and delete by set."""
 
+import re
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -16,6 +17,24 @@ class Params(list[Any]):
     def __call__(self, value: Any, type: str) -> str:
         self.append(value)
         return f"${len(self)}::{type}"
+
+    def inlined(self, statement: str) -> str:
+        """The statement with the values in it, for COPY, which takes no parameters. Leaving that to the driver is two more questions to
+        the server, one of which plans the statement."""
+        return re.sub(r"\$(\d+)", lambda place: literal(self[int(place[1]) - 1]), statement)
+
+
+def literal(value: Any) -> str:
+    """As the server's own `quote_literal` writes it, to be followed by its type. Raises ValueError for what no text can hold."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, list):
+        return f"ARRAY[{', '.join(map(literal, value))}]"
+    said = value.isoformat() if isinstance(value, datetime) else str(value)
+    if "\0" in said:
+        raise ValueError("no text holds a NUL")
+    escaped = said.replace("\\", "\\\\").replace("'", "''")
+    return f"E'{escaped}'" if "\\" in said else f"'{escaped}'"
 
 
 class Span(NamedTuple):

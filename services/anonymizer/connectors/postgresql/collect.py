@@ -232,8 +232,7 @@ class Copied:
 
         try:
             status = await self.connection.copy_from_query(
-                self.select,
-                *self.params,
+                self.params.inlined(self.select),
                 output=put,
                 format="csv",
                 delimiter="\x02",
