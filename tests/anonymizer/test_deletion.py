@@ -228,6 +228,21 @@ async def test_a_database_that_is_away_records_nothing_and_is_asked_again(house:
     assert said(await house.step(Verb.erase, "calls", bo, step=step), "erase")["call_record", "deletion"] > 0
 
 
+async def test_a_right_that_was_taken_back_in_one_table_is_said_and_nothing_is_done_in_any(house: House):
+    (someone, number, _), step = await somebody(house, 17), uuid4()
+    rows = "SELECT count(*) AS n FROM call_record WHERE $1 IN (caller, callee)"
+    before = await house.rows("calls", rows, number)
+    await house.rows("calls", "REVOKE INSERT ON wardline.preserved FROM calls_wardline")
+    try:
+        with pytest.raises(StoreUnavailable):
+            await house.step(Verb.erase, "calls", someone, step=step)
+    finally:
+        await house.rows("calls", "GRANT INSERT ON wardline.preserved TO calls_wardline")
+    assert await house.rows("calls", rows, number) == before
+    assert await house.rows("calls", "SELECT FROM wardline.journal WHERE step = $1", step) == []
+    assert (await house.step(Verb.erase, "calls", someone, step=step)).state == StepState.done
+
+
 async def test_nothing_the_manifest_planted_is_left_but_what_a_rule_keeps(house: House):
     """By the sample's own list of where each value stands, not by what the anonymizer knows."""
     hugo, planted = await house.principal("hugo"), house.manifest.people["hugo"]

@@ -99,6 +99,20 @@ async def test_a_disk_that_is_really_full_leaves_the_file_as_it_was(tmp_path: Pa
     assert [one.count for one in done.outcomes] == [1] and await collected(files, ANNA) == []
 
 
+async def test_a_sweep_that_finds_the_disk_full_leaves_the_file_as_it_was_and_goes_on_when_there_is_room(
+    tmp_path: Path,
+):
+    files, path = logs(tmp_path, login("anna", time=ago(days=60)), login("bo"))
+    before, sweep = path.read_bytes(), uuid4()
+    path.with_name(f".{path.name}.new").symlink_to("/dev/full")
+    with pytest.raises(StoreUnavailable) as refused:
+        [piece async for piece in files.sweep(sweep, TERMS, Guard(), dict)]
+    assert "is full" in refused.value.detail
+    assert path.read_bytes() == before and beside(path) == [path.name]
+    [piece] = [piece async for piece in files.sweep(sweep, TERMS, Guard(), dict)]
+    assert [one.count for one in piece.swept] == [1] and path.read_bytes() != before
+
+
 @pytest.mark.parametrize("store", ["logs", "lake"])
 async def test_two_erasures_of_one_person_at_once_in_files_are_one(tmp_path: Path, store: str):
     files, path = logs(tmp_path, login("anna"), login("bo")) if store == "logs" else lake(tmp_path)

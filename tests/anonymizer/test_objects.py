@@ -148,6 +148,17 @@ async def test_a_locked_object_is_refused_with_its_day_and_nothing_of_it_goes(bu
     assert (await bucket.files.verify(NADIA, TERMS, None)).remaining > 0
 
 
+async def test_a_sweep_removes_nothing_of_a_locked_recording_and_says_so(bucket: Bucket):
+    until = datetime.now(UTC) + timedelta(days=40)
+    said = {"recording": "4700", "tenant": str(PRIVATE.id), "caller": "46700000000", "started_at": ago(days=400)}
+    bucket.put("calls/4700.wav", b"one", ObjectLockMode="COMPLIANCE", ObjectLockRetainUntilDate=until)
+    bucket.put("calls/4700.json", json.dumps(said).encode())
+    before = bucket.versions("calls/")
+    with pytest.raises(ObjectLocked) as refused:
+        [piece async for piece in bucket.files.sweep(uuid4(), TERMS, bucket.guard, dict)]
+    assert str(until.date()) in refused.value.detail and bucket.versions("calls/") == before
+
+
 async def test_what_an_order_holds_is_copied_inside_the_bucket_first(bucket: Bucket):
     hold = bucket.guard.hold(NADIA.known[0], "helpdesk_recording")
     step = uuid4()
