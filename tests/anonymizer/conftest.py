@@ -244,7 +244,7 @@ async def _running(stack: AsyncExitStack, server: Postgres, cluster: migrate.Clu
     issuer.app.add_api_route("/token", _grant(issuer), methods=["POST"])
     identity = await stack.enter_async_context(serve(issuer.app))
     disclosure = await stack.enter_async_context(serve(orders.app()))
-    http = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False))
+    http = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False, timeout=PATIENCE))
     clock_file = server.home.path / "clock"
     # Noon of the day the stores were filled for: no test crosses a midnight.
     noon = datetime.combine(manifest.today, datetime.min.time(), UTC) + timedelta(hours=12)

@@ -31,6 +31,7 @@ from services.consent.contract import (
     Words,
 )
 from tests.consent.house import EVERYTHING, House, client, migrated
+from tests.patience import PATIENCE
 from tests.serving import Issuer, serve
 
 
@@ -59,7 +60,7 @@ async def served(consent_house: House, tmp_path_factory) -> AsyncIterator[Served
         app = create_app(consent_house.settings(issuer, issuer_url, clock))
         async with (
             serve(app) as url,
-            httpx2.AsyncClient(trust_env=False, limits=httpx2.Limits(max_connections=100)) as http,
+            httpx2.AsyncClient(trust_env=False, limits=httpx2.Limits(max_connections=100), timeout=PATIENCE) as http,
         ):
             while (await http.get(f"{url}/health/ready")).status_code != 200:
                 await asyncio.sleep(0.05)

@@ -16,6 +16,7 @@ from ops.postgres import PORT
 from ops.stack import Stack
 from tests.identity.parties import CALLBACK, Client, Issuer, Register
 from tests.identity.provider import Provider, provider
+from tests.patience import PATIENCE
 
 
 @pytest.fixture(scope="package")
@@ -62,7 +63,7 @@ def register(house: Stack) -> Register:
 
 @pytest.fixture
 async def issuer(house: Stack, clients: dict[str, Client], register: Register) -> AsyncIterator[Issuer]:
-    async with httpx2.AsyncClient(base_url=house.url("identity"), trust_env=False) as http:
+    async with httpx2.AsyncClient(base_url=house.url("identity"), trust_env=False, timeout=PATIENCE) as http:
         discovered = (await http.get("/.well-known/openid-configuration")).json()
         yield Issuer(http, discovered["issuer"], clients, register=register)
 

@@ -17,6 +17,8 @@ import httpx2
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
+from tests.patience import PATIENCE
+
 CALLBACK = "http://127.0.0.1/callback"
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -90,7 +92,7 @@ class Register:
 
     async def post(self, token: str, path: str, body: Any) -> httpx2.Response:
         headers = {"authorization": f"Bearer {token}", "idempotency-key": str(uuid4())}
-        async with httpx2.AsyncClient(base_url=self.url, trust_env=False) as http:
+        async with httpx2.AsyncClient(base_url=self.url, trust_env=False, timeout=PATIENCE) as http:
             return await http.post(path, json=body, headers=headers)
 
     async def _managers(self, issuer: "Issuer") -> list[str]:

@@ -95,7 +95,7 @@ class Desk:
 async def open_desk(settings: Settings, issuer: Issuer) -> AsyncIterator[Desk]:
     file = settings.clock_file
     file.write_text("0")
-    async with httpx2.AsyncClient() as http:
+    async with httpx2.AsyncClient(timeout=PATIENCE) as http:
         async with serve(create_app(settings)) as url:
             desk = Desk(issuer, url, http, file, str(uuid4()), str(uuid4()), UUID(int=0))
             async with asyncio.timeout(PATIENCE):

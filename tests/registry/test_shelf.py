@@ -66,7 +66,7 @@ async def database(site: Site, follower: str) -> AsyncIterator[Database]:
 
 @asynccontextmanager
 async def shelf_at(url: str, site: Site, database: Database) -> AsyncIterator[PolicyShelf]:
-    async with httpx2.AsyncClient(trust_env=False) as http:
+    async with httpx2.AsyncClient(trust_env=False, timeout=PATIENCE) as http:
         shelf = PolicyShelf(database, RegistryClient(http, url, Tokens(site.issuer)))
         await shelf.start()
         try:
@@ -119,7 +119,7 @@ async def test_a_new_version_reaches_a_running_service(
 
 
 async def test_what_another_key_signed_is_not_taken(site: Site, database: Database) -> None:
-    async with site.registry() as registry, httpx2.AsyncClient() as http:
+    async with site.registry() as registry, httpx2.AsyncClient(timeout=PATIENCE) as http:
         client = RegistryClient(http, registry.url, Tokens(site.issuer))
         keys = await client.keys()
         keys.keys[:] = [key for key in keys.keys if "signing" not in key.kid]

@@ -161,7 +161,7 @@ async def furnished(
     async with AsyncExitStack() as stack:
         box = stack.enter_context(mailbox())
         identity = await stack.enter_async_context(serve(issuer.app))
-        http = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False))
+        http = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False, timeout=PATIENCE))
         told = {
             "environment": "development",
             "home": server.home.path,

@@ -125,7 +125,7 @@ async def service(server: Postgres) -> AsyncIterator[tuple[FastAPI, str, Issuer]
 @pytest_asyncio.fixture(loop_scope="session")
 async def webhooks(service: tuple[FastAPI, str, Issuer]) -> AsyncIterator[Webhooks]:
     app, url, issuer = service
-    async with httpx2.AsyncClient(base_url=url) as http:
+    async with httpx2.AsyncClient(base_url=url, timeout=PATIENCE) as http:
         yield Webhooks(http, app, issuer)
 
 
