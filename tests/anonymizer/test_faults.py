@@ -99,10 +99,16 @@ async def test_a_disk_that_is_really_full_leaves_the_file_as_it_was(tmp_path: Pa
     assert [one.count for one in done.outcomes] == [1] and await collected(files, ANNA) == []
 
 
+@pytest.mark.parametrize("store", ["logs", "lake"])
 async def test_a_sweep_that_finds_the_disk_full_leaves_the_file_as_it_was_and_goes_on_when_there_is_room(
-    tmp_path: Path,
+    tmp_path: Path, store: str
 ):
-    files, path = logs(tmp_path, login("anna", time=ago(days=60)), login("bo"))
+    if store == "logs":
+        files, path = logs(tmp_path, login("anna", time=ago(days=60)), login("bo"))
+    else:
+        over, unbilled = (calls_of(n, NOW - timedelta(days=n * 600), ["46701740605"]) for n in (2, 1))
+        unbilled = unbilled.with_columns(invoice=pl.lit(None, pl.Int64))
+        files, path = lake(tmp_path, pl.concat([over, unbilled]))
     before, sweep = path.read_bytes(), uuid4()
     path.with_name(f".{path.name}.new").symlink_to("/dev/full")
     with pytest.raises(StoreUnavailable) as refused:
