@@ -23,7 +23,7 @@ os.environ.setdefault("WARDLINE_POSTGRES_OPTIONS", "-c fsync=off")
 # Who runs beside whom: a folder's tests stay together, since what they share (a house, a running stack) is started once; files that
 # have a house of their own go by themselves. Longest first, so that nobody has a long one left when the others are done.
 TOGETHER = """
-    containers attacks journeys rights anonymizer rights/test_boundaries.py journeys/test_secrecy.py registry ops/test_run.py
+    containers attacks journeys rights anonymizer anonymizer/test_workers.py rights/test_boundaries.py journeys/test_secrecy.py registry ops/test_run.py
     rights/test_kills.py consent anonymizer/test_kill.py ops chassis gateway consent/test_never_stale.py
     anonymizer/test_sweep_kills.py anonymizer/test_oracle.py disclosure identity sample webhooks benchmarks
 """.split()

@@ -20,6 +20,8 @@ def main(source: str, target: str) -> None:
     os.environ |= {
         "PYSPARK_PYTHON": sys.executable,
         "PYTHONPATH": os.pathsep.join([os.getcwd(), *filter(None, sys.path)]),
+        # Three Javas for some seconds: what they compile best they would never use.
+        "JDK_JAVA_OPTIONS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
     }
     builder = SparkSession.builder.master("local-cluster[2,1,512]").config("spark.ui.enabled", "false")
     builder = builder.config("spark.executor.memory", "512m").config("spark.sql.shuffle.partitions", "4")

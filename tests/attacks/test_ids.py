@@ -323,6 +323,7 @@ def token_of(world: World, mint: Mint, row: Row, stranger: str) -> str:
                 # Out of a session of her own and just now, so that she is not refused for her login alone.
                 "sid": mint.said(world.nordtel.person("ines").token())["sid"],
                 "auth_time": int(time.time()),
+                "acr": "password",
             },
             "tenant": {**other, "tenant": str(FJALLRESOR.id)},
             "new tenant": {"kind": staff, "tenant": str(uuid4())},
