@@ -1,11 +1,14 @@
 """People write numbers and addresses as they like: a row with another spelling is the person's all the same."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import orjson
+import pytest
 
 from sample.cases import PEOPLE, PRIVATE
-from services.anonymizer.contract import StepState, Verb
+from services.anonymizer.contract import IdentifierType, StepState, Verb
+from services.anonymizer.rules.person import Known, mentions, subsequences
 from tests.anonymizer.conftest import House
 
 NOBODY = "nobody@epost.example"
@@ -67,3 +70,22 @@ async def test_a_log_line_with_another_spelling_is_never_certified_as_gone(house
         assert (await house.step(Verb.verify, "authlog", maja)).state == StepState.incomplete
     finally:
         log.write_bytes(before)
+
+
+@pytest.mark.parametrize(
+    ("known", "written"),
+    [
+        (Known(IdentifierType.msisdn, "46701740605"), "+46 (0)70-174 06 05"),
+        (Known(IdentifierType.msisdn, "46701740605"), "0701740605"),
+        (Known(IdentifierType.msisdn, "4915112345678"), "00491511 234 56 78"),
+        (Known(IdentifierType.personnummer, "198001019876"), "800101-9876"),
+        (Known(IdentifierType.email, "Åsa.Ek@epost.example"), "åsa.ek@EPOST.example"),
+        (Known(IdentifierType.mac, "aa:bb:cc:00:11:22"), "AA-BB-CC-00-11-22"),
+        (Known(IdentifierType.customer, "K1001003"), "k1001003"),
+    ],
+    ids=str,
+)
+def test_what_is_read_closely_is_all_that_could_be_meant(known: Known, written: str):
+    assert re.search(mentions([known], column=True), written, re.IGNORECASE)
+    [pattern] = subsequences([known])
+    assert re.fullmatch(pattern.replace("%", ".*"), written.lower(), re.DOTALL)

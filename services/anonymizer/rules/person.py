@@ -87,6 +87,19 @@ def mentions(known: Iterable[Known], *, column: bool = False) -> str:
     return "|".join(written)
 
 
+def subsequences(known: Iterable[Known]) -> list[str]:
+    """LIKE patterns for lower case, one of which fits whatever `mentions` finds: the letters and digits of a value in their order."""
+    return sorted({f"%{'%'.join(_PLAIN.findall(_core(one).lower()))}%" for one in known if one.type in _TEXTUAL})
+
+
+def _core(known: Known) -> str:
+    """What every way to write a value has of it."""
+    if known.type == IdentifierType.msisdn:
+        return known.value.removeprefix(COUNTRY)
+    return known.value[2:] if known.type == IdentifierType.personnummer and len(known.value) == 12 else known.value
+
+
+_PLAIN = re.compile(r"[a-z0-9]")  # of other letters databases do not all know the small ones
 _TEXTUAL = {
     IdentifierType.msisdn,
     IdentifierType.personnummer,

@@ -19,7 +19,7 @@ from services.anonymizer.connectors.postgresql.store import Connections
 from services.anonymizer.contract import Finding, IdentifierType
 from services.anonymizer.datamap import Store, anchors_in
 from services.anonymizer.rules.facts import Terms, billed_by, facts_of, latest
-from services.anonymizer.rules.person import NOTHING, Known, Person, mentions
+from services.anonymizer.rules.person import NOTHING, Known, Person, mentions, subsequences
 from services.anonymizer.rules.pushdown import key_of
 from services.anonymizer.rules.retention import Facts, decide
 
@@ -53,8 +53,8 @@ class Search:
         for column, identifies in table.identifying.items():
             if identifies.party == "agent" or identifies.type == IdentifierType.name:
                 continue  # an agent's employer decides; a name alone is nobody's
-            where, values = f"t.{column} = ANY($1::text[]) OR t.{column} ~* $2::text", sorted(self.person.values())
-            unexplained[column] = await self._count(column, where, values, spelled)
+            where, values = f"t.{column} = ANY($1::text[]) OR {_reads(f't.{column}')}", sorted(self.person.values())
+            unexplained[column] = await self._count(column, where, values, spelled, subsequences(self.person.known))
         pattern = mentions(self.person.known)
         for column in table.texts if pattern else ():
             unexplained[column] = await self._count(column, f"t.{column} ~* $1::text", pattern)
@@ -79,9 +79,10 @@ class Search:
                     continue
                 rows = self.connection.cursor(
                     f"SELECT t.*, {self._key()}, p.{self.store.tables[parent].at} AS parent_arose FROM {self.name} t "
-                    f"JOIN {parent} p ON p.{key} = t.{column} WHERE p.{name} = $1 OR p.{name} ~* $2::text",
+                    f"JOIN {parent} p ON p.{key} = t.{column} WHERE p.{name} = $1 OR {_reads(f'p.{name}')}",
                     known.value,
                     _spelled([known]),
+                    subsequences([known]),
                     prefetch=_BATCH,
                 )
                 async for row in rows:
@@ -170,6 +171,12 @@ class Search:
             if await self.connection.fetchval(select, row[link.key]):
                 return True
         return False
+
+
+def _reads(column: str) -> str:
+    """Whether a column holds what $2 spells. A regular expression with looks behind takes 20 µs a row, so only what has its letters
+    and digits in their order ($3) is read that closely; CASE keeps the two in this order."""
+    return f"CASE WHEN lower({column}) LIKE ANY($3::text[]) THEN {column} ~* $2::text ELSE false END"
 
 
 def _spelled(known: Iterable[Known]) -> str:
