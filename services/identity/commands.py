@@ -169,11 +169,12 @@ async def create_account(tx: Transaction, login: bytes, eid: bytes | None, wish:
 
 async def give_eid(tx: Transaction, account: UUID, person: bytes) -> contract.Account:
     """Raises NotFound, and OtherEid for an account that has one; an identity of somebody else's is a conflict of the table's own."""
+    row = await tx.connection.fetchrow(tables.ACCOUNT_BY_ID, account)
+    if row is None:
+        raise NotFound
     if not await tx.connection.fetchval(tables.GIVE_EID, account, person):
-        if not await tx.connection.fetchval(tables.ACCOUNT_BY_ID, account):
-            raise NotFound
         raise contract.OtherEid
-    found = Account.of(await tx.connection.fetchrow(tables.ACCOUNT_BY_ID, account))
+    found = Account.of(row)
     return contract.Account(id=found.id, subject=found.subject, kind=found.kind)
 
 

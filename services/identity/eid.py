@@ -11,7 +11,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx2
 import orjson
@@ -81,15 +80,14 @@ class RelyingParty:
         self._known_until = self._away_until = float("-inf")
 
     async def door(self) -> str | None:
-        """The origin that people are sent to; None while the provider is away."""
+        """Where people are sent to; None while the provider is away."""
         try:
-            parts = urlsplit((await self._described())["authorization_endpoint"])
+            return (await self._described())["authorization_endpoint"]
         except Away:
             return None
-        return f"{parts.scheme}://{parts.netloc}"
 
     async def way(self, attempt: Attempt, acr: frozenset[str], language: str) -> str:
-        """The address at which somebody proves who she is. `acr`: which levels are enough. Raises Away."""
+        """The address at which somebody proves who she is. `acr`: which of the provider's levels are enough. Raises Away."""
         endpoint = (await self._described())["authorization_endpoint"]
         async with self._client() as client:
             address, _ = client.create_authorization_url(
@@ -122,7 +120,7 @@ class RelyingParty:
             exp={"essential": True},
             iat={"essential": True},
             nonce={"essential": True, "value": attempt.nonce},
-            acr={"essential": True, "values": [level for level in self.provider.acr if level in acr]},
+            acr={"essential": True, "values": sorted(acr)},
             sub={"essential": True},
         )
         try:

@@ -53,11 +53,10 @@ language_of = _PAGES.language
 
 @dataclass(frozen=True)
 class Ways:
-    """How somebody may log in here and now. eid: the origin of the provider of electronic identities, None while it is away ·
-    wanted: whether one is enough at all."""
+    """How somebody may log in here and now. eid: where the provider of electronic identities sends its form to, if one is enough and
+    it answers."""
 
     password: bool
-    wanted: bool
     eid: str | None
 
 
@@ -65,8 +64,6 @@ def login(
     language: str, client: str, note: str, back_to: str, ways: Ways, fault: str | None = None, status: int = 200
 ) -> HTMLResponse:
     """`fault`: wrong | too_many | eid_away | eid_refused | eid_unknown."""
-    if not fault and ways.wanted and not ways.eid:
-        fault = "eid_away"
     leads = (back_to, ways.eid) if ways.eid else (back_to,)
     return _PAGES.show("login.html", language, status, leads, client=client, note=note, fault=fault, ways=ways)
 

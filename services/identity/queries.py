@@ -14,14 +14,16 @@ LOGIN_PAUSE = timedelta(minutes=5)
 
 
 async def account_by_login(database: Database, login: bytes) -> Account | None:
-    async with database.system() as connection:
-        found = await connection.fetchrow(tables.ACCOUNT_BY_LOGIN, login)
-    return Account.of(found) if found else None
+    return await _account(database, tables.ACCOUNT_BY_LOGIN, login)
 
 
 async def account_by_eid(database: Database, person: bytes) -> Account | None:
+    return await _account(database, tables.ACCOUNT_BY_EID, person)
+
+
+async def _account(database: Database, wanted: str, hashed: bytes) -> Account | None:
     async with database.system() as connection:
-        found = await connection.fetchrow(tables.ACCOUNT_BY_EID, person)
+        found = await connection.fetchrow(wanted, hashed)
     return Account.of(found) if found else None
 
 

@@ -241,8 +241,10 @@ async def _page(
 ) -> HTMLResponse:
     """The login page with the ways that are enough for this request; a new one, bound to this browser, unless its note is brought."""
     enough, party = rules.enough(wish.acr_values, _offered(request)), request.app.state.eid
-    wanted = bool(enough - {rules.PASSWORD})
-    ways = pages.Ways(rules.PASSWORD in enough, wanted, await party.door() if wanted and party else None)
+    by_eid = bool(enough - {rules.PASSWORD})
+    ways = pages.Ways(rules.PASSWORD in enough, await party.door() if by_eid else None)
+    if by_eid and ways.eid is None:
+        fault = fault or "eid_away"
     browser = secrets.token_urlsafe(32)
     fresh = note or request.app.state.signer.note(LOGIN, wish=asdict(wish) | {"browser": browser})
     page = pages.login(language, wish.client, fresh, wish.redirect_uri, ways, fault, status)

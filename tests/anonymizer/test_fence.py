@@ -112,23 +112,28 @@ async def test_an_order_that_comes_while_an_erasure_is_frozen_is_given_nothing_t
     assert given == [] and await disclosed(files, known, category, *(one.hold for one in guard.holds)) == 0
 
 
+class Asked(Guard):
+    """seen: at each question, whether the record still stood in its place."""
+
+    def __init__(self, path: Path, known: Known) -> None:
+        super().__init__()
+        self.path, self.known, self.seen = path, known, list[bool]()
+
+    async def held(self, step=None):
+        self.seen.append(self.path.exists() and self.known.value.encode() in self.path.read_bytes())
+        return await super().held(step)
+
+
 @pytest.mark.parametrize("store", STORES)
 async def test_a_hold_that_comes_before_the_record_left_its_place_is_kept_whenever_the_question_was_meant(
     tmp_path: Path, store: str
 ):
     """The question is asked after the move: nothing is gone by an answer from before it."""
     files, path, known, category = filled(tmp_path, store)
-    seen = []
-
-    class Asked(Guard):
-        async def held(self, step=None):
-            seen.append(path.exists() and known.value.encode() in path.read_bytes())
-            return await super().held(step)
-
-    guard = Asked()
+    guard = Asked(path, known)
     hold = guard.hold(known, category)
     effect = await files.erase(uuid4(), ANNA, TERMS, guard, None)
-    assert not any(seen) and effect.preserved == {hold: 1}
+    assert not any(guard.seen) and effect.preserved == {hold: 1}
     if store != "logs":  # of which no order is given anything
         assert await disclosed(files, known, category, hold) == 1 and await disclosed(files, known, category) == 0
 
@@ -157,16 +162,9 @@ async def swept(files: Files, guard: Guard) -> dict[UUID, int]:
 @pytest.mark.parametrize("store", STORES)
 async def test_a_sweep_asks_after_the_record_left_its_place_and_keeps_what_is_held_then(tmp_path: Path, store: str):
     files, path, known, category = old(tmp_path, store)
-    seen = []
-
-    class Asked(Guard):
-        async def held(self, step=None):
-            seen.append(path.exists() and known.value.encode() in path.read_bytes())
-            return await super().held(step)
-
-    guard = Asked()
+    guard = Asked(path, known)
     hold = guard.hold(known, category)
-    assert await swept(files, guard) == {hold: 1} and seen and not any(seen)
+    assert await swept(files, guard) == {hold: 1} and guard.seen and not any(guard.seen)
     assert files.journal.moving() == [] and known.value.encode() not in (path.read_bytes() if path.exists() else b"")
 
 

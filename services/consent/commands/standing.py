@@ -43,7 +43,7 @@ async def _of_a_case(
     how: dict[str, str] | None = None,
 ) -> Recorded:
     """Her requests stand side by side. While another one holds the matter up, ending this one restates what the other holds."""
-    await tx.connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"cases {principal}")
+    await tx.lock(f"cases {principal}")
     held = {row.case: row for row in await _cases(tx, principal, matter)}
     state, case, at = State(asked.state), asked.case, asked.occurred_at
     mine = held.pop(case, None) if case else None

@@ -107,11 +107,7 @@ async def steps_of(tx: Transaction, request: UUID) -> Sequence[StepRow]:
 
 async def steps_of_all(tx: Transaction, requests: Sequence[UUID]) -> dict[UUID, list[StepRow]]:
     """The steps of each, in the order in which they were planned."""
-    found: dict[UUID, list[StepRow]] = {request: [] for request in requests}
-    wanted = select(StepRow).where(col(StepRow.request).in_(requests)).order_by(col(StepRow.id))
-    for step in (await tx.session.scalars(wanted)).all() if requests else ():
-        found[step.request].append(step)
-    return found
+    return await _of_all(tx, StepRow, "request", requests)
 
 
 async def locked(tx: Transaction, table: type[Row], ids: Sequence[UUID]) -> dict[UUID, Row]:
@@ -127,10 +123,15 @@ async def requests_by_id(tx: Transaction, ids: Sequence[UUID]) -> dict[UUID, Req
 
 async def requests_of_all(tx: Transaction, principals: Sequence[UUID]) -> dict[UUID, list[RequestRow]]:
     """Everything each of these people ever asked for, oldest first."""
-    found: dict[UUID, list[RequestRow]] = {principal: [] for principal in principals}
-    wanted = select(RequestRow).where(col(RequestRow.principal).in_(set(principals))).order_by(col(RequestRow.id))
-    for row in (await tx.session.scalars(wanted)).all() if principals else ():
-        found[row.principal].append(row)
+    return await _of_all(tx, RequestRow, "principal", principals)
+
+
+async def _of_all(tx: Transaction, table: type[Row], column: str, named: Sequence[UUID]) -> dict[UUID, list[Row]]:
+    """The rows of each that a column names, oldest first."""
+    found: dict[UUID, list[Row]] = {each: [] for each in named}
+    wanted = select(table).where(col(getattr(table, column)).in_(list(found))).order_by(col(table.id))
+    for row in (await tx.session.scalars(wanted)).all() if found else ():
+        found[getattr(row, column)].append(row)
     return found
 
 
@@ -243,11 +244,7 @@ async def clocks_of(tx: Transaction, request: UUID) -> Sequence[ClockRow]:
 
 
 async def clocks_of_all(tx: Transaction, requests: Sequence[UUID]) -> dict[UUID, list[ClockRow]]:
-    found: dict[UUID, list[ClockRow]] = {request: [] for request in requests}
-    wanted = select(ClockRow).where(col(ClockRow.request).in_(requests)).order_by(col(ClockRow.id))
-    for each in (await tx.session.scalars(wanted)).all() if requests else ():
-        found[each.request].append(each)
-    return found
+    return await _of_all(tx, ClockRow, "request", requests)
 
 
 async def read_request(tx: Transaction, caller: Caller, request: UUID) -> Request:

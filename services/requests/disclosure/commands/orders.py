@@ -132,7 +132,7 @@ async def _spoken_for(tx: Transaction, caller: Caller, wish: PlaceOrder) -> Auth
 async def _one_at_a_time(tx: Transaction, authority: str, wish: PlaceOrder) -> None:
     """The same reference twice at the same moment: the second waits, and is then refused as a duplicate."""
     key = f"{tx.tenant} {authority} {wish.instrument} {wish.reference}"
-    await tx.connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", key)
+    await tx.lock(key)
 
 
 async def _is_here(tx: Transaction, authority: str, wish: PlaceOrder, beside: UUID | None = None) -> bool:

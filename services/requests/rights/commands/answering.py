@@ -35,7 +35,7 @@ from services.requests.rights.package.build import Built, Contents, Source
 from services.requests.rights.rules import answers
 from services.requests.rights.rules.about import about
 from services.requests.rights.rules.recipients import recipients_of
-from services.requests.rights.tables import ControllerRow, ProtectedRow, RequestRow, StepRow
+from services.requests.rights.tables import ClockRow, ControllerRow, ProtectedRow, RequestRow, StepRow
 
 Changes = TypeAdapter(list[Correction])
 _NO_EVIDENCE = "DELETE FROM evidence_file WHERE request = $1"
@@ -99,12 +99,14 @@ async def answer_at_once(tx: Transaction, office: Office, row: RequestRow) -> No
 
 async def answer_transferred(tx: Transaction, office: Office, row: RequestRow, to: Transferred) -> None:
     """What was asked for is with the other operator, and nothing of it is left here."""
-    await _answer(tx, office, row, [], found=_found(await queries.steps_of(tx, row.id)), transferred=to)
+    steps = await queries.steps_of(tx, row.id)
+    await _answer(tx, office, row, [], found=_found(steps), transferred=to, steps=steps)
     await close(tx, office, row)
 
 
 async def answer_posted(tx: Transaction, office: Office, row: RequestRow, proof: Posted) -> None:
-    await _answer(tx, office, row, [], found=_found(await queries.steps_of(tx, row.id)), posted=proof)
+    steps = await queries.steps_of(tx, row.id)
+    await _answer(tx, office, row, [], found=_found(steps), posted=proof, steps=steps)
     await close(tx, office, row)
 
 
@@ -182,22 +184,26 @@ async def packages_built(tx: Transaction, office: Office, packages: Sequence[tup
             row.spool_key, row.state = None, State.printing
             await emit_moved(tx, "request.printing", row)
             continue
-        await clocks.end(tx, row, clocks.ANSWER, running[request])
-        await _package_answered(tx, office, row, built, steps[request])
+        await _package_answered(tx, office, row, built, steps[request], running[request])
         answered.append(request)
     await tx.session.flush()
     await office.sealer.shred_all(tx.connection, tx.tenant, answered)
 
 
 async def _package_answered(
-    tx: Transaction, office: Office, row: RequestRow, built: Built, steps: Sequence[StepRow]
+    tx: Transaction,
+    office: Office,
+    row: RequestRow,
+    built: Built,
+    steps: Sequence[StepRow],
+    running: Sequence[ClockRow],
 ) -> None:
     book, now = office.book, clock.now()
     row.package_bytes, row.package_sha256 = built.bytes, built.sha256
     row.package_expires_at = book.period("package_link_expiry").after(now, book.tz)
     row.package_deleted_at = book.period("package_kept").after(now, book.tz)
     row.downloads_left = book.number("package_downloads")
-    await _answer(tx, office, row, [], found=_found(steps), steps=steps)
+    await _answer(tx, office, row, [], found=_found(steps), steps=steps, running=running)
     row.said = row.identifiers = row.evidence = row.passphrase = row.spool_key = None
 
 
@@ -261,15 +267,17 @@ async def _answer(
     transferred: Transferred | None = None,
     posted: Posted | None = None,
     steps: Sequence[StepRow] | None = None,
+    running: Sequence[ClockRow] | None = None,
 ) -> None:
-    """Answer, signed certificate and the ledger's event that holds the certificate's digest: one transaction."""
+    """Answer, signed certificate and the ledger's event that holds the certificate's digest: one transaction. steps, running: the
+    request's, by whom they are known already."""
     book = office.book
     refused = next((reason for reason in book.refusals if reason.key == row.refusal), None)
     controller = await tx.session.get(ControllerRow, tx.tenant) if row.party == "tenant" else None
     row.state, row.answered_at = State.answered, clock.now()
+    await clocks.end(tx, row, clocks.ANSWER, running)
     if steps is None:
         steps = await queries.steps_of(tx, row.id)
-        await clocks.end(tx, row, clocks.ANSWER)
     erased = any(line.action in (Action.erase, Action.redact) for line in outcomes)
     answer = Answer(
         request=row.id,

@@ -70,7 +70,7 @@ async def open_request(tx: Transaction, office: Office, caller: Caller, wish: Op
 
 async def take_ticket(tx: Transaction, office: Office, ticket: PostTicket) -> TicketTaken:
     """A helpdesk ticket becomes a request; the same ticket again is the request it already became."""
-    await tx.connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"{tx.tenant} {ticket.ticket}")
+    await tx.lock(f"{tx.tenant} {ticket.ticket}")
     known = (await tx.session.scalars(select(RequestRow).where(RequestRow.ticket == ticket.ticket))).first()
     if known is None:
         row = _new_row(tx, office, ticket, Channel.helpdesk, ticket.received_at)

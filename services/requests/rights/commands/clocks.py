@@ -51,20 +51,6 @@ FROM due JOIN request r ON r.id = due.request WHERE c.id = due.id
 RETURNING c.request, c.clock, c.party, c.due_on, due.told, r.principal"""
 
 
-async def start(
-    tx: Transaction,
-    office: Office,
-    row: RequestRow,
-    period: Period,
-    which: str = ANSWER,
-    since: datetime | None = None,
-) -> ClockRow:
-    """`since`: from when it is counted, where that is not the request's receipt."""
-    started = begun(tx, office, row, period, which, since)
-    tx.session.add(started)
-    return started
-
-
 def begun(
     tx: Transaction,
     office: Office,
@@ -73,7 +59,7 @@ def begun(
     which: str = ANSWER,
     since: datetime | None = None,
 ) -> ClockRow:
-    """The clock's row, which the caller writes."""
+    """The clock's row, which the caller writes. `since`: from when it is counted, where that is not the request's receipt."""
     book = office.book
     received_on = counting.day_of(since or row.received_at, book.tz)
     due = counting.due_after(Term(received_on, period), (), office.holidays)

@@ -283,7 +283,7 @@ async def part(tx: Transaction, office: Office, row: RequestRow) -> None:
     await answering.reseal(tx, office, row, theirs, ("said", "passphrase", "changes"))
     tx.session.add(theirs)
     await tx.flush()
-    await clocks.start(tx, office, theirs, office.book.right(row.kind).due)
+    tx.session.add(clocks.begun(tx, office, theirs, office.book.right(row.kind).due))
     await emit_moved(tx, "request.received", theirs)
     await emit_moved(tx, "request.identified", theirs)
     await tx.enqueue("rights.prepare", theirs.id)

@@ -451,7 +451,9 @@ async def _investigate(tx: Transaction, office: Office, row: RequestRow) -> None
     period = office.book.right(Kind.restriction).investigation
     due = None
     if period is not None and kinds.is_investigated(office.book, row.ground):
-        due = (await clocks.start(tx, office, row, period, clocks.INVESTIGATION)).due_on
+        begun = clocks.begun(tx, office, row, period, clocks.INVESTIGATION)
+        tx.session.add(begun)
+        due = begun.due_on
     await deciding.open_task(tx, office, row, Matter.investigate, due)
 
 
