@@ -27,6 +27,7 @@ from sample.clients import CALLBACK
 
 _RENEW_BEFORE = 15
 _PATIENCE = 30
+_TRIES = 10
 
 
 class Refused(Exception):
@@ -44,7 +45,9 @@ class Refused(Exception):
 
 
 class Actor(ABC):
-    """Somebody with a token for one edge. `get`, `post`, `put` answer what the edge answered, and raise Refused for an error."""
+    """Somebody with a token for one edge. `get`, `post`, `put` answer what the edge answered, and raise Refused for an error.
+
+    Who reads what is not there yet (503 with Retry-After) asks again when told to."""
 
     audience = "public"
 
@@ -61,7 +64,13 @@ class Actor(ABC):
         self.http.close()
 
     def get(self, path: str, **query: Any) -> httpx2.Response:
-        return self.send("GET", path, params={name: value for name, value in query.items() if value is not None})
+        asked = {name: value for name, value in query.items() if value is not None}
+        for _ in range(_TRIES):
+            answer = self.try_to("GET", path, params=asked)
+            if answer.status_code != 503 or "retry-after" not in answer.headers:
+                break
+            time.sleep(float(answer.headers["retry-after"]))
+        return _accepted(answer)
 
     def post(self, path: str, body: Any = None, key: str | None = None) -> httpx2.Response:
         return self.send(
@@ -74,10 +83,7 @@ class Actor(ABC):
         )
 
     def send(self, method: str, path: str, **how: Any) -> httpx2.Response:
-        answer = self.try_to(method, path, **how)
-        if answer.status_code >= 400:
-            raise Refused(answer)
-        return answer
+        return _accepted(self.try_to(method, path, **how))
 
     def try_to(self, method: str, path: str, headers: dict[str, str] | None = None, **how: Any) -> httpx2.Response:
         """One call, whatever comes back; for those who want to be refused."""
@@ -197,6 +203,12 @@ class Cast:
 
     def key(self, name: str) -> ECKey:
         return ECKey.import_key(json.loads((self.home / "sample" / "clients" / f"{name}.jwk").read_bytes()))
+
+
+def _accepted(answer: httpx2.Response) -> httpx2.Response:
+    if answer.status_code >= 400:
+        raise Refused(answer)
+    return answer
 
 
 def _b64(raw: bytes) -> str:

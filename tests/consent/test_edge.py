@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from statistics import median
 from uuid import uuid4
 
 import pytest
@@ -15,7 +16,7 @@ from services.consent.contract import CallParty, Kind, Regulation, SetDuty, Star
 from services.consent.edge import BadSnapshot, Copy, EdgeCache
 from services.consent.rules import Ground, Matter, Said
 from tests.consent.conftest import key
-from tests.patience import busy
+from tests.patience import alone
 
 ANNA, OMAR, NOBODY = (str(new_id()) for _ in range(3))
 GROUND = Ground("communication", "consent", "weighed", True, False)
@@ -240,5 +241,6 @@ def test_a_decision_costs_a_few_microseconds():
             assert cache.decide(caller, "communication", "recorded_call", (callee,)).allowed
         return (time.process_time_ns() - began) / len(people) / 1000
 
+    alone()
     microseconds()
-    assert min(microseconds() for _ in range(5)) < 5 * busy()
+    assert median(microseconds() for _ in range(5)) < 5
