@@ -19,6 +19,7 @@ from sqlalchemy import event as sa_event
 from sqlalchemy import text
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import ORMExecuteState, Session
 from sqlalchemy.pool import Pool
 from sqlalchemy.util import greenlet_spawn
 
@@ -33,6 +34,18 @@ _ARGUMENT = re.compile(r"\$(\d+)")
 _LOCK = """
 SELECT pg_advisory_xact_lock{shared}(hashtextextended(convert_from(decode(name, 'hex'), 'UTF8'), 0))
 FROM unnest('{{{names}}}'::text[]) name"""
+
+
+class ReadsAnew(Session):
+    """What is read under a lock is what stands there once the lock is had. SQLAlchemy by itself keeps a row that the transaction saw
+    before it waited as it was then, and of two who decide at once both would find it undecided."""
+
+
+@sa_event.listens_for(ReadsAnew, "do_orm_execute")
+def _read_anew(execution: ORMExecuteState) -> None:
+    if execution.is_select and execution.statement._for_update_arg is not None:
+        execution.session.flush()
+        execution.update_execution_options(populate_existing=True)
 
 
 @dataclass
@@ -58,7 +71,7 @@ class Transaction:
 
     @cached_property
     def session(self) -> AsyncSession:
-        return AsyncSession(self.alchemy, expire_on_commit=False)
+        return AsyncSession(self.alchemy, sync_session_class=ReadsAnew, expire_on_commit=False)
 
     async def flush(self) -> None:
         """Write what the session holds and what is due; what follows on `connection` then sees it."""

@@ -1,6 +1,7 @@
 """How long tests wait. What comes by itself is waited for as long as it may take on a slow machine; what is promised within some
 seconds may take so many times longer as others keep the machine busy."""
 
+import gc
 import os
 
 PATIENCE = 180.0  # seconds, until what should have come is missed

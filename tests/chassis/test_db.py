@@ -1,4 +1,4 @@
-"""What a process gives back of its connections, and that nobody who comes meanwhile notices."""
+"""What a process gives back of its connections, and that nobody who comes meanwhile notices; what is read under a lock."""
 
 import asyncio
 import time
@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 import pytest_asyncio
+from sqlmodel import Field, SQLModel, select
 
 from chassis.db import Database
 from chassis.settings import Settings
@@ -58,6 +59,43 @@ async def test_who_is_stopped_while_giving_back_leaves_the_rest_to_the_end(datab
     await asyncio.gather(giving, return_exceptions=True)
     await database.close()
     assert await opened(database, cluster, most=0) == 0
+
+
+class Counter(SQLModel, table=True):
+    __tablename__ = "counter"
+    id: int = Field(primary_key=True)
+    value: int
+    note: str = ""
+
+
+@pytest.mark.parametrize("by", ["get", "select"])
+async def test_what_is_read_under_a_lock_is_what_stands_there_then_and_not_what_was_seen_before(
+    database: Database, cluster, by: str
+):
+    async def add(together: asyncio.Barrier) -> None:
+        async with database.transaction(tenant) as tx:
+            seen = await tx.session.get(Counter, 1)
+            await together.wait()
+            seen.note = "kept"
+            if by == "get":
+                row = await tx.session.get(Counter, 1, with_for_update=True)
+            else:
+                row = (await tx.session.scalars(select(Counter).with_for_update())).one()
+            assert row is seen and row.note == "kept", "and what was changed here is not lost"
+            row.value += 1
+
+    tenant, schema = uuid4(), database.service
+    owner = await cluster.connect("postgres")
+    try:
+        await owner.execute(
+            f"CREATE TABLE {schema}.counter (id int PRIMARY KEY, value int, note text); "
+            f"GRANT SELECT, UPDATE ON {schema}.counter TO {schema}; INSERT INTO {schema}.counter VALUES (1, 0, '')"
+        )
+        together = asyncio.Barrier(POOL)
+        await asyncio.gather(*(add(together) for _ in range(POOL)))
+        assert await owner.fetchval(f"SELECT value FROM {schema}.counter") == POOL
+    finally:
+        await owner.close()
 
 
 async def all_at_once(database: Database) -> None:
