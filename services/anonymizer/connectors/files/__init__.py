@@ -122,7 +122,7 @@ class Files:
         columns, count, several = shown(self.table, book, portable), 0, len(people) > 1
         with_sound = has_sound(self.table, book, portable)
         sounds = list[tuple[int, Path, list[int]]]()
-        pieces = await self._work(lambda: list(self._pieces(people, own=portable))) if columns else []
+        pieces = await self._work(lambda: self._pieces(people, own=portable)) if columns else []
         yield table_line(self.name, self.table, book, portable, with_sound)
         for path in pieces:
             rows = self._shown_in(path, people, portable)
@@ -375,11 +375,13 @@ class Files:
                 if self._within(person, row) and self._own(person, row):
                     yield str(path.relative_to(self.root)), mark, row
 
-    def _pieces(self, people: Sequence[Person], own: bool = False) -> Iterator[Path]:
+    def _pieces(self, people: Sequence[Person], own: bool = False) -> list[Path]:
         """Where somebody may be named; where own records alone are wanted, their buckets of a lake are enough."""
         values, buckets = _finding(people), self.table.buckets
-        found = self.format.pieces(self.root, values)
-        return (path for path in found if buckets.holds(path, values)) if own and buckets else found
+        found = list(self.format.pieces(self.root, values))
+        if own and buckets:
+            found = [path for path in found if buckets.holds(path, values)]
+        return self.format.naming(found, self.table, values) if len(found) > 1 else found
 
     def _named_in(self, path: Path, person: Person) -> Iterator[tuple[str, Row]]:
         for mark, row in self.format.read(path, self.table, person.finding()):
