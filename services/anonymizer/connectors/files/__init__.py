@@ -122,20 +122,20 @@ class Files:
         columns, count, several = shown(self.table, book, portable), 0, len(people) > 1
         with_sound = has_sound(self.table, book, portable)
         sounds = list[tuple[int, Path, list[int]]]()
-        pieces = await self._work(lambda: self._pieces(people, own=portable)) if columns else []
+        rows = self._shown(people, portable) if columns else iter(())
+        some = await self._some(rows)
         yield table_line(self.name, self.table, book, portable, with_sound)
-        for path in pieces:
-            rows = self._shown_in(path, people, portable)
-            while some := await self._work(lambda rows=rows: list(islice(rows, _ROWS_AT_ONCE))):
-                count, lines = count + len(some), []
-                for place, row in some:
-                    line = [row.get(column) for column in columns]
-                    if with_sound:
-                        own = self._heard(path, people[place], row)
-                        line += self._told(path, own)
-                        sounds += [(place, path.with_suffix(".wav"), own)] if own else []
-                    lines.append(row_line([place, *line] if several else line))
-                yield b"".join(lines)
+        while some:
+            count, lines = count + len(some), []
+            for path, place, row in some:
+                line = [row.get(column) for column in columns]
+                if with_sound:
+                    own = self._heard(path, people[place], row)
+                    line += self._told(path, own)
+                    sounds += [(place, path.with_suffix(".wav"), own)] if own else []
+                lines.append(row_line([place, *line] if several else line))
+            yield b"".join(lines)
+            some = await self._some(rows)
         for place, sound, own in sounds:
             lines = file_lines(self.name, sound.name, voices.only(sound, own), place if several else None)
             while line := await self._work(lambda lines=lines: next(lines, b"")):
@@ -169,7 +169,7 @@ class Files:
         ]
         yield table_line(self.name, self.table, book)
         for row in rows:
-            yield self._shown(row)
+            yield row_line([row.get(column) for column in self.table.shown])
         yield end_line({self.name: len(rows)})
 
     async def invoices(self, person: Person) -> set[int]:
@@ -287,7 +287,7 @@ class Files:
         for path in await self._work(lambda: list(self.format.pieces(self.root))):
             rows, sound, any_here = self._of(tenant, path), path.with_suffix(".wav"), False
             beside = [sound.name if sound.is_file() else None] if with_sound else []
-            while some := await self._work(lambda rows=rows: list(islice(rows, _ROWS_AT_ONCE))):
+            while some := await self._some(rows):
                 count, any_here = count + len(some), True
                 yield b"".join(row_line([*(row.get(column) for column in self.table.columns), *beside]) for row in some)
             sounds += [sound] if any_here and any(beside) else []
@@ -388,15 +388,16 @@ class Files:
             if self._within(person, row) and (self._own(person, row) or self._as_callee(person, row)):
                 yield mark, row
 
-    def _shown_in(self, path: Path, people: Sequence[Person], portable: bool) -> Iterator[tuple[int, Row]]:
-        """What an access copy shows of a piece, and to whom by their place."""
-        known = _places(people)
-        for _, row in self.format.read(path, self.table, _finding(people)):
-            named = {place for column in self.identifying for place in known.get(row.get(column), ())}
-            for place in sorted(named):
-                person = people[place]
-                if self._within(person, row) and (view := self._view(person, row, portable)):
-                    yield place, view
+    def _shown(self, people: Sequence[Person], portable: bool) -> Iterator[tuple[Path, int, Row]]:
+        """What an access copy shows of each piece, and to whom by their place."""
+        known, values = _places(people), _finding(people)
+        for path in self._pieces(people, own=portable):
+            for _, row in self.format.read(path, self.table, values):
+                named = {place for column in self.identifying for place in known.get(row.get(column), ())}
+                for place in sorted(named):
+                    person = people[place]
+                    if self._within(person, row) and (view := self._view(person, row, portable)):
+                        yield path, place, view
 
     def _view(self, person: Person, row: Row, portable: bool) -> Row | None:
         """Also the work of an agent, without those whom it was done for."""
@@ -688,8 +689,8 @@ class Files:
             raise VerbUnsupported("Only a store of recordings can remove a single recording.")
         return self.table.key[0]
 
-    def _shown(self, row: Row) -> bytes:
-        return row_line([row.get(column) for column in self.table.shown])
+    async def _some(self, rows: Iterator[Result]) -> list[Result]:
+        return await self._work(lambda: list(islice(rows, _ROWS_AT_ONCE)))
 
     async def _work(self, work: Callable[[], Result]) -> Result:
         """Files are read and written in a thread. Raises StoreUnavailable when the folder is away."""

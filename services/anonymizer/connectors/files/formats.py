@@ -116,7 +116,11 @@ class Folder:
         """A folder needs nothing beside its place."""
 
     def pieces(self, root: Path, values: set[str] | None = None) -> Iterator[Path]:
-        return (path for path in sorted(root.rglob(f"*{self.ending}")) if OWN not in path.relative_to(root).parts)
+        found = list[Path]()
+        for folder, within, names in os.walk(root, onerror=_unless_gone):
+            within[:] = [name for name in within if name != OWN]
+            found += [Path(folder, name) for name in names if name.endswith(self.ending)]
+        yield from sorted(found)
 
     def naming(self, pieces: list[Path], table: Table, values: set[str]) -> list[Path]:
         return pieces
@@ -354,6 +358,11 @@ def sync(folder: Path) -> None:
         os.fsync(opened)
     finally:
         os.close(opened)
+
+
+def _unless_gone(fault: OSError) -> None:
+    if not isinstance(fault, FileNotFoundError):
+        raise fault
 
 
 def typed(row: Row, table: Table) -> Row:
