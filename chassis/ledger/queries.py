@@ -33,12 +33,19 @@ LATERAL (SELECT * FROM "{{service}}".event WHERE id = l.event_id OFFSET 0) e ORD
 _ENTRY = f"""
 SELECT l.position, l.leaf, e.body FROM "{{service}}".ledger_entry l JOIN "{{service}}".event e ON e.id = l.event_id
 WHERE l.event_id = $1 AND {_VISIBLE}"""
+_LEAVES = 'SELECT position, leaf FROM "{service}".ledger_entry WHERE position = ANY ($1)'
 _NOTE = 'SELECT note FROM "{service}".ledger_checkpoint ORDER BY size DESC LIMIT 1'
 
 
 async def head(connection: asyncpg.Connection, service: str) -> int:
     """The position of the newest entry; 0 in an empty ledger."""
     return await connection.fetchval(_HEAD.format(service=service))
+
+
+async def leaves(connection: asyncpg.Connection, service: str, *positions: int) -> list[bytes | None]:
+    """The leaf hash at each position; None where there is no entry. A leaf is that of one event only, and so names a history."""
+    found = dict(await connection.fetch(_LEAVES.format(service=service), positions))
+    return [found.get(position) for position in positions]
 
 
 async def feed(

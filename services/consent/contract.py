@@ -556,14 +556,17 @@ class Call(Reply):
 
 
 class Changes(Reply):
-    """`GET /v1/changes?after=&wait=`: what bears on decisions since a snapshot's position, as CloudEvents with their positions.
+    """`GET /v1/changes?after=&leaf=&wait=`: what bears on decisions since a snapshot's position, as CloudEvents with their positions.
 
-    complete: nothing was left behind, so whoever took it all in knows everything up to the moment of asking · policy_version: of the
-    book in force; another one than the snapshot's wants a new snapshot.
+    leaf: of the entry at `next`, hexadecimal; sent back along with it, it says which ledger was read, and one that came back from a
+    backup is refused (`consent.position_unknown`) however far it has grown since · complete: nothing was left behind, so whoever took
+    it all in knows everything up to the moment of asking · policy_version: of the book in force; another one than the snapshot's wants
+    a new snapshot.
     """
 
     items: list[CloudEvent]
     next: str
+    leaf: str | None
     complete: bool
     policy_version: str
 
@@ -830,7 +833,10 @@ class UnknownCategory(Problem):
 
 
 class PositionUnknown(Conflict):
-    code, title = "consent.position_unknown", "The ledger does not reach that position; take a new snapshot"
+    code, title = (
+        "consent.position_unknown",
+        "The ledger does not have that entry at that position; take a new snapshot",
+    )
 
 
 class NotByConsent(Conflict):

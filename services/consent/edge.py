@@ -70,6 +70,7 @@ class Copy:
 
     def __init__(self, first: dict[str, Any]) -> None:
         self.tenant, self.position = UUID(first["tenant"]), int(first["position"])
+        self.leaf: str | None = first["leaf"]  # of the entry at `position`: which ledger it was
         self.policy_version: str = first["policy_version"]
         self.max_staleness = first["max_staleness_ms"] / 1000
         self.notices = {(name, version): number for number, (name, version) in enumerate(first["notices"], start=1)}
@@ -130,7 +131,6 @@ class Copy:
             return False
         if kind in ("consent", "objection", "restriction"):
             self._state(event["subject"], event["data"])
-        self.position = event["position"]
         return True
 
     def _alone(
@@ -314,20 +314,21 @@ class EdgeCache:
         copy, began = self.copy, time.clock_gettime(_CLOCK)
         assert copy is not None, "a snapshot is loaded before its changes are followed"
         try:
-            answer = (await self._ask("/v1/changes", after=copy.position, wait=wait)).json()
+            known = {"leaf": copy.leaf} if copy.leaf else {}
+            answer = (await self._ask("/v1/changes", after=copy.position, wait=wait, **known)).json()
         except httpx2.HTTPStatusError as refused:
             if refused.response.status_code != 409:
                 raise
             # The ledger is another one than the copy was made from: no until there is a new copy.
             self._until = float("-inf")
             return await self.load()
-        told = [event for event in answer["items"] if event["position"] > copy.position]
-        for event in told:
+        for event in answer["items"]:
             if event["type"] == "recording.stop":
                 self._on_stop(event["data"]["call"], event["data"]["reason"])
             if not copy.apply(event):
                 return await self.load()
-        copy.position = max(copy.position, int(answer["next"]))
+        # Only now, and both together: what a page that was not taken to its end says is told again, which changes nothing.
+        copy.position, copy.leaf = int(answer["next"]), answer["leaf"]
         if answer["policy_version"] != copy.policy_version:
             return await self.load()
         if answer["complete"]:

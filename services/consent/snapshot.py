@@ -40,12 +40,13 @@ async def stream(database: Database, tenant: UUID, book: PolicyBook, key: OKPKey
     """The whole document. A stream that was cut has no last line, and proves nothing."""
     async with database.system() as connection:
         position = await ledger.head(connection, database.service)  # before reading: nothing up to here is missed
+        (leaf,) = await ledger.leaves(connection, database.service, position)
     digest, people = sha256(), 0
     async with database.transaction(tenant) as tx:
         notices = await tx.connection.fetch(_NOTICES)
         duties = {row["purpose"] for row in await tx.connection.fetch(_DUTIES)}
         made_at = clock.now().isoformat()
-        about = {"tenant": str(tenant), "position": position, "made_at": made_at}
+        about = {"tenant": str(tenant), "position": position, "leaf": leaf and leaf.hex(), "made_at": made_at}
         first = about | {
             "policy_version": book.version,
             "max_staleness_ms": book.period("consent_max_staleness").elapsed // timedelta(milliseconds=1),

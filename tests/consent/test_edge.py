@@ -16,6 +16,7 @@ from services.consent.contract import CallParty, Kind, Regulation, SetDuty, Star
 from services.consent.edge import BadSnapshot, Copy, EdgeCache
 from services.consent.rules import Ground, Matter, Said
 from tests.consent.conftest import key
+from tests.consent.house import DATABASE
 from tests.patience import alone
 
 ANNA, OMAR, NOBODY = (str(new_id()) for _ in range(3))
@@ -47,7 +48,13 @@ async def cache_of(company, **other):
 
 def copy_of(*people, position=1):
     grounds = [[GROUND.purpose, "recorded_call", "consent", "weighed", True, False, [1]]]
-    first = {"tenant": str(uuid4()), "position": position, "policy_version": "1", "max_staleness_ms": 30_000}
+    first = {
+        "tenant": str(uuid4()),
+        "position": position,
+        "leaf": None,
+        "policy_version": "1",
+        "max_staleness_ms": 30_000,
+    }
     copy = Copy(first | {"notices": [["recordings", 1], ["recordings", 2]], "grounds": grounds})
     for principal, said in people:
         copy.add(principal, [[*map(str, each.matter), str(each.state), *_numbers(each)] for each in said])
@@ -113,13 +120,70 @@ async def test_a_cache_that_knows_more_than_the_ledger_says_no_until_it_has_a_ne
     await company.until_known(await company.give(anna, await company.notice()))
     cache = await cache_of(company)
     position, cache.copy.position = cache.copy.position, 10**9
+    await _refused_then_loaded(cache, anna, monkeypatch)
+    assert position <= cache.copy.position < 10**9
+
+
+async def test_a_cache_of_a_ledger_that_lost_its_end_and_grew_past_it_says_no_until_it_has_a_new_copy(
+    company, served, anna, monkeypatch
+):
+    told, omar = await company.notice(purposes={"development": ["traffic"]}), new_id()
+    await company.until_known(await company.give(anna, told, "development"))
+    caches = [await cache_of(company)]
+    restored = caches[0].copy.position
+    await company.until_known(await company.give(omar, told, "development"))
+    caches.append(await cache_of(company))  # knows by its snapshot what is lost in a moment
+    await caches[0].follow(wait=0)  # and this one by following
+    assert [cache.decide(str(omar), "development", "traffic").allowed for cache in caches] == [True, True]
+    await _lose_what_came_after(served, restored)
+    while await _head(served) <= max(cache.copy.position for cache in caches):
+        await company.give(new_id(), told, "development")
+        await asyncio.sleep(0.1)
+    for cache in caches:
+        await _refused_then_loaded(cache, omar, monkeypatch)
+        assert cache.decide(str(omar), "development", "traffic").reason == "no_consent"
+        assert cache.decide(str(anna), "development", "traffic").allowed
+
+
+async def _refused_then_loaded(cache, who, monkeypatch):
     with monkeypatch.context() as meanwhile:
         meanwhile.setattr(cache, "load", _not_now)
         with pytest.raises(BadSnapshot):
             await cache.follow(wait=0)
-    assert cache.decide(str(anna), "development", "traffic").reason == "stale"
+    assert cache.decide(str(who), "development", "traffic").reason == "stale"
     await cache.follow(wait=0)
-    assert cache.fresh and position <= cache.copy.position < 10**9
+    assert cache.fresh
+
+
+async def _lose_what_came_after(served, position):
+    """A database that comes back as it was, with every connection to it broken."""
+    admin = await served.house.postgres.connect(DATABASE)
+    async with admin.transaction():
+        gone = "(SELECT event_id FROM consent.ledger_entry WHERE position > $1)"
+        for table, which in (
+            ("standing", f"statement IN (SELECT id FROM consent.statement WHERE event IN {gone})"),
+            ("statement", f"event IN {gone}"),
+            ("event", f"id IN {gone}"),
+            ("ledger_entry", "position > $1"),
+            ("ledger_node", "(index + 1) * 256 ^ level > $1"),
+            ("ledger_checkpoint", "size > $1"),
+        ):
+            await admin.execute(f"DELETE FROM consent.{table} WHERE {which}", position)
+        await admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = $1",
+            DATABASE,
+        )
+    await admin.close()
+    async with asyncio.timeout(60):
+        while (await served.http.get(f"{served.url}/health/ready")).status_code != 200:
+            await asyncio.sleep(0.05)
+
+
+async def _head(served):
+    admin = await served.house.postgres.connect(DATABASE)
+    head = await admin.fetchval("SELECT max(position) FROM consent.ledger_entry")
+    await admin.close()
+    return head
 
 
 async def _not_now() -> None:
@@ -194,7 +258,7 @@ def told(said: Said) -> dict:
     data |= {"state": said.state.value, "occurred_at": rules.instant(said.occurred_at).isoformat()}
     data |= {"valid_until": rules.instant(said.valid_until).isoformat() if said.valid_until else None}
     data |= {"notice": "recordings" if version else None, "notice_version": version}
-    return {"type": f"{said.matter.kind}.{said.state}", "subject": ANNA, "position": 2, "data": data}
+    return {"type": f"{said.matter.kind}.{said.state}", "subject": ANNA, "data": data}
 
 
 # Few instants, so that there are ties. Two records differ in more than how long they last.

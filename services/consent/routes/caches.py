@@ -18,6 +18,10 @@ router = APIRouter()
 
 CacheKeeper = Annotated[Caller, Requires("snapshot.read")]
 After = Annotated[int, Query(ge=0, lt=2**62)]
+Leaf = Annotated[
+    str | None,
+    Query(pattern="^[0-9a-f]{64}$", description="of the entry at `after`, as the page or the snapshot before told it"),
+]
 Wait = Annotated[float, Query(ge=0, le=20)]
 
 TYPES = [
@@ -46,11 +50,12 @@ async def read_snapshot(caller: CacheKeeper, request: Request):
 
 
 @router.get("/v1/changes", response_model=Changes)
-async def read_changes(caller: CacheKeeper, request: Request, after: After = 0, wait: Wait = 0):
+async def read_changes(caller: CacheKeeper, request: Request, after: After = 0, leaf: Leaf = None, wait: Wait = 0):
     """What bears on decisions after a position, at once or as soon as there is something."""
     if caller.tenant is None:
         raise Forbidden("This call names no customer organisation.")
     state, until = request.app.state, time.monotonic() + wait
+    known = bytes.fromhex(leaf) if leaf else None
     while True:
         turn = state.sequencer.grown.turn()
         async with state.database.system() as connection:
@@ -58,8 +63,9 @@ async def read_changes(caller: CacheKeeper, request: Request, after: After = 0, 
                 connection, state.database.service, after=after, limit=_AT_ONCE, types=TYPES, tenant=caller.tenant
             )
             head = await ledger.head(connection, state.database.service)
-        if after > head:
-            # A database that came back from a backup: whoever knows more than the ledger knows what never happened.
+            here, at_next = await ledger.leaves(connection, state.database.service, after, next_)
+        if after > head or (known is not None and here != known):
+            # A database that came back from a backup: whoever knows more than the ledger, or another entry, knows what never happened.
             raise PositionUnknown
         complete = next_ >= head
         left = until - time.monotonic()
@@ -67,11 +73,11 @@ async def read_changes(caller: CacheKeeper, request: Request, after: After = 0, 
             break
         if complete:
             await _happens(turn, min(left, 1.0))
-        after = next_
+        after, known = next_, at_next
     items = b",".join(b'{"position":%d,' % position + body[1:] for position, body in found)
     version = orjson.dumps(state.policy.current().version)
-    told = b'{"items":[%s],"next":"%d","complete":%s,"policy_version":%s}' % (
-        items, next_, b"true" if complete else b"false", version,
+    told = b'{"items":[%s],"next":"%d","leaf":%s,"complete":%s,"policy_version":%s}' % (
+        items, next_, orjson.dumps(at_next and at_next.hex()), b"true" if complete else b"false", version,
     )  # fmt: skip
     return Response(told, media_type="application/json")
 
