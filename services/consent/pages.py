@@ -10,6 +10,7 @@ from chassis.pages import Pages
 _WORDS = {
     "sv": {
         "asks": "vill använda uppgifter om dig:",
+        "asks_of_child": "vill använda uppgifter om barnet som du är vårdnadshavare för:",
         "purpose": "För ändamålet",
         "no_means": "Om du säger nej eller ångrar dig",
         "rights": "Dina rättigheter",
@@ -22,9 +23,16 @@ _WORDS = {
         "over_more": "Den är redan besvarad eller för gammal. Du kan stänga sidan.",
         "other": "Frågan gäller någon annan",
         "other_more": "Du är inloggad som en annan person än den som frågan gäller. Inget har registrerats.",
+        "guardian": "Din vårdnadshavare behöver svara",
+        "guardian_more": "Du är för ung för att själv säga ja till det här, så inget har registrerats. Be din vårdnadshavare att öppna frågan "
+        "och logga in som sig själv. Vill du säga nej kan du öppna frågan och göra det själv.",
+        "again": "Öppna frågan igen",
+        "soon": "Ditt svar är registrerat",
+        "soon_more": "Det dröjer lite längre än vanligt innan det gäller överallt. Du behöver inte göra något mer, och kan stänga sidan.",
     },
     "en": {
         "asks": "wants to use data about you:",
+        "asks_of_child": "wants to use data about the child whose guardian you are:",
         "purpose": "For the purpose",
         "no_means": "If you say no or change your mind",
         "rights": "Your rights",
@@ -37,6 +45,12 @@ _WORDS = {
         "over_more": "It was answered already, or is too old. You may close this page.",
         "other": "The question is for somebody else",
         "other_more": "You are logged in as another person than the one who is asked. Nothing was recorded.",
+        "guardian": "Your guardian needs to answer",
+        "guardian_more": "You are too young to say yes to this yourself, so nothing was recorded. Ask your guardian to open the question and "
+        "log in as themselves. If you want to say no, open the question and do so yourself.",
+        "again": "Open the question again",
+        "soon": "Your answer is recorded",
+        "soon_more": "It takes a little longer than usual until it counts everywhere. There is nothing more to do, and you may close this page.",
     },
 }
 
@@ -49,9 +63,9 @@ def question(language: str, back_to: str | None, **told: Any) -> HTMLResponse:
     return _PAGES.show("capture.html", language, back_to=(back_to,) if back_to else (), **told)
 
 
-def told(language: str, what: str, status: int = 200) -> HTMLResponse:
-    """`what`: thanks | over | other."""
-    return _PAGES.show("told.html", language, status, told=what)
+def told(language: str, what: str, status: int = 200, again: str | None = None) -> HTMLResponse:
+    """`what`: thanks | over | other | guardian | soon. again: where the question can be opened once more."""
+    return _PAGES.show("told.html", language, status, told=what, again=again)
 
 
 def back(address: str) -> RedirectResponse:

@@ -1,6 +1,7 @@
 """CAMARA ConsentInfo as an API consumer meets it, and the page on which a person answers after she logged in."""
 
 import re
+from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -9,7 +10,8 @@ from fastapi import Request
 from chassis import clock
 from chassis.ids import new_id
 from services.consent import camara
-from services.consent.contract import SetObjection
+from services.consent.contract import NotYetEverywhere, SetGuardian, SetObjection
+from services.consent.receipts import opened
 from tests.consent.conftest import key
 
 PATH = "/consent-info/v0.2/retrieve"
@@ -88,8 +90,8 @@ async def open_page(company, capture, state="xyz123"):
     return await http.get(company.served.url + "/v1/captures/return", params=back)
 
 
-async def press(company, capture, page, what):
-    form = {"form": re.search(r'name="form" value="([^"]+)"', page.text)[1], "answer": what, "language": "sv"}
+async def press(company, capture, page, what, language="sv"):
+    form = {"form": re.search(r'name="form" value="([^"]+)"', page.text)[1], "answer": what, "language": language}
     return await company.served.http.post(here(company, capture) + "/answer", data=form)
 
 
@@ -155,6 +157,67 @@ async def test_only_the_person_who_is_asked_can_answer(company, around, anna):
     forged = page.text.replace(re.search(r'name="form" value="([^"]+)"', page.text)[1], "x" * 43)
     assert (await press(company, capture, type("Page", (), {"text": forged}), "yes")).status_code == 400
     assert (await company.service.standing(company.tenant, anna)).consents[0].state == "requested"
+
+
+@pytest.mark.parametrize(
+    ("language", "words"), [("sv", "Din vårdnadshavare behöver svara"), ("en", "Your guardian needs to answer")]
+)
+async def test_a_child_reads_that_a_guardian_answers_and_how(company, around, anna, language, words):
+    erik = await _guardian_of(company, anna)
+    await company.notice()
+    await may_call_back(company, CALLBACK)
+    capture = (await ask(company, callbackUrl=CALLBACK)).json()["captureUrl"]
+    page = await open_page(company, capture)
+    told = await press(company, capture, page, "yes", language)
+    assert told.status_code == 403 and words in told.text and told.headers["content-type"].startswith("text/html")
+    assert f'href="{urlsplit(capture).path}"' in told.text
+    assert (await company.service.standing(company.tenant, anna)).consents[0].state == "requested"
+    around.person = erik
+    page = await open_page(company, capture)
+    assert "barnet som du är vårdnadshavare för" in page.text and str(erik) not in page.text
+    answered = await press(company, capture, page, "yes")
+    assert answered.headers["location"].startswith(f"{CALLBACK}?capture_result=granted")
+    (newest, _) = (await company.service.records(company.tenant, anna)).items
+    said = opened(newest.receipt, (await company.served.http.get(f"{company.served.url}/keys")).json())["record"]
+    assert (said["type"], said["guardian"], said["state"]) == ("parental", str(erik), "given")
+
+
+async def test_a_child_may_say_no_and_a_guardian_s_page_is_of_no_use_to_the_child(company, around, anna):
+    around.person = await _guardian_of(company, anna)
+    await company.notice()
+    capture = (await ask(company)).json()["captureUrl"]
+    of_guardian = await open_page(company, capture)
+    around.person = anna
+    page = await open_page(company, capture)
+    assert (await press(company, capture, of_guardian, "yes")).status_code == 400
+    assert "Tack" in (await press(company, capture, page, "no")).text
+    assert (await company.service.standing(company.tenant, anna)).consents[0].state == "refused"
+
+
+async def _guardian_of(company, child):
+    born = clock.now().date().replace(day=1) - timedelta(days=9 * 365)
+    wish = SetGuardian(guardian=new_id(), born=born, evidence_ref="crm/17")
+    return (await company.service.set_guardian(company.tenant, child, wish, key())).guardian
+
+
+async def test_what_is_no_address_is_answered_by_a_page(company):
+    for path in ("/v1/captures/cut-off", "/v1/captures/" + "x" * 44):
+        told = await company.served.http.get(company.served.url + path, headers={"accept-language": "en"})
+        assert told.status_code == 400 and "not open any more" in told.text
+
+
+async def test_an_answer_that_does_not_count_everywhere_yet_is_told_on_a_page(company, around, anna, monkeypatch):
+    await company.notice()
+    capture = (await ask(company)).json()["captureUrl"]
+    page = await open_page(company, capture)
+
+    async def frozen(event):
+        raise NotYetEverywhere
+
+    monkeypatch.setattr(company.served.app.state.barrier, "passed", frozen)
+    told = await press(company, capture, page, "no")
+    assert told.status_code == 503 and "Ditt svar är registrerat" in told.text
+    assert (await company.service.standing(company.tenant, anna)).consents[0].state == "refused"
 
 
 async def test_an_address_that_is_too_old_sends_back_with_timeout(company, around):

@@ -12,7 +12,7 @@ from sqlmodel import select
 
 from chassis import clock
 from chassis.db import Database, Transaction
-from services.consent import camara, rules, spoken
+from services.consent import camara, queries, rules, spoken
 from services.consent.camara import Refusal
 from services.consent.commands import notices
 from services.consent.commands.desk import Desk
@@ -163,25 +163,36 @@ def over(row: Capture) -> bool:
     return row.outcome is not None or row.expires_at <= clock.now()
 
 
-async def show(row: Capture) -> str:
+async def speakers(tx: Transaction, row: Capture) -> list[UUID]:
+    """Who may answer: she herself, and of a child the guardian."""
+    guardianship = await queries.guardian(tx, row.principal)
+    return [row.principal, *([guardianship.guardian] if guardianship else [])]
+
+
+async def show(row: Capture, speaker: UUID) -> str:
     """What the form must bring back: only who was shown the page after logging in has it."""
     form = secrets.token_urlsafe(32)
-    row.form = _hashed(form)
+    row.form = _bound(form, speaker)
     return form
 
 
 async def answer(
     tx: Transaction, desk: Desk, token: str, form: str, yes: bool, language: str
 ) -> tuple[Capture, Recorded]:
-    """Her answer, under the notice she was shown. Raises Refusal for a form that is not of this page."""
+    """The answer, under the notice that was shown. Raises Refusal for a form that is not of this page, ParentalNeeded for a child's own
+    yes."""
     row, notice = await read(tx, token)
-    if over(row) or row.form is None or not hmac.compare_digest(row.form, _hashed(form)):
+    shown_to = [] if row.form is None else await speakers(tx, row)
+    speaker = next((each for each in shown_to if hmac.compare_digest(row.form, _bound(form, each))), None)
+    if over(row) or speaker is None:
         raise Refusal(400, "INVALID_ARGUMENT", "This page was answered, or is too old.")
     matter = Matter(Kind.consent, Regulation.gdpr, row.purpose)
     details = {"language": language, "collection_method": "web_form", "type": "explicit", "asked_by": row.client}
+    if speaker != row.principal:
+        details |= {"type": "parental", "guardian": str(speaker)}
     state = State.given if yes else State.refused
-    herself = replace(desk.caller, original_client="capture", kind="customer", subject=str(row.principal))
-    told = await record(tx, replace(desk, caller=herself), row.principal, matter, state, None, details, notice)
+    person = replace(desk.caller, original_client="capture", kind="customer", subject=str(speaker))
+    told = await record(tx, replace(desk, caller=person), row.principal, matter, state, None, details, notice)
     row.outcome = "denied" if not yes else await _outcome(tx, desk.book, row)
     return row, told
 
@@ -202,6 +213,10 @@ def back_to(row: Capture, outcome: str) -> str | None:
         return None
     query = {"capture_result": outcome} | ({"state": row.consumer_state} if row.consumer_state is not None else {})
     return row.callback + ("&" if "?" in row.callback else "?") + urlencode(query)
+
+
+def _bound(form: str, speaker: UUID) -> bytes:
+    return _hashed(f"{form} {speaker}")
 
 
 def _hashed(token: str) -> bytes:

@@ -28,7 +28,10 @@ from services.consent.commands.captures import Opened
 from services.consent.contract import (
     Callbacks,
     CamaraError,
+    NotAGuardian,
     NoticeNotInForce,
+    NotYetEverywhere,
+    ParentalNeeded,
     RetrievedStatus,
     RetrieveStatus,
     SetCallbacks,
@@ -39,7 +42,7 @@ from services.consent.tables import Capture, NoticeVersion
 router = APIRouter()
 
 ApiConsumer = Annotated[Caller, Requires("consent-info:retrieve")]
-Token = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{43}$")]
+Token = Annotated[str, Path(max_length=1000)]  # whatever is left of the address: a person is answered by a page
 ClientId = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
 Word = Annotated[str | None, Query(max_length=2000)]
 
@@ -151,12 +154,12 @@ async def returned(_: Anyone, request: Request, code: Word = None, state: Word =
         return await _sent_back(request, found, "error", language)
     async with request.app.state.database.transaction(found.tenant) as tx:
         row, notice = await captures.read(tx, found.token)
-        if person.principal != row.principal or person.tenant != found.tenant:
+        if person.principal not in await captures.speakers(tx, row) or person.tenant != found.tenant:
             return pages.told(language, "other", 403)
         if captures.over(row):
             return pages.told(language, "over", 400)
-        form = await captures.show(row)
-        return _question(request, row, notice, found.token, form, language)
+        form = await captures.show(row, person.principal)
+        return _question(request, row, notice, found.token, form, language, person.principal != row.principal)
 
 
 @router.get("/v1/captures/{capture}", response_class=Response, responses={303: _BACK, 400: _PAGE})
@@ -192,7 +195,7 @@ async def open_capture(_: Anyone, request: Request, capture: Token, state: Word 
     "/v1/captures/{capture}/answer",
     status_code=303,
     response_class=Response,
-    responses={200: _PAGE, 303: _BACK, 400: _PAGE},
+    responses={200: _PAGE, 303: _BACK, 400: _PAGE, 403: _PAGE, 503: _PAGE},
 )
 async def answer_capture(_: Anyone, request: Request, capture: Token):
     """The page's form. Answered when every decision point knows it, like a withdrawal."""
@@ -211,7 +214,14 @@ async def answer_capture(_: Anyone, request: Request, capture: Token):
             address = captures.back_to(row, row.outcome)
     except (Refusal, NoticeNotInForce):
         return pages.told(language, "over", 400)
-    await state.barrier.passed(told.event)
+    except ParentalNeeded:
+        return pages.told(language, "guardian", 403, again=f"/v1/captures/{capture}")
+    except NotAGuardian:
+        return pages.told(language, "other", 403)
+    try:
+        await state.barrier.passed(told.event)
+    except NotYetEverywhere:
+        return pages.told(language, "soon", 503)
     return pages.back(address) if address else pages.told(language, "thanks")
 
 
@@ -245,7 +255,9 @@ async def _logged_in(request: Request, code: str, token: str) -> Caller:
     return await state.people.caller(answer.json()["access_token"])
 
 
-def _question(request: Request, row: Capture, notice: NoticeVersion, token: str, form: str, language: str) -> Response:
+def _question(
+    request: Request, row: Capture, notice: NoticeVersion, token: str, form: str, language: str, for_a_child: bool
+) -> Response:
     book = request.app.state.policy.current()
     # Of the notice, a language it was published in.
     spoken = language if language in notice.texts else next(iter(notice.texts))
@@ -256,6 +268,7 @@ def _question(request: Request, row: Capture, notice: NoticeVersion, token: str,
         notice=notice.texts[spoken],
         controller=notice.controller,
         client=row.client,
+        for_a_child=for_a_child,
         purpose=book.purpose(row.purpose).label.in_(spoken),
         labels=sorted({book.element(each).label.in_(spoken) for cover in covers for each in book.elements_of(cover)}),
         withdrawal_url=notice.withdrawal_url,
