@@ -28,7 +28,8 @@ class Follower:
     """`await Follower(client, database, "consent", handle, types=("consent.withdrawn",)).run()`, until cancelled.
 
     client: of the service that is followed · name: the cursor's, one for each feed and use · handle(tx, event): the effect, in a
-    transaction of the event's tenant; `event.seq` is its position · types: None means all, also those it will learn to ignore.
+    transaction of the event's tenant; `event.seq` is its position · types: None means all, also those it will learn to ignore · pause:
+    seconds after a page that was not full, in which more comes where one request tells ten facts in the tenth of a second.
     """
 
     page = 200
@@ -40,28 +41,35 @@ class Follower:
         name: str,
         handle: Callable[..., Awaitable[None]],
         types: Sequence[str] | None = None,
+        pause: float = 0,
     ) -> None:
         self.client, self.database, self.name = client, database, name
-        self.handle, self.types = handle, types
+        self.handle, self.types, self.pause = handle, types, pause
+        self._at: int | None = None
 
     async def run(self) -> None:
         trouble = Trouble("feed interrupted", feed=self.name)
         while True:
             try:
-                await self.follow(wait=WAIT)
+                took = await self.follow(wait=WAIT)
                 trouble.over()
+                await asyncio.sleep(self.pause if took < self.page else 0)
             except PASSING as failure:
                 await asyncio.sleep(random.uniform(0.5, 1) * min(2 ** trouble.met(failure), 30))
 
     async def follow(self, wait: float = 0) -> int:
         """Takes one page of the feed: handles its events, moves the cursor, says how many events took effect here."""
-        position = await self._begin()
+        # Whoever fails below looks again where the cursor stands.
+        position, self._at = await self._begin() if self._at is None else self._at, None
         query: dict[str, Any] = {"after": position, "wait": wait, "limit": self.page}
         if self.types is not None:
             query["types"] = ",".join(self.types)
         page = await self.client.call("GET", "/events", query=query, timeout=wait + 10)
-        took = await self._take_all([Event.read(item, item["position"]) for item in page["items"]])
-        await self._skip_to(int(page["next"]))
+        events, next_ = [Event.read(item, item["position"]) for item in page["items"]], int(page["next"])
+        took = await self._take_all(events)
+        if next_ > (events[-1].seq if events else position):
+            await self._skip_to(next_)
+        self._at = next_
         return took
 
     async def _take_all(self, events: Sequence[Event]) -> int:

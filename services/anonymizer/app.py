@@ -10,6 +10,7 @@ import chassis.app
 from chassis import telemetry
 from chassis.sealing import Sealer
 from services.anonymizer.commands import backups, schedules
+from services.anonymizer.commands.collections import Collections
 from services.anonymizer.commands.people import People
 from services.anonymizer.commands.replays import Replays
 from services.anonymizer.commands.steps import Steps
@@ -38,6 +39,7 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     holds = Holds(DisclosureClient(state.http, settings.peers["disclosure"], state.tokens))
     async with following_policy(app, tenants=True) as policy:
         state.people = People(state.database, state.sealer, state.house.billing, state.house.followed)
+        state.collections = Collections(state.database, state.house, state.people)
         state.steps = Steps(state.database, state.house, state.people, holds)
         replays = Replays(state.database, state.house, state.sealer, holds, policy)
         state.ready_when["erasures replayed"] = replays.ready

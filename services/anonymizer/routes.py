@@ -115,8 +115,7 @@ async def collect_together(caller: Worker, wish: Body[CollectionsRequest], reque
 
 
 async def _collected(caller: Caller, wish: CollectionsRequest, request: Request, book: PolicyBook) -> "Lines":
-    state = request.app.state
-    return Lines(await collections.collect(state.database, state.house, state.people, _tenant(caller), wish, book))
+    return Lines(await request.app.state.collections.collect(_tenant(caller), wish, book))
 
 
 @router.get("/v1/holdings", response_model=Holdings)

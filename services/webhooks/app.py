@@ -20,6 +20,7 @@ from services.webhooks.routes import router
 from services.webhooks.settings import Settings
 
 _ABREAST = 16  # deliveries of what is not urgent
+_GATHERED = 0.1  # seconds in which what is not urgent comes together
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -48,7 +49,7 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
         followers = [
             asyncio.create_task(each.run(), name=f"feed {each.name}")
             for feed in FEEDS
-            for each in (_follower(app, feed, feed, EVENT_TYPES - URGENT), *_urgent(app, feed))
+            for each in (_follower(app, feed, feed, EVENT_TYPES - URGENT, _GATHERED), *_urgent(app, feed))
         ]
         state.tasks.extend(followers)
         try:
@@ -64,7 +65,7 @@ def _urgent(app: FastAPI, feed: str) -> list[RunFollower]:
     return [_follower(app, feed, "consent.recording", URGENT)] if feed == "consent" else []
 
 
-def _follower(app: FastAPI, feed: str, name: str, types: Set[str]) -> RunFollower:
+def _follower(app: FastAPI, feed: str, name: str, types: Set[str], pause: float = 0) -> RunFollower:
     client = ServiceClient(app.state.http, app.state.settings.peers[feed], app.state.tokens)
     client.audience = feed
-    return RunFollower(client, app.state.database, name, commands.fan_out, sorted(types))
+    return RunFollower(client, app.state.database, name, commands.fan_out, sorted(types), pause)

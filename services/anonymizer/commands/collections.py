@@ -1,10 +1,11 @@
 """A store read for a person's access, or for an approved task, as a stream of lines."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from uuid import UUID
 
 from chassis import clock
+from chassis.crowd import Crowd
 from chassis.db import Database
 from services.anonymizer.commands.people import People
 from services.anonymizer.contract import (
@@ -22,17 +23,26 @@ from services.registry.contract import PolicyBook
 NOBODY = UUID(int=0)
 
 
-async def collect(
-    database: Database, house: House, people: People, tenant: UUID, wish: CollectionsRequest, book: PolicyBook
-) -> AsyncGenerator[bytes]:
-    """Raises before the first byte whatever is wrong; a store that fails later cuts the stream before its last line."""
-    connector = house.connector(wish.store)
-    persons = await people.persons(tenant, [one.principal for one in wish.of])
-    async with database.transaction(tenant) as tx:
-        for one in wish.of:
-            read = DataCollected(step=one.step, store=wish.store)
-            await tx.emit("data.collected", read.model_dump(mode="json"), subject=one.principal)
-    return await _begun(connector.collect(persons, book, wish.portable))
+class Collections:
+    def __init__(self, database: Database, house: House, people: People) -> None:
+        self.database, self.house, self.people = database, house, people
+        # All stores of a request are asked at the same moment: that they were read is one transaction.
+        self._note = Crowd(self._noted)
+
+    async def collect(self, tenant: UUID, wish: CollectionsRequest, book: PolicyBook) -> AsyncGenerator[bytes]:
+        """Raises before the first byte whatever is wrong; a store that fails later cuts the stream before its last line."""
+        connector = self.house.connector(wish.store)
+        persons = await self.people.persons(tenant, [one.principal for one in wish.of])
+        await self._note(tenant, wish)
+        return await _begun(connector.collect(persons, book, wish.portable))
+
+    async def _noted(self, tenant: UUID, wishes: Sequence[CollectionsRequest]) -> Sequence[None]:
+        async with self.database.transaction(tenant) as tx:
+            for wish in wishes:
+                for one in wish.of:
+                    read = DataCollected(step=one.step, store=wish.store)
+                    await tx.emit("data.collected", read.model_dump(mode="json"), subject=one.principal)
+        return [None] * len(wishes)
 
 
 async def give_back(
