@@ -28,7 +28,7 @@ from chassis.errors import Forbidden
 from chassis.ledger import events
 from chassis.settings import Settings
 
-REST_AFTER = 5.0  # seconds between two looks at what is idle
+REST_AFTER = 2.0  # seconds between two looks at what is idle
 _ARGUMENT = re.compile(r"\$(\d+)")
 # Names are spelled in hex, so that nothing in them gets into the statement.
 _LOCK = """
