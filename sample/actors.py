@@ -26,7 +26,7 @@ from sample import accounts
 from sample.clients import CALLBACK
 
 _RENEW_BEFORE = 15
-_PATIENCE = 30
+_PATIENCE = 120  # as long as an edge waits for what is behind it
 _TRIES = 10
 
 
