@@ -116,7 +116,7 @@ async def _find(house: House) -> Row:
     await _plant(house, FIRST_FEW, people, FEW)
     store = PostgreSQL(datamap.load(Path("policy/stores")).stores["calls"], _settings(house))
     connection, theirs = await calls._connect(house), []
-    ours = [await _found(store, FIRST_FEW + n, FEW) for n in range(people)][1:]
+    ours = [await found(store, FIRST_FEW + n, FEW) for n in range(people)][1:]
     for n in range(people):
         began = time.perf_counter()
         await connection.fetch("SELECT * FROM call_record WHERE $1 IN (caller, callee)", str(FIRST_FEW + n))
@@ -144,8 +144,8 @@ async def _find_lake() -> Row:
         files = Files(store, Settings(home=Path(folder), secrets_dir=Path(folder), **_NOWHERE))
         _write_lake(files.root)
         people = [46_700_000_000 + 37 * n for n in range(1, 2 + 10 * ROUNDS)]
-        ours = [await _found(files, number, None, portable=True) for number in people][1:]
-        both = [await _found(files, number, None) for number in people[: 1 + ROUNDS]][1:]
+        ours = [await found(files, number, None, portable=True) for number in people][1:]
+        both = [await found(files, number, None) for number in people[: 1 + ROUNDS]][1:]
         theirs = []
         for number in people[: 1 + ROUNDS]:
             began = time.perf_counter()
@@ -190,7 +190,7 @@ def _settings(house: House) -> Settings:
     return Settings(home=house.home.path, secrets_dir=secrets, database_host=place, **_NOWHERE)
 
 
-async def _found(store: Connector, number: int, rows: int | None, portable: bool = False) -> float:
+async def found(store: Connector, number: int, rows: int | None, portable: bool = False) -> float:
     """Milliseconds until the last line. Raises when another number of rows came."""
     person = Person(UUID(int=0), PRIVATE.id, (Known(IdentifierType.msisdn, str(number)),))
     book, began = read_book(Path("policy/book.yaml")), time.perf_counter()

@@ -20,6 +20,7 @@ import uvloop
 
 from benchmarks.house import House
 from benchmarks.lake import SIZES, full_rows, peak_here
+from benchmarks.persons import found
 from benchmarks.row import ROUNDS, Row
 from ops import keys
 from ops.home import ROOT, Home
@@ -27,11 +28,13 @@ from ops.postgres import Postgres
 from sample import stores
 from sample.cases import PRIVATE
 from services.anonymizer import datamap
+from services.anonymizer.connectors.outcomes import Effect
 from services.anonymizer.connectors.postgresql import PostgreSQL
-from services.anonymizer.contract import Swept
-from services.anonymizer.datamap import Table
+from services.anonymizer.contract import IdentifierType, Swept
+from services.anonymizer.datamap import Store, Table
 from services.anonymizer.house import LONG_AGO
 from services.anonymizer.rules.facts import Invoices, OpenInvoice, Terms
+from services.anonymizer.rules.person import Known, Person
 from services.anonymizer.settings import Settings
 from services.anonymizer.text.vocabularies import Told
 from services.registry.books import read_book
@@ -39,14 +42,19 @@ from services.registry.books import read_book
 ROWS, UNPAID = 1_000_000, range(8, 10)  # of ten invoices, those that keep what they bill
 NOW, MONTH, NEXT = datetime(2027, 1, 20, 12, tzinfo=UTC), "2026-03-01T00:00Z", "2026-04-01T00:00Z"
 STORE, TABLES = "calls", ("call_record", "retained_call_record")
+FOUND, ERASED = (
+    (46_742_000_000, 10),
+    (46_743_000_000, 1_000),
+)  # two numbers among all of these, and how many calls each made
 _AS_PLANTED = "calls_as_planted"
 
 _PLANT = """
-INSERT INTO {table} (id, tenant, started_at, duration_ms, kind, caller, callee{more})
+INSERT INTO {table}_month (id, tenant, started_at, duration_ms, kind, caller, callee{more})
 SELECT n, $1::uuid, $2::timestamptz + random() * interval '30 days', (random() * 900000)::bigint,
        (ARRAY['mobile_call', 'sms'])[1 + n % 2], (46700000000 + random() * 200000)::bigint::text,
        (46730000000 + random() * 9000000)::bigint::text{values}
 FROM generate_series(1, $3::bigint) n"""
+_OF_ONE = "UPDATE call_record_month SET caller = $1::bigint::text WHERE id % $2 = $3"
 _MORE = {"call_record": (", area, invoice", ", (ARRAY['01', '12', '14'])[1 + n % 3], n % 10"), TABLES[1]: ("", "")}
 # The least that an UPDATE must do: both numbers gone, the instant and the length made coarse.
 _UPDATE = """
@@ -80,6 +88,10 @@ class Calls:
         await admin.execute(f"GRANT CONNECT ON DATABASE {name} TO {STORE}_wardline; CHECKPOINT")
         await admin.close()
 
+    async def anew(self, work: Awaitable[Cost]) -> Cost:
+        await self.again()
+        return await work
+
     async def cost(self, work: Callable[[], Awaitable[object]]) -> Cost:
         admin = await self.postgres.connect()
         begin = await admin.fetchval("SELECT pg_current_wal_insert_lsn()")
@@ -92,18 +104,9 @@ class Calls:
 
     async def swept(self, name: str, terms: Terms, remains: bool) -> Cost:
         """By one table's map alone; `remains`: whether its rows leave counts, or nothing."""
-        await self.again()
-        store = datamap.load(ROOT / "policy" / "stores").stores[STORE]
-        table: Table = store.tables[name]
-        own = store.model_copy(
-            update={"tables": {name: table if remains else table.model_copy(update={"remains": None})}}
-        )
-        nobody, here = "https://nobody.invalid", self.postgres.socket_dir
-        told: dict[str, Any] = {"issuer": nobody, "jwks_url": nobody, "environment": "development"}
-        settings = Settings(
-            home=self.home.path, secrets_dir=self.home.secrets("anonymizer"), database_host=str(here), **told
-        )
-        connector, done = PostgreSQL(own, settings), list[Swept]()
+        table: Table = _store().tables[name]
+        connector = self._connector({name: table if remains else table.model_copy(update={"remains": None})})
+        done = list[Swept]()
 
         async def sweep() -> None:
             async for piece in connector.sweep(uuid4(), terms, NothingHeld(), _nobody):
@@ -118,9 +121,42 @@ class Calls:
             raise RuntimeError(f"a month was to go by {expected}, and went by {[one.how for one in done]}")
         return cost
 
+    async def found(self) -> Cost:
+        """All calls of somebody who has ten, over a connection that is open."""
+        connector = self._connector({TABLES[0]: _store().tables[TABLES[0]]})
+        try:
+            milliseconds = [await found(connector, *FOUND) for _ in range(1 + ROUNDS)]
+        finally:
+            await connector.close()
+        return Cost(median(milliseconds[1:]) / 1000, 0)
+
+    async def erased(self) -> Cost:
+        """All calls of somebody who has a thousand."""
+        connector, (number, rows) = self._connector({TABLES[0]: _store().tables[TABLES[0]]}), ERASED
+        person = Person(UUID(int=0), PRIVATE.id, (Known(IdentifierType.msisdn, str(number)),))
+        effects = list[Effect]()
+
+        async def erase() -> None:
+            effects.append(await connector.erase(uuid4(), person, _terms(()), NothingHeld(), None))
+
+        try:
+            cost = await self.cost(erase)
+        finally:
+            await connector.close()
+        if sum(one.count for one in effects[0].outcomes if one.action == "erase") != rows:
+            raise RuntimeError(f"not all of {rows} rows were erased: {effects[0].outcomes}")
+        return cost
+
+    def _connector(self, tables: dict[str, Table]) -> PostgreSQL:
+        nobody, here = "https://nobody.invalid", self.postgres.socket_dir
+        told: dict[str, Any] = {"issuer": nobody, "jwks_url": nobody, "environment": "development"}
+        settings = Settings(
+            home=self.home.path, secrets_dir=self.home.secrets("anonymizer"), database_host=str(here), **told
+        )
+        return PostgreSQL(_store().model_copy(update={"tables": tables}), settings)
+
     async def dropped(self, name: str) -> Cost:
         """Without looking at what goes."""
-        await self.again()
         connection = await self.postgres.connect(stores.database(STORE))
         drop = f"BEGIN; ALTER TABLE {name} DETACH PARTITION {name}_month; DROP TABLE {name}_month; COMMIT"
         cost = await self.cost(lambda: connection.execute(drop))
@@ -128,7 +164,6 @@ class Calls:
         return cost
 
     async def updated(self, name: str, where: str = "") -> Cost:
-        await self.again()
         connection = await self.postgres.connect(stores.database(STORE))
         update = _UPDATE.format(month=f"{name}_month") + where
         cost = await self.cost(lambda: connection.execute(update, "a key"))
@@ -145,10 +180,10 @@ async def _partition() -> Row:
     async with _planted() as calls:
         ours, counted, update, bare = [], [], [], []
         for _ in range(ROUNDS):
-            ours.append(await calls.swept(TABLES[1], _terms(()), remains=False))
-            update.append(await calls.updated(TABLES[1]))
-            bare.append(await calls.dropped(TABLES[1]))
-            counted.append(await calls.swept(TABLES[0], _terms(()), remains=True))
+            ours.append(await calls.anew(calls.swept(TABLES[1], _terms(()), remains=False)))
+            update.append(await calls.anew(calls.updated(TABLES[1])))
+            bare.append(await calls.anew(calls.dropped(TABLES[1])))
+            counted.append(await calls.anew(calls.swept(TABLES[0], _terms(()), remains=True)))
     return _row("sweep_partition", ours, update, {"bare_drop_s": _seconds(bare), "counted_s": _seconds(counted)})
 
 
@@ -161,14 +196,15 @@ async def _swap() -> Row:
     async with _planted() as calls:
         ours, counted, update = [], [], []
         for _ in range(ROUNDS):
-            ours.append(await calls.swept(TABLES[0], _terms(UNPAID), remains=False))
-            update.append(await calls.updated(TABLES[0], f" WHERE invoice < {UNPAID.start}"))
-            counted.append(await calls.swept(TABLES[0], _terms(UNPAID), remains=True))
+            ours.append(await calls.anew(calls.swept(TABLES[0], _terms(UNPAID), remains=False)))
+            update.append(await calls.anew(calls.updated(TABLES[0], f" WHERE invoice < {UNPAID.start}")))
+            counted.append(await calls.anew(calls.swept(TABLES[0], _terms(UNPAID), remains=True)))
     return _row("sweep_swap", ours, update, {"counted_s": _seconds(counted)})
 
 
 def sweep_growth(_: House) -> Row:
-    """A month of 10^5, 10^6 and (at `--scale 0.5` and more) 10^7 calls: dropped, exchanged, and updated."""
+    """A month of 10^5, 10^6 and (at `--scale 0.5` and more) 10^7 calls: somebody found and somebody erased in it, then the month
+    exchanged; one like it dropped, and up to 10^6 updated, which grows in proportion and alone takes four minutes at 10^7. Each once."""
     return uvloop.run(_growth([size for size in SIZES if size <= full_rows()]))
 
 
@@ -176,11 +212,16 @@ async def _growth(sizes: list[int]) -> Row:
     cost: dict[str, float] = {}
     for size in sizes:
         async with _planted(size) as calls:
-            cost[f"s_for_{size}_partition"] = (await calls.swept(TABLES[1], _terms(()), remains=False)).seconds
+            await calls.again()
+            cost[f"s_for_{size}_find"] = (await calls.found()).seconds
+            cost[f"s_for_{size}_erase"] = (await calls.erased()).seconds
             cost[f"s_for_{size}_swap"] = (await calls.swept(TABLES[0], _terms(UNPAID), remains=False)).seconds
-            cost[f"s_for_{size}_update"] = (await calls.updated(TABLES[1])).seconds
-    ours, update = (cost[f"s_for_{sizes[-1]}_{what}"] for what in ("partition", "update"))
-    reference = "one UPDATE of the largest of these months, that takes the people out"
+            cost[f"s_for_{size}_partition"] = (await calls.swept(TABLES[1], _terms(()), remains=False)).seconds
+            if size <= ROWS:
+                cost[f"s_for_{size}_update"] = (await calls.anew(calls.updated(TABLES[1]))).seconds
+    most = min(sizes[-1], ROWS)
+    ours, update = (cost[f"s_for_{most}_{what}"] for what in ("partition", "update"))
+    reference = f"one UPDATE of {most:,} rows, that takes the people out"
     return Row("sweep_growth", ours, update, "s", peak_here(), reference, {"rows": sizes[-1]} | cost)
 
 
@@ -198,6 +239,10 @@ def _seconds(costs: list[Cost]) -> float:
 def _terms(unpaid: range | tuple[()]) -> Terms:
     invoices = {invoice: OpenInvoice(None, None) for invoice in unpaid}
     return Terms(read_book(ROOT / "policy" / "book.yaml"), NOW, Invoices(invoices, LONG_AGO))
+
+
+def _store() -> Store:
+    return datamap.load(ROOT / "policy" / "stores").stores[STORE]
 
 
 async def _nobody() -> Told:
@@ -233,14 +278,19 @@ async def _logs_as_with_replicas(postgres: Postgres) -> None:
 
 
 async def _plant(postgres: Postgres, rows: int) -> None:
+    """Months are filled before they are attached, so that their keys are built once."""
     connection = await postgres.connect(stores.database(STORE))
     await stores.build(connection, STORE)
+    begin = datetime.fromisoformat(MONTH)
     for table, (more, values) in _MORE.items():
-        await connection.execute(
-            f"CREATE TABLE {table}_month PARTITION OF {table} FOR VALUES FROM ('{MONTH}') TO ('{NEXT}')"
-        )
-        begin = datetime.fromisoformat(MONTH)
+        await connection.execute(f"CREATE TABLE {table}_month (LIKE {table} INCLUDING DEFAULTS)")
         await connection.execute(_PLANT.format(table=table, more=more, values=values), PRIVATE.id, begin, rows)
+    for n, (number, calls) in enumerate((FOUND, ERASED), start=1):
+        await connection.execute(_OF_ONE, number, rows // calls, n)
+    for table in _MORE:
+        await connection.execute(
+            f"ALTER TABLE {table} ATTACH PARTITION {table}_month FOR VALUES FROM ('{MONTH}') TO ('{NEXT}')"
+        )
     await connection.execute((stores.DDL / "calls_indexes.sql").read_text())
     await stores.finish(connection, STORE)
     await connection.execute("VACUUM (ANALYZE)")
