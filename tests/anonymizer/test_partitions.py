@@ -58,7 +58,7 @@ class Traffic:
     def __init__(self, operator: asyncpg.Connection, connector: PostgreSQL) -> None:
         self.operator, self.connector = operator, connector
 
-    async def writes(self, id: int, at: str, kind: str = "mobile_call") -> None:
+    async def writes(self, id: int, at: str, kind: str | None = "mobile_call") -> None:
         await self.operator.execute(INSERT, id, PRIVATE.id, kind, at)
 
     async def there(self) -> list[int]:
@@ -133,6 +133,17 @@ async def test_a_row_that_is_restricted_while_its_month_is_swept_stays(traffic: 
     await restricting.commit()
     [one] = await sweep
     assert (one.how, one.count) == ("delete", 2) and await traffic.there() == [2]
+
+
+@pytest.mark.parametrize("kind", ["satellite", None])
+async def test_a_row_of_a_kind_that_the_book_has_no_rule_for_keeps_its_month_and_stays(
+    traffic: Traffic, kind: str | None
+):
+    for id in (1, 2):
+        await traffic.writes(id, OLD)
+    await traffic.writes(3, OLD, kind)
+    [one] = await traffic.swept()
+    assert (one.how, one.count) == ("delete", 2) and await traffic.there() == [3]
 
 
 async def test_a_month_that_is_not_over_stays_for_what_is_written_next(traffic: Traffic):

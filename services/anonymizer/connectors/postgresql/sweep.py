@@ -273,18 +273,32 @@ class Part:
         decided = self._verdicts(params)
         if self.span is None or decided.alike is None or table.stays_for:
             return None
-        kinds = "".join(f"{column}, " for column in decided.alike)
-        counted = f"SELECT {kinds}count(*) AS n, row_number() OVER () AS i FROM {self.source} GROUP BY ({kinds[:-2]})"
+        counted = self._counted(decided.alike, params)
         turns = params([at.isoformat() for at in decided.turns], "text[]::timestamptz[]")
         rows = await connection.fetch(
-            f"SELECT min(v) AS least, max(v) AS most, n FROM (SELECT t.i, t.n, coalesce({decided.number}, -1) AS v "
-            f"FROM (SELECT * FROM ({counted}) kinds, unnest({turns}) turn({table.at}) WHERE n > 0) t OFFSET 0) t GROUP BY i, n",
+            f"SELECT min(v) AS least, max(v) AS most, n FROM (SELECT t.i, t.n, coalesce({decided.number}, -1) AS v FROM (SELECT * FROM "
+            f"(SELECT *, row_number() OVER () AS i FROM ({counted}) counted WHERE n > 0) kinds, unnest({turns}) turn({table.at})) t OFFSET 0) t "
+            "GROUP BY i, n",
             *params,
         )
         if any(row["least"] != row["most"] for row in rows):
             return None
         midst = self.span.since + (self.span.until - self.span.since) / 2
         return [Counted(row["least"] if row["least"] >= 0 else None, row["n"], midst) for row in rows]
+
+    def _counted(self, alike: list[str], params: Params) -> str:
+        """How many rows there are of each kind (SQL). The kinds that the book has rules for are counted by name, which takes half of the
+        time that groups take; whatever else is there has none."""
+        column, kinds = self.store.tables[self.name].kind_column, ", ".join(alike)
+        if alike != [column]:
+            return f"SELECT {kinds}{kinds and ', '}count(*) AS n FROM {self.source} GROUP BY ({kinds})"
+        named = [kind for _, each in self.store.tables[self.name].rules(self.terms.book) for kind in each if kind]
+        counts = "".join(
+            f", count(*) FILTER (WHERE {column} = {params(kind, 'text')}) AS n{i}" for i, kind in enumerate(named)
+        )
+        rest = "".join(f" - n{i}" for i in range(len(named)))
+        rows = [f"({params(kind, 'text')}, n{i})" for i, kind in enumerate(named)] + [f"(NULL, whole{rest})"]
+        return f"SELECT kind.* FROM (SELECT count(*) AS whole{counts} FROM {self.source}) c, LATERAL (VALUES {', '.join(rows)}) kind({column}, n)"
 
     async def _by_row(self, connection: asyncpg.Connection, window: Any) -> list[Counted]:
         table, params = self.store.tables[self.name], Params()
