@@ -1,5 +1,6 @@
 """A person's wrong data are put right, and what they dispute is frozen: nothing touches it until they let go."""
 
+import asyncio
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -90,6 +91,43 @@ async def test_what_is_frozen_no_erasure_touches_until_it_is_lifted(house: House
             (name, "restriction"): n for (name, _), n in counted(frozen, "freeze").items()
         }
         assert counted(await house.step(Verb.erase, store, person), "erase")[table, "deletion"] > 0
+
+
+async def test_an_erasure_and_a_restriction_at_the_same_moment_are_one_after_the_other(house: House):
+    """Whatever a restriction said it froze is there afterwards, however the two met: here the restriction comes when the erasure has
+    deleted everything, and asks for the last time whether it may."""
+    for number in (34, 35):
+        (someone, _, _), frozen = await somebody(house, number), list[asyncio.Task[StepResult]]()
+
+        async def restricts(someone: UUID = someone, frozen: list[asyncio.Task[StepResult]] = frozen) -> None:
+            if not frozen:
+                frozen.append(asyncio.create_task(house.step(Verb.freeze, "calls", someone)))
+                await asyncio.wait(frozen, timeout=0.5)
+
+        house.orders.before_commit = restricts
+        try:
+            erased = await house.step(Verb.erase, "calls", someone)
+        finally:
+            house.orders.before_commit = None
+        assert counted(erased, "erase")["call_record", "deletion"] > 0
+        assert await marks(house, someone) == (sum(counted(await frozen[0], "freeze").values()), 0)
+
+
+async def test_many_erasures_and_restrictions_at_once_leave_what_was_frozen(house: House):
+    people = [(await somebody(house, number))[0] for number in range(36, 60)]
+    wishes = [(verb, person) for person in people for verb in (Verb.freeze, Verb.erase)]
+    done = await asyncio.gather(*(house.step(verb, "calls", person) for verb, person in wishes))
+    said = [sum(counted(each, "freeze").values()) for each in done[::2]]
+    assert [await marks(house, person) for person in people] == [(count, 0) for count in said]
+
+
+async def marks(house: House, principal: UUID) -> tuple[int, int]:
+    """Of what is frozen for somebody: how much, and how much of it is gone."""
+    gone = """SELECT count(*) AS whole, count(*) FILTER (WHERE NOT EXISTS (
+        SELECT FROM call_record t WHERE f.key = jsonb_build_array(t.id, t.started_at))) AS gone
+        FROM wardline.frozen f WHERE f.principal = $1 AND store_table = 'call_record'"""
+    [row] = await house.rows("calls", gone, principal)
+    return row["whole"], row["gone"]
 
 
 async def test_a_sweep_goes_round_what_is_frozen(house: House):

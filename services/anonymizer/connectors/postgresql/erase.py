@@ -14,7 +14,7 @@ import orjson
 from services.anonymizer.connectors.guard import Guard
 from services.anonymizer.connectors.outcomes import Effect, merged, outcome, read, written
 from services.anonymizer.connectors.postgresql import store as transactions
-from services.anonymizer.connectors.postgresql.frozen import noted
+from services.anonymizer.connectors.postgresql.frozen import noted, unchanged
 from services.anonymizer.connectors.postgresql.preserve import preserve
 from services.anonymizer.connectors.postgresql.store import Connections
 from services.anonymizer.connectors.postgresql.whose import (
@@ -47,6 +47,7 @@ async def erase(connections: Connections, step: UUID, person: Person, terms: Ter
     """Does it once: asked again, answers what was done. Raises StoreUnavailable, and then nothing was done."""
 
     async def work(connection: asyncpg.Connection, holds: list[Hold]) -> Effect:
+        await unchanged(connection)
         done = await transactions.finished(connection, step)
         if done is None:
             await transactions.begin(connection, step, terms.now)

@@ -23,12 +23,21 @@ from services.anonymizer.rules.pushdown import Params, key_of
 
 _TABLES = "SELECT DISTINCT store_table FROM wardline.frozen"
 _KEYS = "SELECT DISTINCT store_table, key::text AS key FROM wardline.frozen"
+# Each is the first statement of its transaction, which therefore sees what was done before it had the lock: what is frozen is there, and
+# whatever goes round what is frozen knows of it. Those who restrict do not wait for each other, nor do those who take away.
+_RESTRICTING = "LOCK TABLE wardline.frozen IN ROW EXCLUSIVE MODE"
+_TAKING_AWAY = "LOCK TABLE wardline.frozen IN SHARE MODE"
 _THAW = "WITH gone AS (DELETE FROM wardline.frozen WHERE principal = $1 RETURNING store_table) SELECT store_table, count(*) AS count FROM gone GROUP BY 1"
 
 
 async def noted(connection: asyncpg.Connection, terms: Terms) -> Terms:
     """The terms, with the tables in which anything is frozen at this moment of the transaction."""
     return replace(terms, frozen=frozenset(row["store_table"] for row in await connection.fetch(_TABLES)))
+
+
+async def unchanged(connection: asyncpg.Connection) -> None:
+    """Nobody restricts anything until the end of this transaction, of which this is the first statement."""
+    await connection.execute(_TAKING_AWAY)
 
 
 async def keys(connections: Connections) -> frozenset[tuple[str, str]]:
@@ -53,6 +62,7 @@ async def _once(
     connections: Connections, step: UUID, terms: Terms, do: Callable[[asyncpg.Connection], Awaitable[list[Outcome]]]
 ) -> Effect:
     async def work(connection: asyncpg.Connection) -> Effect:
+        await connection.execute(_RESTRICTING)
         if (done := await transactions.finished(connection, step)) is not None:
             return Effect(read(orjson.loads(done)))
         await transactions.begin(connection, step, terms.now)

@@ -20,7 +20,7 @@ import orjson
 from services.anonymizer.connectors.guard import Guard
 from services.anonymizer.connectors.outcomes import Piece, changes
 from services.anonymizer.connectors.postgresql import store as transactions
-from services.anonymizer.connectors.postgresql.frozen import noted
+from services.anonymizer.connectors.postgresql.frozen import noted, unchanged
 from services.anonymizer.connectors.postgresql.preserve import preserve
 from services.anonymizer.connectors.postgresql.remains import Going, Left, leave
 from services.anonymizer.connectors.postgresql.store import Connections
@@ -222,7 +222,7 @@ class Part:
 
     async def run(self, connection: asyncpg.Connection, holds: list[Hold]) -> Piece:
         # Before anything is read, so that nothing can be restricted or written between what is seen and what is done.
-        await connection.execute("LOCK TABLE wardline.frozen IN SHARE MODE")
+        await unchanged(connection)
         if self.over:
             await connection.execute(f"{_YIELD}; LOCK TABLE {self.source} IN SHARE ROW EXCLUSIVE MODE")
         done = await transactions.finished(connection, self.step)
