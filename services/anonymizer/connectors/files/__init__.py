@@ -13,10 +13,11 @@ from typing import Any, Self, TypeVar
 from uuid import UUID, uuid5
 
 from services.anonymizer.connectors.files import voices
-from services.anonymizer.connectors.files.formats import Format, Leave, Row
+from services.anonymizer.connectors.files.formats import Format, Row
 from services.anonymizer.connectors.files.journal import Journal, Plan
 from services.anonymizer.connectors.files.kinds import FORMATS
 from services.anonymizer.connectors.files.lake import Lake
+from services.anonymizer.connectors.files.leaving import Leave, Leaving
 from services.anonymizer.connectors.guard import Guard, Lease
 from services.anonymizer.connectors.ndjson import (
     end_line,
@@ -225,7 +226,9 @@ class Files:
 
     async def correct(self, step: UUID, person: Person, terms: Terms, changes: list[Correction]) -> Effect:
         return Effect(
-            await self._once(step, lambda: self._correction(person, terms, changes), lambda plan: self._put_right(plan))
+            await self._once(
+                step, lambda: self._correction(person, terms, changes), lambda plan: self._put_right(step, plan)
+            )
         )
 
     async def freeze(self, step: UUID, person: Person, terms: Terms) -> Effect:
@@ -515,11 +518,11 @@ class Files:
         plan.said = [line.model_dump(mode="json") for line in merged(lines)]
         return plan
 
-    def _put_right(self, plan: Plan) -> None:
+    def _put_right(self, step: UUID, plan: Plan) -> None:
         for piece in plan.pieces():
             path, aside = self.root / piece, self.journal.aside(piece)
             self.format.put_back(path, aside)
-            self.format.rewrite(path, self.table, set(), plan.edits[piece], Leave(aside))
+            self.format.rewrite(path, self.table, set(), plan.edits[piece], Leave(aside, step))
 
     def _said(self, right: str, action: Action, count: int, terms: Terms) -> list[dict[str, Any]]:
         line = by_right(self.store, self.name, right, action, count, terms.book)
@@ -602,22 +605,21 @@ class Files:
     # --- doing -----------------------------------------------------------------------------------------------------------
 
     def _carry_out(self, plan: Plan, lease: Lease, book: PolicyBook, person: Person | None) -> None:
-        """Piece by piece; what an order holds is copied aside just before the old content of a piece goes."""
-        for piece in plan.pieces():
-            path, gone = self.root / piece, set(plan.gone.get(piece, ()))
-            aside = self.journal.aside(piece)
-            self.format.put_back(path, aside)
-            edits = plan.edits.get(piece, {})
-            leaving = gone.union(edits)
-            rows = [(mark, row) for mark, row in self.format.read(path, self.table) if mark in leaving]
+        """Piece by piece; what an order holds is copied aside just before the old content of a piece goes. Some of what lies aside goes by
+        one answer, which comes after the last of it was moved there."""
+        with Leaving(lease, self.format.put_back) as leaving:
+            for piece in plan.pieces():
+                path, gone, edits = self.root / piece, set(plan.gone.get(piece, ())), plan.edits.get(piece, {})
+                aside, leaves = self.journal.aside(piece), gone.union(edits)
+                self.format.put_back(path, aside)
+                rows = [(mark, row) for mark, row in self.format.read(path, self.table) if mark in leaves]
 
-            def preserve(source: Path | None, path: Path = path, rows: list[tuple[str, Row]] = rows) -> None:
-                def held(holds: list[Hold]) -> None:
+                def preserve(
+                    source: Path | None, holds: list[Hold], path: Path = path, rows: list[tuple[str, Row]] = rows
+                ) -> None:
                     self._preserve(source or path, rows, holding(holds, self.table, book), lease, person)
 
-                lease.during(held)
-
-            self.format.rewrite(path, self.table, gone, edits, Leave(aside, preserve))
+                self.format.rewrite(path, self.table, gone, edits, leaving.of(aside, preserve))
 
     def _preserve(
         self, path: Path, rows: list[tuple[str, Row]], holds: list[Hold], lease: Lease, person: Person | None

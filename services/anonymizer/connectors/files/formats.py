@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from services.anonymizer.connectors.files.leaving import Leave
 from services.anonymizer.contract import StoreDrifted
 from services.anonymizer.datamap import Store, Table, anchors_in
 from services.anonymizer.settings import Settings
@@ -28,21 +29,6 @@ OWN = ".wardline"
 
 Row = dict[str, Any]
 Marks = set[str]
-
-
-@dataclass(frozen=True)
-class Leave:
-    """Called when records leave a piece. `preserve` asks what is held, and copies that from wherever it is told the records still are.
-
-    A format that can move the old content aside does so first, to `aside`, and lets go of it after the call: then what a hold names
-    that came at any moment before the move is preserved, however long anybody froze in between. Others call it at the last moment.
-    """
-
-    aside: Path
-    preserve: Callable[[Path | None], None] = lambda _: None
-
-    def __call__(self, source: Path | None = None) -> None:
-        self.preserve(source)
 
 
 @dataclass(frozen=True)
@@ -135,7 +121,7 @@ class Folder:
                 kept.replace(part)
 
     def swap(self, path: Path, leave: Leave, write: Callable[[Path], object] | None = None) -> None:
-        """The old content moves aside (without it, or for what `write` writes), what is held of it is preserved, and then it goes."""
+        """The old content moves aside, for nothing or for what `write` writes; it goes when what is held of it is preserved."""
         parts, kept = self._parts(path), self._parts(leave.aside)
         fresh = written(path, write) if write else None
         leave.aside.parent.mkdir(parents=True, exist_ok=True)
@@ -146,15 +132,13 @@ class Folder:
             if fresh:
                 fresh.replace(path)
             sync(path.parent)
-            leave(leave.aside)
         except BaseException:
             self.put_back(path, leave.aside)
             raise
         finally:
             if fresh:
                 fresh.unlink(missing_ok=True)
-        for aside in kept:
-            aside.unlink(missing_ok=True)
+        leave.moved(path, kept)
 
     def _parts(self, path: Path) -> list[Path]:
         """The files that one piece is, the one that makes it a piece last."""

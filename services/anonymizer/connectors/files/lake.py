@@ -15,8 +15,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from services.anonymizer.connectors.files.formats import OWN, Folder, Leave, replace
+from services.anonymizer.connectors.files.formats import OWN, Folder, replace
 from services.anonymizer.connectors.files.journal import Journal, Plan
+from services.anonymizer.connectors.files.leaving import Leaving
 from services.anonymizer.connectors.guard import Lease
 from services.anonymizer.contract import Fate, Swept
 from services.anonymizer.datamap import Table
@@ -86,26 +87,24 @@ class Lake:
         terms = thawed(plan.terms, terms) if plan.terms else terms
         decided = verdicts(self.table, terms, "sweep")
         self._spare(plan, decided, lease.step)
-        for piece in plan.pieces():
-            path, aside = self.root / piece, self.journal.aside(piece)
-            self.format.put_back(path, aside)
-            if not path.exists() or not self._going(path, decided).select(pl.len()).collect().item():
-                continue
+        with Leaving(lease, self.format.put_back) as leaving:
+            for piece in plan.pieces():
+                path, aside = self.root / piece, self.journal.aside(piece)
+                self.format.put_back(path, aside)
+                if not path.exists() or not self._going(path, decided).select(pl.len()).collect().item():
+                    continue
 
-            self._delink(path, decided, lease.step, terms)
+                self._delink(path, decided, lease.step, terms)
 
-            def preserve(source: Path | None, path: Path = path) -> None:
-                old = source or path
-                lease.during(
-                    lambda holds: self._preserve(path, old, holding(holds, self.table, terms.book), decided, lease)
-                )
+                def preserve(source: Path | None, holds: list[Hold], path: Path = path) -> None:
+                    self._preserve(path, source or path, holding(holds, self.table, terms.book), decided, lease)
 
-            kept = self._judged(path, decided).filter(~self._goes(decided)).drop(_V, _KEY)
-            is_left = kept.select(pl.len()).collect().item() > 0
-            self.format.swap(path, Leave(aside, preserve), kept.sink_parquet if is_left else None)
-            for folder in (path.parent, path.parent.parent):
-                if folder != self.root and not any(folder.iterdir()):
-                    folder.rmdir()
+                kept = self._judged(path, decided).filter(~self._goes(decided)).drop(_V, _KEY)
+                is_left = kept.select(pl.len()).collect().item() > 0
+                self.format.swap(path, leaving.of(aside, preserve), kept.sink_parquet if is_left else None)
+                for folder in (path.parent, path.parent.parent):
+                    if folder != self.root and not any(folder.iterdir()):
+                        folder.rmdir()
 
     def _spare(self, plan: Plan, decided: "Verdicts[pl.Expr]", step: object) -> None:
         """Rows that somebody had restricted since they were planned (whoever planned them was killed) stay. What is said leaves them out;

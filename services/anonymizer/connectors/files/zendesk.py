@@ -20,6 +20,7 @@ import orjson
 
 from chassis.identifiers import BadIdentifier, normalise
 from services.anonymizer.connectors.files.formats import OWN, Edit, Edits, Folder, Leave, Marks, Row, replace, typed
+from services.anonymizer.contract import StoreUnavailable
 from services.anonymizer.datamap import DataMapFault, Store, Table
 from services.anonymizer.rules.person import COUNTRY
 from services.anonymizer.settings import Settings
@@ -64,7 +65,7 @@ class Zendesk(Folder):
     def read(self, path: Path, table: Table, values: set[str] | None = None) -> list[tuple[str, Row]]:
         kept = path.read_bytes() if OWN in path.parts else _copy(self._aside / path.name)
         if kept:
-            rows = [typed(orjson.loads(line), table) for line in kept.splitlines()]
+            rows = [typed(orjson.loads(line), table) for line in kept.splitlines() if line.startswith(b"{")]
             return [(str(row["comment"]), row) for row in rows]
         role = "verifier" if values is None else "wardline"
         found = self._listed.pop(path.name, None) or self._ticket(path.name, role)
@@ -77,6 +78,7 @@ class Zendesk(Folder):
         ]
 
     def rewrite(self, path: Path, table: Table, gone: Marks, edits: Edits, leave: Leave) -> None:
+        self._alone(leave)
         rows = dict(self.read(path, table))
         if rows and gone >= rows.keys():
             self._delete(path, rows, leave)
@@ -88,7 +90,8 @@ class Zendesk(Folder):
         leave()
         if not leave.aside.exists():
             leave.aside.parent.mkdir(parents=True, exist_ok=True)
-            replace(leave.aside, lambda fresh: fresh.write_bytes(b"\n".join(map(orjson.dumps, rows.values()))))
+            kept = [str(leave.whose).encode(), *map(orjson.dumps, rows.values())]
+            replace(leave.aside, lambda fresh: fresh.write_bytes(b"\n".join(kept)))
         for mark in gone & rows.keys():
             self._redact(path.name, mark, [rows[mark]["body"]])
         for mark, columns in edits.items():
@@ -96,6 +99,13 @@ class Zendesk(Folder):
                 self._edit(path.name, mark, rows[mark], columns)
         leave()
         leave.aside.unlink()
+
+    def _alone(self, leave: Leave) -> None:
+        """The copy of a ticket in which words are being struck is one step's, whose name is its first line: what is held later is preserved
+        from it, and nobody else may take it away. Raises StoreUnavailable."""
+        whose, _, _ = _copy(leave.aside).partition(b"\n")
+        if whose and whose != str(leave.whose).encode():
+            raise StoreUnavailable(f"{self.store.store} is just being changed; ask again.")
 
     def put_back(self, path: Path, aside: Path) -> None:
         """A ticket that was deleted, but not for good, by a run that was killed: its mark lies there. Words that were struck by such a run
