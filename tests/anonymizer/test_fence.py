@@ -15,9 +15,9 @@ import polars as pl
 import pytest
 
 from sample.cases import PRIVATE
-from services.anonymizer.connectors.files import Files
+from services.anonymizer.connectors.files import Files, leaving
 from services.anonymizer.connectors.guard import Lease
-from services.anonymizer.contract import DisclosureRequest, Identifier, StoreUnavailable
+from services.anonymizer.contract import DisclosureRequest, HoldsUnreadable, Identifier, StoreUnavailable
 from services.anonymizer.rules.person import Known, Person
 from tests.anonymizer.directly import ALWAYS, NOW, TERMS, Guard, ago, collected, connector, person
 from tests.anonymizer.test_faults import lake, login, logs
@@ -186,10 +186,11 @@ async def test_an_order_that_comes_while_a_sweep_is_frozen_is_given_nothing_that
     assert await disclosed(files, known, category, *(one.hold for one in guard.holds)) == 0
 
 
-async def test_a_sweep_asks_for_every_file_whatever_the_machine_s_clock_says(
+async def test_an_answer_serves_for_nothing_that_moved_after_it_whatever_the_machine_s_clock_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("services.anonymizer.connectors.guard.time.monotonic", lambda: 1.0)
+    monkeypatch.setattr(leaving, "PIECES", 1)
     files, path, known, category = old(tmp_path, "logs")
     path.with_name("2027-01-20.jsonl").write_bytes(path.read_bytes())
 
@@ -204,6 +205,91 @@ async def test_a_sweep_asks_for_every_file_whatever_the_machine_s_clock_says(
 
     guard = Late()
     assert list((await swept(files, guard)).values()) == [1] and guard.asked == 2
+
+
+class Counting(Guard):
+    """Asked for the first time, an order names somebody; for the second time, `second` happens. seen: what still stood in its place."""
+
+    def __init__(self, folder: Path, known: Known, category: str, second: Callable[[], None] = lambda: None) -> None:
+        super().__init__()
+        self.folder, self.known, self.category, self.second, self.seen = folder, known, category, second, list[int]()
+
+    async def held(self, step=None):
+        self.seen.append(len(list(self.folder.glob("*.json"))))
+        if len(self.seen) == 2:
+            self.second()
+        elif not self.holds:
+            self.hold(self.known, self.category)
+        return await super().held(step)
+
+
+def many(tmp_path: Path, number: int) -> tuple[Files, Path, Known, str]:
+    """As `old`, with so many recordings."""
+    files, path, known, category = old(tmp_path, "recordings")
+    for n in range(2, number + 1):
+        path.with_name(f"{n}.json").write_bytes(orjson.dumps(orjson.loads(path.read_bytes()) | {"recording": str(n)}))
+        path.with_name(f"{n}.wav").write_bytes(b"sound")
+    return files, path, known, category
+
+
+async def test_many_files_go_by_few_answers_each_of_which_comes_after_all_of_them_had_moved(tmp_path: Path):
+    files, path, known, category = many(tmp_path, 250)
+    guard = Counting(path.parent, known, category)
+    assert list((await swept(files, guard)).values()) == [250]
+    assert guard.seen == [150, 50, 0] and files.journal.moving() == []
+    assert await disclosed(files, known, category, guard.holds[0].hold) == 250
+
+
+async def test_what_lay_aside_is_all_back_when_holds_cannot_be_read_and_goes_when_they_can(tmp_path: Path):
+    files, path, known, category = many(tmp_path, 130)
+
+    def silent() -> None:
+        raise HoldsUnreadable
+
+    guard, sweep = Counting(path.parent, known, category, silent), uuid4()
+    with pytest.raises(HoldsUnreadable):
+        [piece async for piece in files.sweep(sweep, TERMS, guard, lambda: {})]
+    assert files.journal.moving() == [] and len(list(path.parent.glob("*.json"))) == 30
+    assert len(list(path.parent.glob("*.wav"))) == 30
+    [piece] = [piece async for piece in files.sweep(sweep, TERMS, guard, lambda: {})]
+    assert list(piece.preserved.values()) == [130] and not path.parent.exists()
+
+
+class Silent(Guard):
+    async def held(self, step=None):
+        raise HoldsUnreadable
+
+
+@pytest.mark.parametrize("store", STORES)
+async def test_a_restriction_waits_for_an_erasure_that_was_begun_and_says_nothing_was_frozen_that_goes(
+    tmp_path: Path, store: str
+):
+    files, path, known, _ = filled(tmp_path, store)
+    step, freezing = uuid4(), uuid4()
+    with pytest.raises(HoldsUnreadable):
+        await files.erase(step, ANNA, TERMS, Silent(), None)
+    with pytest.raises(StoreUnavailable):
+        await files.freeze(freezing, ANNA, TERMS)
+    effect = await files.erase(step, ANNA, TERMS, Guard(), None)
+    assert sum(one.count for one in effect.outcomes) == 1 and await collected(files, ANNA) == []
+    assert (await files.freeze(freezing, ANNA, TERMS)).outcomes == [] and files.journal.frozen() == set()
+
+
+@pytest.mark.parametrize("store", STORES)
+async def test_restrictions_and_erasures_at_once_in_files_are_one_after_the_other(tmp_path: Path, store: str):
+    files, path, known, _ = filled(tmp_path, store)
+    before = {one: one.read_bytes() for one in path.parent.glob("*") if one.is_file()}
+    for _ in range(10):
+        for one, content in before.items():
+            one.parent.mkdir(parents=True, exist_ok=True)
+            one.write_bytes(content)
+        froze, erased = await asyncio.gather(
+            files.freeze(uuid4(), ANNA, TERMS), files.erase(uuid4(), ANNA, TERMS, Guard(), None)
+        )
+        frozen = sum(one.count for one in froze.outcomes)
+        assert len(await collected(files, ANNA)) == frozen
+        assert [(one.action, one.count) for one in erased.outcomes] == [("keep" if frozen else "erase", 1)]
+        await files.unfreeze(uuid4(), ANNA, TERMS)
 
 
 @pytest.mark.parametrize("store", STORES)

@@ -224,6 +224,35 @@ async def test_who_was_killed_while_words_were_struck_is_carried_on_with_and_an_
     assert desk.files.journal.moving() == [] and await desk.left() == 0
 
 
+async def test_a_ticket_whose_words_a_killed_run_struck_waits_for_that_run_before_anybody_else_changes_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+):
+    """The copy of what stood in it is that run's: what is held until it ends is preserved from there, whole."""
+    step, other, redact = uuid4(), uuid4(), desk.files.format._redact
+    calle = person(("email", "calle@epost.example"), ("name", "Calle Ny"))
+    desk.vendor.ticket(23, 2, "Anna Testlind and Calle Ny asked, 070-174 06 05", at=ago(days=9), status="solved")
+
+    def struck_and_killed(ticket: str, *told: Any) -> None:
+        redact(ticket, *told)
+        if ticket == "23":
+            raise ConnectionError
+
+    monkeypatch.setattr(desk.files.format, "_redact", struck_and_killed)
+    with pytest.raises(StoreUnavailable):
+        await desk.erase(step)
+    monkeypatch.undo()
+    with pytest.raises(StoreUnavailable):
+        await desk.files.erase(other, calle, TERMS, desk.guard, None)
+    with pytest.raises(StoreUnavailable):  # nor does it go as a whole
+        await desk.files.erase(uuid4(), BO, TERMS, desk.guard, None)
+    hold = desk.guard.hold(BO.known[0], "helpdesk_ticket")
+    assert (await desk.erase(step)).preserved[hold] > 0
+    assert "070-174 06 05" in await words_of_bo(desk, hold)
+    done = await desk.files.erase(other, calle, TERMS, desk.guard, None)
+    assert [(one.action, one.count) for one in done.outcomes] == [("redact", 1)]
+    assert "Calle" not in desk.vendor.comments[23][0]["plain_body"] and desk.files.journal.moving() == []
+
+
 async def test_a_ticket_whose_holds_cannot_be_read_or_whose_run_was_killed_is_restored(desk: Desk):
     class Silent(Guard):
         async def held(self, step=None):

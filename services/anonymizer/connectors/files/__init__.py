@@ -232,13 +232,7 @@ class Files:
         )
 
     async def freeze(self, step: UUID, person: Person, terms: Terms) -> Effect:
-        return Effect(
-            await self._once(
-                step,
-                lambda: self._freezing(person, terms),
-                lambda plan: self.journal.freeze(person.principal, plan.gone),
-            )
-        )
+        return Effect(await self._once(step, lambda: self._restricted(person, terms), lambda _: None))
 
     async def unfreeze(self, step: UUID, person: Person, terms: Terms) -> Effect:
         return Effect(
@@ -248,11 +242,22 @@ class Files:
         )
 
     def _freezing(self, person: Person, terms: Terms) -> Plan:
-        plan = Plan()
+        return Plan(self._said("restriction", Action.freeze, sum(map(len, self._marks(person).values())), terms))
+
+    def _restricted(self, person: Person, terms: Terms) -> Plan:
+        """Frozen before it is said, so that what was said is there. Whoever was killed while taking some of it away ends first."""
+        marks = self._marks(person)
+        if self.journal.leaving(marks):
+            raise StoreUnavailable(f"{self.store.store} is just being changed; ask again.")
+        self.journal.freeze(person.principal, marks)
+        return Plan(self._said("restriction", Action.freeze, sum(map(len, marks.values())), terms))
+
+    def _marks(self, person: Person) -> dict[str, list[str]]:
+        """piece → marks of the person's own records."""
+        found: dict[str, list[str]] = {}
         for piece, mark, _ in self._owned(person):
-            plan.gone.setdefault(piece, []).append(mark)
-        plan.said = self._said("restriction", Action.freeze, sum(map(len, plan.gone.values())), terms)
-        return plan
+            found.setdefault(piece, []).append(mark)
+        return found
 
     def _thawing(self, person: Person, terms: Terms) -> Plan:
         marks = self.journal.frozen_for(person.principal)

@@ -87,6 +87,15 @@ class Journal:
     def freeze(self, principal: UUID, marks: dict[str, list[str]]) -> None:
         replace(self._frozen(principal), lambda fresh: fresh.write_bytes(orjson.dumps(marks)))
 
+    def leaving(self, marks: dict[str, list[str]]) -> bool:
+        """Whether some of these records are to be taken away, or changed, by a step that was begun and has not ended."""
+        plans = [_read(intent) for intent in self.place("intent").glob("*.json")]
+        return any(
+            not {*plan.gone.get(piece, ()), *plan.edits.get(piece, ())}.isdisjoint(some)
+            for plan in plans
+            for piece, some in marks.items()
+        )
+
     def unfreeze(self, principal: UUID) -> None:
         self._frozen(principal).unlink(missing_ok=True)
 
