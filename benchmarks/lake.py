@@ -23,7 +23,7 @@ from zoneinfo import ZoneInfo
 
 from benchmarks import corpus
 from benchmarks.house import House
-from benchmarks.row import ROUNDS, Row
+from benchmarks.row import ROUNDS, Row, watched
 from services.anonymizer.transforms import counts, keys
 from services.anonymizer.transforms.files import transform_file
 from services.anonymizer.transforms.kernel import How, Spec, Transform
@@ -86,10 +86,13 @@ def kcheck(_: House) -> Row:
         coarse = _coarse(lake)
         made = counts.anonymous(coarse.to_batches(), GROUPS, 10)
         out = lake.with_name("out.parquet")
+        with watched([os.getpid()]) as peak:
+            counts.check(made.released, coarse, GROUPS, 10)
         ours, copy = _in_turn(
             lambda: counts.check(made.released, coarse, GROUPS, 10), lambda: pl.scan_parquet(lake).sink_parquet(out)
         )
     told = {"rows": rows, "released": len(made.released), "suppressed_rows": made.suppressed_rows}
+    told |= {"rows_mb": coarse.nbytes / 1e6, "growth_mb": peak.growth}
     beside = "Polars' copy of the same rows"
     return Row("kcheck", median(ours), median(copy), "s", peak_here(), beside, told | growth)
 

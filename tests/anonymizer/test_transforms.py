@@ -1,6 +1,7 @@
 """What a record's columns become: nobody is told apart who should not be, and nothing is called anonymous unchecked."""
 
 import random
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -245,3 +246,39 @@ def test_the_counts_are_those_of_a_loop(seed):
     made = anonymous(calls[:1000], calls[1000:], k=k)
     assert {(row["day"], row["prefix"], row["area"]): row["count"] for row in made.released.to_pylist()} == large
     assert made.suppressed_rows == len(calls) - sum(large.values()) > 0
+
+
+@pytest.mark.parametrize("table", [1 << 24, 0])
+@pytest.mark.parametrize("portion", [3, 1 << 20])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_second_look_finds_each_group_that_is_too_small_wherever_its_people_stand(
+    monkeypatch: pytest.MonkeyPatch, seed: int, portion: int, table: int
+):
+    """Group by group: those that a loop finds large enough are borne out, each of the others alone is enough to refuse."""
+    monkeypatch.setattr(counts, "_LEAST", portion)
+    monkeypatch.setattr(counts, "_MOST", 2 * portion)
+    monkeypatch.setattr(counts, "_TABLE", table)
+    drawn, k = random.Random(seed), 5
+    calls = [
+        call(
+            f"4670{drawn.randrange(2 + 3 * day):07}",
+            None if day > 4 and drawn.random() < 0.9 else drawn.choice(["112", f"4673{drawn.randrange(9):07}"]),
+            day=day,
+        )
+        for day in range(1, 8)
+        for _ in range(drawn.choice([6, 12, 60]))
+    ]
+    drawn.shuffle(calls)
+    rows = pa.Table.from_batches([counts.coarse(batch(calls), GROUPS)])
+    released, refused = counts.anonymous(rows.to_batches(), GROUPS, 1).released, 0
+    for at, group in enumerate(released.to_pylist()):
+        here = [row for row in rows.to_pylist() if all(row[name] == group[name] for name in counts.BY)]
+        callers, callees = ({row[side]: 1 for row in here if row[side] is not None} for side in ("caller", "callee"))
+        small = len(callers) < k or 0 < len(callees) < k
+        refused += small
+        with pytest.raises(counts.NotAnonymous) if small else nullcontext():
+            counts.check(released.slice(at, 1), rows, GROUPS, k)
+    assert 0 < refused < len(released)
+    with pytest.raises(counts.NotAnonymous):
+        counts.check(released, rows, GROUPS, k)
+    counts.check(released.slice(0, 0), rows, GROUPS, k)

@@ -5,7 +5,8 @@ up. Before anything is called anonymous, what would be released is counted again
 the two don't agree that every group is large enough, nothing is released.
 """
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 BY = ("day", "prefix", "area", "type")
 COUNT = "count"
-_LOOKED_AT = 16  # times k of a group's rows, before all of them
+_LEAST, _MOST = 1 << 16, 1 << 20  # rows that are counted again at a time
 _TABLE = 1 << 24  # ways to be grouped, up to which they are looked up rather than searched
 NOBODY = ""
 """The prefix where there is no other party, as in a data session."""
@@ -85,68 +86,89 @@ def anonymous(batches: Iterable["pa.RecordBatch"], groups: Groups, k: int) -> Co
 
 
 def check(released: "pa.Table", rows: "pa.Table", groups: Groups, k: int) -> None:
-    """Every released group, counted again from the full rows: by sorting them, and not by the engine that made the counts. That k
-    different people stand among a group's first rows proves it; only where they don't are all of its rows looked at. Raises
-    NotAnonymous."""
+    """Every released group, counted again from the full rows: some of them at a time, and not by the engine that made the counts.
+    Whoever stands in a group is told apart until there are k of them. Raises NotAnonymous."""
     import numpy as np
 
-    group = _group_of(rows, released)
-    inside = group >= 0
-    group, size = group[inside], len(released)
-    known = np.bincount(group, minlength=size)
-    if not np.array_equal(known, released[COUNT].to_numpy()):
+    size, numbered = len(released), _numbering(released)
+    counted, sides = np.zeros(size, np.int64), [_People(name, size, k) for name in groups.people]
+    for some in _portions(rows):
+        group = numbered(some)
+        counted += np.bincount(group + 1, minlength=size + 1)[1:]
+        for side in sides:
+            side.see(some, group)
+    if not np.array_equal(counted, released[COUNT].to_numpy()):
         raise NotAnonymous("the released counts are not those of the rows")
-    # Sixteen bits are sorted by radix, several times faster than the comparisons that wider numbers need.
-    order = np.argsort(group.astype(np.uint16) if size < 1 << 16 else group, kind="stable")
-    place = np.arange(len(order)) - np.repeat(np.cumsum(known) - known, known)
-    first = order[place < _LOOKED_AT * k]
-    for side, name in enumerate(groups.people):
-        column = rows[name].combine_chunks()
-        there = column.is_valid().to_numpy(zero_copy_only=False)[inside]
-        person = column.fill_null(0).to_numpy(zero_copy_only=False)[inside]
-        small = np.flatnonzero(_different(group[first], person[first], there[first], size) < k)
-        if len(small):
-            again = np.isin(group, small)
-            found = _different(group[again], person[again], there[again], size)[small]
-            nobody = np.bincount(group[there], minlength=size)[small] == 0
-            if np.any((found < k) & ~(nobody & (side > 0))):
-                raise NotAnonymous(f"a group has fewer than {k} different people")
+    # A side that has nobody at all hides nobody; but the first always has somebody.
+    if sides[0].few.any() or any(len(side.group) for side in sides):
+        raise NotAnonymous(f"a group has fewer than {k} different people")
 
 
-def _group_of(rows: "pa.Table", released: "pa.Table") -> "np.ndarray":
-    """For each row the number of its released group; -1 where that is suppressed."""
+class _People:
+    """Who stands on one side of each group that has fewer than k there so far: `few`. Of the others nobody is remembered."""
+
+    def __init__(self, name: str, size: int, k: int) -> None:
+        import numpy as np
+
+        self.name, self.k, self.few = name, k, np.ones(size, bool)
+        self.group, self.person = np.zeros(0, np.int64), np.zeros(0, np.uint64)
+
+    def see(self, rows: "pa.Table", group: "np.ndarray") -> None:
+        import numpy as np
+
+        here = np.flatnonzero(np.append(self.few, False)[group])  # its last place answers for -1
+        if not len(here):
+            return
+        person = rows[self.name].take(here)
+        there = person.is_valid().to_numpy()
+        group = np.concatenate([self.group, group[here][there]])
+        person = np.concatenate([self.person, person.drop_null().to_numpy()])
+        order = np.lexsort((person, group))
+        group, person = group[order], person[order]
+        fresh = np.ones(len(group), bool)
+        fresh[1:] = (group[1:] != group[:-1]) | (person[1:] != person[:-1])
+        group, person = group[fresh], person[fresh]
+        self.few &= np.bincount(group, minlength=len(self.few)) < self.k
+        left = self.few[group]
+        self.group, self.person = group[left], person[left]
+
+
+def _portions(rows: "pa.Table") -> Iterator["pa.Table"]:
+    """Small ones first: they are enough for most groups."""
+    at, size = 0, _LEAST
+    while at < len(rows):
+        yield rows.slice(at, size)
+        at, size = at + size, min(2 * size, _MOST)
+
+
+def _numbering(released: "pa.Table") -> Callable[["pa.Table"], "np.ndarray"]:
+    """What gives each row the number of its released group; -1 where that is suppressed."""
     import numpy as np
     import pyarrow.compute as pc
 
-    code, wanted = np.zeros(len(rows), np.int64), np.zeros(len(released), np.int64)
-    absent, span = np.zeros(len(rows), bool), 1
-    for name in BY:
-        values = pc.unique(released[name])
-        of_row = pc.fill_null(pc.index_in(rows[name], values), -1).to_numpy()
-        absent |= of_row < 0
-        code = code * (len(values) + 1) + of_row
-        wanted = wanted * (len(values) + 1) + pc.index_in(released[name], values).to_numpy()
-        span *= len(values) + 1
-    code[absent] = -1
+    values = {name: pc.unique(released[name]) for name in BY}
+
+    def code(rows: "pa.Table") -> "np.ndarray":
+        """One number for the four together; a value that no released group has is 0."""
+        found = np.zeros(len(rows), np.int64)
+        for name, of in values.items():
+            found *= len(of) + 1
+            found += pc.fill_null(pc.index_in(rows[name], of), -1).to_numpy() + 1
+        return found
+
+    span, wanted = math.prod(len(of) + 1 for of in values.values()), code(released)
     if span <= _TABLE:
-        table = np.full(span + 1, -1, np.int32)  # its last place answers for -1
+        table = np.full(span, -1, np.int64)
         table[wanted] = np.arange(len(wanted))
-        return table[code]
+        return lambda rows: table[code(rows)]
     order = np.argsort(wanted)
-    place = np.searchsorted(wanted[order], code).clip(0, len(wanted) - 1)
-    return np.where(wanted[order][place] == code, order[place], -1)
 
+    def searched(rows: "pa.Table") -> "np.ndarray":
+        asked = code(rows)
+        place = order[np.searchsorted(wanted, asked, sorter=order).clip(0, len(order) - 1)]
+        return np.where(wanted[place] == asked, place, -1)
 
-def _different(group: "np.ndarray", person: "np.ndarray", there: "np.ndarray", size: int) -> "np.ndarray":
-    """How many different people each group has among these rows."""
-    import numpy as np
-
-    group, person = group[there], person[there]
-    order = np.lexsort((person, group))
-    group, person = group[order], person[order]
-    fresh = np.ones(len(group), bool)
-    fresh[1:] = (group[1:] != group[:-1]) | (person[1:] != person[:-1])
-    return np.bincount(group[fresh], minlength=size)
+    return searched
 
 
 def schema() -> "pa.Schema":
