@@ -27,16 +27,16 @@ class _Group(Generic[Item, Outcome]):
 
 
 class Crowd(Generic[Item, Outcome]):
-    """`at_once`: groups of one tenant under way; while they are, the next one gathers."""
+    """`at_once`: groups of one tenant under way; while they are, the next one gathers. `most`: in one group."""
 
-    def __init__(self, do: Do[Item, Outcome], at_once: int = 1) -> None:
-        self._do, self._at_once = do, at_once
+    def __init__(self, do: Do[Item, Outcome], at_once: int = 1, most: int = MOST) -> None:
+        self._do, self._at_once, self._most = do, at_once, most
         self._gathering: dict[UUID, _Group[Item, Outcome]] = {}
         self._turns: WeakValueDictionary[UUID, asyncio.Semaphore] = WeakValueDictionary()
 
     async def __call__(self, tenant: UUID, item: Item) -> Outcome:
         group = self._gathering.get(tenant)
-        if group is None or len(group.items) >= MOST:
+        if group is None or len(group.items) >= self._most:
             group = self._gathering[tenant] = _Group()
             group.done = asyncio.create_task(self._in_turn(tenant, group), name="crowd")
         place = len(group.items)

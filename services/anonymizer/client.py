@@ -1,10 +1,11 @@
 """How others call the anonymizer: one method per endpoint. Every call may be repeated; steps answer what was done before."""
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from uuid import UUID
 
 from chassis.client import ServiceClient
+from chassis.streams import parted
 from services.anonymizer.contract import (
     Attest,
     CollectionRequest,
@@ -93,11 +94,16 @@ class AnonymizerClient(ServiceClient):
         """The bytes of the NDJSON stream, cut anywhere. Without an `EndLine` nothing was collected."""
         return self.stream("POST", "/v1/collections", body=wish, tenant=tenant)
 
-    def collect_together(
+    @asynccontextmanager
+    async def collect_together(
         self, wish: CollectionsRequest, *, tenant: UUID | None = None
-    ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
-        """The same of several people in one scan: each row begins with the place of its person."""
-        return self.stream("POST", "/v1/collections/together", body=wish, tenant=tenant)
+    ) -> AsyncIterator[list[AsyncGenerator[bytes]]]:
+        """The same of several stores and people: a stream for each of `wish.stores`, which raises what that store refused."""
+        async with (
+            self.stream("POST", "/v1/collections/together", body=wish, tenant=tenant) as answer,
+            parted(answer, len(wish.stores)) as streams,
+        ):
+            yield streams
 
     async def step(self, step: UUID, wish: StepRequest, *, tenant: UUID | None = None) -> StepResult:
         """Call again while `running`, and now and then while `waiting`. Raises PrincipalUnknown, StoreUnknown, StepConflict, VerbUnsupported, StoreUnavailable and

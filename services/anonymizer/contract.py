@@ -194,15 +194,19 @@ class Subject(Command):
     principal: UUID
 
 
-class CollectionsRequest(Command):
-    """`POST /v1/collections/together`: the same for several people, in one scan of the store.
-
-    Each row (and each file) says first whose it is: the place of the person in `of`, from 0. A row of two of them comes twice, to each
-    with what they may see of it.
-    """
+class OfStore(Command):
+    """What is wanted of one store. Each row (and each file) says first whose it is: the place of the person in `of`, from 0. A row of two
+    of them comes twice, to each with what they may see of it. Of one person alone no row says it."""
 
     store: str
-    of: list[Subject] = Field(min_length=1, max_length=100)
+    of: list[Subject] = Field(min_length=1, max_length=300)
+
+
+class CollectionsRequest(Command):
+    """`POST /v1/collections/together`: the same of several stores, for several people, in one scan of each: `chassis.streams`, one
+    stream for each of `stores`. A store that is away is refused in its own stream."""
+
+    stores: list[OfStore] = Field(min_length=1, max_length=100)
     portable: bool = False
 
 

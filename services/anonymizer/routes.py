@@ -39,7 +39,6 @@ from services.anonymizer.contract import (
     StepRequest,
     StepResult,
     Stores,
-    Subject,
     Sweep,
     SweepRequest,
     SweepSchedules,
@@ -47,7 +46,6 @@ from services.anonymizer.contract import (
 )
 from services.anonymizer.picture import drawn
 from services.registry.client import CurrentBook
-from services.registry.contract import PolicyBook
 
 router = APIRouter()
 
@@ -103,19 +101,12 @@ async def drift(caller: DriftReader, request: Request):
 
 @router.post("/v1/collections")
 async def collect(caller: Worker, wish: Body[CollectionRequest], request: Request, book: CurrentBook):
-    alone = [Subject(step=wish.step, principal=wish.principal)]
-    return await _collected(
-        caller, CollectionsRequest(store=wish.store, of=alone, portable=wish.portable), request, book
-    )
+    return Lines(await request.app.state.collections.alone(_tenant(caller), wish, book))
 
 
 @router.post("/v1/collections/together")
 async def collect_together(caller: Worker, wish: Body[CollectionsRequest], request: Request, book: CurrentBook):
-    return await _collected(caller, wish, request, book)
-
-
-async def _collected(caller: Caller, wish: CollectionsRequest, request: Request, book: PolicyBook) -> "Lines":
-    return Lines(await request.app.state.collections.collect(_tenant(caller), wish, book))
+    return Streams(await request.app.state.collections.together(_tenant(caller), wish, book))
 
 
 @router.get("/v1/holdings", response_model=Holdings)
@@ -226,3 +217,7 @@ class Lines(StreamingResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with aclosing(self.lines):
             await super().__call__(scope, receive, send)
+
+
+class Streams(Lines):
+    media_type = "application/octet-stream"

@@ -1,5 +1,7 @@
 """Several people in one scan of a store: each is given what they are given alone, and nothing of the others'."""
 
+import asyncio
+from collections.abc import AsyncGenerator
 from uuid import uuid4
 
 import orjson
@@ -11,7 +13,9 @@ from services.anonymizer.contract import (
     FindPrincipal,
     Identifier,
     IdentifierType,
+    OfStore,
     PrincipalUnknown,
+    StoreUnknown,
     Subject,
 )
 from tests.anonymizer.conftest import House
@@ -27,8 +31,8 @@ async def test_of_several_people_each_is_given_what_they_are_given_alone(house: 
         wish = FindPrincipal(identifiers=[Identifier(type=IdentifierType.customer, value=number)])
         who.append(await house.client.principal(wish, tenant=PRIVATE.id))
     alone = [await house.collected(store, one) for one in who]
-    wish = CollectionsRequest(store=store, of=[Subject(step=uuid4(), principal=one) for one in who])
-    async with house.client.collect_together(wish, tenant=PRIVATE.id) as stream:
+    wanted = OfStore(store=store, of=[Subject(step=uuid4(), principal=one) for one in who])
+    async with house.client.collect_together(CollectionsRequest(stores=[wanted]), tenant=PRIVATE.id) as [stream]:
         lines = [orjson.loads(line) for line in b"".join([chunk async for chunk in stream]).splitlines()]
     found, columns, table, file = [dict[str, list]() for _ in who], [], "", None
     for line in lines[:-1]:
@@ -45,7 +49,9 @@ async def test_of_several_people_each_is_given_what_they_are_given_alone(house: 
     counts = {name: sum(len(each.get(name, ())) for each in found) for name in lines[-1]["counts"]}
     assert lines[-1] == {"end": True, "counts": counts}
     told = {
-        one["subject"] for one in await house.events("data.collected") if one["data"]["step"] in map(str, _steps(wish))
+        one["subject"]
+        for one in await house.events("data.collected")
+        if one["data"]["step"] in {str(one.step) for one in wanted.of}
     }
     assert told == {str(one) for one in who}
 
@@ -53,13 +59,29 @@ async def test_of_several_people_each_is_given_what_they_are_given_alone(house: 
 async def test_with_one_whom_nobody_knows_nobody_is_given_anything(house: House):
     of = [Subject(step=uuid4(), principal=one) for one in (await house.principal("anna"), uuid4())]
     with pytest.raises(PrincipalUnknown):
-        async with house.client.collect_together(CollectionsRequest(store="calls", of=of), tenant=PRIVATE.id):
+        wish = CollectionsRequest(stores=[OfStore(store="calls", of=of)])
+        async with house.client.collect_together(wish, tenant=PRIVATE.id):
             raise AssertionError("it began")
+
+
+async def test_of_several_stores_one_that_is_refused_stops_none_of_the_others(house: House):
+    anna = await house.principal("anna")
+    stores = ["billing", "nowhere", "lake", "recordings"]
+    alone = [await house.collected(store, anna) for store in stores if store != "nowhere"]
+    of = [OfStore(store=store, of=[Subject(step=uuid4(), principal=anna)]) for store in stores]
+    async with house.client.collect_together(CollectionsRequest(stores=of), tenant=PRIVATE.id) as streams:
+        found = await asyncio.gather(*map(_whole, streams), return_exceptions=True)
+    assert isinstance(found.pop(1), StoreUnknown)
+    for lines, expected in zip(found, alone, strict=True):
+        tables = {line["table"] for line in map(orjson.loads, lines.splitlines()) if "table" in line}
+        assert tables == set(expected)
+    told = {one["data"]["step"] for one in await house.events("data.collected")}
+    assert {str(each.of[0].step) for each in of} - told == {str(of[1].of[0].step)}
+
+
+async def _whole(stream: AsyncGenerator[bytes]) -> bytes:
+    return b"".join([chunk async for chunk in stream])
 
 
 def by_row(tables: dict[str, list]) -> dict[str, list]:
     return {name: sorted(rows, key=str) for name, rows in tables.items()}
-
-
-def _steps(wish: CollectionsRequest) -> list:
-    return [one.step for one in wish.of]

@@ -2,7 +2,7 @@
 to them."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -13,10 +13,12 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from chassis.errors import Unavailable
+from chassis.streams import joined
 from services.anonymizer.contract import (
     CollectionsRequest,
     FindPrincipal,
     IdentifiersConflict,
+    OfStore,
     Outcome,
     StepRequest,
     StepResult,
@@ -219,23 +221,23 @@ class Operator:
     async def _collect(self, request: Request) -> Response:
         wish = CollectionsRequest.model_validate_json(await request.body())
         if wish.portable:
-            self.portable |= {one.principal for one in wish.of}
-        if wish.store in self.down:
-            return StoreUnavailable().response()
-        return StreamingResponse(self._lines(wish), media_type="application/x-ndjson")
+            self.portable |= {one.principal for wanted in wish.stores for one in wanted.of}
+        return StreamingResponse(joined([self._lines(wanted) for wanted in wish.stores]))
 
-    async def _lines(self, wish: CollectionsRequest) -> AsyncIterator[bytes]:
+    async def _lines(self, wanted: OfStore) -> AsyncGenerator[bytes]:
+        if wanted.store in self.down:
+            raise StoreUnavailable
         counts: dict[str, int] = {}
-        theirs = [(place, row) for place, one in enumerate(wish.of) for row in self.held(one.principal, wish.store)]
+        theirs = [(place, row) for place, one in enumerate(wanted.of) for row in self.held(one.principal, wanted.store)]
         for table in sorted({row.table for _, row in theirs}):
             columns = [_column("id", "Nummer"), _column("text", "Text")]
-            subjects = sorted({place for place, row in theirs if row.table == table}) if len(wish.of) > 1 else []
+            subjects = sorted({place for place, row in theirs if row.table == table}) if len(wanted.of) > 1 else []
             yield orjson.dumps({"table": table, "columns": columns, "subjects": subjects}) + b"\n"
             for place, row in theirs:
                 if row.table == table:
                     counts[table] = counts.get(table, 0) + 1
                     yield orjson.dumps([*([place] if subjects else []), row.id, row.text]) + b"\n"
-        if wish.store not in self.cut:
+        if wanted.store not in self.cut:
             yield orjson.dumps({"end": True, "counts": counts}) + b"\n"
 
     async def _step(self, step: UUID, request: Request) -> Response:

@@ -7,13 +7,17 @@ from uuid import UUID
 from chassis import clock
 from chassis.crowd import Crowd
 from chassis.db import Database
+from chassis.streams import joined
 from services.anonymizer.commands.people import People
 from services.anonymizer.contract import (
+    CollectionRequest,
     CollectionsRequest,
     DataCollected,
     DataReturned,
     DisclosureRequest,
     IdentifierType,
+    OfStore,
+    Subject,
     VerbUnsupported,
 )
 from services.anonymizer.house import House
@@ -26,29 +30,48 @@ NOBODY = UUID(int=0)
 class Collections:
     def __init__(self, database: Database, house: House, people: People) -> None:
         self.database, self.house, self.people = database, house, people
-        # All stores of a request are asked at the same moment: that they were read is one transaction.
+        # The stores of one request are read at the same moment: that they were is one transaction.
         self._note = Crowd(self._noted)
 
-    async def collect(self, tenant: UUID, wish: CollectionsRequest, book: PolicyBook) -> AsyncGenerator[bytes]:
+    async def alone(self, tenant: UUID, wish: CollectionRequest, book: PolicyBook) -> AsyncGenerator[bytes]:
         """Raises before the first byte whatever is wrong; a store that fails later cuts the stream before its last line."""
-        connector = self.house.connector(wish.store)
-        persons = await self.people.persons(tenant, [one.principal for one in wish.of])
-        await self._note(tenant, wish)
-        return await _begun(connector.collect(persons, book, wish.portable))
+        person = await self.people.person(tenant, wish.principal)
+        wanted = OfStore(store=wish.store, of=[Subject(step=wish.step, principal=wish.principal)])
+        return await _begun(self._read(tenant, wanted, [person], book, wish.portable))
 
-    async def _noted(self, tenant: UUID, wishes: Sequence[CollectionsRequest]) -> Sequence[None]:
+    async def together(self, tenant: UUID, wish: CollectionsRequest, book: PolicyBook) -> AsyncGenerator[bytes]:
+        """Raises PrincipalUnknown and whatever else stands in the way of all; what a store says is in its own stream."""
+        named = dict.fromkeys(one.principal for wanted in wish.stores for one in wanted.of)
+        known = dict(zip(named, await self.people.persons(tenant, list(named)), strict=True))
+        return joined(
+            [
+                self._read(tenant, wanted, [known[one.principal] for one in wanted.of], book, wish.portable)
+                for wanted in wish.stores
+            ]
+        )
+
+    async def _read(
+        self, tenant: UUID, wanted: OfStore, persons: Sequence[Person], book: PolicyBook, portable: bool
+    ) -> AsyncGenerator[bytes]:
+        connector = self.house.connector(wanted.store)
+        await self._note(tenant, wanted)
+        async with aclosing(connector.collect(persons, book, portable)) as stream:
+            async for chunk in stream:
+                yield chunk
+
+    async def _noted(self, tenant: UUID, several: Sequence[OfStore]) -> Sequence[None]:
         async with self.database.transaction(tenant) as tx:
-            for wish in wishes:
-                for one in wish.of:
-                    read = DataCollected(step=one.step, store=wish.store)
+            for wanted in several:
+                for one in wanted.of:
+                    read = DataCollected(step=one.step, store=wanted.store)
                     await tx.emit("data.collected", read.model_dump(mode="json"), subject=one.principal)
-        return [None] * len(wishes)
+        return [None] * len(several)
 
 
 async def give_back(
     database: Database, house: House, tenant: UUID, store: str, book: PolicyBook
 ) -> AsyncGenerator[bytes]:
-    """Everything of one organisation, for itself; raises like `collect`."""
+    """Everything of one organisation, for itself; raises like `Collections.alone`."""
     connector = house.connector(store)
     if "give_back" not in connector.verbs:
         raise VerbUnsupported("People have to hand over what this store holds.")

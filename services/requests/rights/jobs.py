@@ -3,7 +3,8 @@
 import asyncio
 import base64
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -20,6 +21,7 @@ from services.anonymizer.contract import (
     CollectionsRequest,
     FindPrincipal,
     IdentifiersConflict,
+    OfStore,
     StepRequest,
     StepResult,
     StepState,
@@ -59,7 +61,8 @@ from services.requests.rights.tables import RequestRow, StepRow
 
 TICK = 1.0
 _ASK_AGAIN = 0.2
-_COLLECTED_AT_ONCE = 50
+_COLLECTED_AT_ONCE, _COLLECTED_TOGETHER = 50, 300
+_A_MOMENT = 0.5
 # A source may be away for weeks: a step counts its own tries, and no job is given up for their number.
 _DELIVERIES = 1_000_000
 
@@ -74,6 +77,10 @@ _DUE = "SELECT id, tenant FROM request_step WHERE state = 'deferred' AND due_at 
 # The policy book's grounds of a restriction in the consent service's words, and our verbs of an objection.
 _GROUNDS = {"correctness_disputed": "accuracy", "unlawful": "unlawful", "legal_claims": "claims"}
 _OBJECTIONS = {"object": "raised", "overrule": "overruled", "unobject": "lifted"}
+
+
+# What everybody of a store is given, and the place of one of them there.
+Collected = tuple["asyncio.Task[Sequence[dict[str, int]]]", int]
 
 
 class Work:
@@ -94,9 +101,9 @@ class Work:
         self._claim = Crowd(self._in_one(doing.claim))
         self._record = Crowd(self._in_one(doing.record))
         self._stores = Crowd(self._stores_for_all)
-        # By store and kind of copy; nobody waits for those who came before, whose copies may be long.
-        self._collect = defaultdict[tuple[str, bool], Crowd[Claim, dict[str, int]]](
-            lambda: Crowd(self._collected, _COLLECTED_AT_ONCE)
+        # By kind of copy; nobody waits for those who came before, whose copies may be long.
+        self._collect = defaultdict[bool, Crowd[Claim, Collected]](
+            lambda: Crowd(self._collected, _COLLECTED_AT_ONCE, _COLLECTED_TOGETHER)
         )
         self._contents = Crowd(self._in_one(answering.contents_of))
         self._built = Crowd(self._in_one(answering.packages_built))
@@ -361,7 +368,10 @@ class Work:
             await self.anonymizer.forget(claim.principal, claim.request, tenant=tenant)
             return {}
         if claim.verb == "collect":
-            return await self._collect[claim.store, claim.kind == Kind.portability](tenant, claim)
+            keeping, place = await self._collect[claim.kind == Kind.portability](tenant, claim)
+            # Waited for and not awaited: a step that is stopped takes nobody else's with it.
+            await asyncio.wait({keeping})
+            return keeping.result()[place]
         wish = StepRequest(
             verb=Verb(claim.verb),
             store=claim.store,
@@ -391,15 +401,36 @@ class Work:
                 objection = SetObjection(state=_OBJECTIONS[claim.verb], case=case)
                 await self.consent.set_objection(tenant, claim.principal, claim.purpose, objection, key)
 
-    async def _collected(self, tenant: UUID, claims: Sequence[Claim]) -> Sequence[dict[str, int]]:
-        """What several people have in one store, in one scan."""
+    async def _collected(self, tenant: UUID, claims: Sequence[Claim]) -> Sequence[Collected]:
+        """What several people have in several stores, in one call and one scan of each. Stores that are read within a moment are answered
+        at once, so that they are recorded together; of the others each when it is."""
+        begun: asyncio.Future[list[Collected]] = asyncio.get_running_loop().create_future()
+        reading = asyncio.create_task(self._read(tenant, claims, begun))
+        await asyncio.wait({reading, begun}, return_when=asyncio.FIRST_COMPLETED)
+        collected = begun.result() if begun.done() else reading.result()
+        await asyncio.wait({keeping for keeping, _ in collected}, timeout=_A_MOMENT)
+        return collected
+
+    async def _read(self, tenant: UUID, claims: Sequence[Claim], begun: "asyncio.Future[list[Collected]]") -> None:
+        of: dict[str, list[Claim]] = {}
+        for claim in claims:
+            of.setdefault(claim.store, []).append(claim)
         wish = CollectionsRequest(
-            store=claims[0].store,
-            of=[Subject(step=claim.step, principal=claim.principal) for claim in claims],
+            stores=[
+                OfStore(store=store, of=[Subject(step=one.step, principal=one.principal) for one in theirs])
+                for store, theirs in of.items()
+            ],
             portable=claims[0].kind == Kind.portability,
         )
+        async with self.anonymizer.collect_together(wish, tenant=tenant) as streams:
+            kept = [asyncio.create_task(self._kept(*each)) for each in zip(of.values(), streams, strict=True)]
+            keeping = dict(zip(of, kept, strict=True))
+            begun.set_result([(keeping[claim.store], of[claim.store].index(claim)) for claim in claims])
+            await asyncio.wait(kept)
+
+    async def _kept(self, claims: Sequence[Claim], stream: AsyncGenerator[bytes]) -> Sequence[dict[str, int]]:
         spools = [Spool(self.office.spool(one.request, one.step), one.spool_key, one.step) for one in claims]
-        async with self.anonymizer.collect_together(wish, tenant=tenant) as stream:
+        async with aclosing(stream):
             return await spool.keep(spools, stream)
 
     def _remove_spools(self, contents: Contents) -> None:

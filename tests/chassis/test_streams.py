@@ -1,0 +1,94 @@
+"""Several streams in one answer: each comes out as it went in, and what ends one of them ends no other."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+
+import pytest
+
+from chassis.errors import Conflict, Unavailable
+from chassis.streams import joined, parted
+
+
+async def _of(*pieces: bytes | Exception) -> AsyncGenerator[bytes]:
+    for piece in pieces:
+        if isinstance(piece, Exception):
+            raise piece
+        yield piece
+
+
+async def _cut(answer: AsyncGenerator[bytes], size: int = 5, until: int | None = None) -> AsyncIterator[bytes]:
+    """As it comes over the wire: cut anywhere, and perhaps never to its end."""
+    whole = b"".join([each async for each in answer])[:until]
+    for at in range(0, len(whole), size):
+        yield whole[at : at + size]
+    if until is not None:
+        raise Unavailable
+
+
+async def _all(part: AsyncGenerator[bytes]) -> bytes:
+    async with aclosing(part):
+        return b"".join([piece async for piece in part])
+
+
+async def test_each_comes_out_as_it_went_in_however_the_answer_is_cut():
+    streams = [_of(b"one", b"", b"x" * 100_000), _of(), _of(*[b"%d," % n for n in range(100)])]
+    async with parted(_cut(joined(streams)), 3) as parts:
+        found = await asyncio.gather(*map(_all, parts))
+    assert found == [b"one" + b"x" * 100_000, b"", b"".join(b"%d," % n for n in range(100))]
+
+
+async def test_what_is_refused_in_one_is_raised_there_and_nowhere_else():
+    async with parted(_cut(joined([_of(b"one", Conflict("two at once")), _of(b"two")])), 2) as (one, other):
+        refused, whole = await asyncio.gather(_all(one), _all(other), return_exceptions=True)
+    assert isinstance(refused, Conflict) and refused.detail == "two at once"
+    assert whole == b"two"
+
+
+async def test_of_an_answer_that_was_cut_nothing_ends_as_if_it_were_whole():
+    async with parted(_cut(joined([_of(b"one"), _of(b"x" * 50)]), until=30), 2) as parts:
+        one, other = await asyncio.gather(*map(_all, parts), return_exceptions=True)
+    assert one == b"one"
+    assert isinstance(other, Unavailable)
+
+
+async def test_a_fault_cuts_the_answer():
+    with pytest.raises(ZeroDivisionError):
+        async with aclosing(joined([_of(b"one"), _of(ZeroDivisionError())])) as answer:
+            [_ async for _ in answer]
+
+
+async def test_who_takes_no_more_of_one_keeps_nobody_waiting():
+    many = [b"x" * 1000] * 100
+    async with parted(_cut(joined([_of(*many), _of(*many)]), 1000), 2) as (one, other):
+        async with aclosing(one):
+            await anext(one)
+        assert await asyncio.wait_for(_all(other), 5) == b"".join(many)
+
+
+async def test_a_slow_one_keeps_nobody_waiting():
+    told = asyncio.Event()
+
+    async def slow() -> AsyncGenerator[bytes]:
+        await told.wait()
+        yield b"late"
+
+    async with aclosing(joined([slow(), _of(b"soon")])) as answer, parted(answer, 2) as (late, soon):
+        assert await asyncio.wait_for(_all(soon), 5) == b"soon"
+        told.set()
+        assert await asyncio.wait_for(_all(late), 5) == b"late"
+
+
+async def test_a_reader_that_goes_away_closes_every_stream():
+    closed = []
+
+    async def endless(name: str) -> AsyncGenerator[bytes]:
+        try:
+            while True:
+                yield b"x"
+        finally:
+            closed.append(name)
+
+    async with aclosing(joined([endless("one"), endless("other")])) as answer:
+        await anext(answer)
+    assert sorted(closed) == ["one", "other"]
