@@ -1,5 +1,6 @@
 """A store read for a person's access, or for an approved task, as a stream of lines."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from uuid import UUID
@@ -53,11 +54,16 @@ class Collections:
     async def _read(
         self, tenant: UUID, wanted: OfStore, persons: Sequence[Person], book: PolicyBook, portable: bool
     ) -> AsyncGenerator[bytes]:
+        """It is noted while the store is looked through, and before anybody is given anything."""
         connector = self.house.connector(wanted.store)
-        await self._note(tenant, wanted)
-        async with aclosing(connector.collect(persons, book, portable)) as stream:
-            async for chunk in stream:
-                yield chunk
+        noting = asyncio.ensure_future(self._note(tenant, wanted))
+        try:
+            async with aclosing(connector.collect(persons, book, portable)) as stream:
+                async for chunk in stream:
+                    await noting
+                    yield chunk
+        finally:
+            await asyncio.wait({noting})
 
     async def _noted(self, tenant: UUID, several: Sequence[OfStore]) -> Sequence[None]:
         async with self.database.transaction(tenant) as tx:

@@ -2,7 +2,7 @@
 
 Reading a lake brings Arrow and Polars, 140 MB that stay as long as the process they were loaded into: so that is not the service's.
 A call is a connection: store, verb and arguments go over, what the connector yields or answers comes back, and what only the service
-knows (what is held, whom a tenant knows) is asked back over the same connection. When the service ends, however it ends, so does that
+knows (what is held, whom a tenant knows) is asked back over the same connection; so is a policy book, once in the life of that process. When the service ends, however it ends, so does that
 process, at once: to the store it is as if one process had been killed, and connectors are made for that.
 """
 
@@ -23,8 +23,10 @@ from services.anonymizer.connectors.guard import Guard
 from services.anonymizer.contract import StoreUnavailable
 from services.anonymizer.datamap import Store
 from services.anonymizer.settings import Settings
+from services.registry.contract import PolicyBook
 
 _SIZE = 8  # bytes that say how long a message is
+_BOOKS = 4  # that are remembered on either side
 _GONE = (EOFError, ConnectionError)
 
 
@@ -38,6 +40,16 @@ class Elsewhere:
         self._ending: asyncio.TimerHandle | None = None
         self._starting = asyncio.Lock()
         self._calls = 0
+        self._books, self._number = dict[int, PolicyBook](), 0
+
+    def number(self, book: PolicyBook) -> int:
+        """By which that process knows a book that it has heard: to send and read one takes longer than to look through a small lake."""
+        for number, known in self._books.items():
+            if known is book:
+                return number
+        self._number += 1
+        _remember(self._books, self._number, book)
+        return self._number
 
     @asynccontextmanager
     async def call(self) -> AsyncIterator["_Line"]:
@@ -116,19 +128,29 @@ class Apart:
 
     async def _heard(self, verb: str, told: tuple[Any, ...]) -> AsyncGenerator[tuple[str, Any]]:
         """Its items and, last, its answer. What cannot go over stays here, and is asked when it is wanted there."""
-        asked = {place: one for place, one in enumerate(told) if isinstance(one, Guard) or callable(one)}
+        asked = {place: one for place, one in enumerate(told) if isinstance(one, Guard | PolicyBook) or callable(one)}
         sent = [None if place in asked else one for place, one in enumerate(told)]
+        books = {place: self.elsewhere.number(one) for place, one in asked.items() if isinstance(one, PolicyBook)}
         async with self.elsewhere.call() as line:
-            await line.say("do", (self.store, self.settings, verb, sent, list(asked)))
+            await line.say("do", (self.store, self.settings, verb, sent, list(asked), books))
             kind = ""
             while kind != "answer":
                 kind, what = await line.hear()
                 if kind == "ask":
                     place, of = what
                     here = asked[place]
-                    await line.say(*await _outcome(here.held(*of) if isinstance(here, Guard) else here(*of)))
+                    if place in books:
+                        await line.say("answer", here)
+                    else:
+                        await line.say(*await _outcome(here.held(*of) if isinstance(here, Guard) else here(*of)))
                 else:
                     yield kind, what
+
+
+def _remember(books: dict[int, PolicyBook], number: int, book: PolicyBook) -> None:
+    books[number] = book
+    while len(books) > _BOOKS:
+        del books[next(iter(books))]
 
 
 class _Line:
@@ -205,12 +227,22 @@ async def _serve(control: socket.socket) -> None:
 async def _take(connection: socket.socket) -> None:
     with closing(await _Line.over(connection)) as line:
         try:
-            _, (store, settings, verb, told, asked) = await line.hear()
+            _, (store, settings, verb, told, asked, books) = await line.hear()
             for place in asked:
-                told[place] = _There(line, place)
+                there = _There(line, place)
+                told[place] = await _book(books[place], there) if place in books else there
             await line.say(*await _outcome(_work(line, getattr(Files(store, settings), verb)(*told))))
         except _GONE:
             return  # whoever called gave up
+
+
+_heard = dict[int, PolicyBook]()
+
+
+async def _book(number: int, there: _There) -> PolicyBook:
+    book = _heard.get(number) or await there()
+    _remember(_heard, number, book)
+    return book
 
 
 async def _work(line: _Line, work: Any) -> Any:

@@ -217,7 +217,7 @@ class Copied:
         chunks: asyncio.Queue[bytes | None] = asyncio.Queue(_AHEAD)
         copying = asyncio.create_task(self._copy(chunks))
         try:
-            while (chunk := await asyncio.wait_for(chunks.get(), stores.LONGEST)) is not None:
+            while (chunk := await _next(chunks)) is not None:
                 yield chunk
             self.rows = int((await copying).rpartition(" ")[2])
         finally:
@@ -247,3 +247,8 @@ class Copied:
                 chunks.get_nowait()
             chunks.put_nowait(None)
             raise
+
+
+async def _next(chunks: "asyncio.Queue[bytes | None]") -> bytes | None:
+    async with asyncio.timeout(stores.LONGEST):
+        return await chunks.get()

@@ -137,8 +137,14 @@ class Connections:
                     max_inactive_connection_lifetime=REST_AFTER,
                     timeout=5,
                     command_timeout=LONGEST,
+                    reset=_as_it_was,
                 )
             return self._pools[role]
+
+
+async def _as_it_was(_: asyncpg.Connection) -> None:
+    """Between two users of a connection: whatever one of them sets is set for its transaction, which the pool ends. The driver's own way is
+    one more question to the server each time."""
 
 
 async def finished(connection: asyncpg.Connection, step: UUID) -> str | None:
