@@ -70,6 +70,7 @@ Outcomes = dict[tuple[str, str], _Told | Problem]
 class _Group(Generic[Item]):
     members: list[tuple[Write, Item]] = field(default_factory=list)
     written: "asyncio.Task[Outcomes] | None" = None
+    over: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Together(Generic[Item]):
@@ -97,10 +98,12 @@ class Together(Generic[Item]):
         if group is None or len(group.members) >= MOST:
             group = self._gathering[tenant] = _Group()
             group.written = asyncio.create_task(self._write_in_turn(tenant, group), name="together")
+            group.written.add_done_callback(lambda _: group.over.set())
         group.members.append((sent, item))
+        # Not for the task itself: a caller that hangs up would take everybody's write with it.
+        await group.over.wait()
         try:
-            # A caller that hangs up takes nobody else's write with it.
-            outcomes = await asyncio.shield(group.written)
+            outcomes = group.written.result()
         except _ONES_FAULT:
             if len(group.members) == 1:
                 raise

@@ -38,4 +38,4 @@ def _orjson_agrees(value: Any) -> bool:
 
 
 def _all_agree(parts: Collection[Any]) -> bool:
-    return _SIMPLE.issuperset(map(type, parts)) or all(map(_orjson_agrees, parts))
+    return all([_orjson_agrees(each) for each in parts if type(each) not in _SIMPLE])

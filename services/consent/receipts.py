@@ -17,7 +17,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet, OKPKey
 
 from chassis.ledger import checkpoint
-from chassis.ledger.canonical import Part, canonical
+from chassis.ledger.canonical import Part, canonical, part
 from chassis.ledger.verify import verify_receipt
 from services.consent.contract import Receipt
 
@@ -55,7 +55,7 @@ def sign(
         "recipient": record["principal_id"],
         "record": written or record,
         "supersedes": None if supersedes is None else str(supersedes),
-        "ledger": {"origin": checkpoint.origin_of("consent"), "max_merge_delay_ms": merge_delay_ms},
+        "ledger": _promise(merge_delay_ms),
     }
     return _compact(canonical(receipt), key)
 
@@ -64,6 +64,11 @@ def _compact(payload: bytes, key: OKPKey) -> str:
     """RFC 7515's compact form, written here since every consent waits for it and the library takes as long again as the signature."""
     signed = _header(key.kid) + b"." + _base64url(payload)
     return (signed + b"." + _base64url(key.private_key.sign(signed))).decode()
+
+
+@cache
+def _promise(merge_delay_ms: int) -> Part:
+    return part({"origin": checkpoint.origin_of("consent"), "max_merge_delay_ms": merge_delay_ms})
 
 
 @cache

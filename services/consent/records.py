@@ -63,18 +63,6 @@ class Entry(NamedTuple):
     valid_until: datetime | None
 
 
-def as_record(
-    tenant: UUID,
-    book: PolicyBook,
-    caller: Caller,
-    said: Entry,
-    notice: NoticeVersion | None,
-    details: Mapping[str, Any],
-) -> dict[str, Any]:
-    """To be read as canonical JSON: what the notice explains is in it as its bytes already."""
-    return common(tenant, book, caller, Matter(said.kind, said.regulation, said.purpose), notice, details) | own(said)
-
-
 def common(
     tenant: UUID,
     book: PolicyBook,
@@ -83,7 +71,33 @@ def common(
     notice: NoticeVersion | None,
     details: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """What the records of all who say the same in the same way have in common."""
+    """What the records of all who say the same in the same way have in common. To be read as canonical JSON: it is spelled already."""
+    told = notice if matter.kind is Kind.consent else None
+    named = (told.notice, told.version, details.get("language")) if told else None
+    key = (id(book), tenant, caller.original_client, caller.kind, matter, named)
+    held = _common.get(key)
+    if held is None:
+        if len(_common) >= _REMEMBERED:
+            _common.clear()
+        parts = {name: part(value) for name, value in _in_common(tenant, book, caller, matter, told, details).items()}
+        # With the book, so that its number is not another's meanwhile.
+        held = _common[key] = (book, parts)
+    return held[1] | details
+
+
+# Two thirds of a record are the same for everybody who reads one notice in one language under one book.
+_common: dict[tuple, tuple[PolicyBook, dict[str, Part]]] = {}
+_REMEMBERED = 1_000
+
+
+def _in_common(
+    tenant: UUID,
+    book: PolicyBook,
+    caller: Caller,
+    matter: Matter,
+    notice: NoticeVersion | None,
+    details: Mapping[str, Any],
+) -> dict[str, Any]:
     record = {
         "schema_version": receipts.SCHEMA_VERSION,
         "tenant": str(tenant),
@@ -94,9 +108,7 @@ def common(
         "purpose": matter.purpose,
         "actor": {"client": caller.original_client, "kind": caller.kind},
     }
-    if matter.kind is Kind.consent and notice is not None:
-        record |= _explained(book, notice, matter.purpose, details.get("language"))
-    return record | details
+    return record if notice is None else record | _tell(book, notice, matter.purpose, details.get("language"))
 
 
 def own(said: Entry | Recorded, evidence_ref: str | None = None) -> dict[str, Any]:
@@ -127,23 +139,6 @@ class Frame:
     def fingerprint(self, own: dict[str, Any]) -> str:
         """`receipts.fingerprint` of the whole record."""
         return sha256(orjson.dumps(self._spelled | own, option=orjson.OPT_SORT_KEYS)).hexdigest()
-
-
-# What a notice explains of a purpose is the same for everybody who reads it in one language under one book, and two thirds of a record.
-_told: dict[tuple[int, UUID, str, int, str, str | None], tuple[PolicyBook, dict[str, Part]]] = {}
-_REMEMBERED = 1_000
-
-
-def _explained(book: PolicyBook, notice: NoticeVersion, purpose: str, language: str | None) -> dict[str, Part]:
-    key = (id(book), notice.tenant, notice.notice, notice.version, purpose, language)
-    held = _told.get(key)
-    if held is None:
-        if len(_told) >= _REMEMBERED:
-            _told.clear()
-        parts = {name: part(value) for name, value in _tell(book, notice, purpose, language).items()}
-        # With the book, so that its number is not another's meanwhile.
-        held = _told[key] = (book, parts)
-    return held[1]
 
 
 def _tell(book: PolicyBook, notice: NoticeVersion, purpose: str, language: str | None) -> dict[str, Any]:

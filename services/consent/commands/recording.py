@@ -23,7 +23,7 @@ from services.consent import receipts, rules
 from services.consent.commands import notices, recordings
 from services.consent.commands.desk import Desk
 from services.consent.contract import AlreadyRecorded, Kind, Recorded, State
-from services.consent.records import Entry, Frame, as_record, own
+from services.consent.records import Entry, Frame, common, own
 from services.consent.rules import Matter
 from services.consent.tables import NoticeVersion
 from services.registry.contract import PolicyBook
@@ -371,7 +371,7 @@ def _entered(tenant: UUID, spoken: Spoken, said: Entry, before: Counted | None) 
     if spoken.frame is not None:
         return spoken.frame.fingerprint(own(said, spoken.evidence_ref)), None
     desk = spoken.desk
-    record = as_record(tenant, desk.book, desk.caller, said, spoken.notice, spoken.details)
+    record = common(tenant, desk.book, desk.caller, spoken.matter, spoken.notice, spoken.details) | own(said)
     written, delay = part(record), merge_delay_ms(desk.book)
     receipt = receipts.sign(
         record,
