@@ -329,8 +329,9 @@ _NO = {
 
 
 def _consent(ground: Ground, said: Sequence[Said], covering: frozenset[int], now: int) -> Verdict:
-    """Art. 7. Under whatever regulation she spoke: every consent must stand, and there must be one."""
-    consents = [each for each in said if each.matter.kind is Kind.consent]
+    """Art. 7. Under whatever regulation she spoke: every consent must stand, and there must be one. A question takes nothing away."""
+    spoken = [each for each in said if each.matter.kind is Kind.consent]
+    consents = [each for each in spoken if each.state not in _QUESTIONS] or spoken
     for consent in consents:
         if consent.state in _NO:
             return Verdict(False, _NO[consent.state], consent)
