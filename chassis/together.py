@@ -23,7 +23,7 @@ from chassis.idempotency import Reply, Write
 
 MOST = 200
 # Groups of one tenant under way: while one waits for the database, another is prepared.
-_AT_ONCE = 3
+_AT_ONCE = 2
 
 # `OFFSET 0` keeps each a look-up by the key, however many there are of one tenant.
 _STORED = """

@@ -11,7 +11,7 @@ import asyncpg
 import orjson
 
 from chassis.ids import new_id
-from chassis.ledger.canonical import canonical
+from chassis.ledger.canonical import canonical, part
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def compose(
         "time": _instant(time),
         "tenant": str(tenant),
         "dataschema": f"urn:wardline:event:{type}/v1",
-        "data": data,
+        "data": part(data),
     }
     if subject is not None:
         said["subject"] = str(subject)

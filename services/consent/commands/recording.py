@@ -40,7 +40,8 @@ LEFT JOIN LATERAL (SELECT * FROM standing WHERE tenant = $1 AND principal = said
                    AND regulation = said.regulation AND purpose = said.purpose OFFSET 0) s ON true
 LEFT JOIN LATERAL (SELECT born FROM guardianship WHERE tenant = $1 AND principal = said.principal OFFSET 0) g ON true
 LEFT JOIN LATERAL (SELECT min(valid_from) AS ends FROM notice_version WHERE tenant = $1 AND notice = said.told
-                   AND version > said.version OFFSET 0) n ON true"""
+                   AND version > said.version OFFSET 0) n ON true
+WHERE s.sequence IS NOT NULL OR g.born IS NOT NULL OR n.ends IS NOT NULL"""
 _THERE = """
 SELECT said.principal, said.kind, said.regulation, said.purpose, there.* FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])
     said(principal, kind, regulation, purpose, occurred_at),
@@ -130,8 +131,8 @@ async def stands(tx: Transaction, principal: UUID, matter: Matter) -> "Counted |
     """What counts on a matter now, and until this transaction ends."""
     about = (principal, matter.kind.value, matter.regulation.value, matter.purpose)
     await tx.lock(name(tx.tenant, about))
-    (row,) = await tx.connection.fetch(_COUNTED, tx.tenant, *_columns([(*about, None, None)]))
-    return _counted(row)
+    row = await tx.connection.fetchrow(_COUNTED, tx.tenant, *_columns([(*about, None, None)]))
+    return _counted(row) if row is not None else None
 
 
 async def lock_matters(tx: Transaction, principals: Iterable[UUID], matters: Sequence[Matter]) -> None:
@@ -167,7 +168,7 @@ async def record_all(tx: Transaction, spoken: Sequence[Spoken]) -> list[Recorded
             said = _statement(tx.tenant, each, before, now)
             _must_speak_for_herself(each, said, children)
             if each.notice is not None and each.state not in _WHATEVER_WORDS:
-                notices.must_be_in_force(each.notice, ends[each.told], said.occurred_at)
+                notices.must_be_in_force(each.notice, ends.get(each.told), said.occurred_at)
             same = _same(*about, said.state.value, said.notice, said.notice_version, said.occurred_at)
             if same in there:
                 raise AlreadyRecorded("The same was said for the same instant before; nothing was recorded twice.")
@@ -201,8 +202,8 @@ async def record_all(tx: Transaction, spoken: Sequence[Spoken]) -> list[Recorded
 async def _known(
     tx: Transaction, spoken: Sequence[Spoken], abouts: Sequence[tuple]
 ) -> tuple[dict[tuple, Counted], dict[UUID, date], dict[tuple, datetime | None], set[tuple], frozenset[str]]:
-    """Under the locks: what counts on each matter, who is a child and born when, when each notice was followed by another, what was
-    said before for the instants that are claimed, which duties stand."""
+    """Under the locks: what counts on each matter, who is a child and born when, when a notice was followed by another, what was said
+    before for the instants that are claimed, which duties stand."""
     connection = tx.connection
     asked = {(*about, *each.told) for each, about in zip(spoken, abouts, strict=True)}
     rows = await connection.fetch(_COUNTED, tx.tenant, *_columns(asked))

@@ -27,6 +27,7 @@ from services.consent.contract import (
 )
 from services.consent.rules import Matter
 from services.consent.tables import NoticeVersion
+from services.registry.contract import PolicyBook
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +109,24 @@ async def _explaining(tx: Transaction, desk: Desk, wish: GiveConsent | RefuseCon
     notice = await notices.published(tx, wish.notice, wish.notice_version)
     if wish.language not in notice.texts:
         raise LanguageMissing("Ask in a language in which the notice was published.")
-    covered = [category for row in notice.purposes if row["purpose"] == wish.purpose for category in row["categories"]]
-    rules.must_rest_on_consent(desk.book, wish.purpose, covered)
+    _must_rest_on_consent(desk.book, notice, wish.purpose)
     return notice
+
+
+# A version of a notice never changes, nor does a book: what is found of the two is found once.
+_rests: dict[tuple[int, UUID, str, int, str], PolicyBook] = {}
+_REMEMBERED = 10_000
+
+
+def _must_rest_on_consent(book: PolicyBook, notice: NoticeVersion, purpose: str) -> None:
+    key = (id(book), notice.tenant, notice.notice, notice.version, purpose)
+    if _rests.get(key) is book:
+        return
+    covered = [category for row in notice.purposes if row["purpose"] == purpose for category in row["categories"]]
+    rules.must_rest_on_consent(book, purpose, covered)
+    if len(_rests) >= _REMEMBERED:
+        _rests.clear()
+    _rests[key] = book
 
 
 # --- what others do about it ---------------------------------------------------------------------------------------------
