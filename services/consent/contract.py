@@ -560,8 +560,8 @@ class Changes(Reply):
 
     leaf: of the entry at `next`, hexadecimal; sent back along with it, it says which ledger was read, and one that came back from a
     backup is refused (`consent.position_unknown`) however far it has grown since · complete: nothing was left behind, so whoever took
-    it all in knows everything up to the moment of asking · policy_version: of the book in force; another one than the snapshot's wants
-    a new snapshot.
+    it all in knows everything up to the moment of asking · policy_version: of the book in force · policy_rows: a fingerprint of its rows that
+    apply today; another one than the snapshot's wants a new snapshot.
     """
 
     items: list[CloudEvent]
@@ -569,6 +569,7 @@ class Changes(Reply):
     leaf: str | None
     complete: bool
     policy_version: str
+    policy_rows: str
 
 
 # --- receipts ----------------------------------------------------------------------------------------------------------

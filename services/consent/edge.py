@@ -71,7 +71,7 @@ class Copy:
     def __init__(self, first: dict[str, Any]) -> None:
         self.tenant, self.position = UUID(first["tenant"]), int(first["position"])
         self.leaf: str | None = first["leaf"]  # of the entry at `position`: which ledger it was
-        self.policy_version: str = first["policy_version"]
+        self.policy_rows: str = first["policy_rows"]
         self.max_staleness = first["max_staleness_ms"] / 1000
         self.notices = {(name, version): number for number, (name, version) in enumerate(first["notices"], start=1)}
         self._named = {number: notice for notice, number in self.notices.items()}
@@ -329,7 +329,7 @@ class EdgeCache:
                 return await self.load()
         # Only now, and both together: what a page that was not taken to its end says is told again, which changes nothing.
         copy.position, copy.leaf = int(answer["next"]), answer["leaf"]
-        if answer["policy_version"] != copy.policy_version:
+        if answer["policy_rows"] != copy.policy_rows:
             return await self.load()
         if answer["complete"]:
             self._until = began + copy.max_staleness

@@ -15,6 +15,7 @@ from services.consent import edge, rules
 from services.consent.contract import CallParty, Kind, Regulation, SetDuty, StartCall, State
 from services.consent.edge import BadSnapshot, Copy, EdgeCache
 from services.consent.rules import Ground, Matter, Said
+from services.registry.contract import PolicyBook
 from tests.consent.conftest import key
 from tests.consent.house import DATABASE
 from tests.patience import alone
@@ -52,7 +53,7 @@ def copy_of(*people, position=1):
         "tenant": str(uuid4()),
         "position": position,
         "leaf": None,
-        "policy_version": "1",
+        "policy_rows": "1",
         "max_staleness_ms": 30_000,
     }
     copy = Copy(first | {"notices": [["recordings", 1], ["recordings", 2]], "grounds": grounds})
@@ -92,6 +93,20 @@ async def test_a_cache_answers_as_the_decision_point_does_and_follows_every_chan
     await company.service.set_duty(company.tenant, "communication", duty, key())
     await cache.follow()
     assert cache.decide(str(anna), *asked).reason == "tenant_legal_obligation"
+
+
+async def test_a_row_of_the_book_that_ends_with_the_day_ends_in_a_cache_too(company, served, anna, monkeypatch):
+    """The version stays the same, and nobody says anything."""
+    told = await company.notice(purposes={"development": ["traffic"]})
+    await company.until_known(await company.give(anna, told, "development"))
+    cache = await cache_of(company)
+    assert cache.decide(str(anna), "development", "traffic").allowed
+    today = served.app.state.policy.current()
+    rows = tuple(row for row in today.bases if row.purpose != "development")
+    tomorrow = PolicyBook.model_construct(**dict(today) | {"bases": rows})
+    monkeypatch.setattr(served.app.state.policy, "current", lambda: tomorrow)
+    await cache.follow(wait=0)
+    assert cache.decide(str(anna), "development", "traffic").reason == "no_legal_basis"
 
 
 async def test_a_cache_that_hears_nothing_says_no_until_it_hears_again(company, anna):

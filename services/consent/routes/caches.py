@@ -75,11 +75,16 @@ async def read_changes(caller: CacheKeeper, request: Request, after: After = 0, 
             await _happens(turn, min(left, 1.0))
         after, known = next_, at_next
     items = b",".join(b'{"position":%d,' % position + body[1:] for position, body in found)
-    version = orjson.dumps(state.policy.current().version)
-    told = b'{"items":[%s],"next":"%d","leaf":%s,"complete":%s,"policy_version":%s}' % (
-        items, next_, orjson.dumps(at_next and at_next.hex()), b"true" if complete else b"false", version,
-    )  # fmt: skip
-    return Response(told, media_type="application/json")
+    book = state.policy.current()
+    told = {
+        "items": orjson.Fragment(b"[%b]" % items),
+        "next": str(next_),
+        "leaf": at_next and at_next.hex(),
+        "complete": complete,
+        "policy_version": book.version,
+        "policy_rows": snapshot.rows_of(book),
+    }
+    return Response(orjson.dumps(told), media_type="application/json")
 
 
 async def _happens(turn: asyncio.Event, seconds: float) -> None:
