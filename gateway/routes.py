@@ -197,6 +197,8 @@ INTERNAL = (
     staff("GET /v1/requests/{request_id}/evidence", "rights", "rights.handle"),
     staff("GET /v1/requests/{request_id}/evidence/{file}", "rights", "rights.handle"),
     staff("GET /v1/requests/{request_id}/preview", "rights", "rights.handle"),
+    staff("POST /v1/requests/{request_id}/confirm", "rights", "rights.handle"),
+    staff("POST /v1/requests/{request_id}/withdraw", "rights", "rights.handle"),
     staff("POST /v1/requests/{request_id}/refusal", "rights", "rights.handle"),
     staff("POST /v1/requests/{request_id}/fee", "rights", "rights.handle"),
     staff("POST /v1/requests/{request_id}/payment", "rights", "rights.handle"),

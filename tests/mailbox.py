@@ -9,16 +9,19 @@ from aiosmtpd.controller import Controller
 
 
 class Mailbox:
-    """`taken`: the envelopes · `answer`: what is said to a recipient · `down`: nobody is there."""
+    """`taken`: the envelopes · `answer`: what is said to a recipient · `refused`: how often no · `down`: nobody is there."""
 
     def __init__(self, port: int) -> None:
         self.port = port
         self.taken: list = []
         self.answer = "250 OK"
+        self.refused = 0
 
     async def handle_RCPT(self, _server, _session, envelope, address, _options):
         if self.answer.startswith("250"):
             envelope.rcpt_tos.append(address)
+        else:
+            self.refused += 1
         return self.answer
 
     async def handle_DATA(self, _server, _session, envelope):

@@ -65,6 +65,12 @@ def test_a_write_needs_a_key_unless_it_changes_nothing_twice(row: Row):
     assert row.rate in RATES
 
 
+def test_staff_confirm_and_withdraw_for_who_has_no_login():
+    rows = {row.path: row for row in INTERNAL if row.method == "POST"}
+    for what in ("confirm", "withdraw"):
+        assert rows[f"/staff/v1/requests/{{request_id}}/{what}"].kinds == {"staff"}
+
+
 def test_the_ledger_of_orders_is_the_auditors_alone():
     rows = [row for row in ROWS if row.service == "disclosure" and row.scopes == {"ledger.read"}]
     assert rows and all(row.edge == "internal" and row.roles == {"auditor"} for row in rows)

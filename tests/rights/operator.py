@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from chassis.errors import Unavailable
 from chassis.streams import joined
 from services.anonymizer.contract import (
+    Action,
     CollectionsRequest,
     FindPrincipal,
     IdentifiersConflict,
@@ -65,6 +66,7 @@ class Operator:
     events: list[dict[str, Any]] = field(default_factory=list)
     has_mailbox: bool = False
     zendesk_down: bool = False
+    slow_ticket: str | None = None
     tickets: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     forgotten: list[UUID] = field(default_factory=list)
     by_hand: set[tuple[UUID, str]] = field(default_factory=set)
@@ -181,7 +183,11 @@ class Operator:
         assert request.headers["authorization"].startswith("Basic ")
         if self.zendesk_down:
             return Response(status_code=503)
-        self.tickets.append((ticket, orjson.loads(await request.body())["ticket"]))
+        said = orjson.loads(await request.body())["ticket"]
+        if self.slow_ticket == ticket:
+            self.slow_ticket = None
+            await asyncio.sleep(1)
+        self.tickets.append((ticket, said))
         return JSONResponse({"ticket": {"id": int(ticket)}})
 
     async def _forget(self, principal: UUID) -> Response:
@@ -275,9 +281,11 @@ class Operator:
             (self.frozen.add if wish.verb == "freeze" else self.frozen.discard)((wish.principal, wish.store))
             return StepResult(**done)
         if wish.verb == "correct":
-            for row, change in ((row, change) for row in rows for change in wish.changes if row.text == change.old):
+            wrong = [(row, change) for row in rows for change in wish.changes if row.text == change.old]
+            for row, change in wrong:
                 row.text = change.new
-            return StepResult(**done)
+            said = _outcomes([row for row, _ in wrong])
+            return StepResult(**done, outcomes=[each.model_copy(update={"action": Action.correct}) for each in said])
         if wish.verb == "verify":
             left = len(going)
             return StepResult(**done | {"state": "incomplete" if left else "done", "remaining": left})

@@ -9,7 +9,16 @@ import pytest
 
 from services.anonymizer.contract import Scope
 from services.requests.rights import certificate
-from services.requests.rights.contract import Confirm, Kind, NotNow, OpenRequest, PreviewOutdated, ProofPending
+from services.requests.rights.contract import (
+    Channel,
+    Confirm,
+    Evidence,
+    Kind,
+    NotNow,
+    OpenRequest,
+    PreviewOutdated,
+    ProofPending,
+)
 from tests.patience import PATIENCE
 from tests.rights.conftest import House
 from tests.rights.operator import Row
@@ -158,6 +167,24 @@ async def test_nobody_confirms_another_preview_than_the_one_she_read(house: Hous
     await house.until_state(client, asked.request, "previewed")
     with pytest.raises(PreviewOutdated):
         await client.confirm(asked.request, Confirm(preview="0" * 64), key=str(uuid4()))
+
+
+async def test_who_has_no_login_confirms_and_withdraws_by_the_helpdesk_and_the_ledger_says_by_whom(
+    house: House, tenant: UUID
+):
+    desk = house.helpdesk(tenant)
+    lars = house.operator.person(("billing", Row("customer", "1")))
+    wish = OpenRequest(
+        kind=Kind.deletion, channel=Channel.letter, principal=lars, evidence=Evidence(method="registered_letter")
+    )
+    asked = await desk.open(wish, key=str(uuid4()))
+    await house.until_state(desk, asked.request, "previewed")
+    preview = await desk.preview(asked.request)
+    await desk.confirm(asked.request, Confirm(preview=preview.digest), key=str(uuid4()))
+    await desk.withdraw(asked.request, key=str(uuid4()))
+    query = "SELECT convert_from(body, 'UTF8')::json->'data'->>'by' AS by FROM rights.event WHERE type = ANY ($2) AND convert_from(body, 'UTF8')::json->'data'->>'request' = $1"
+    said = await house.rows(query, str(asked.request), ["request.confirmed", "request.withdrawn"])
+    assert len(said) == 2 and all(row["by"] for row in said)
 
 
 async def test_who_changes_her_mind_in_time_keeps_everything(house: House, tenant: UUID):

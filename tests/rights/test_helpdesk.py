@@ -72,6 +72,18 @@ async def test_a_helpdesk_that_is_away_is_told_later_and_delays_nothing(house: H
     assert taken["request"] in note["comment"]["body"] and "Answer due" in note["comment"]["body"]
 
 
+async def test_of_two_states_that_are_told_at_once_the_newer_one_stays(house: House, tenant: UUID):
+    post = a_post("gdpr_complaint")
+    ticket = house.operator.slow_ticket = str(post["ticket"]["id"])
+    taken = await posted(house, tenant, post)
+    await house.seen(lambda: told(house, ticket), lambda _: house.operator.slow_ticket is None)
+    await house.helpdesk(tenant).withdraw(UUID(taken["request"]), key=key())
+    notes = await house.seen(
+        lambda: told(house, ticket), lambda seen: len(seen) >= 2 and seen[-1]["status"] == "solved"
+    )
+    assert any(note["status"] == "open" for note in notes)
+
+
 @pytest.mark.parametrize("tags", [(), ("vip",), ("gdpr_access", "gdpr_deletion"), ("gdpr_objection",)])
 def test_a_ticket_that_does_not_say_which_right_is_refused(tags: tuple[str, ...]):
     with pytest.raises(TagMissing):

@@ -4,6 +4,7 @@ import re
 import time
 from asyncio import gather
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,7 +12,8 @@ import httpx2
 import pytest
 
 from chassis.errors import Forbidden, NotFound, TooMany
-from services.anonymizer.contract import Identifier, IdentifierType
+from services.anonymizer.contract import Identifier, IdentifierType, Scope
+from services.requests.rights.commands import asking
 from services.requests.rights.contract import (
     AskCode,
     CheckCode,
@@ -152,6 +154,16 @@ async def test_only_so_many_codes_a_day_go_to_one_contact_whatever_request_they_
         await system.code(request, AskCode(contact=mail(address)), key=key())
 
 
+async def test_of_many_who_ask_for_codes_to_one_contact_at_once_as_many_are_heard_as_in_a_row(
+    house: House, tenant: UUID, anna: tuple[UUID, str]
+):
+    requests = [await a_ticket(house, tenant, mail(anna[1])) for _ in range(10)]
+    system = house.ticket_system(tenant)
+    asked = (system.code(request, AskCode(contact=mail(anna[1])), key=key()) for request in requests)
+    heard = await gather(*asked, return_exceptions=True)
+    assert sum(isinstance(each, TooMany) for each in heard) == 5
+
+
 async def test_a_number_given_on_to_somebody_else_proves_nothing_about_its_former_user(house: House, tenant: UUID):
     number = "46701740690"
     house.operator.person(customer="K1000016", msisdn=number)
@@ -167,6 +179,25 @@ async def test_a_number_given_on_to_somebody_else_proves_nothing_about_its_forme
         return len(house.operator.texts) - before
 
     assert await house.seen(sent, bool) == 1, "only to whom the number belongs now"
+
+
+async def test_a_code_reaches_who_asked_for_it_once_the_mail_server_is_back(
+    house: House, tenant: UUID, anna: tuple[UUID, str]
+):
+    system, request = house.ticket_system(tenant), await a_ticket(house, tenant, mail(anna[1]))
+    refusals = house.mailbox.refused
+    house.mailbox.answer = "450 Later"
+    try:
+        await system.code(request, AskCode(contact=mail(anna[1])), key=key())
+        await house.seen(lambda: count(house), lambda seen: seen > refusals)
+    finally:
+        house.mailbox.answer = "250 OK"
+    code = await a_code_to(house, anna[1])
+    assert (await system.check_code(request, CheckCode(code=code), key=key())).proven
+
+
+async def count(house: House) -> int:
+    return house.mailbox.refused
 
 
 async def test_codes_stand_nowhere_in_the_clear(house: House, tenant: UUID, anna: tuple[UUID, str]):
@@ -209,6 +240,27 @@ async def test_a_login_of_hours_ago_opens_no_package(
     await person.set_passphrase(asked.request, SetPassphrase(passphrase="en hemlig mening"), key=key())
 
 
+@pytest.mark.parametrize(("acr", "enough"), [("password", False), ("http://eidas.europa.eu/LoA/high", True)])
+def test_a_login_that_is_too_weak_to_ask_locks_and_opens_nothing_that_was_asked_for_otherwise(acr: str, enough: bool):
+    rights = [right.model_copy(update={"assurance": 3}) if right.key == "access" else right for right in BOOK.rights]
+    office = SimpleNamespace(book=BOOK.model_copy(update={"rights": tuple(rights)}))
+    caller = SimpleNamespace(principal=uuid4(), acr=acr, auth_time=time.time())
+    row = SimpleNamespace(kind="access")
+    if enough:
+        asking.must_be_sure(office, caller, row)
+    else:
+        with pytest.raises(StepUpNeeded):
+            asking.must_be_sure(office, caller, row)
+
+
+async def test_a_login_of_hours_ago_erases_nothing_at_once(house: House, tenant: UUID):
+    anna = house.operator.person(("recordings", Row("recording", "r-1")))
+    wish = OpenRequest(kind=Kind.deletion, scope=Scope(recording="r-1"))
+    with pytest.raises(StepUpNeeded):
+        await house.person(anna, tenant, auth_time=int(time.time()) - 4_000).open(wish, key=key())
+    assert house.operator.held(anna, "recordings")
+
+
 async def test_a_refused_login_says_how_to_go_on_in_its_header(house: House, tenant: UUID, anna: tuple[UUID, str]):
     stale = house.person(anna[0], tenant, auth_time=0)
     asked = await stale.open(OpenRequest(kind=Kind.access, passphrase="en hemlig mening"), key=key())
@@ -245,7 +297,19 @@ async def test_an_agent_with_a_mandate_asks_and_reads_until_it_ends(house: House
     await house.helpdesk(tenant).revoke_mandate(mandate, key=key())
     with pytest.raises(RequestUnknown):
         await agent.request(asked.request)
+    assert not (await agent.requests()).items, "nor does her list tell more"
     assert (await house.person(anna[0], tenant).request(asked.request)).agent == erik, "the person sees who asked"
+
+
+async def test_a_mandate_begins_with_the_day_where_the_operator_is(house: House, tenant: UUID, anna: tuple[UUID, str]):
+    """Half past eleven in the evening in UTC is the next day there."""
+    half_past = house.now().replace(hour=23, minute=30)
+    house.later(seconds=(half_past - house.now()).total_seconds() % 86_400)
+    erik = house.operator.person()
+    await mandated(house, tenant, anna[0], erik)
+    agent = house.person(erik, tenant)
+    asked = await agent.open(OpenRequest(kind=Kind.access, principal=anna[0]), key=key())
+    assert (await agent.request(asked.request)).agent == erik
 
 
 async def test_a_mandate_of_last_year_counts_no_more(house: House, tenant: UUID, anna: tuple[UUID, str]):

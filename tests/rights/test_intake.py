@@ -9,21 +9,28 @@ import pytest
 from chassis import clock
 from chassis.errors import Forbidden, Invalid, KeyMissing, KeyReused, NotFound, problem_from
 from services.anonymizer.contract import Identifier, IdentifierType
+from services.registry.contract import Text
 from services.requests.rights.contract import (
     Channel,
+    Charge,
     Confirm,
     Evidence,
     Kind,
+    NotNow,
     OpenRequest,
+    Paid,
     PersonNotNamed,
     PostTicket,
     ProveIdentity,
     ReceivedInFuture,
+    Refuse,
     RequestUnknown,
+    Review,
 )
 from tests.rights.conftest import House
 from tests.rights.operator import Row
 
+WORDS = Text(sv="Det är den tolfte i år.", en="It is the twelfth this year.")
 EVIDENCE = Evidence(method="call_back", note="Ringde upp på numret i avtalet")
 
 
@@ -53,6 +60,26 @@ async def test_a_letter_typed_in_later_is_due_counted_from_its_receipt(house: Ho
     assert asked.recorded_at - asked.received_at > timedelta(days=5)
 
 
+async def test_a_letter_typed_in_after_she_asked_again_elsewhere_is_answered_in_its_own_time(
+    house: House, tenant: UUID
+):
+    lars = house.operator.person(("billing", Row("customer", "1")))
+    person, desk = house.person(lars, tenant), house.helpdesk(tenant)
+    asked = await person.open(OpenRequest(kind=Kind.access), key=str(uuid4()))
+    letter = OpenRequest(
+        kind=Kind.access,
+        channel=Channel.letter,
+        received_at=asked.received_at - timedelta(days=6),
+        principal=lars,
+        evidence=EVIDENCE,
+    )
+    typed = await desk.open(letter, key=str(uuid4()))
+    assert (await house.until_state(desk, typed.request, "duplicate")).duplicate_of == asked.request
+    kept = await desk.request(asked.request)
+    assert (kept.received_at, kept.due_on) == (typed.received_at, typed.due_on)
+    assert [(clock.received_on, clock.due_on) for clock in kept.clocks] == [(typed.clocks[0].received_on, typed.due_on)]
+
+
 async def test_who_the_helpdesk_made_sure_of_is_found_by_identifiers(house: House, tenant: UUID):
     address = f"{uuid4().hex}@epost.example"
     cilla = house.operator.person(("billing", Row("customer", "1")), email=address)
@@ -77,6 +104,39 @@ async def test_nothing_happens_to_a_ticket_until_somebody_knows_who_asks(house: 
         await system.prove_identity(taken.request, proof, key=str(uuid4()))
     await helpdesk.prove_identity(taken.request, proof, key=str(uuid4()))
     await house.until_state(helpdesk, taken.request, "previewed")
+
+
+@pytest.mark.parametrize("how", ["refusal that is not agreed to", "fee that is paid"])
+async def test_what_staff_decide_about_a_ticket_proves_nobody(house: House, tenant: UUID, how: str):
+    address = f"{uuid4().hex}@epost.example"
+    house.operator.person(("billing", Row("customer", "1")), email=address)
+    taken = await house.ticket_system(tenant).post_ticket(ticket(uuid4().hex, address), key=str(uuid4()))
+    one, other = house.officer(tenant), house.officer(tenant, "petronella")
+    if how.startswith("fee"):
+        await one.charge(taken.request, Charge(reason="excessive", fee_ore=100, text=WORDS), key=str(uuid4()))
+    else:
+        await one.refuse(taken.request, Refuse(reason="excessive", text=WORDS), key=str(uuid4()))
+    [task] = (await one.tasks(state="proposed")).items
+    agreed = how.startswith("fee")
+    await other.review(task.task, Review(proposal=task.digest, agreed=agreed), key=str(uuid4()))
+    if how.startswith("fee"):
+        await one.paid(taken.request, Paid(reference="OCR 1"), key=str(uuid4()))
+    await asyncio.sleep(1)
+    seen = await one.request(taken.request)
+    assert (seen.state, seen.principal, seen.steps) == ("received", None, [])
+
+
+async def test_of_two_who_say_at_once_who_asks_one_is_told_that_it_is_known(house: House, tenant: UUID):
+    who = [f"{uuid4().hex}@epost.example" for _ in range(4)]
+    for address in who:
+        house.operator.person(("billing", Row("customer", "1")), email=address)
+    taken = await house.ticket_system(tenant).post_ticket(ticket(uuid4().hex, who[0]), key=str(uuid4()))
+    desk = house.helpdesk(tenant)
+    proofs = (ProveIdentity(identifiers=[email(address)], evidence=EVIDENCE) for address in who)
+    said = await asyncio.gather(
+        *(desk.prove_identity(taken.request, proof, key=str(uuid4())) for proof in proofs), return_exceptions=True
+    )
+    assert sum(isinstance(each, NotNow) for each in said) == 3
 
 
 async def test_the_same_ticket_posted_many_times_at_once_is_one_request(house: House, tenant: UUID):

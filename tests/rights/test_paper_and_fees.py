@@ -133,6 +133,9 @@ async def test_a_fee_that_is_not_paid_in_time_is_a_refusal_with_how_to_complain(
     await house.until_state(person, asked.request, "answered")
     answer = await person.answer(asked.request)
     assert (answer.outcome, answer.refusal.reason) == ("refused", "fee_unpaid") and "imy.se" in answer.complaint.sv
+    assert answer.due_on >= answer.answered_at.date(), "while the fee was awaited the clock stood still"
+    reports = (await house.officer(tenant).report(f"{answer.answered_at:%Y-%m}")).kinds
+    assert [each.answered_late for each in reports] == [0]
 
 
 @pytest.mark.parametrize("bent", [{"reason": "data_are_correct"}, {"fee_ore": 50_001}])

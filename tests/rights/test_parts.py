@@ -66,6 +66,14 @@ async def test_the_organisation_s_contact_decides_and_the_operator_carries_it_ou
     assert (await person.answer(theirs.request)).controller == BANK.name
 
 
+async def test_who_wanted_it_on_paper_gets_the_organisation_s_part_on_paper_too(house: House, tenant: UUID):
+    _, theirs = await an_agent_asks(house, tenant, by_post=True)
+    contact, person = house.contact(tenant), house.person(theirs.principal, tenant)
+    [task] = (await contact.tasks(state="open")).items
+    await contact.propose(task.task, Propose(verdict=Verdict.granted, text=WORDS), key=key())
+    assert (await house.until_state(person, theirs.request, "printing")).by_post
+
+
 async def test_what_the_organisation_refuses_is_not_collected_and_the_person_is_told_by_whom(
     house: House, tenant: UUID
 ):

@@ -13,11 +13,14 @@ from services.anonymizer.contract import Correction
 from services.registry.contract import Text
 from services.requests.rights.client import RightsClient
 from services.requests.rights.contract import (
+    Ask,
+    Charge,
     GroundUnknown,
     Kind,
     NotNow,
     NotYours,
     OpenRequest,
+    Paid,
     Propose,
     PurposeUnknown,
     ReasonUnknown,
@@ -126,6 +129,73 @@ async def test_an_objection_that_is_withdrawn_is_lifted(house: House, tenant: UU
     assert not (await house.officer(tenant).tasks(state="open")).items
 
 
+async def weighed(house: House, tenant: UUID, anna: UUID) -> UUID:
+    """Processing stands still, and somebody is to weigh."""
+    person = house.person(anna, tenant)
+    asked = await opened(person, Kind.objection, purpose="communication")
+    await house.until_state(person, asked.request, "deciding")
+    return asked.request
+
+
+def stood(house: House, anna: UUID) -> list[str]:
+    return [said["state"] for said in house.operator.said_of(anna)]
+
+
+async def matters(house: House, tenant: UUID) -> list[str]:
+    """What waits for somebody's proposal."""
+    return [task.matter for task in (await house.officer(tenant).tasks(state="open")).items]
+
+
+async def test_an_objection_whose_refusal_was_not_agreed_to_is_weighed(house: House, tenant: UUID, anna: UUID):
+    request, person = await weighed(house, tenant, anna), house.person(anna, tenant)
+    await house.officer(tenant).refuse(request, Refuse(reason="manifestly_unfounded", text=WORDS), key=key())
+    task = await task_of(house.officer(tenant), request)
+    review = Review(proposal=task.digest, agreed=False)
+    await house.officer(tenant, "petronella").review(task.task, review, key=key())
+    await house.seen(lambda: matters(house, tenant), lambda seen: seen == ["weigh"])
+    assert (await person.request(request)).state == "deciding"
+    await decided(house, tenant, request, Verdict.granted)
+    assert (await person.answer(request)).outcome is Verdict.granted and stood(house, anna) == ["raised"]
+
+
+async def test_processing_goes_on_once_an_objection_is_refused(house: House, tenant: UUID, anna: UUID):
+    request = await weighed(house, tenant, anna)
+    await house.officer(tenant).refuse(request, Refuse(reason="manifestly_unfounded", text=WORDS), key=key())
+    task = await task_of(house.officer(tenant), request)
+    review = Review(proposal=task.digest, agreed=True)
+    await house.officer(tenant, "petronella").review(task.task, review, key=key())
+    person = house.person(anna, tenant)
+    await house.until_state(person, request, "answered")
+    assert (await person.answer(request)).refusal.reason == "manifestly_unfounded"
+    assert stood(house, anna) == ["raised", "lifted"]
+
+
+@pytest.mark.parametrize("how", ["unpaid", "withdrawn", "paid"])
+async def test_an_objection_that_costs_stands_still_no_longer_than_it_is_awaited(
+    house: House, tenant: UUID, anna: UUID, how: str
+):
+    request, person = await weighed(house, tenant, anna), house.person(anna, tenant)
+    fee = Charge(reason="excessive", fee_ore=100, text=WORDS)
+    await house.officer(tenant).charge(request, fee, key=key())
+    task = await task_of(house.officer(tenant), request)
+    review = Review(proposal=task.digest, agreed=True)
+    await house.officer(tenant, "petronella").review(task.task, review, key=key())
+    if how == "paid":
+        officer = house.officer(tenant)
+        await officer.paid(request, Paid(reference="OCR 1"), key=key())
+        await house.seen(lambda: matters(house, tenant), lambda seen: seen == ["weigh"])
+        assert stood(house, anna) == ["raised"]
+    elif how == "withdrawn":
+        await person.withdraw(request, key=key())
+        await house.until_state(person, request, "withdrawn")
+        assert stood(house, anna) == ["raised", "lifted"]
+    else:
+        house.later(days=31)
+        await house.until_state(person, request, "answered")
+        assert (await person.answer(request)).refusal.reason == "fee_unpaid"
+        assert stood(house, anna) == ["raised", "lifted"]
+
+
 async def test_nobody_can_object_to_what_contract_or_law_needs(house: House, tenant: UUID, anna: UUID):
     person = house.person(anna, tenant)
     asked = await opened(person, Kind.objection, purpose="legal_compliance")
@@ -196,6 +266,19 @@ async def test_a_restriction_that_stays_goes_on_without_its_clock(house: House, 
     await decided(house, tenant, seen.request, Verdict.stays)
     after = await house.person(anna, tenant).request(seen.request)
     assert after.state == "answered" and not any(clock.running for clock in after.clocks)
+
+
+async def test_a_restriction_that_stayed_is_lifted_once_its_reason_has_ended(house: House, tenant: UUID, anna: UUID):
+    seen, one, other = await restricted(house, tenant, anna), house.officer(tenant), house.officer(tenant, "petronella")
+    await decided(house, tenant, seen.request, Verdict.stays)
+    [task] = (await one.tasks(state="open")).items
+    assert task.due_on > counted_from(seen)
+    said = await one.propose(task.task, Propose(verdict=Verdict.lifted, text=WORDS), key=key())
+    if said.state == "proposed":
+        await other.review(task.task, Review(proposal=said.digest, agreed=True), key=key())
+    house.later(days=5)
+    await house.until_state(house.person(anna, tenant), seen.request, "closed")
+    assert (anna, "billing") not in house.operator.frozen
 
 
 async def test_a_deletion_is_refused_while_a_restriction_holds_and_a_confirmed_one_stands_still(
@@ -270,6 +353,9 @@ async def test_a_correction_is_applied_everywhere_once_a_person_has_seen_the_pro
     await decided(house, tenant, asked.request, Verdict.granted)
     await house.until_state(person, asked.request, "answered")
     assert house.operator.held(anna, "billing")[0].text == "Anna Provlind"
+    assert [(line.store, line.action) for line in (await person.answer(asked.request)).outcomes] == [
+        ("billing", "correct")
+    ], "what was done is told"
     stored = await house.rows("SELECT * FROM rights.request WHERE id = $1", asked.request)
     assert b"Provlind" not in bytes(stored[0]["changes"])
 
@@ -307,6 +393,14 @@ async def test_what_only_people_can_decide_is_decided_by_people(
     assert (task.proposed_by == task.decided_by) == (kind is Kind.complaint), "a complaint takes one person"
     answer = await person.answer(asked.request)
     assert (answer.outcome, answer.text) == (verdict, WORDS.sv)
+
+
+async def test_a_claim_is_acknowledged_in_writing_when_it_comes(house: House, tenant: UUID, anna: UUID):
+    person = house.person(anna, tenant)
+    asked = await opened(person, Kind.damages, text="500 kr för samtalen i mars")
+    [letter] = (await person.letters(asked.request)).items
+    assert (letter.template, letter.direction) == ("claim_received", "out")
+    assert asked.due_on.isoformat() in letter.body and str(asked.request) in letter.subject
 
 
 async def test_a_claim_outlives_other_answers_and_then_goes_too(house: House, tenant: UUID, anna: UUID):
@@ -515,3 +609,13 @@ async def test_the_month_s_report_counts_what_was_asked_answered_refused_and_is_
     [overdue] = (await house.officer(tenant).report(f"{house.now():%Y-%m}")).kinds
     assert (overdue.kind, overdue.received, overdue.overdue) == (Kind.complaint, 0, 1)
     assert not (await house.officer(uuid4()).report(month)).kinds, "another organisation's month is its own"
+
+
+async def test_who_is_waited_for_is_not_overdue_in_the_month_s_report(house: House, tenant: UUID, anna: UUID):
+    person, desk = house.person(anna, tenant), house.helpdesk(tenant)
+    waiting = await opened(person, Kind.deletion)
+    await house.until_state(person, waiting.request, "previewed")
+    await desk.question(waiting.request, Ask(about="clarification", text=WORDS), key=key())
+    house.later(days=50)
+    [kind] = (await house.officer(tenant).report(f"{house.now():%Y-%m}")).kinds or [None]
+    assert kind is None or kind.overdue == 0

@@ -871,13 +871,15 @@ class TicketTaken(Reply):
 
 
 class RequestMoved(Reply):
-    """Every `request.*` event but `step_done`, `answered`: which request, of which kind, where it stands now."""
+    """Every `request.*` event but `step_done`, `answered`: which request, of which kind, where it stands now. `by`: who confirmed or
+    withdrew it for the person."""
 
     request: UUID
     kind: Kind
     state: State
     due_on: date
     ticket: str | None = None
+    by: str | None = None
 
 
 class RequestStepDone(Reply):

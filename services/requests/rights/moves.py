@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from chassis.auth import Caller
 from chassis.db import Transaction
 from services.requests.rights.contract import Kind, RequestMoved, RequestStepDone, State
 from services.requests.rights.rules.helpdesk import PREFIX
@@ -15,9 +16,10 @@ def moved(row: RequestRow) -> dict[str, Any]:
     return said.model_dump(mode="json", exclude_none=True)
 
 
-async def emit_moved(tx: Transaction, type: str, row: RequestRow) -> None:
-    """The fact; and the helpdesk's system is told of it, if a ticket of its own began this."""
-    await tx.emit(type, moved(row), row.principal)
+async def emit_moved(tx: Transaction, type: str, row: RequestRow, caller: Caller | None = None) -> None:
+    """The fact, and who did it if it was not the person herself; the helpdesk's system is told, if a ticket of its own began this."""
+    for_her = caller is not None and caller.principal is None
+    await tx.emit(type, moved(row) | ({"by": caller.subject} if for_her else {}), row.principal)
     await tell_ticket(tx, row)
 
 

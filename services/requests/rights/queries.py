@@ -50,6 +50,7 @@ from services.requests.rights.contract import (
 from services.requests.rights.office import Office
 from services.requests.rights.package.build import PORTABLE
 from services.requests.rights.rules import answers, proof
+from services.requests.rights.rules import clock as counting
 from services.requests.rights.rules.answers import Told
 from services.requests.rights.tables import ClockRow, ControllerRow, LetterRow, MandateRow, RequestRow, StepRow, TaskRow
 
@@ -72,31 +73,36 @@ def may_see(caller: Caller, row: RequestRow) -> bool:
     return HANDLING in caller.scopes or row.ticket is not None
 
 
-async def find(tx: Transaction, caller: Caller, request: UUID, *, lock: bool = False) -> RequestRow:
+async def find(tx: Transaction, office: Office, caller: Caller, request: UUID, *, lock: bool = False) -> RequestRow:
     """Raises RequestUnknown for what is not there, and for what this caller may not know to be there."""
     row = await tx.session.get(RequestRow, request, with_for_update=True if lock else None)
     if row is None or not may_see(caller, row):
         raise RequestUnknown
-    if row.agent is not None and row.agent == caller.principal:
-        await _must_still_act(tx, row)
+    if caller.principal not in (None, row.principal):
+        await _must_still_act(tx, office, row)
     return row
 
 
-async def find_own(tx: Transaction, caller: Caller, request: UUID, *, lock: bool = False) -> RequestRow:
+async def find_own(tx: Transaction, office: Office, caller: Caller, request: UUID, *, lock: bool = False) -> RequestRow:
     """The same for what is the person's alone, her package and the words that lock it: neither staff nor the system that
     passed her ticket on may have them. Raises Forbidden for those."""
-    row = await find(tx, caller, request, lock=lock)
+    row = await find(tx, office, caller, request, lock=lock)
     if caller.principal is None:
         raise Forbidden("The package is for the person alone.")
     return row
 
 
-async def _must_still_act(tx: Transaction, row: RequestRow) -> None:
+async def _must_still_act(tx: Transaction, office: Office, row: RequestRow) -> None:
     """An agent whose mandate ended sees no more of what she asked."""
-    wanted = select(MandateRow).where(MandateRow.principal == row.principal, MandateRow.agent == row.agent)
-    mandates = (await tx.session.scalars(wanted)).all()
-    if not any(proof.is_live(mandate, row.kind, clock.now().date()) for mandate in mandates):
+    if (row.principal, row.kind) not in await _mandated(tx, office, row.agent):
         raise RequestUnknown
+
+
+async def _mandated(tx: Transaction, office: Office, agent: UUID) -> set[tuple[UUID, str]]:
+    """For whom somebody may act today, and in which rights."""
+    today = counting.day_of(clock.now(), office.book.tz)
+    mandates = (await tx.session.scalars(select(MandateRow).where(MandateRow.agent == agent))).all()
+    return {(each.principal, kind) for each in mandates for kind in each.kinds if proof.is_live(each, kind, today)}
 
 
 async def steps_of(tx: Transaction, request: UUID) -> Sequence[StepRow]:
@@ -147,13 +153,13 @@ def must_decide(caller: Caller, party: str) -> None:
         raise NotYours
 
 
-async def find_of_task(tx: Transaction, caller: Caller, task: UUID) -> RequestRow:
+async def find_of_task(tx: Transaction, office: Office, caller: Caller, task: UUID) -> RequestRow:
     """The request of a task, locked. Raises TaskUnknown and NotYours."""
     found = await tx.session.get(TaskRow, task)
     if found is None:
         raise TaskUnknown
     must_decide(caller, found.party)
-    return await find(tx, caller, found.request, lock=True)
+    return await find(tx, office, caller, found.request, lock=True)
 
 
 async def list_tasks(
@@ -247,18 +253,20 @@ async def clocks_of_all(tx: Transaction, requests: Sequence[UUID]) -> dict[UUID,
     return await _of_all(tx, ClockRow, "request", requests)
 
 
-async def read_request(tx: Transaction, caller: Caller, request: UUID) -> Request:
-    return await view(tx, await find(tx, caller, request))
+async def read_request(tx: Transaction, office: Office, caller: Caller, request: UUID) -> Request:
+    return await view(tx, await find(tx, office, caller, request))
 
 
 async def list_requests(
-    tx: Transaction, caller: Caller, principal: UUID | None, after: UUID | None, limit: int
+    tx: Transaction, office: Office, caller: Caller, principal: UUID | None, after: UUID | None, limit: int
 ) -> Requests:
     """Newest first."""
     wanted = select(RequestRow).order_by(col(RequestRow.id).desc()).limit(limit)
     if caller.principal is not None and principal is None:
         mine = caller.principal
-        wanted = wanted.where(sa.or_(col(RequestRow.principal) == mine, col(RequestRow.agent) == mine))
+        for_others = sa.tuple_(col(RequestRow.principal), col(RequestRow.kind)).in_(await _mandated(tx, office, mine))
+        theirs = sa.and_(col(RequestRow.agent) == mine, for_others)
+        wanted = wanted.where(sa.or_(col(RequestRow.principal) == mine, theirs))
     elif principal is not None:
         wanted = wanted.where(RequestRow.principal == caller.own(principal))
     if caller.principal is None and HANDLING not in caller.scopes:
@@ -273,8 +281,8 @@ async def list_requests(
     return Requests(items=items, next=str(rows[-1].id) if len(rows) == limit else None)
 
 
-async def read_preview(tx: Transaction, caller: Caller, request: UUID) -> Preview:
-    row = await find(tx, caller, request)
+async def read_preview(tx: Transaction, office: Office, caller: Caller, request: UUID) -> Preview:
+    row = await find(tx, office, caller, request)
     if row.state in (State.received, State.clarification, State.identified):
         raise NotNow("The stores have not all said yet what would be erased.", state=row.state)
     return await preview_of(tx, request)
@@ -289,7 +297,7 @@ async def preview_of(tx: Transaction, request: UUID) -> Preview:
 
 async def read_answer(tx: Transaction, office: Office, caller: Caller, request: UUID) -> Answer:
     """What was decided in words is sealed, and gone with the request."""
-    row = await find(tx, caller, request)
+    row = await find(tx, office, caller, request)
     if row.answer is None:
         raise NotAnswered
     answer = Answer.model_validate(row.answer)
@@ -299,10 +307,10 @@ async def read_answer(tx: Transaction, office: Office, caller: Caller, request: 
     return answer.model_copy(update={"text": Text.model_validate_json(opened).in_(row.language)})
 
 
-async def read_certificate(database: Database, caller: Caller, request: UUID) -> Certificate:
+async def read_certificate(database: Database, office: Office, caller: Caller, request: UUID) -> Certificate:
     """Signature and ledger proof. Raises ProofPending for a moment after the answer."""
     async with database.transaction(caller.tenant) as tx:
-        row = await find(tx, caller, request)
+        row = await find(tx, office, caller, request)
     if row.certificate is None or row.answer_event is None:
         raise NotAnswered
     async with database.system() as connection:
@@ -316,7 +324,7 @@ async def read_certificate(database: Database, caller: Caller, request: UUID) ->
 async def read_letters(tx: Transaction, office: Office, caller: Caller, request: UUID) -> Letters:
     """The correspondence of a request, oldest first; nothing once it is over and our copies are gone. It is between the
     person and staff: a system that brought the ticket reads none of it."""
-    row = await find(tx, caller, request)
+    row = await find(tx, office, caller, request)
     if caller.principal is None and HANDLING not in caller.scopes:
         raise RequestUnknown
     wanted = select(LetterRow).where(LetterRow.request == row.id, col(LetterRow.body).is_not(None))

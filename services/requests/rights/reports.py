@@ -20,10 +20,16 @@ SELECT kind, count(*) AS answered,
        percentile_disc(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM answered_at - received_at)) AS median,
        count(*) FILTER (WHERE (answered_at AT TIME ZONE $3)::date > due_on) AS late
 FROM request WHERE answered_at >= $1 AND answered_at < $2 AND channel <> 'consent' GROUP BY kind"""
+# While the person is awaited no day is the last.
 _OVERDUE = """
 SELECT kind, count(*) AS overdue FROM request
 WHERE received_at < $1 AND due_on < $2 AND (answered_at IS NULL OR answered_at >= $1)
-AND (closed_at IS NULL OR closed_at >= $1) AND channel <> 'consent' AND state <> 'duplicate' GROUP BY kind"""
+AND (closed_at IS NULL OR closed_at >= $1) AND channel <> 'consent' AND state <> 'duplicate'
+AND NOT EXISTS (
+    SELECT FROM request_clock c, jsonb_array_elements(c.pauses) p
+    WHERE c.request = request.id AND c.clock = 'answer' AND (p->>'counts')::boolean AND (p->>'asked_on')::date <= $2
+    AND coalesce((p->>'answered_on')::date > $2, true)
+) GROUP BY kind"""
 _REFUSED = """
 SELECT kind, refusal, count(*) AS refused FROM request
 WHERE answered_at >= $1 AND answered_at < $2 AND refusal IS NOT NULL GROUP BY kind, refusal ORDER BY refusal"""

@@ -80,16 +80,17 @@ async def draw_passphrase(_: Asker):
 async def list_requests(
     caller: Asker,
     tx: Tx,
+    office: TheOffice,
     principal: UUID | None = None,
     after: UUID | None = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
 ):
-    return await queries.list_requests(tx, caller, principal, after, limit)
+    return await queries.list_requests(tx, office, caller, principal, after, limit)
 
 
 @router.get("/requests/{request_id}", response_model=contract.Request)
-async def read_request(caller: Asker, request_id: UUID, tx: Tx):
-    return await queries.read_request(tx, caller, request_id)
+async def read_request(caller: Asker, request_id: UUID, tx: Tx, office: TheOffice):
+    return await queries.read_request(tx, office, caller, request_id)
 
 
 @router.post("/requests/{request_id}/identity", response_model=contract.Request)
@@ -127,8 +128,8 @@ async def read_letters(caller: Asker, request_id: UUID, tx: Tx, office: TheOffic
 
 
 @router.get("/requests/{request_id}/preview", response_model=contract.Preview)
-async def read_preview(caller: Asker, request_id: UUID, tx: Tx):
-    return await queries.read_preview(tx, caller, request_id)
+async def read_preview(caller: Asker, request_id: UUID, tx: Tx, office: TheOffice):
+    return await queries.read_preview(tx, office, caller, request_id)
 
 
 @router.post("/requests/{request_id}/confirm", response_model=contract.Request)
@@ -155,8 +156,8 @@ async def read_answer_page(caller: Asker, request_id: UUID, tx: Tx, office: TheO
 
 
 @router.get("/requests/{request_id}/certificate", response_model=contract.Certificate)
-async def read_certificate(caller: Asker, request_id: UUID, request: Request):
-    return await queries.read_certificate(request.app.state.database, caller, request_id)
+async def read_certificate(caller: Asker, request_id: UUID, request: Request, office: TheOffice):
+    return await queries.read_certificate(request.app.state.database, office, caller, request_id)
 
 
 @router.get("/requests/{request_id}/package", response_class=FileResponse)
@@ -334,8 +335,8 @@ async def add_evidence(caller: Asker, request_id: UUID, wish: Body[AddEvidence],
 
 
 @router.get("/requests/{request_id}/evidence", response_model=contract.EvidenceFiles)
-async def list_evidence(caller: Handler, request_id: UUID, tx: Tx):
-    return await evidence.listed(tx, caller, request_id)
+async def list_evidence(caller: Handler, request_id: UUID, tx: Tx, office: TheOffice):
+    return await evidence.listed(tx, office, caller, request_id)
 
 
 @router.get("/requests/{request_id}/evidence/{file}", response_class=Response)

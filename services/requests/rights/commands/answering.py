@@ -58,9 +58,11 @@ async def answer_decided(tx: Transaction, office: Office, row: RequestRow) -> No
     book = office.book
     refused = next((reason for reason in book.refusals if reason.key == row.refusal), None)
     told: list[Recipient] = []
+    done: list[AnswerLine] = []
     if row.kind == Kind.correction and not refused:
         told = await _tell(tx, office, row, "corrected", await _corrected(tx, office, row))
-    await _answer(tx, office, row, [], told=told)
+        done = answers.answer_lines(map(queries.told, await queries.steps_of(tx, row.id)))
+    await _answer(tx, office, row, [], outcomes=done, told=told)
     remove(office.folder(row.id))
     kept = book.period("claims_kept" if row.kind == Kind.damages else "answer_kept")
     row.package_deleted_at = kept.after(row.answered_at, book.tz)
@@ -116,8 +118,10 @@ async def await_passphrase(tx: Transaction, row: RequestRow) -> None:
     await emit_moved(tx, "request.awaiting_passphrase", row)
 
 
-async def close_duplicate(tx: Transaction, office: Office, row: RequestRow, same: UUID) -> None:
-    row.state, row.duplicate_of, row.closed_at = State.duplicate, same, clock.now()
+async def close_duplicate(tx: Transaction, office: Office, row: RequestRow, same: RequestRow) -> None:
+    """Whichever of the two came first says until when both are answered: a letter is typed in later than it came."""
+    row.state, row.duplicate_of, row.closed_at = State.duplicate, same.id, clock.now()
+    await clocks.count_from(tx, office, same, row.received_at)
     await clocks.end(tx, row)
     await forget(tx, office, row)
     await emit_moved(tx, "request.duplicate", row)
@@ -274,8 +278,8 @@ async def _answer(
     book = office.book
     refused = next((reason for reason in book.refusals if reason.key == row.refusal), None)
     controller = await tx.session.get(ControllerRow, tx.tenant) if row.party == "tenant" else None
+    await clocks.answered(tx, office, row, running)
     row.state, row.answered_at = State.answered, clock.now()
-    await clocks.end(tx, row, clocks.ANSWER, running)
     if steps is None:
         steps = await queries.steps_of(tx, row.id)
     erased = any(line.action in (Action.erase, Action.redact) for line in outcomes)

@@ -15,7 +15,17 @@ from chassis.ids import new_id
 from services.anonymizer.contract import Correction, FindPrincipal, Identifier
 from services.registry.contract import PolicyBook
 from services.requests.rights import queries
-from services.requests.rights.commands import answering, clocks, deciding, doing, fresh, posting, proving, transferring
+from services.requests.rights.commands import (
+    answering,
+    clocks,
+    deciding,
+    doing,
+    fresh,
+    letters,
+    posting,
+    proving,
+    transferring,
+)
 from services.requests.rights.contract import (
     Channel,
     Confirm,
@@ -56,7 +66,9 @@ async def open_request(tx: Transaction, office: Office, caller: Caller, wish: Op
         proof.must_be_assured(office.book, wish.kind, caller.acr)
     if caller.principal is not None and principal != caller.principal:
         row.agent = await proving.acting_for(tx, office, caller, principal, wish.kind)
-    row.recording = wish.scope.recording if wish.scope else None
+    if wish.scope:
+        must_be_fresh(office, caller)
+        row.recording = wish.scope.recording
     if wish.evidence:
         row.evidence_method = wish.evidence.method
     await _seal(tx, office, row, wish.text, wish.passphrase, wish.identifiers, wish.evidence, wish.changes)
@@ -86,14 +98,18 @@ async def take_ticket(tx: Transaction, office: Office, ticket: PostTicket) -> Ti
 async def ticket_told(tx: Transaction, request: UUID, state: str) -> None:
     row = await tx.session.get(RequestRow, request, with_for_update=True)
     row.ticket_told = state
+    if row.state != state:  # said while a newer state was told too, and perhaps after it
+        await tx.enqueue("rights.ticket", row.id)
 
 
 async def prove_identity(
     tx: Transaction, office: Office, caller: Caller, request: UUID, proof: ProveIdentity
 ) -> Request:
     """The helpdesk made sure who asks: from here on it goes its way. The clock has run since receipt."""
-    row = await queries.find(tx, caller, request, lock=True)
+    row = await queries.find(tx, office, caller, request, lock=True)
     must_stand_in(State(row.state), {State.received, State.clarification})
+    if row.state == State.received and row.evidence_method is not None:
+        raise NotNow("Somebody has just made sure who asks.", state=row.state)
     row.evidence_method = proof.evidence.method
     await _seal(tx, office, row, None, None, proof.identifiers, proof.evidence)
     await clocks.resume(tx, office, row, "identity")
@@ -107,8 +123,8 @@ async def set_passphrase(
     tx: Transaction, office: Office, caller: Caller, request: UUID, wish: SetPassphrase
 ) -> Request:
     """Possible until the package is being built."""
-    row = await queries.find_own(tx, caller, request, lock=True)
-    must_be_fresh(office, caller)
+    row = await queries.find_own(tx, office, caller, request, lock=True)
+    must_be_sure(office, caller, row)
     if row.kind not in kinds.PACKED:
         raise NotNow("This right has no package.", state=row.state)
     must_stand_in(State(row.state), {State.received, State.clarification, State.identified, State.awaiting_passphrase})
@@ -120,9 +136,9 @@ async def set_passphrase(
 
 
 async def confirm(tx: Transaction, office: Office, caller: Caller, request: UUID, wish: Confirm) -> Request:
-    """The person has read what will be lost. Nothing happens before her time to change her mind is over."""
-    row = await queries.find(tx, caller, request, lock=True)
-    must_be_fresh(office, caller)
+    """The person has read what will be lost; who has no login says so to the helpdesk. Nothing happens before her time to change her mind is over."""
+    row = await queries.find(tx, office, caller, request, lock=True)
+    must_be_sure(office, caller, row)
     must_stand_in(State(row.state), {State.previewed})
     if wish.preview != (await queries.preview_of(tx, request)).digest:
         raise PreviewOutdated
@@ -130,16 +146,16 @@ async def confirm(tx: Transaction, office: Office, caller: Caller, request: UUID
     cooling_off = book.right(Kind.deletion).cooling_off
     row.state = State.cooling_off
     row.executes_at = cooling_off.after(now, book.tz) if cooling_off else now
-    await emit_moved(tx, "request.confirmed", row)
+    await emit_moved(tx, "request.confirmed", row, caller)
     return await queries.view(tx, row)
 
 
 async def withdraw(tx: Transaction, office: Office, caller: Caller, request: UUID) -> Request:
     """Possible until erasing has begun, or the package is being built. What was sealed for it is gone at once; what stood
     still for a restriction or an objection goes on."""
-    row = await queries.find(tx, caller, request, lock=True)
-    if kinds.is_in_force(row) or (row.kind == Kind.objection and row.state == State.deciding):
-        must_stand_in(State(row.state), {State.answered, State.deciding})
+    row = await queries.find(tx, office, caller, request, lock=True)
+    if kinds.is_in_force(row) or (row.state in WITHDRAWABLE and await deciding.stands_still(tx, row)):
+        must_stand_in(State(row.state), WITHDRAWABLE | {State.answered})
         await deciding.void_tasks(tx, row)
         await deciding.lift(tx, row)
         return await queries.view(tx, row)
@@ -148,14 +164,14 @@ async def withdraw(tx: Transaction, office: Office, caller: Caller, request: UUI
     row.state, row.closed_at = State.withdrawn, clock.now()
     await clocks.end(tx, row)
     await answering.forget(tx, office, row)
-    await emit_moved(tx, "request.withdrawn", row)
+    await emit_moved(tx, "request.withdrawn", row, caller)
     return await queries.view(tx, row)
 
 
 async def count_download(tx: Transaction, office: Office, caller: Caller, request: UUID) -> UUID:
     """One download fewer. Raises PackageGone after its time, DownloadsUsed when none is left."""
-    row = await queries.find_own(tx, caller, request, lock=True)
-    must_be_fresh(office, caller)
+    row = await queries.find_own(tx, office, caller, request, lock=True)
+    must_be_sure(office, caller, row)
     if row.package_expires_at is None:
         raise NotNow("There is no package yet.", state=row.state)
     if row.state != State.answered or clock.now() >= row.package_expires_at or not office.package(request).exists():
@@ -164,6 +180,13 @@ async def count_download(tx: Transaction, office: Office, caller: Caller, reques
         raise DownloadsUsed
     row.downloads_left -= 1
     return request
+
+
+def must_be_sure(office: Office, caller: Caller, row: RequestRow) -> None:
+    """Whoever it was that asked: a login that is too weak to ask for this locks, opens and confirms nothing of it."""
+    if caller.principal is not None:
+        proof.must_be_assured(office.book, row.kind, caller.acr)
+    must_be_fresh(office, caller)
 
 
 def must_be_fresh(office: Office, caller: Caller) -> None:
@@ -232,6 +255,9 @@ async def _received(tx: Transaction, office: Office, row: RequestRow, proven: bo
     fresh.insert(tx, started)
     if proven:
         await tx.enqueue("rights.prepare", row.id)
+    if row.kind == Kind.damages:
+        await tx.flush()
+        await letters.write(tx, office, row, "claim_received")
     return queries.view_of_new(row, started)
 
 

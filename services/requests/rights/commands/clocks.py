@@ -92,9 +92,27 @@ async def end(
             each.ended_at, each.next_at = clock.now(), None
 
 
+async def answered(tx: Transaction, office: Office, row: RequestRow, running: Sequence[ClockRow] | None = None) -> None:
+    """The answer ends its clock, which stood still until today if the person was still asked for something."""
+    for each in await queries.clocks_of(tx, row.id) if running is None else running:
+        if each.clock == ANSWER and each.ended_at is None:
+            if any(pause["answered_on"] is None for pause in each.pauses):
+                _go_on(each, row, office, None)
+            each.ended_at, each.next_at = clock.now(), None
+
+
+async def count_from(tx: Transaction, office: Office, row: RequestRow, received_at: datetime) -> None:
+    """The same had been asked before this request came: its clock runs from there."""
+    await tx.session.refresh(row, with_for_update=True)
+    running = await _clock(tx, row, ANSWER)
+    if received_at < row.received_at and running.ended_at is None:
+        row.received_at, running.received_on = received_at, counting.day_of(received_at, office.book.tz)
+        _recount(running, row, office)
+
+
 async def ask(tx: Transaction, office: Office, caller: Caller, request: UUID, wish: Ask) -> Request:
     """The person is asked; whether that stops the clock is counted from the day of receipt."""
-    row = await queries.find(tx, caller, request, lock=True)
+    row = await queries.find(tx, office, caller, request, lock=True)
     must_stand_in(State(row.state), ASKABLE[wish.about])
     await pause(tx, office, row, wish.about)
     await letters.write(tx, office, row, f"question_{wish.about}", text=wish.text.in_(row.language))
@@ -118,7 +136,7 @@ async def pause(tx: Transaction, office: Office, row: RequestRow, about: str) ->
 
 async def take_reply(tx: Transaction, office: Office, caller: Caller, request: UUID, wish: Replied) -> Request:
     """The person answered: her words are kept with the others, and a question for clarification is over."""
-    row = await queries.find(tx, caller, request, lock=True)
+    row = await queries.find(tx, office, caller, request, lock=True)
     if row.closed_at is not None:
         raise NotNow("The request is over.", state=row.state)
     await letters.take(tx, office, row, wish.text)
@@ -128,19 +146,13 @@ async def take_reply(tx: Transaction, office: Office, caller: Caller, request: U
 
 async def resume(tx: Transaction, office: Office, row: RequestRow, about: str) -> None:
     """What was asked about is known now: the clock goes on, later by the days it stood still."""
-    running = await _clock(tx, row, ANSWER)
-    asked = [pause for pause in running.pauses if pause["about"] == about and pause["answered_on"] is None]
-    if not asked:
-        return
-    today = counting.day_of(clock.now(), office.book.tz).isoformat()
-    running.pauses = [pause | {"answered_on": today} if pause in asked else pause for pause in running.pauses]
-    _recount(running, row, office)
-    await emit_moved(tx, "request.resumed", row)
+    if _go_on(await _clock(tx, row, ANSWER), row, office, about):
+        await emit_moved(tx, "request.resumed", row)
 
 
 async def extend(tx: Transaction, office: Office, caller: Caller, request: UUID, wish: Extend) -> Request:
     """Art. 12(3): once, by the book's period, with one of its reasons, said to the person inside the first period."""
-    row = await queries.find(tx, caller, request, lock=True)
+    row = await queries.find(tx, office, caller, request, lock=True)
     running = await _clock(tx, row, ANSWER)
     book, today = office.book, counting.day_of(clock.now(), office.book.tz)
     reasons = {reason.key: reason for reason in book.extensions}
@@ -208,6 +220,17 @@ def _latest_due(
 def _wind(row: ClockRow, book: PolicyBook) -> None:
     following = counting.next_notice(row.due_on, row.told, book, book.tz)
     row.next_at = following[1] if following else None
+
+
+def _go_on(running: ClockRow, row: RequestRow, office: Office, about: str | None) -> bool:
+    """Whether it stood still for this (None: for anything)."""
+    asked = [pause for pause in running.pauses if pause["answered_on"] is None and about in (None, pause["about"])]
+    if not asked:
+        return False
+    today = counting.day_of(clock.now(), office.book.tz).isoformat()
+    running.pauses = [pause | {"answered_on": today} if pause in asked else pause for pause in running.pauses]
+    _recount(running, row, office)
+    return True
 
 
 def _recount(running: ClockRow, row: RequestRow, office: Office) -> None:

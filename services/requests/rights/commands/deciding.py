@@ -43,6 +43,7 @@ from services.requests.rights.contract import (
 )
 from services.requests.rights.moves import emit_moved, moved
 from services.requests.rights.office import Office
+from services.requests.rights.rules import clock as counting
 from services.requests.rights.rules import kinds, way
 from services.requests.rights.tables import ControllerRow, RequestRow, TaskRow
 
@@ -73,7 +74,7 @@ async def decide_first(tx: Transaction, office: Office, row: RequestRow, matter:
 
 
 async def propose(tx: Transaction, office: Office, caller: Caller, task: UUID, wish: Propose) -> Task:
-    found, row = await _locked(tx, caller, task)
+    found, row = await _locked(tx, office, caller, task)
     if found.state != "open":
         raise TaskMovedOn(state=found.state)
     return await _propose(tx, office, caller, found, row, wish)
@@ -81,7 +82,7 @@ async def propose(tx: Transaction, office: Office, caller: Caller, task: UUID, w
 
 async def review(tx: Transaction, office: Office, caller: Caller, task: UUID, wish: Review) -> Task:
     """Another person than who proposed it; what she disagrees with is open again."""
-    found, row = await _locked(tx, caller, task)
+    found, row = await _locked(tx, office, caller, task)
     if found.state != "proposed" or found.digest != wish.proposal:
         raise TaskMovedOn(state=found.state)
     if found.proposed_by == caller.subject:
@@ -117,7 +118,7 @@ async def charge(tx: Transaction, office: Office, caller: Caller, request: UUID,
 
 async def paid(tx: Transaction, office: Office, caller: Caller, request: UUID, wish: Paid) -> Request:
     """It goes on, and its clock too."""
-    row = await queries.find(tx, caller, request, lock=True)
+    row = await queries.find(tx, office, caller, request, lock=True)
     way.must_stand_in(State(row.state), {State.awaiting_fee})
     await clocks.resume(tx, office, row, "fee")
     row.outcome = row.refusal = row.executes_at = None
@@ -132,8 +133,8 @@ async def give_up_fee(tx: Transaction, office: Office, request: UUID) -> None:
     """Nobody paid in time: refused, and the person is told how to complain."""
     row = await tx.session.get(RequestRow, request, with_for_update=True)
     if row.state == State.awaiting_fee and row.executes_at <= clock.now():
-        row.executes_at = None
-        await answering.refuse_by_rule(tx, office, row, "fee_unpaid")
+        row.executes_at, row.outcome, row.refusal = None, Verdict.refused, "fee_unpaid"
+        await _answer(tx, office, row)
 
 
 async def name_controller(tx: Transaction, caller: Caller, wish: NameController) -> Controller:
@@ -171,7 +172,7 @@ async def lift_in_time(tx: Transaction, request: UUID) -> None:
 
 async def _taken_back(tx: Transaction, office: Office, caller: Caller, request: UUID, matter: Matter) -> RequestRow:
     """What a rule would grant waits for two people instead."""
-    row = await queries.find(tx, caller, request, lock=True)
+    row = await queries.find(tx, office, caller, request, lock=True)
     queries.must_decide(caller, row.party)
     way.must_stand_in(State(row.state), way.REFUSABLE)
     for task in await _open_tasks(tx, row):
@@ -221,6 +222,9 @@ async def _carry_out(tx: Transaction, office: Office, task: TaskRow, row: Reques
     if verdict is Verdict.stays:
         await clocks.end(tx, row, clocks.INVESTIGATION)
         await letters.write(tx, office, row, "restriction_stays", text=text.in_(row.language))
+        # Its reason may end as well: it is looked at again, or nobody could ever lift it.
+        period, today = office.book.right(row.kind).investigation, counting.day_of(clock.now(), office.book.tz)
+        await open_task(tx, office, row, Matter.investigate, period.last_day(today) if period else None)
         return
     if verdict is Verdict.lifted:
         await clocks.end(tx, row, clocks.INVESTIGATION)
@@ -234,14 +238,25 @@ async def _carry_out(tx: Transaction, office: Office, task: TaskRow, row: Reques
     row.outcome, row.refusal = verdict, task.reason
     key = await office.sealer.key_for_sealing(tx.connection, tx.tenant, queries.shelf_of(row.id))
     row.reason = key.seal("request", "reason", text.model_dump_json().encode())
-    if verdict is Verdict.overruled:
-        row.state = State.executing
-        await steps.add_standing(tx, row, "overrule")
-    elif verdict is Verdict.granted and task.matter in (Matter.correct, Matter.controller):
+    if verdict is Verdict.granted and task.matter in (Matter.correct, Matter.controller):
         row.state = State.identified
         await tx.enqueue("rights.prepare", row.id)
     else:
+        await _answer(tx, office, row)
+
+
+async def _answer(tx: Transaction, office: Office, row: RequestRow) -> None:
+    """What stood still while an objection was weighed goes on first, if she does not get her way."""
+    if row.outcome != Verdict.granted and await stands_still(tx, row):
+        row.state = State.executing
+        await steps.add_standing(tx, row, "overrule" if row.outcome == Verdict.overruled else "unobject")
+    else:
         await answering.answer_decided(tx, office, row)
+
+
+async def stands_still(tx: Transaction, row: RequestRow) -> bool:
+    """Whether processing was stopped for this objection."""
+    return any(step.verb == "object" for step in await queries.steps_of(tx, row.id))
 
 
 async def _await_fee(tx: Transaction, office: Office, task: TaskRow, row: RequestRow, text: Text) -> None:
@@ -271,7 +286,9 @@ async def _sent_back(tx: Transaction, office: Office, task: TaskRow, row: Reques
 async def part(tx: Transaction, office: Office, row: RequestRow) -> None:
     """The other controller's part: the same wish, received at the same moment, and decided by its privacy contact."""
     theirs = RequestRow(
-        **row.model_dump(include={"tenant", "principal", "kind", "channel", "language", "recording", "ground"}),
+        **row.model_dump(
+            include={"tenant", "principal", "kind", "channel", "language", "recording", "ground", "agent", "by_post"}
+        ),
         id=new_id(),
         state=State.identified,
         party="tenant",
@@ -289,8 +306,8 @@ async def part(tx: Transaction, office: Office, row: RequestRow) -> None:
     await tx.enqueue("rights.prepare", theirs.id)
 
 
-async def _locked(tx: Transaction, caller: Caller, task: UUID) -> tuple[TaskRow, RequestRow]:
-    row = await queries.find_of_task(tx, caller, task)
+async def _locked(tx: Transaction, office: Office, caller: Caller, task: UUID) -> tuple[TaskRow, RequestRow]:
+    row = await queries.find_of_task(tx, office, caller, task)
     found = await tx.session.get(TaskRow, task, with_for_update=True)
     return found, row
 

@@ -95,7 +95,8 @@ async def plan(tx: Transaction, office: Office, wanted: Sequence[Wanted]) -> lis
         if planned[row.id]:
             await _go_on(tx, office, row, planned[row.id])
         elif row.principal is None:
-            unnamed.append(row)
+            # Whatever brought it here: who asks is looked up only once somebody made sure of it.
+            unnamed += [row] if row.evidence_method else []
         else:
             fresh.append(row)
     # Of two requests for the same that come at once, one is the older.
@@ -140,7 +141,7 @@ async def _plan(
 async def _is_settled(tx: Transaction, office: Office, row: RequestRow, others: Sequence[RequestRow]) -> bool:
     """Whether it is asked already, or refused by a rule."""
     alike = kinds.older_alike(row, others)
-    same = [other.id for other in alike if await _says_the_same(tx, office, row, other)]
+    same = [other for other in alike if await _says_the_same(tx, office, row, other)]
     if same:
         await answering.close_duplicate(tx, office, row, same[0])
     elif reason := kinds.refusal(office.book, row, others):
@@ -420,12 +421,12 @@ async def _go_on(tx: Transaction, office: Office, row: RequestRow, done: Sequenc
     if row.state == State.checking:
         await answering.answer_deletion(tx, office, row, done)
         await forget_at_the_end(tx, row)
-    elif row.state == State.executing:
-        await _executed(tx, office, row)
     elif row.state == State.lifting:
         await _lifted(tx, office, row)
-    elif row.state == State.identified:
+    elif row.state == State.identified and row.kind in kinds.COLLECTS:
         await _collected(tx, office, row)
+    elif row.state in (State.executing, State.identified):
+        await _executed(tx, office, row)
 
 
 async def _executed(tx: Transaction, office: Office, row: RequestRow) -> None:

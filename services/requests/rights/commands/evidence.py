@@ -28,7 +28,7 @@ LARGEST, MOST = 700_000, 10
 
 async def add(tx: Transaction, office: Office, caller: Caller, request: UUID, wish: AddEvidence) -> EvidenceAdded:
     """Raises EvidenceRefused for what is too large, too many, or nothing that may be opened."""
-    row = await queries.find(tx, caller, request, lock=True)
+    row = await queries.find(tx, office, caller, request, lock=True)
     if row.answered_at is not None or row.closed_at is not None:
         raise NotNow("The request is answered.", state=row.state)
     try:
@@ -52,14 +52,14 @@ async def add(tx: Transaction, office: Office, caller: Caller, request: UUID, wi
     return _view(file)
 
 
-async def listed(tx: Transaction, caller: Caller, request: UUID) -> EvidenceFiles:
-    row = await queries.find(tx, caller, request)
+async def listed(tx: Transaction, office: Office, caller: Caller, request: UUID) -> EvidenceFiles:
+    row = await queries.find(tx, office, caller, request)
     return EvidenceFiles(items=[_view(file) for file in await _files(tx, row.id)])
 
 
 async def read(tx: Transaction, office: Office, caller: Caller, request: UUID, file: UUID) -> bytes:
     """The very bytes that were sent. Raises RequestUnknown for anything that is not this request's."""
-    row = await queries.find(tx, caller, request)
+    row = await queries.find(tx, office, caller, request)
     found = await tx.session.get(EvidenceRow, file)
     if found is None or found.request != row.id:
         raise RequestUnknown

@@ -52,7 +52,7 @@ async def lock(tx: Transaction, office: Office, row: RequestRow) -> None:
 
 async def printed(tx: Transaction, office: Office, caller: Caller, request: UUID) -> str:
     """The report with every row, as a page to print. Who had it stands in the ledger."""
-    row = await queries.find(tx, caller, request, lock=True)
+    row = await queries.find(tx, office, caller, request, lock=True)
     queries.must_decide(caller, row.party)
     must_stand_in(State(row.state), {State.printing})
     words = (await answering.open_sealed(tx, office, row, "passphrase")).decode()
@@ -62,7 +62,7 @@ async def printed(tx: Transaction, office: Office, caller: Caller, request: UUID
 
 async def posted(tx: Transaction, office: Office, caller: Caller, request: UUID, wish: Post) -> Request:
     """Answered and closed in one move: what was printed is with the post, and no copy is left here."""
-    row = await queries.find(tx, caller, request, lock=True)
+    row = await queries.find(tx, office, caller, request, lock=True)
     queries.must_decide(caller, row.party)
     must_stand_in(State(row.state), {State.printing})
     if await tx.session.get(ProtectedRow, (tx.tenant, row.principal)):
@@ -77,7 +77,7 @@ async def letter_posted(
     tx: Transaction, office: Office, caller: Caller, request: UUID, letter: UUID, wish: Post
 ) -> Letter:
     """One of our letters went by post."""
-    row = await queries.find(tx, caller, request, lock=True)
+    row = await queries.find(tx, office, caller, request, lock=True)
     found = await tx.session.get(LetterRow, letter, with_for_update=True)
     if found is None or found.request != row.id or found.direction != "out" or found.body is None:
         raise LetterUnknown

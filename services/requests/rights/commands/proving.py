@@ -5,7 +5,6 @@ to somebody else's address are answered by the same words after the same work.
 """
 
 import hmac
-import secrets
 from dataclasses import dataclass, field
 from hashlib import sha256
 from uuid import UUID
@@ -57,10 +56,11 @@ class ToSend:
 
 async def ask_code(tx: Transaction, office: Office, caller: Caller, request: UUID, wish: AskCode) -> CodeAsked:
     """Raises TooMany; otherwise the answer is the same for everybody."""
-    row = await queries.find(tx, caller, request, lock=True)
+    row = await queries.find(tx, office, caller, request, lock=True)
     must_stand_in(State(row.state), {State.received, State.clarification})
     now, book = clock.now(), office.book
     index = office.sealer.blind_index(tx.tenant, wish.contact.type, _normal(wish.contact))
+    await tx.lock(f"{tx.tenant} {index.hex()}")
     await _must_not_be_too_many(tx, office, row, index)
     key = await office.sealer.key_for_sealing(tx.connection, tx.tenant, row.id)
     code = CodeRow(
@@ -80,7 +80,7 @@ async def ask_code(tx: Transaction, office: Office, caller: Caller, request: UUI
 
 async def to_send(tx: Transaction, office: Office, code: UUID) -> ToSend | None:
     row = await tx.session.get(CodeRow, code)
-    if row is None or row.digest is not None or row.expires_at <= clock.now():
+    if row is None or row.used_at is not None or row.expires_at <= clock.now():
         return None
     request = await tx.session.get(RequestRow, row.request)
     if request.identifiers is None or row.contact is None:
@@ -92,18 +92,18 @@ async def to_send(tx: Transaction, office: Office, code: UUID) -> ToSend | None:
 
 
 async def make_code(tx: Transaction, office: Office, code: UUID) -> str | None:
-    """The contact is on file: a code is drawn, and only its digest is kept."""
+    """The contact is on file: only the code's digest is kept. Whoever sends it again, because a mail server was away, sends the same."""
     row = await tx.session.get(CodeRow, code, with_for_update=True)
-    if row is None or row.digest is not None:
+    if row is None or row.used_at is not None:
         return None
-    drawn = f"{secrets.randbelow(10**DIGITS):0{DIGITS}}"
-    row.digest = _digest(office, row, drawn)
-    return drawn
+    drawn = int.from_bytes(hmac.digest(office.secret, f"one-time code {row.id}".encode(), sha256)) % 10**DIGITS
+    row.digest = _digest(office, row, f"{drawn:0{DIGITS}}")
+    return f"{drawn:0{DIGITS}}"
 
 
 async def check_code(tx: Transaction, office: Office, caller: Caller, request: UUID, wish: CheckCode) -> CodeChecked:
     """Whether it proves who asks. A wrong, late or used-up code, and one that was never sent, are the same."""
-    row = await queries.find(tx, caller, request, lock=True)
+    row = await queries.find(tx, office, caller, request, lock=True)
     must_stand_in(State(row.state), {State.received, State.clarification})
     newest = select(CodeRow).where(CodeRow.request == row.id).order_by(col(CodeRow.id).desc()).limit(1)
     code = (await tx.session.scalars(newest.with_for_update())).first()

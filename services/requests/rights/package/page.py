@@ -69,6 +69,7 @@ def answer(told: Answer, book: PolicyBook) -> str:
     """What was done and what was kept, line by line with its reason, its law and its day."""
     words, sv = told.language, told.language == "sv"
     parts = [
+        AnswerPart("Rättat" if sv else "Corrected", _done(told, Action.correct)),
         AnswerPart("Sparat" if sv else "Kept", _done(told, Action.keep), kept=True),
         AnswerPart("Raderat" if sv else "Erased", _done(told, Action.erase)),
         AnswerPart("Rensat från dina uppgifter" if sv else "Cleared of your data", _done(told, Action.redact)),
