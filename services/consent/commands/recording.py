@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
+import orjson
 
 from chassis import clock
 from chassis.db import Transaction
@@ -48,20 +49,24 @@ SELECT said.principal, said.kind, said.regulation, said.purpose, there.* FROM un
 LATERAL (SELECT state, notice, notice_version, occurred_at FROM statement WHERE tenant = $1 AND principal = said.principal
          AND kind = said.kind AND regulation = said.regulation AND purpose = said.purpose AND occurred_at = said.occurred_at
          OFFSET 0) there"""
+# Rows come as JSON: as arrays each of their four hundred values would be looked at by the driver, whether it is an array itself.
 _STATEMENTS = """
 INSERT INTO statement (tenant, principal, kind, regulation, purpose, sequence, id, state, occurred_at, notice, notice_version,
                        valid_until, recorded_at, receipt, event, frame, evidence_ref)
-SELECT $1, * FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::int[], $7::uuid[], $8::text[], $9::timestamptz[],
-                         $10::text[], $11::int[], $12::timestamptz[], $13::timestamptz[], $14::text[], $15::uuid[], $16::bytea[],
-                         $17::text[])"""
+SELECT $1, principal, kind, regulation, purpose, sequence, record, state, occurred_at, notice, notice_version,
+       valid_until, recorded_at, receipt, event, decode(frame, 'hex'), evidence_ref
+FROM json_to_recordset($2::text::json) said(principal uuid, kind text, regulation text, purpose text, sequence int, record uuid,
+    state text, occurred_at timestamptz, notice text, notice_version int, valid_until timestamptz, recorded_at timestamptz,
+    receipt text, event uuid, frame text, evidence_ref text)"""
 _STANDING = """
 INSERT INTO standing (tenant, principal, kind, regulation, purpose, sequence, statement, state, occurred_at, notice,
                       notice_version, valid_until)
-SELECT $1, * FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::int[], $7::uuid[], $8::text[], $9::timestamptz[],
-                         $10::text[], $11::int[], $12::timestamptz[])
+SELECT $1, * FROM json_to_recordset($2::text::json) counted(principal uuid, kind text, regulation text, purpose text, sequence int,
+    statement uuid, state text, occurred_at timestamptz, notice text, notice_version int, valid_until timestamptz)
 ON CONFLICT (tenant, principal, kind, regulation, purpose) DO UPDATE SET sequence = excluded.sequence,
     statement = excluded.statement, state = excluded.state, occurred_at = excluded.occurred_at, notice = excluded.notice,
     notice_version = excluded.notice_version, valid_until = excluded.valid_until"""
+_ABOUT = ("principal", "kind", "regulation", "purpose")
 _DUTIES = "SELECT purpose FROM tenant_duty WHERE tenant = $1 AND purpose = ANY ($2) AND state = 'recorded'"
 
 
@@ -158,7 +163,7 @@ async def record_all(tx: Transaction, spoken: Sequence[Spoken]) -> list[Recorded
     now = clock.now()
     outcomes: list[Recorded | Problem] = []
     facts: list[Composed] = []
-    rows: list[tuple] = []
+    rows: list[dict[str, Any]] = []
     changed: dict[tuple, Counted] = {}
     for place, (each, about) in enumerate(zip(spoken, abouts, strict=True), 1):
         if place % AT_A_STRETCH == 0:
@@ -186,12 +191,14 @@ async def record_all(tx: Transaction, spoken: Sequence[Spoken]) -> list[Recorded
             now,
         )
         facts.append(fact)
-        outcomes.append(Recorded(**said._asdict(), receipt=receipt, event=fact.id))
-        rows.append(_row(each, outcomes[-1]))
+        told = said._asdict() | {"receipt": receipt, "event": fact.id}
+        outcomes.append(Recorded(**told))
+        rows.append(told | {"frame": each.frame and each.frame.sha256.hex(), "evidence_ref": each.evidence_ref})
     if facts:
         tx.insert(*events.inserting(tx.service, facts))
-        tx.insert(_STATEMENTS, tx.tenant, *_columns(rows))
-        tx.insert(_STANDING, tx.tenant, *_columns((*key, *row) for key, row in changed.items()))
+        standing = [dict(zip(_ABOUT, about, strict=True)) | counts._asdict() for about, counts in changed.items()]
+        tx.insert(_STATEMENTS, tx.tenant, _as_json(rows))
+        tx.insert(_STANDING, tx.tenant, _as_json(standing))
     ended = {each.principal for each in _recorded(outcomes) if each.current and rules.protects(each.state)}
     if ended:
         await tx.flush()
@@ -302,12 +309,8 @@ def _recorded(outcomes: Sequence[Recorded | Problem]) -> list[Recorded]:
     return [each for each in outcomes if isinstance(each, Recorded)]
 
 
-def _row(spoken: Spoken, said: Recorded) -> tuple:
-    return (
-        said.principal, said.kind.value, said.regulation.value, said.purpose, said.sequence, said.record, said.state.value,
-        said.occurred_at, said.notice, said.notice_version, said.valid_until, said.recorded_at, said.receipt, said.event,
-        spoken.frame.sha256 if spoken.frame else None, spoken.evidence_ref,
-    )  # fmt: skip
+def _as_json(rows: list[dict[str, Any]]) -> str:
+    return orjson.dumps(rows, default=str).decode()  # the driver's own UUIDs are of another class
 
 
 def _columns(rows: Iterable[tuple]) -> list[tuple]:
