@@ -12,7 +12,8 @@ from sample.actors import Refused
 from services.requests.rights.package import passphrase
 
 _PATIENCE = 120
-_LOOK_EVERY = 0.06  # the edge lets one person ask twenty times a second
+_AGAIN = 0.06  # the edge lets one person ask twenty times a second
+_WAIT = 3  # seconds in which the edge answers when something happened
 
 
 class Desk:
@@ -42,15 +43,16 @@ class Desk:
 
     def until(self, request: str, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """The request as soon as it is as wanted; an edge or service that does not answer is asked again."""
-        until = time.monotonic() + _PATIENCE
+        until, query = time.monotonic() + _PATIENCE, ""
         while time.monotonic() < until:
             try:
-                seen = self.staff.get(f"/staff/v1/requests/{request}").json()
+                seen = self.staff.get(f"/staff/v1/requests/{request}{query}").json()
             except (Refused, httpx2.HTTPError) as failure:
                 if isinstance(failure, Refused) and failure.status not in (429, 503):
                     raise
+                time.sleep(_AGAIN)
             else:
                 if wanted(seen):
                     return seen
-            time.sleep(_LOOK_EVERY)
+                query = f"?wait={_WAIT}&known={seen['state']}"
         raise RuntimeError(f"request {request} did not move on within {_PATIENCE} s")

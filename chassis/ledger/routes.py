@@ -5,7 +5,6 @@ checked); a token without a tenant, which only the house's own services and audi
 every tenant sees: facts of the house that concern everybody.
 """
 
-import asyncio
 import time
 from functools import cache
 from pathlib import Path
@@ -22,7 +21,7 @@ from chassis import auth
 from chassis.db import Database
 from chassis.ledger import queries
 from chassis.ledger.contract import Consistency, Entries, Feed, Inclusion
-from chassis.ledger.sequencer import Sequencer
+from chassis.ledger.sequencer import Sequencer, rung
 
 EventsReader = Annotated[auth.Caller, auth.Requires("events.read")]
 LedgerReader = Annotated[auth.Caller, auth.Requires("ledger.read")]
@@ -73,7 +72,7 @@ async def read_events(
         if found or left <= 0 or sequencer.grown.silenced or await request.is_disconnected():
             return _feed(found, next_)
         if next_ == after:
-            await _wait(turn, min(left, _LOOK_AGAIN))
+            await rung(turn, min(left, _LOOK_AGAIN))
         after = next_
 
 
@@ -131,14 +130,6 @@ def _feed(found: list[tuple[int, bytes]], next_: int) -> Response:
     """The bodies are canonical JSON already: they are copied, not read and written again."""
     items = b",".join(b'{"position":%d,' % position + body[1:] for position, body in found)
     return Response(b'{"items":[' + items + b'],"next":"%d"}' % next_, media_type="application/json")
-
-
-async def _wait(turn: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await turn.wait()
-    except TimeoutError:
-        return
 
 
 def _database(request: Request) -> Database:

@@ -80,6 +80,15 @@ class Bell:
         self.ring()
 
 
+async def rung(turn: asyncio.Event, seconds: float) -> None:
+    """Waits for a turn of a bell, but no longer than that."""
+    try:
+        async with asyncio.timeout(seconds):
+            await turn.wait()
+    except TimeoutError:
+        return
+
+
 class Sequencer:
     """`await Sequencer(database.connect_system, "consent", key).run()`, until cancelled.
 

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -23,7 +24,9 @@ from services.requests.rights.contract import (
     NotNow,
     OpenRequest,
     PackageGone,
+    RequestUnknown,
     SetPassphrase,
+    State,
 )
 from services.requests.rights.package.build import build
 from services.requests.rights.package.unlock import DoesNotOpen, unlock
@@ -74,6 +77,25 @@ async def test_whoever_takes_over_after_the_last_step_builds_the_package_and_col
     done = await house.until_state(client, asked.request, "answered")
     assert died and [step.tries for step in done.steps] == [1, 1, 1]
     assert unlock(await fetched(house, client, asked.request, tmp_path), PASSPHRASE).archive
+
+
+async def test_who_waits_for_a_request_hears_when_it_goes_on_and_nobody_else_waits_for_it(house: House, tenant: UUID):
+    anna, erik = house.person(somebody(house), tenant), house.person(somebody(house), tenant)
+    house.operator.down.add("billing")
+    asked = await anna.open(OpenRequest(kind=Kind.access, passphrase=PASSPHRASE), key=str(uuid4()))
+    stuck = await house.until_state(anna, asked.request, "identified")
+    began = time.monotonic()
+    assert (await anna.moved(asked.request, stuck.state, 0.3)).state == "identified", "nothing happened"
+    assert time.monotonic() - began >= 0.3
+    with pytest.raises(RequestUnknown):
+        await asyncio.wait_for(erik.moved(asked.request, stuck.state, 20), PATIENCE)
+    assert (await asyncio.wait_for(anna.moved(asked.request, State.received, 20), PATIENCE)).state == "identified"
+    waiting = asyncio.create_task(anna.moved(asked.request, stuck.state, 20))
+    house.operator.down.clear()
+    seen = await waiting
+    assert seen.state != "identified"
+    while seen.state != "answered":
+        seen = await anna.moved(asked.request, seen.state, 20)
 
 
 async def test_a_person_gets_everything_in_a_file_that_only_her_passphrase_opens(

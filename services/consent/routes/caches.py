@@ -1,6 +1,5 @@
 """What a cache beside a call server holds and follows: one tenant's signed snapshot, and what changed after it."""
 
-import asyncio
 import time
 from typing import Annotated
 
@@ -11,6 +10,7 @@ from starlette.responses import Response, StreamingResponse
 from chassis.auth import Caller, Requires
 from chassis.errors import Forbidden
 from chassis.ledger import queries as ledger
+from chassis.ledger.sequencer import rung
 from services.consent import snapshot
 from services.consent.contract import Changes, PositionUnknown
 
@@ -72,7 +72,7 @@ async def read_changes(caller: CacheKeeper, request: Request, after: After = 0, 
         if found or left <= 0:
             break
         if complete:
-            await _happens(turn, min(left, 1.0))
+            await rung(turn, min(left, 1.0))
         after, known = next_, at_next
     items = b",".join(b'{"position":%d,' % position + body[1:] for position, body in found)
     book = state.policy.current()
@@ -85,11 +85,3 @@ async def read_changes(caller: CacheKeeper, request: Request, after: After = 0, 
         "policy_rows": snapshot.rows_of(book),
     }
     return Response(orjson.dumps(told), media_type="application/json")
-
-
-async def _happens(turn: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await turn.wait()
-    except TimeoutError:
-        return

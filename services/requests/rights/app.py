@@ -21,6 +21,7 @@ from services.requests.rights.peers import Peers
 from services.requests.rights.post import Post
 from services.requests.rights.routes import router
 from services.requests.rights.settings import Settings
+from services.requests.rights.waiting import Waiting
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -46,6 +47,7 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
             state.database, state.office, anonymizer, consent, post, Helpdesk(settings, state.http), Peers(state.http)
         )
         work.register(state.jobs)
+        state.waiting = Waiting(state.database, state.sequencer.grown)
         withdrawals = Follower(consent, state.database, "cascades", work.cascade, cascades.FOLLOWED)
         state.tasks.append(asyncio.create_task(withdrawals.run(), name="cascades"))
         yield

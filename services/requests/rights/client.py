@@ -46,10 +46,13 @@ from services.requests.rights.contract import (
     Requests,
     Review,
     SetPassphrase,
+    State,
     Task,
     Tasks,
     TicketTaken,
 )
+
+_PATIENCE = 10
 
 
 class RightsClient(ServiceClient):
@@ -65,6 +68,13 @@ class RightsClient(ServiceClient):
 
     async def request(self, request: UUID, *, tenant: UUID | None = None) -> Request:
         return await self.ask(Request, "GET", f"/v1/requests/{request}", tenant=tenant)
+
+    async def moved(self, request: UUID, known: State, wait: float, *, tenant: UUID | None = None) -> Request:
+        """As soon as it stands elsewhere than where it is known to, or after `wait` seconds as it stands then."""
+        query = {"known": known.value, "wait": wait}
+        return await self.ask(
+            Request, "GET", f"/v1/requests/{request}", query=query, tenant=tenant, timeout=wait + _PATIENCE
+        )
 
     async def requests(
         self, *, principal: UUID | None = None, after: str | None = None, limit: int = 50, tenant: UUID | None = None

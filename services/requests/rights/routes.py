@@ -4,7 +4,7 @@ from datetime import date
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response, StreamingResponse
 
 from chassis import auth
@@ -39,12 +39,14 @@ from services.requests.rights.contract import (
     Replied,
     Review,
     SetPassphrase,
+    State,
     ZendeskPost,
 )
 from services.requests.rights.office import TheOffice
 from services.requests.rights.package import page, passphrase
 from services.requests.rights.package.parts import MOST_PARTS
 from services.requests.rights.rules import helpdesk
+from services.requests.rights.waiting import LONGEST
 
 router = APIRouter(prefix="/v1", tags=["rights"])
 
@@ -54,6 +56,20 @@ MONTH = r"^(20|21)[0-9]{2}-(0[1-9]|1[0-2])$"
 Asker = Annotated[Caller, auth.Requires("rights.request", "rights.handle")]
 Handler = Annotated[Caller, auth.Requires("rights.handle")]
 TicketPoster = Annotated[Caller, auth.Requires("ticket.post")]
+
+
+async def _moved(
+    caller: Asker,
+    request: Request,
+    request_id: UUID,
+    wait: Annotated[float, Query(ge=0, le=LONGEST, description="seconds to wait for another state than `known`")] = 0,
+    known: State | None = None,
+) -> None:
+    if wait and known:
+        await request.app.state.waiting.until_moved(caller, request_id, known, wait)
+
+
+Moved = Annotated[None, Depends(_moved)]
 
 
 @router.post("/requests", status_code=201, response_model=contract.Request)
@@ -89,7 +105,8 @@ async def list_requests(
 
 
 @router.get("/requests/{request_id}", response_model=contract.Request)
-async def read_request(caller: Asker, request_id: UUID, tx: Tx, office: TheOffice):
+async def read_request(caller: Asker, request_id: UUID, _: Moved, tx: Tx, office: TheOffice):
+    """At once; with `wait` and `known`, as soon as it stands elsewhere than the caller knows."""
     return await queries.read_request(tx, office, caller, request_id)
 
 
