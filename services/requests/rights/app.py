@@ -47,7 +47,7 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
             state.database, state.office, anonymizer, consent, post, Helpdesk(settings, state.http), Peers(state.http)
         )
         work.register(state.jobs)
-        state.waiting = Waiting(state.database, state.sequencer.grown)
+        state.waiting = Waiting(state.database, state.office, state.sequencer.grown)
         withdrawals = Follower(consent, state.database, "cascades", work.cascade, cascades.FOLLOWED)
         state.tasks.append(asyncio.create_task(withdrawals.run(), name="cascades"))
         yield
