@@ -3,6 +3,7 @@
 import asyncio
 from datetime import date, timedelta
 from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -80,6 +81,34 @@ async def test_who_has_no_login_gets_everything_on_paper_and_its_posting_is_prov
     assert {"request.printing", "request.printed", "request.posted"} <= set(await house.events(asked.request))
 
 
+async def test_who_cannot_choose_a_passphrase_is_told_how_else_and_gets_it_on_paper(house: House, tenant: UUID):
+    principal = house.operator.person(("billing", Row("customer", "1", HOME)))
+    person, desk = house.person(principal, tenant), house.helpdesk(tenant)
+    wish = OpenRequest(
+        kind=Kind.access, channel=Channel.telephone, principal=principal, evidence=Evidence(method="call_back")
+    )
+    asked = await desk.open(wish, key=key())
+    waiting = await house.until_state(desk, asked.request, "awaiting_passphrase")
+    [letter] = (await person.letters(asked.request)).items
+    last = house.now().astimezone(ZoneInfo("Europe/Stockholm")).date() + timedelta(days=14)
+    assert letter.template == "passphrase_wanted" and last.isoformat() in letter.body and not waiting.by_post
+    await desk.on_paper(asked.request, key=key())
+    printing = await house.until_state(desk, asked.request, "printing")
+    assert printing.by_post
+    with pytest.raises(NotNow):
+        await desk.on_paper(asked.request, key=key())
+
+
+async def test_a_protected_identity_gets_nothing_on_paper_later_either(house: House, tenant: UUID):
+    principal = house.operator.person()
+    person = house.person(principal, tenant)
+    asked = await person.open(OpenRequest(kind=Kind.access), key=key())
+    await house.until_state(person, asked.request, "awaiting_passphrase")
+    await house.officer(tenant).protect(principal, ProtectPerson(protected=True), key=key())
+    with pytest.raises(CannotPost):
+        await person.on_paper(asked.request, key=key())
+
+
 async def test_nothing_is_posted_to_a_protected_identity(house: House, tenant: UUID):
     principal = house.operator.person()
     await house.officer(tenant).protect(principal, ProtectPerson(protected=True), key=key())
@@ -111,7 +140,7 @@ async def test_an_excessive_request_goes_on_once_its_fee_is_paid(house: House, t
     principal, asked = await charged(house, tenant)
     person = house.person(principal, tenant)
     assert (asked.state, asked.fee_ore, asked.clocks[0].running) == ("awaiting_fee", 25_000, False)
-    [letter] = (await person.letters(asked.request)).items
+    letter = (await person.letters(asked.request)).items[-1]
     assert (
         letter.template == "fee" and "250,00 kr" in letter.body and "12(5)" in letter.body and "imy.se" in letter.body
     )

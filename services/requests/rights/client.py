@@ -125,6 +125,9 @@ class RightsClient(ServiceClient):
     async def paid(self, request: UUID, wish: Paid, *, key: str, tenant: UUID | None = None) -> Request:
         return await self._do(request, "payment", key, tenant, wish)
 
+    async def on_paper(self, request: UUID, *, key: str, tenant: UUID | None = None) -> Request:
+        return await self._do(request, "paper", key, tenant, None)
+
     def printed(
         self, request: UUID, *, tenant: UUID | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[bytes]]:

@@ -124,6 +124,11 @@ async def set_passphrase(
     return await once(asking.set_passphrase, tx, office, caller, request_id, wish)
 
 
+@router.post("/requests/{request_id}/paper", response_model=contract.Request)
+async def on_paper(caller: Asker, request_id: UUID, tx: Tx, office: TheOffice, once: Once):
+    return await once(posting.want_instead, tx, office, caller, request_id)
+
+
 @router.post("/requests/{request_id}/questions", response_model=contract.Request)
 async def ask_person(caller: Handler, request_id: UUID, wish: Body[Ask], tx: Tx, office: TheOffice, once: Once):
     return await once(clocks.ask, tx, office, caller, request_id, wish)

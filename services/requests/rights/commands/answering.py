@@ -112,9 +112,13 @@ async def answer_posted(tx: Transaction, office: Office, row: RequestRow, proof:
     await close(tx, office, row)
 
 
-async def await_passphrase(tx: Transaction, row: RequestRow) -> None:
-    """All is collected, and the person is to say what the package opens with."""
+async def await_passphrase(
+    tx: Transaction, office: Office, row: RequestRow, letter: str = "passphrase_wanted", **said: str
+) -> None:
+    """All is collected, and the person is to say what the package opens with; she is told until when, and how else she gets it."""
     row.state, row.awaiting_since = State.awaiting_passphrase, clock.now()
+    last = office.book.period("passphrase_awaited").last_day(row.awaiting_since.astimezone(office.book.tz).date())
+    await letters.write(tx, office, row, letter, day=last.isoformat(), **said)
     await emit_moved(tx, "request.awaiting_passphrase", row)
 
 

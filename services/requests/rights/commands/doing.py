@@ -484,7 +484,7 @@ async def _collected(tx: Transaction, office: Office, row: RequestRow) -> None:
     elif row.passphrase is not None:
         row.state = State.packing
     else:
-        await answering.await_passphrase(tx, row)
+        await answering.await_passphrase(tx, office, row)
 
 
 def _scope(row: RequestRow) -> Scope | None:

@@ -28,6 +28,7 @@ from services.requests.rights.office import Office
 from services.requests.rights.package import passphrase
 from services.requests.rights.package.unlock import unlock
 from services.requests.rights.rules import clock as counting
+from services.requests.rights.rules import kinds
 from services.requests.rights.rules.way import must_stand_in
 from services.requests.rights.tables import LetterRow, ProtectedRow, RequestRow
 
@@ -39,11 +40,24 @@ async def want(tx: Transaction, office: Office, row: RequestRow) -> None:
     row.by_post = True
 
 
+async def want_instead(tx: Transaction, office: Office, caller: Caller, request: UUID) -> Request:
+    """She can do nothing with a passphrase, and says so now. Raises CannotPost."""
+    row = await queries.find(tx, office, caller, request, lock=True)
+    if row.kind not in kinds.PACKED or row.transfer is not None or row.passphrase is not None:
+        raise NotNow("Nothing of this request waits for a passphrase.", state=row.state)
+    must_stand_in(State(row.state), {State.received, State.clarification, State.identified, State.awaiting_passphrase})
+    await want(tx, office, row)
+    if row.state == State.awaiting_passphrase:
+        await lock(tx, office, row)
+        await tx.enqueue("rights.pack", row.id)
+    return await queries.view(tx, row)
+
+
 async def lock(tx: Transaction, office: Office, row: RequestRow) -> None:
     """All is collected. Who became a protected identity meanwhile is asked for a passphrase instead."""
     if await tx.session.get(ProtectedRow, (tx.tenant, row.principal)):
         row.by_post = False
-        await answering.await_passphrase(tx, row)
+        await answering.await_passphrase(tx, office, row)
         return
     key = await office.sealer.key_for_sealing(tx.connection, tx.tenant, row.id)
     row.passphrase = key.seal("request", "passphrase", passphrase.draw().encode())

@@ -9,7 +9,7 @@ from typing import Any
 
 from chassis.db import Transaction
 from services.requests.rights import queries
-from services.requests.rights.commands import answering, letters
+from services.requests.rights.commands import answering
 from services.requests.rights.contract import OperatorUnknown, RequestTransferred, State, Transfer, Transferred
 from services.requests.rights.moves import moved
 from services.requests.rights.office import Office
@@ -115,5 +115,4 @@ async def done(tx: Transaction, office: Office, row: RequestRow, to: Transferred
 async def not_taken(tx: Transaction, office: Office, row: RequestRow, name: str) -> None:
     """The other operator refused for good. The person hears of it, and may have the package herself."""
     row.transfer = None
-    await letters.write(tx, office, row, "not_transferred", operator=name)
-    await answering.await_passphrase(tx, row)
+    await answering.await_passphrase(tx, office, row, "not_transferred", operator=name)
