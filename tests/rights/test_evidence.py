@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import io
+import struct
 import zipfile
 from collections.abc import AsyncIterator
 from typing import Any
@@ -16,6 +17,15 @@ from services.requests.rights.contract import Kind, OpenRequest
 from tests.rights.conftest import House
 
 PDF, PNG = b"%PDF-1.7\n1 0 obj Anna Testlind", b"\x89PNG\r\n\x1a\nrest"
+
+
+def png(width: int, height: int) -> bytes:
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBBBBBI", 13, b"IHDR", width, height, 8, 2, 0, 0, 0, 0)
+
+
+def jpeg(width: int, height: int) -> bytes:
+    comment, frame = b"\xff\xfe\x00\x06Anna", struct.pack(">BBHBHHB", 0xFF, 0xC2, 11, 8, height, width, 1)
+    return b"\xff\xd8" + comment + frame + bytes(3)
 
 
 def bomb() -> bytes:
@@ -62,6 +72,12 @@ async def test_evidence_is_sealed_given_to_staff_as_it_was_and_gone_with_the_req
     assert not await house.rows("SELECT 1 FROM rights.evidence_file WHERE request = $1", request)
 
 
+@pytest.mark.parametrize(("content", "kind"), [(png(4_000, 3_000), "png"), (jpeg(6_000, 8_000), "jpeg")])
+async def test_a_photograph_is_taken(house: House, tenant: UUID, asked: tuple[UUID, UUID], content: bytes, kind: str):
+    answer = await sent(house, tenant, *asked, encoded(content))
+    assert (answer.status_code, answer.json()["kind"]) == (201, kind)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "status"),
     [
@@ -72,6 +88,11 @@ async def test_evidence_is_sealed_given_to_staff_as_it_was_and_gone_with_the_req
         ("a PDF that runs something", lambda: PDF + b" /OpenAction << /JS (app.alert(1)) >>", 409),
         ("a PDF that spells it otherwise", lambda: PDF + b" /Open#41ction << /J#53 (app.alert(1)) >>", 409),
         ("a PDF that fetches a form", lambda: PDF + b" /AcroForm << /XFA 3 0 R >>", 409),
+        ("a picture that fills a memory when it is shown", lambda: png(100_000, 100_000), 409),
+        ("a photograph that does", lambda: jpeg(65_535, 65_535), 409),
+        ("a picture that does not say how large it is", lambda: PNG, 409),
+        ("a photograph that does not", lambda: b"\xff\xd8\xff\xfe\x00\x04", 409),
+        ("the beginning of one", lambda: b"\xff\xd8\xff\xff\xff\xff", 409),
         ("nothing that has a kind", lambda: b"12345678", 409),
         ("more than a file may have", lambda: PNG + bytes(720_000), 422),
         ("far more than is read", lambda: PNG + bytes(3_000_000), 413),

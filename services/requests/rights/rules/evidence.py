@@ -11,13 +11,40 @@ _ACTIVE = re.compile(
     rb"/(JavaScript|JS|Launch|OpenAction|AA|EmbeddedFiles?|RichMedia|XFA|SubmitForm|ImportData)(?![0-9A-Za-z])"
 )
 _SPELLED = re.compile(rb"#([0-9A-Fa-f]{2})")
+# A picture of nothing is small in a file, and fills whatever shows it; no telephone takes larger ones.
+_MOST_PIXELS = 200_000_000
+# JPEG's segments without a frame's size: tables, and what is reserved.
+_NO_FRAME = frozenset({0xC4, 0xC8, 0xCC})
 
 
 def kind_of(content: bytes) -> str:
     """Raises EvidenceRefused."""
-    for begin, kind in _KINDS.items():
-        if content.startswith(begin):
-            if kind == "pdf" and _ACTIVE.search(_SPELLED.sub(lambda code: bytes([int(code[1], 16)]), content)):
-                raise EvidenceRefused("This PDF does something by itself; send it printed to PDF, or as a picture.")
-            return kind
-    raise EvidenceRefused("Send a PDF, PNG or JPEG.")
+    kind = next((kind for begin, kind in _KINDS.items() if content.startswith(begin)), None)
+    if kind is None:
+        raise EvidenceRefused("Send a PDF, PNG or JPEG.")
+    if kind == "pdf" and _ACTIVE.search(_SPELLED.sub(lambda code: bytes([int(code[1], 16)]), content)):
+        raise EvidenceRefused("This PDF does something by itself; send it printed to PDF, or as a picture.")
+    if kind != "pdf" and not 0 < (_png if kind == "png" else _jpeg)(content) <= _MOST_PIXELS:
+        raise EvidenceRefused("This picture is too large to be shown, or does not say how large it is.")
+    return kind
+
+
+def _png(content: bytes) -> int:
+    """How many pixels it has, by its first chunk; 0 where that is none."""
+    return _area(content[16:20], content[20:24]) if content[12:16] == b"IHDR" else 0
+
+
+def _jpeg(content: bytes) -> int:
+    """The same, by the frame that follows tables and comments."""
+    at = 2
+    while content[at : at + 1] == b"\xff" and at + 9 <= len(content):
+        mark = content[at + 1]
+        if mark in range(0xC0, 0xD0) and mark not in _NO_FRAME:
+            return _area(content[at + 5 : at + 7], content[at + 7 : at + 9])
+        at += 1 if mark == 0xFF else 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+    return 0
+
+
+def _area(*sides: bytes) -> int:
+    width, height = (int.from_bytes(side, "big") for side in sides)
+    return width * height
