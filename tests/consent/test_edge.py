@@ -130,6 +130,16 @@ async def test_a_cache_that_hears_nothing_says_no_until_it_hears_again(company, 
     await asyncio.gather(running, return_exceptions=True)
 
 
+async def test_who_waits_for_changes_at_a_process_that_ends_is_answered_at_once(company, served, anna, monkeypatch):
+    await company.until_known(await company.give(anna, await company.notice()))
+    cache = await cache_of(company)
+    waiting = asyncio.create_task(cache.follow(wait=20))
+    await asyncio.sleep(0.5)
+    monkeypatch.setattr(served.app.state.sequencer.grown, "silenced", True)
+    await asyncio.wait_for(waiting, 5)
+    assert cache.fresh
+
+
 async def test_a_cache_that_knows_more_than_the_ledger_says_no_until_it_has_a_new_copy(company, anna, monkeypatch):
     """As after a backup of the database was brought back."""
     await company.until_known(await company.give(anna, await company.notice()))

@@ -69,7 +69,7 @@ async def read_changes(caller: CacheKeeper, request: Request, after: After = 0, 
             raise PositionUnknown
         complete = next_ >= head
         left = until - time.monotonic()
-        if found or left <= 0:
+        if found or left <= 0 or state.sequencer.grown.silenced or await request.is_disconnected():
             break
         if complete:
             await rung(turn, min(left, 1.0))
