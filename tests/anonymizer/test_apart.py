@@ -6,12 +6,14 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
 
 from ops.memory import descendants
+from services.anonymizer.connectors import apart
 from services.anonymizer.connectors.apart import Apart, Elsewhere
 from services.anonymizer.contract import (
     Action,
@@ -22,6 +24,7 @@ from services.anonymizer.contract import (
     VerbUnsupported,
 )
 from services.anonymizer.rules.person import Known
+from services.registry.contract import PolicyBook
 from tests.anonymizer.directly import NOW, TERMS, Guard, person, store_of
 from tests.anonymizer.test_lake import WRITTEN, calls_of
 from tests.patience import PATIENCE
@@ -72,6 +75,22 @@ async def until_gone(pids: set[int]) -> None:
     async with asyncio.timeout(PATIENCE):
         while any(Path(f"/proc/{pid}").exists() for pid in pids):
             await asyncio.sleep(0.02)
+
+
+async def test_a_book_is_told_once_and_another_book_is_another(lake: Apart, monkeypatch: pytest.MonkeyPatch):
+    anna, said, first = person(("msisdn", ANNA)), list[bool](), TERMS.book
+    other = PolicyBook.model_validate_json(first.model_dump_json().replace("Agent number", "Another word"))
+    say = apart._Line.say
+
+    async def counting(self: apart._Line, kind: str, what: Any) -> None:
+        said.append(isinstance(what, PolicyBook))
+        await say(self, kind, what)
+
+    monkeypatch.setattr(apart._Line, "say", counting)
+    heard = [[chunk async for chunk in lake.collect([anna], book, False)] for book in (first, other, first, other)]
+    assert heard[0] == heard[2] and heard[1] == heard[3]
+    assert b"Another word" in heard[1][0] and b"Another word" not in heard[0][0]
+    assert sum(said) == 2
 
 
 async def test_what_is_done_there_is_as_if_it_were_done_here(lake: Apart):

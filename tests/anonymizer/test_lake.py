@@ -15,8 +15,9 @@ import pytest
 
 from sample.cases import PRIVATE
 from services.anonymizer.connectors.files import Files
+from services.anonymizer.connectors.files.formats import Parquet
 from services.anonymizer.connectors.files.lake import Lake
-from services.anonymizer.contract import Action, StoreUnavailable, Swept
+from services.anonymizer.contract import Action, StoreDrifted, StoreUnavailable, Swept
 from services.anonymizer.datamap import DataMapFault
 from services.anonymizer.rules.facts import Terms
 from services.registry.contract import Period, PolicyBook
@@ -70,6 +71,37 @@ def calls_of(first: int, at: datetime, callers: list[str]) -> pl.DataFrame:
         },
         schema_overrides={"agent_number": pl.String},
     )
+
+
+async def test_a_lake_that_is_asked_once_gives_what_each_of_its_files_gives(
+    lake: Files, monkeypatch: pytest.MonkeyPatch
+):
+    disputed, called = person(("msisdn", DISPUTED)), person(("msisdn", "46800000001"), ("msisdn", "46800000039"))
+    read, asked = list[Path](), Parquet.read
+    monkeypatch.setattr(Parquet, "read", lambda self, path, *told: read.append(path) or asked(self, path, *told))
+    found = [
+        await collected(lake, who) for who in (disputed, called, person(("msisdn", OTHER)), person(("msisdn", "467")))
+    ]
+    assert [len(rows) for rows in found] == [2 * CALLS, 4, CALLS, 0]
+    assert len(read) == 2 + 2 + 1 + 0, "no file that names nobody is opened"
+    monkeypatch.setattr(Parquet, "naming", lambda self, pieces, *_: pieces)
+    assert found[:2] == [await collected(lake, who) for who in (disputed, called)]
+
+
+async def test_a_file_that_goes_while_the_lake_is_asked_takes_no_other_with_it(
+    lake: Files, monkeypatch: pytest.MonkeyPatch
+):
+    pieces = list(lake.format.pieces(lake.root))
+    monkeypatch.setattr(Parquet, "pieces", lambda *_: iter([pieces[0].with_name("gone.parquet"), *pieces]))
+    assert len(await collected(lake, person(("msisdn", DISPUTED)))) == 2 * CALLS
+
+
+async def test_a_file_that_does_not_say_whom_it_names_is_told_and_not_passed_over(lake: Files):
+    drifted = lake.root / "month=2026-12" / "bucket=00"
+    drifted.mkdir(parents=True)
+    calls_of(1, NOW, [OTHER]).drop("callee").write_parquet(drifted / "part-0.parquet")
+    with pytest.raises(StoreDrifted):
+        await collected(lake, person(("msisdn", DISPUTED)))
 
 
 async def test_a_sweep_takes_every_row_but_the_frozen_ones_and_those_too_once_they_are_lifted(lake: Files):
