@@ -18,6 +18,8 @@ from chassis.ledger.contract import CloudEvent, Inclusion
 
 Key = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True)]
+# It becomes a link on a page: nothing that a browser would run.
+Address = Annotated[str, StringConstraints(pattern=r"^(https?://|mailto:|tel:)[^\s\x00]+$", max_length=500)]
 Prose = Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
 Language = Literal["sv", "en"]
 
@@ -106,7 +108,7 @@ class PublishNotice(Command):
     texts: Annotated[dict[Language, Words], Field(min_length=1)]
     controller: Line
     purposes: Annotated[list[NoticePurpose], Field(min_length=1, max_length=50)]
-    withdrawal_url: Line
+    withdrawal_url: Address
     party: Party | None = None
     valid_from: Moment | None = None
     valid_to: Moment | None = None

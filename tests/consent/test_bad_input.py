@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.consent.conftest import Company, key
+from tests.consent.conftest import Company, key, notice
 
 GIVE, WITHDRAW = "/v1/consents", "/v1/withdrawals"
 ANNA = "01890a5d-ac96-774b-bcce-b302099a8057"
@@ -48,6 +48,16 @@ async def test_a_body_with_a_fault_is_told_and_nothing_is_recorded(company: Comp
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert answer.headers["content-type"] == "application/problem+json"
     assert (await company.service.records(company.tenant, ANNA)).items == []
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["javascript:alert(1)", "data:text/html,hej", "operator.example", "https:// operator", " https://operator.example"],
+)
+async def test_where_to_withdraw_is_an_address_that_may_become_a_link(company, address):
+    told = notice().model_dump(mode="json", exclude_none=True) | {"withdrawal_url": address}
+    answer = await company.post("/v1/notices", json.dumps(told))
+    assert (answer.status_code, [each["path"] for each in answer.json()["errors"]]) == (422, ["withdrawal_url"])
 
 
 async def test_a_fault_never_repeats_what_was_sent(company):
