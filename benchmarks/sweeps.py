@@ -260,9 +260,9 @@ async def _planted(rows: int = ROWS) -> AsyncIterator[Calls]:
         postgres = Postgres(home)
         try:
             postgres.start()
-            await _logs_as_with_replicas(postgres)
             await stores.create(home, postgres, STORE)
             await _plant(postgres, rows)
+            await _logs_as_with_replicas(postgres)
             yield Calls(home, postgres)
         finally:
             postgres.remove()
@@ -278,20 +278,22 @@ async def _logs_as_with_replicas(postgres: Postgres) -> None:
 
 
 async def _plant(postgres: Postgres, rows: int) -> None:
-    """Months are filled before they are attached, so that their keys are built once."""
+    """Months are filled before they are attached, so that their keys are built once, and by whoever made them, so that nothing is logged."""
     connection = await postgres.connect(stores.database(STORE))
     await stores.build(connection, STORE)
+    await connection.execute("SET maintenance_work_mem = '256MB'")
     begin = datetime.fromisoformat(MONTH)
-    for table, (more, values) in _MORE.items():
-        await connection.execute(f"CREATE TABLE {table}_month (LIKE {table} INCLUDING DEFAULTS)")
-        await connection.execute(_PLANT.format(table=table, more=more, values=values), PRIVATE.id, begin, rows)
-    for n, (number, calls) in enumerate((FOUND, ERASED), start=1):
-        await connection.execute(_OF_ONE, number, rows // calls, n)
-    for table in _MORE:
-        await connection.execute(
-            f"ALTER TABLE {table} ATTACH PARTITION {table}_month FOR VALUES FROM ('{MONTH}') TO ('{NEXT}')"
-        )
-    await connection.execute((stores.DDL / "calls_indexes.sql").read_text())
+    async with connection.transaction():
+        for table, (more, values) in _MORE.items():
+            await connection.execute(f"CREATE TABLE {table}_month (LIKE {table} INCLUDING DEFAULTS)")
+            await connection.execute(_PLANT.format(table=table, more=more, values=values), PRIVATE.id, begin, rows)
+        for n, (number, calls) in enumerate((FOUND, ERASED), start=1):
+            await connection.execute(_OF_ONE, number, rows // calls, n)
+        for table in _MORE:
+            await connection.execute(
+                f"ALTER TABLE {table} ATTACH PARTITION {table}_month FOR VALUES FROM ('{MONTH}') TO ('{NEXT}')"
+            )
+        await connection.execute((stores.DDL / "calls_indexes.sql").read_text())
     await stores.finish(connection, STORE)
     await connection.execute("VACUUM (ANALYZE)")
     await connection.close()

@@ -1,5 +1,6 @@
 """A person's deletion, seen through the typed client and in the stores themselves."""
 
+import asyncio
 import hashlib
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -15,6 +16,7 @@ from services.anonymizer.contract import (
     StepConflict,
     StepRequest,
     StepState,
+    StoreDrifted,
     StoreUnavailable,
     StoreUnknown,
     Verb,
@@ -241,6 +243,46 @@ async def test_a_right_that_was_taken_back_in_one_table_is_said_and_nothing_is_d
     assert await house.rows("calls", rows, number) == before
     assert await house.rows("calls", "SELECT FROM wardline.journal WHERE step = $1", step) == []
     assert (await house.step(Verb.erase, "calls", someone, step=step)).state == StepState.done
+
+
+@pytest.mark.parametrize("fault", ["a reference that nobody declared", "a store that only reads"])
+async def test_what_the_store_forbids_is_said_and_nothing_is_done(house: House, fault: str):
+    (someone, number, _), step = await somebody(house, 18), uuid4()
+    rows = "SELECT count(*) AS n FROM call_record WHERE $1 IN (caller, callee)"
+    before = await house.rows("calls", rows, number)
+    if fault == "a store that only reads":
+        done, undone = (
+            f"ALTER ROLE calls_wardline {each}" for each in ("SET default_transaction_read_only = on", "RESET ALL")
+        )
+        expected = StoreUnavailable
+    else:
+        done = """CREATE TABLE quality AS SELECT id, started_at FROM call_record;
+            ALTER TABLE quality ADD FOREIGN KEY (id, started_at) REFERENCES call_record (id, started_at)"""
+        undone, expected = "DROP TABLE quality", StoreDrifted
+    await asked(house, done)
+    try:
+        with pytest.raises(expected):
+            await house.step(Verb.erase, "calls", someone, step=step)
+    finally:
+        await asked(house, undone)
+    assert await house.rows("calls", rows, number) == before
+    assert (await house.step(Verb.erase, "calls", someone, step=step)).state == StepState.done
+
+
+async def asked(house: House, statements: str) -> None:
+    """Of a superuser, and whoever has a connection loses it."""
+    connection = await house.server.connect("sample_calls")
+    await connection.execute(statements)
+    await connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'calls_wardline'")
+    await connection.close()
+
+
+async def test_a_dry_run_that_meets_an_erasure_looks_again(house: House):
+    for number in (19, 28, 29):
+        someone, _, _ = await somebody(house, number)
+        wishes = [house.step(verb, "calls", someone) for verb in (Verb.preview, Verb.erase, Verb.preview) * 2]
+        done = await asyncio.gather(*wishes)
+        assert {one.state for one in done} == {StepState.done}
 
 
 async def test_nothing_the_manifest_planted_is_left_but_what_a_rule_keeps(house: House):

@@ -17,7 +17,7 @@ import pytest
 from sample.cases import PRIVATE
 from services.anonymizer.connectors.files import Files, leaving
 from services.anonymizer.connectors.guard import Lease
-from services.anonymizer.contract import DisclosureRequest, HoldsUnreadable, Identifier, StoreUnavailable
+from services.anonymizer.contract import Correction, DisclosureRequest, HoldsUnreadable, Identifier, StoreUnavailable
 from services.anonymizer.rules.person import Known, Person
 from tests.anonymizer.directly import ALWAYS, NOW, TERMS, Guard, ago, collected, connector, person
 from tests.anonymizer.test_faults import lake, login, logs
@@ -273,6 +273,22 @@ async def test_a_restriction_waits_for_an_erasure_that_was_begun_and_says_nothin
     effect = await files.erase(step, ANNA, TERMS, Guard(), None)
     assert sum(one.count for one in effect.outcomes) == 1 and await collected(files, ANNA) == []
     assert (await files.freeze(freezing, ANNA, TERMS)).outcomes == [] and files.journal.frozen() == set()
+
+
+async def test_a_line_that_was_frozen_stays_so_when_it_is_corrected(tmp_path: Path):
+    files, path = logs(tmp_path, login("anna"), login("bo"))
+    known = person(*(("email", f"{name}@epost.example") for name in ("anna", "ny")))
+    await files.freeze(uuid4(), known, TERMS)
+    element = files.table.columns["email"].element
+    change = Correction(element=element, old="anna@epost.example", new="ny@epost.example")
+    done = await files.correct(uuid4(), known, TERMS, [change])
+    assert [one.count for one in done.outcomes] == [1]
+    kept = await files.erase(uuid4(), known, TERMS, Guard(), None)
+    assert [(one.action, one.rule) for one in kept.outcomes] == [("keep", "restriction")]
+    assert "ny@epost.example" in path.read_text()
+    await files.unfreeze(uuid4(), known, TERMS)
+    await files.erase(uuid4(), known, TERMS, Guard(), None)
+    assert await collected(files, known) == [] and b"bo@" in path.read_bytes()
 
 
 @pytest.mark.parametrize("store", STORES)

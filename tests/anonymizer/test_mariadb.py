@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from sample.cases import PRIVATE
 from services.anonymizer.connectors.mysql import MySQL
-from services.anonymizer.contract import Correction, StoreDrifted, StoreUnavailable
+from services.anonymizer.contract import Correction, CorrectionRefused, StoreDrifted, StoreUnavailable
 from tests.anonymizer import mariadb
 from tests.anonymizer.directly import NOW, TERMS, Guard, collected, person, store_of
 
@@ -181,6 +181,25 @@ async def test_a_schema_that_changed_under_the_map_is_said_and_nothing_is_done(c
     with pytest.raises(StoreDrifted):
         await chats.erase()
     assert chats.rows("SELECT count(*) FROM chat") == [(3,)]
+
+
+async def test_a_value_that_the_store_does_not_take_changes_nothing_and_stands_in_nobody_s_way(chats: Chats):
+    before = chats.rows("SELECT * FROM chat")
+    change = Correction(element="customer_email_address", old="nina@epost.example", new=f"{'n' * 300}@ny.example")
+    with pytest.raises(CorrectionRefused):
+        await chats.store.correct(uuid4(), NINA, TERMS, [change])
+    assert chats.rows("SELECT * FROM chat") == before
+    assert (await chats.store.freeze(uuid4(), NINA, TERMS)).outcomes
+
+
+async def test_a_reference_that_nobody_declared_is_said_and_nothing_is_done(chats: Chats):
+    chats.rows("CREATE TABLE stars (message BIGINT REFERENCES message (id))")
+    chats.rows("INSERT INTO stars SELECT id FROM message")
+    with pytest.raises(StoreDrifted):
+        await chats.erase()
+    assert chats.rows("SELECT count(*) FROM message") == [(chats.rows("SELECT count(*) FROM stars")[0][0],)]
+    chats.rows("DROP TABLE stars")
+    assert (await chats.erase()).outcomes
 
 
 async def test_a_credential_that_was_revoked_is_said_and_nothing_is_done(chats: Chats):

@@ -42,6 +42,7 @@ from services.anonymizer.contract import (
     Action,
     Change,
     Correction,
+    CorrectionRefused,
     DisclosureRequest,
     Expected,
     Fate,
@@ -49,6 +50,7 @@ from services.anonymizer.contract import (
     IdentifierType,
     Outcome,
     Scope,
+    StoreDrifted,
     StoreUnavailable,
     StoreVerb,
     Swept,
@@ -227,7 +229,7 @@ class Files:
     async def correct(self, step: UUID, person: Person, terms: Terms, changes: list[Correction]) -> Effect:
         return Effect(
             await self._once(
-                step, lambda: self._correction(person, terms, changes), lambda plan: self._put_right(step, plan)
+                step, lambda: self._correction(person, terms, changes), lambda plan: self._put_right(step, plan, person)
             )
         )
 
@@ -251,6 +253,9 @@ class Files:
             raise StoreUnavailable(f"{self.store.store} is just being changed; ask again.")
         self.journal.freeze(person.principal, marks)
         return Plan(self._said("restriction", Action.freeze, sum(map(len, marks.values())), terms))
+
+    def _all_marks(self, piece: str) -> set[str]:
+        return {mark for mark, _ in self.format.read(self.root / piece, self.table)}
 
     def _marks(self, person: Person) -> dict[str, list[str]]:
         """piece → marks of the person's own records."""
@@ -520,14 +525,30 @@ class Files:
                             self.store, self.name, "correction", Action.correct, 1, terms.book, element=change.element
                         )
                         lines.append(right)
+        # A line that says something else has another mark: what was frozen stays so under the new one.
+        frozen = self.journal.frozen_for(person.principal)
+        plan.terms = {
+            piece: sorted(self._all_marks(piece))
+            for piece in plan.edits
+            if not plan.edits[piece].keys().isdisjoint(frozen.get(piece, ()))
+        }
         plan.said = [line.model_dump(mode="json") for line in merged(lines)]
         return plan
 
-    def _put_right(self, step: UUID, plan: Plan) -> None:
+    def _put_right(self, step: UUID, plan: Plan, person: Person) -> None:
+        """Raises CorrectionRefused."""
         for piece in plan.pieces():
             path, aside = self.root / piece, self.journal.aside(piece)
             self.format.put_back(path, aside)
-            self.format.rewrite(path, self.table, set(), plan.edits[piece], Leave(aside, step))
+            try:
+                self.format.rewrite(path, self.table, set(), plan.edits[piece], Leave(aside, step))
+            except StoreDrifted:
+                raise CorrectionRefused from None  # it could be read as the map says: the value is what is not taken
+        frozen = self.journal.frozen_for(person.principal)
+        for piece, before in plan.terms.items() if frozen else ():
+            frozen[piece] = sorted({*frozen.get(piece, ())} | self._all_marks(piece) - {*before})
+        if frozen and plan.terms:
+            self.journal.freeze(person.principal, frozen)
 
     def _said(self, right: str, action: Action, count: int, terms: Terms) -> list[dict[str, Any]]:
         line = by_right(self.store, self.name, right, action, count, terms.book)

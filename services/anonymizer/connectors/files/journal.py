@@ -18,12 +18,13 @@ from uuid import UUID
 import orjson
 
 from services.anonymizer.connectors.files.formats import OWN, Edit, replace, sync
+from services.anonymizer.contract import CorrectionRefused
 
 
 @dataclass
 class Plan:
     """gone: piece → marks · edits: piece → mark → column → what it says afterwards, and what was struck from it · said: what is
-    answered · terms: what a sweep decides by, where it names no marks.
+    answered · terms: what a sweep decides by, where it names no marks; of a correction, piece → all marks before it, where some are frozen.
 
     Once it is done, `said` is kept, and which pieces went or were `changed`; marks only where they are the ids of versions, and nothing
     that says what stood there. `salt`: whoever knows only the digest cannot guess names."""
@@ -59,7 +60,11 @@ class Journal:
                 if not intent.exists():
                     _write(intent, plan())
                 started = _read(intent)
-                carry_out(started)
+                try:
+                    carry_out(started)
+                except CorrectionRefused:
+                    intent.unlink()
+                    raise
                 _write(intent, started.done(self.versions))
                 intent.replace(journal)
                 sync(journal.parent)

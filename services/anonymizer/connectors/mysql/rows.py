@@ -60,6 +60,8 @@ class Database:
             if code in _DRIFTED:
                 raise StoreDrifted from None
             raise OSError(errno.EACCES if code in _REFUSED else errno.EIO, "refused") from None
+        except (pymysql.err.IntegrityError, pymysql.err.DataError):
+            raise StoreDrifted from None  # a rule of the store's own that the map does not know
         except (pymysql.err.InterfaceError, pymysql.err.InternalError):
             raise ConnectionError("the connection was lost") from None
 

@@ -38,6 +38,15 @@ _AWAY = (
     asyncpg.ObjectNotInPrerequisiteStateError,
     asyncpg.InsufficientPrivilegeError,
     asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
+# What the map names is not there, or the store's own rules (a reference from a table that nobody declared) forbid what the map says.
+_DRIFTED = (
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedColumnError,
+    asyncpg.UndefinedFunctionError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.StringDataRightTruncationError,
 )
 _TRIES = 5
 # Nothing that is asked takes longer: a server that says nothing for so many seconds is away, whatever its connection looks like.
@@ -67,11 +76,18 @@ class Connections:
 
     async def write(self, work: Callable[[asyncpg.Connection], Awaitable[Result]]) -> Result:
         """Run `work` in one transaction that sees one moment, again from the start when somebody else came between."""
+
+        async def committed(connection: asyncpg.Connection) -> Result:
+            async with connection.transaction(isolation="repeatable_read"):
+                return await work(connection)
+
+        return await self._tried(committed)
+
+    async def _tried(self, work: Callable[[asyncpg.Connection], Awaitable[Result]]) -> Result:
         for last in [False] * (_TRIES - 1) + [True]:
             try:
                 async with self._connection("wardline") as connection:
-                    async with connection.transaction(isolation="repeatable_read"):
-                        return await work(connection)
+                    return await work(connection)
             except _AGAIN:
                 if last:
                     raise StoreUnavailable(f"{self.store.store} is changing too fast; try again.") from None
@@ -97,13 +113,16 @@ class Connections:
 
     async def rehearse(self, work: Callable[[asyncpg.Connection], Awaitable[Result]]) -> Result:
         """What `work` would do: it is done, counted and rolled back, so that a preview can't differ from the deed."""
-        async with self._connection("wardline") as connection:
+
+        async def rolled_back(connection: asyncpg.Connection) -> Result:
             transaction = connection.transaction(isolation="repeatable_read")
             await transaction.start()
             try:
                 return await work(connection)
             finally:
                 await transaction.rollback()
+
+        return await self._tried(rolled_back)
 
     async def close(self) -> None:
         for pool in self._pools.values():
@@ -116,7 +135,7 @@ class Connections:
                 yield connection
         except _AGAIN:
             raise
-        except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.UndefinedFunctionError):
+        except _DRIFTED:
             raise StoreDrifted from None
         except _AWAY:
             raise StoreUnavailable(f"{self.store.store} does not answer.") from None
