@@ -140,7 +140,16 @@ def test_only_who_asks_without_delay_stops_the_clock(asked: str, in_time: bool, 
     [("2027-02-11", None, True), ("2027-02-12", None, False), ("2027-02-01", "2 months", False)],
 )
 def test_an_extension_is_given_once_and_inside_the_first_period(today: str, extension: str | None, may: bool):
-    assert may_extend(term("2027-01-11", extension=extension), on(today), SWEDEN) is may
+    assert may_extend(term("2027-01-11", extension=extension), (), on(today), SWEDEN) is may
+
+
+@pytest.mark.parametrize(
+    ("answered", "today", "may"),
+    [("2027-01-25", "2027-02-24", True), ("2027-01-25", "2027-02-26", False), (None, "2027-04-01", True)],
+)
+def test_the_first_period_ends_later_where_it_stood_still(answered: str | None, today: str, may: bool):
+    awaited = Pause("identity", on("2027-01-12"), on(answered) if answered else None, counts=True)
+    assert may_extend(term("2027-01-11"), [awaited], on(today), SWEDEN) is may
 
 
 @pytest.mark.parametrize(

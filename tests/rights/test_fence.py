@@ -25,7 +25,7 @@ async def test_a_thawed_worker_finds_its_step_taken_over(house: House, tenant: U
     client = house.person(house.operator.person(("billing", Row("customer", "1"))), tenant)
     house.operator.down.add("billing")
     try:
-        asked = await client.open(OpenRequest(kind=Kind.access), key=str(uuid4()))
+        asked = await client.open(OpenRequest(kind=Kind.access, passphrase="en hemlig mening"), key=str(uuid4()))
         seen = await house.until(client, asked.request, lambda seen: any(step.problem for step in seen.steps))
         step = next(step.step for step in seen.steps if step.store == "billing")
         office = _office(house)

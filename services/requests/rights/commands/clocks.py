@@ -159,7 +159,8 @@ async def extend(tx: Transaction, office: Office, caller: Caller, request: UUID,
     if wish.reason not in reasons:
         raise ReasonUnknown(reasons=sorted(reasons))
     period = book.right(row.kind).extension
-    if running.ended_at or period is None or not counting.may_extend(term_of(running), today, office.holidays):
+    term, pauses = term_of(running), pauses_of(running)
+    if running.ended_at or period is None or not counting.may_extend(term, pauses, today, office.holidays):
         raise CannotExtend
     running.extension, running.extension_reason, running.told = str(period), wish.reason, None
     _recount(running, row, office)

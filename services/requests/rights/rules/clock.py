@@ -88,9 +88,9 @@ def was_asked_in_time(received_on: date, asked_on: date, within: Period, holiday
     return asked_on <= next_working_day(within.last_day(received_on), holidays)
 
 
-def may_extend(term: Term, today: date, holidays: Container[date]) -> bool:
-    """Once, and inside the first period."""
-    return term.extension is None and today <= due_after(term, (), holidays)
+def may_extend(term: Term, pauses: Sequence[Pause], today: date, holidays: Container[date]) -> bool:
+    """Once, and inside the first period, which does not end while it stands still."""
+    return term.extension is None and (is_paused(pauses) or today <= due_after(term, pauses, holidays))
 
 
 def notices(due: date, book: PolicyBook, zone: ZoneInfo) -> list[tuple[NoticeKind, datetime]]:
