@@ -8,7 +8,15 @@ import pytest
 
 from services.anonymizer.contract import Correction
 from services.registry.contract import Text
-from services.requests.rights.contract import Kind, OpenRequest, Propose, Verdict
+from services.requests.rights.contract import (
+    Evidence,
+    Kind,
+    OpenRequest,
+    Propose,
+    ProtectPerson,
+    RecordMandate,
+    Verdict,
+)
 from tests.rights.conftest import House
 from tests.rights.operator import Row
 
@@ -98,7 +106,11 @@ async def test_a_person_is_forgotten_when_the_last_thing_of_hers_has_gone(house:
     anna = house.operator.person(
         ("billing", Row("customer", "1")), ("billing", Row("invoice", "2", keep="accounting_records", until=until))
     )
-    person = house.person(anna, tenant)
+    person, desk = house.person(anna, tenant), house.helpdesk(tenant)
+    proof = Evidence(method="id_document", note="Pass nr 4711")
+    for mandated in ({"principal": anna, "agent": uuid4()}, {"principal": uuid4(), "agent": anna}):
+        await desk.record_mandate(RecordMandate(**mandated, kinds=[Kind.access], evidence=proof), key=key())
+    await desk.protect(anna, ProtectPerson(protected=True), key=key())
     asked = await house.confirmed(person)
     house.later(hours=73)
     await house.until_state(person, asked.request, "closed")
@@ -111,6 +123,10 @@ async def test_a_person_is_forgotten_when_the_last_thing_of_hers_has_gone(house:
 
     await house.seen(forgotten, bool)
     assert house.operator.forgotten.count(anna) == 1
+    query = "SELECT evidence, revoked_at FROM rights.mandate WHERE $1 IN (principal, agent)"
+    mandates = await house.seen(lambda: house.rows(query, anna), lambda seen: all(row["revoked_at"] for row in seen))
+    assert [row["evidence"] for row in mandates] == [None, None], "whose mandate it was proves nothing to anybody now"
+    assert not await house.rows("SELECT 1 FROM rights.protected_person WHERE principal = $1", anna)
 
 
 async def test_nobody_is_forgotten_while_she_still_asks_for_something(house: House, tenant: UUID, greta: UUID):

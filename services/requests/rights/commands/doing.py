@@ -15,7 +15,7 @@ from chassis.errors import Problem
 from chassis.sealing import Shredded, SubjectKey
 from services.anonymizer.contract import Action, Correction, Scope, StepResult, StepState, Store
 from services.requests.rights import queries
-from services.requests.rights.commands import answering, clocks, deciding, posting, steps
+from services.requests.rights.commands import answering, clocks, deciding, posting, proving, steps
 from services.requests.rights.contract import Kind, Matter, State, Verdict
 from services.requests.rights.moves import emit_moved, emit_step
 from services.requests.rights.office import Office
@@ -287,6 +287,8 @@ async def _note(
     else:
         row.result = result.model_dump(mode="json", include=_RESULT)
         await _after(tx, office, request, row, result)
+    if row.store == kinds.PEOPLE:
+        await proving.forget(tx, office, request.principal)
     if request.state in way.ANSWERED:
         await _tell_deferred(tx, request, row)
         await forget_at_the_end(tx, request)

@@ -42,6 +42,10 @@ from services.requests.rights.tables import CodeRow, MandateRow, ProtectedRow, R
 DIGITS = 6
 # Old codes are nobody's business: they go a day after they were asked for, which is as long as they are counted.
 OVER = "DELETE FROM one_time_code WHERE asked_at < $1"
+_END_MANDATES = """
+UPDATE mandate SET evidence = NULL, revoked_at = coalesce(revoked_at, $2), revoked_by = coalesce(revoked_by, 'forgotten')
+WHERE $1 IN (principal, agent) RETURNING id"""
+_UNPROTECT = "DELETE FROM protected_person WHERE principal = $1"
 
 
 @dataclass(frozen=True)
@@ -163,6 +167,13 @@ async def protect(tx: Transaction, caller: Caller, principal: UUID, wish: Protec
         await tx.session.delete(row)
         await tx.emit("person.unprotected", PersonMoved(by=caller.subject).model_dump(mode="json"), principal)
     return Protection(principal=principal, protected=wish.protected)
+
+
+async def forget(tx: Transaction, office: Office, principal: UUID) -> None:
+    """Nobody is known by this name any more: mandates for and of her end, with what proved them."""
+    ended = await tx.connection.fetch(_END_MANDATES, principal, clock.now())
+    await office.sealer.shred_all(tx.connection, tx.tenant, [row["id"] for row in ended])
+    await tx.connection.execute(_UNPROTECT, principal)
 
 
 async def acting_for(tx: Transaction, office: Office, caller: Caller, principal: UUID, kind: str) -> UUID:
