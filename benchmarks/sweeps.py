@@ -94,6 +94,7 @@ class Calls:
 
     async def cost(self, work: Callable[[], Awaitable[object]]) -> Cost:
         admin = await self.postgres.connect()
+        await admin.execute("CHECKPOINT")  # of what was written before
         begin = await admin.fetchval("SELECT pg_current_wal_insert_lsn()")
         began = time.perf_counter()
         await work()
@@ -215,8 +216,8 @@ async def _growth(sizes: list[int]) -> Row:
             await calls.again()
             cost[f"s_for_{size}_find"] = (await calls.found()).seconds
             cost[f"s_for_{size}_erase"] = (await calls.erased()).seconds
-            cost[f"s_for_{size}_swap"] = (await calls.swept(TABLES[0], _terms(UNPAID), remains=False)).seconds
             cost[f"s_for_{size}_partition"] = (await calls.swept(TABLES[1], _terms(()), remains=False)).seconds
+            cost[f"s_for_{size}_swap"] = (await calls.swept(TABLES[0], _terms(UNPAID), remains=False)).seconds
             if size <= ROWS:
                 cost[f"s_for_{size}_update"] = (await calls.anew(calls.updated(TABLES[1]))).seconds
     most = min(sizes[-1], ROWS)
