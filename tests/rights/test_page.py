@@ -46,9 +46,9 @@ async def source(tmp_path: Path) -> Source:
         for line in lines:
             yield orjson.dumps(line) + b"\n"
 
-    [counts] = await spool.keep([spool.Spool(kept, key, step)], stream())
+    [collected] = await spool.keep([spool.Spool(kept, key, step)], stream())
     (tmp_path / "key").write_bytes(key)
-    return Source("billing", Text(sv="Fakturering", en="Billing"), step, kept, counts)
+    return Source("billing", Text(sv="Fakturering", en="Billing"), step, collected.little or kept, collected.counts)
 
 
 @pytest.fixture

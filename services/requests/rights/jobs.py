@@ -51,7 +51,7 @@ from services.requests.rights.office import Office
 from services.requests.rights.package import parts, spool
 from services.requests.rights.package.build import Contents, build
 from services.requests.rights.package.parts import Written
-from services.requests.rights.package.spool import Spool
+from services.requests.rights.package.spool import Kept, Spool
 from services.requests.rights.peers import NotTaken, Peers
 from services.requests.rights.post import Post
 from services.requests.rights.rules import helpdesk
@@ -80,7 +80,7 @@ _OBJECTIONS = {"object": "raised", "overrule": "overruled", "unobject": "lifted"
 
 
 # What everybody of a store is given, and the place of one of them there.
-Collected = tuple["asyncio.Task[Sequence[dict[str, int]]]", int]
+Collected = tuple["asyncio.Task[Sequence[Kept]]", int]
 
 
 class Work:
@@ -184,7 +184,7 @@ class Work:
         if wanted is None:
             return
         contents, passphrase = wanted
-        lost = [source.step for source in contents.sources if not source.path.exists()]
+        lost = contents.lost()
         if lost:
             async with self.database.transaction(tenant) as tx:
                 await doing.collect_again(tx, request, lost)
@@ -203,7 +203,7 @@ class Work:
         if isinstance(sending, Transferred):
             await self._transferred(job, sending)
             return
-        lost = [source.step for source in sending.contents.sources if not source.path.exists()]
+        lost = sending.contents.lost()
         if lost:
             async with self.database.transaction(job.tenant) as tx:
                 await doing.collect_again(tx, job.id, lost)
@@ -360,13 +360,13 @@ class Work:
         named = FindPrincipal.model_validate_json(identifiers)
         return await self.anonymizer.principal(named, tenant=tenant)
 
-    async def _done(self, tenant: UUID, claim: Claim) -> StepResult | dict[str, int]:
+    async def _done(self, tenant: UUID, claim: Claim) -> StepResult | Kept:
         if claim.store == STANDING:
             await self._stand(tenant, claim)
-            return {}
+            return Kept({})
         if claim.store == PEOPLE:
             await self.anonymizer.forget(claim.principal, claim.request, tenant=tenant)
-            return {}
+            return Kept({})
         if claim.verb == "collect":
             keeping, place = await self._collect[claim.kind == Kind.portability](tenant, claim)
             # Waited for and not awaited: a step that is stopped takes nobody else's with it.
@@ -428,7 +428,7 @@ class Work:
             begun.set_result([(keeping[claim.store], of[claim.store].index(claim)) for claim in claims])
             await asyncio.wait(kept)
 
-    async def _kept(self, claims: Sequence[Claim], stream: AsyncGenerator[bytes]) -> Sequence[dict[str, int]]:
+    async def _kept(self, claims: Sequence[Claim], stream: AsyncGenerator[bytes]) -> Sequence[Kept]:
         spools = [Spool(self.office.spool(one.request, one.step), one.spool_key, one.step) for one in claims]
         async with aclosing(stream):
             return await spool.keep(spools, stream)
@@ -436,4 +436,5 @@ class Work:
     def _remove_spools(self, contents: Contents) -> None:
         """Unreadable since the key was shredded; killed before this line, they go with the package's folder."""
         for source in contents.sources:
-            source.path.unlink(missing_ok=True)
+            if isinstance(source.kept, Path):
+                source.kept.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
 """How a request ends: answer, certificate, package, and the end of our own copies."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from uuid import UUID
@@ -38,6 +38,12 @@ from services.requests.rights.rules.recipients import recipients_of
 from services.requests.rights.tables import ClockRow, ControllerRow, ProtectedRow, RequestRow, StepRow
 
 Changes = TypeAdapter(list[Correction])
+# The rest of what was collected lies in the request's folder.
+_KEEP = (
+    "INSERT INTO spool (tenant, step, request, content) SELECT $1, * FROM unnest($2::uuid[], $3::uuid[], $4::bytea[])"
+)
+_KEPT = "SELECT step, content FROM spool WHERE request = ANY ($1)"
+_NO_SPOOLS = "DELETE FROM spool WHERE request = ANY ($1)"
 _NO_EVIDENCE = "DELETE FROM evidence_file WHERE request = $1"
 _NO_PROPOSALS = "UPDATE request_task SET text = NULL WHERE request = $1"
 _NO_LETTERS = "UPDATE letter SET subject = NULL, body = NULL, recipient = NULL WHERE request = $1"
@@ -64,6 +70,7 @@ async def answer_decided(tx: Transaction, office: Office, row: RequestRow) -> No
         done = answers.answer_lines(map(queries.told, await queries.steps_of(tx, row.id)))
     await _answer(tx, office, row, [], outcomes=done, told=told)
     remove(office.folder(row.id))
+    await tx.connection.execute(_NO_SPOOLS, [row.id])
     kept = book.period("claims_kept" if row.kind == Kind.damages else "answer_kept")
     row.package_deleted_at = kept.after(row.answered_at, book.tz)
     text = await _words_of(tx, office, row)
@@ -148,20 +155,43 @@ async def contents_of(tx: Transaction, office: Office, requests: Sequence[UUID])
     packing = [row for row in rows.values() if row.state == State.packing]
     keys = await office.sealer.keys(tx.connection, tx.tenant, [row.id for row in packing])
     steps = await queries.steps_of_all(tx, [row.id for row in packing])
+    little = await kept(tx, [row.id for row in packing])
     found = {}
     for row in packing:
         if row.id not in keys:
             raise Shredded
-        said = await contents(tx, office, row, keys[row.id], steps[row.id])
+        said = await contents(tx, office, row, keys[row.id], steps[row.id], little)
         found[row.id] = said, keys[row.id].open("request", "passphrase", row.passphrase).decode()
     return [found.get(request) for request in requests]
 
 
+def keep(tx: Transaction, spools: Sequence[tuple[StepRow, bytes]]) -> None:
+    """What steps collected, where it is little."""
+    if spools:
+        tx.insert(_KEEP, tx.tenant, *zip(*((step.id, step.request, little) for step, little in spools), strict=True))
+
+
+async def kept(tx: Transaction, requests: Sequence[UUID]) -> dict[UUID, bytes]:
+    """The same by step."""
+    return dict(await tx.connection.fetch(_KEPT, requests)) if requests else {}
+
+
 async def contents(
-    tx: Transaction, office: Office, row: RequestRow, key: SubjectKey, steps: Sequence[StepRow]
+    tx: Transaction,
+    office: Office,
+    row: RequestRow,
+    key: SubjectKey,
+    steps: Sequence[StepRow],
+    little: Mapping[UUID, bytes],
 ) -> Contents:
     sources = [
-        Source(step.store, queries.label(step), step.id, office.spool(row.id, step.id), step.result["counts"])
+        Source(
+            store=step.store,
+            label=queries.label(step),
+            step=step.id,
+            kept=little.get(step.id) or office.spool(row.id, step.id),
+            counts=step.result["counts"],
+        )
         for step in steps
     ]
     hidden: frozenset[str] = frozenset()
@@ -195,6 +225,7 @@ async def packages_built(tx: Transaction, office: Office, packages: Sequence[tup
         await _package_answered(tx, office, row, built, steps[request], running[request])
         answered.append(request)
     await tx.session.flush()
+    await tx.connection.execute(_NO_SPOOLS, list(rows))
     await office.sealer.shred_all(tx.connection, tx.tenant, answered)
 
 
@@ -249,6 +280,7 @@ async def forget(tx: Transaction, office: Office, row: RequestRow) -> None:
     await tx.connection.execute(_NO_LETTERS, row.id)
     await tx.connection.execute(_NO_PROPOSALS, row.id)
     await tx.connection.execute(_NO_EVIDENCE, row.id)
+    await tx.connection.execute(_NO_SPOOLS, [row.id])
     await office.sealer.shred(tx.connection, tx.tenant, row.id)
     await office.sealer.shred(tx.connection, tx.tenant, queries.shelf_of(row.id))
 

@@ -19,6 +19,7 @@ from services.requests.rights.commands import answering, clocks, deciding, posti
 from services.requests.rights.contract import Kind, Matter, State, Verdict
 from services.requests.rights.moves import emit_moved, emit_step
 from services.requests.rights.office import Office
+from services.requests.rights.package.spool import Kept
 from services.requests.rights.rules import kinds, way
 from services.requests.rights.tables import ControllerRow, RequestRow, StepRow
 
@@ -44,7 +45,7 @@ class Claim:
     spool_key: bytes | None = field(repr=False)
 
 
-Result = StepResult | dict[str, int] | Problem
+Result = StepResult | Kept | Problem
 
 
 @dataclass(frozen=True)
@@ -257,6 +258,7 @@ async def record(tx: Transaction, office: Office, results: Sequence[tuple[Claim,
     requests = await queries.locked(tx, RequestRow, [claim.request for claim, _ in results])
     rows = await queries.locked(tx, StepRow, [claim.step for claim, _ in results])
     moved: dict[UUID, RequestRow] = {}
+    little: list[tuple[StepRow, bytes]] = []
     for claim, result in results:
         request, row = requests[claim.request], rows[claim.step]
         if not _is_ours(row, claim):
@@ -269,6 +271,9 @@ async def record(tx: Transaction, office: Office, results: Sequence[tuple[Claim,
             await _note(tx, office, request, row, result)
             if request.state not in way.ANSWERED:
                 moved[request.id] = request
+            if isinstance(result, Kept) and result.little and request.id in moved and request.state != State.withdrawn:
+                little.append((row, result.little))
+    answering.keep(tx, little)
     for request in moved.values():
         if request.state == State.withdrawn:
             answering.remove(office.folder(request.id))
@@ -278,12 +283,10 @@ async def record(tx: Transaction, office: Office, results: Sequence[tuple[Claim,
     return [last.get(claim.request) == n for n, (claim, _) in enumerate(results)]
 
 
-async def _note(
-    tx: Transaction, office: Office, request: RequestRow, row: StepRow, result: StepResult | dict[str, int]
-) -> None:
+async def _note(tx: Transaction, office: Office, request: RequestRow, row: StepRow, result: StepResult | Kept) -> None:
     row.state, row.problem, row.done_at = "done", None, clock.now()
-    if isinstance(result, dict):
-        row.result = {"counts": result}
+    if isinstance(result, Kept):
+        row.result = {"counts": result.counts}
     else:
         row.result = result.model_dump(mode="json", include=_RESULT)
         await _after(tx, office, request, row, result)

@@ -11,12 +11,13 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from uuid import UUID
 
 import orjson
+from pydantic import TypeAdapter
 
-from services.anonymizer.contract import TableLine
+from services.anonymizer.contract import Column, TableLine
 from services.requests.rights.contract import Language, Text
 from services.requests.rights.package import page, spool
 from services.requests.rights.package.files import private
@@ -29,24 +30,24 @@ from services.requests.rights.rules.about import About
 SHOWN_ROWS = 200
 # Level 1 costs a third of the default's time and makes text a fifth larger.
 _COMPRESSION = 1
-_SMALL = 1 << 20
 # A spreadsheet would run such a cell as a formula (CWE-1236).
 _FORMULA = re.compile(rb'"(?:[=+\-@]|\\t|\\r)')
 PORTABLE = "wardline-portability/1"
 HIDDEN = "[skyddad uppgift / protected]"
 _RUNS = ("=", "+", "-", "@", "\t", "\r")
 
-Writer = Callable[[IO[bytes], TableLine, Iterator[bytes]], None]
+_COLUMNS = TypeAdapter(list[Column])
+Written = Callable[[TableLine, Iterator[bytes]], Iterator[bytes]]
 
 
 @dataclass(frozen=True)
 class Source:
-    """What was collected from one store."""
+    """What was collected from one store, and where it is kept: itself, if it is little, or its file."""
 
     store: str
     label: Text
     step: UUID
-    path: Path
+    kept: Path | bytes = field(repr=False)
     counts: dict[str, int]
 
 
@@ -68,11 +69,15 @@ class Contents:
     paper: bool = False
     _read: dict[UUID, Sequence[TableLine | Rows]] = field(default_factory=dict, repr=False)
 
+    def lost(self) -> list[UUID]:
+        """The steps of which nothing is kept any more."""
+        return [one.step for one in self.sources if isinstance(one.kept, Path) and not one.kept.exists()]
+
     def parts(self, source: Source) -> Iterable[TableLine | Rows]:
-        """What is small is opened once, though report and archive each go through it."""
-        if source.step not in self._read and source.path.stat().st_size < _SMALL:
-            self._read[source.step] = list(spool.parts(source.path, self.key, source.step))
-        return self._read.get(source.step) or spool.parts(source.path, self.key, source.step)
+        """What is little is opened once, though report and archive each go through it."""
+        if source.step not in self._read and isinstance(source.kept, bytes):
+            self._read[source.step] = list(spool.parts(source.kept, self.key, source.step))
+        return self._read.get(source.step) or spool.parts(source.kept, self.key, source.step)
 
     def tables(self, source: Source) -> Iterator[tuple[TableLine, Iterator[bytes]]]:
         """Each table of a source with its rows; whatever of them nobody takes is passed over."""
@@ -94,6 +99,7 @@ def build(target: Path, contents: Contents, passphrase: str) -> Built:
     key, said = key_from(passphrase, how), spelled(how)
     before, after = page.shell(contents.language, said)
     report = page.report(contents.language, contents.about, list(_shown(contents))).encode()
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with private(target) as file:
         out = Digested(file)
         out.write(before.encode())
@@ -118,12 +124,22 @@ def portable(out: Any, contents: Contents) -> None:
 def _archive(out: Any, contents: Contents, report: bytes) -> None:
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=_COMPRESSION) as archive:
         archive.writestr("report.html", report)
-        archive.writestr("about.json", orjson.dumps(contents.about.model_dump(mode="json"), option=orjson.OPT_INDENT_2))
+        archive.writestr("about.json", _spelled(contents.about))
         if contents.portable:
             archive.writestr("portability.json", orjson.dumps(_manifest(contents), option=orjson.OPT_INDENT_2))
         for source in contents.sources:
             _members(archive, contents, source, "json", _as_json)
             _members(archive, contents, source, "csv", _as_csv)
+
+
+_about: list[tuple[About, bytes]] = []
+
+
+def _spelled(about: About) -> bytes:
+    """The same in every package while one book is in force."""
+    if not _about or _about[0][0] is not about:
+        _about[:] = [(about, orjson.dumps(about.model_dump(mode="json"), option=orjson.OPT_INDENT_2))]
+    return _about[0][1]
 
 
 def _manifest(contents: Contents) -> dict[str, Any]:
@@ -142,25 +158,24 @@ def _manifest(contents: Contents) -> dict[str, Any]:
     }
 
 
-def _members(archive: zipfile.ZipFile, contents: Contents, source: Source, format: str, write: Writer) -> None:
+def _members(archive: zipfile.ZipFile, contents: Contents, source: Source, format: str, written: Written) -> None:
     """One file for each table of a store, in one format."""
     for table, rows in contents.tables(source):
         if table.file:
-            # Once, and not a second time among the tables of the other format.
+            # Once, and not a second time among the tables of the other format. Whatever the store calls it, it lies below `files/`.
             if format == "json":
-                _file(archive, source, table.file, rows)
-            continue
-        name = f"{format}/{source.store}/{table.table}.{format}"
-        with archive.open(name, "w", force_zip64=True) as member:
-            write(member, table, rows)
+                _member(archive, source, f"files/{source.store}/{Path(table.file).name}", _as_file(rows))
+        else:
+            _member(archive, source, f"{format}/{source.store}/{table.table}.{format}", written(table, rows))
 
 
-def _file(archive: zipfile.ZipFile, source: Source, name: str, rows: Iterator[bytes]) -> None:
-    """A file that belongs to a table's rows: whatever the store calls it, it lies below `files/`."""
-    with archive.open(f"files/{source.store}/{Path(name).name}", "w", force_zip64=True) as member:
-        for lines in rows:
-            for (piece,) in _values(lines):
-                member.write(base64.b64decode(piece))
+def _member(archive: zipfile.ZipFile, source: Source, name: str, pieces: Iterator[bytes]) -> None:
+    if isinstance(source.kept, bytes):
+        archive.writestr(name, b"".join(pieces))
+        return
+    with archive.open(name, "w", force_zip64=True) as member:
+        for piece in pieces:
+            member.write(piece)
 
 
 def _tables(parts: Iterable[TableLine | Rows]) -> Iterator[tuple[TableLine, Iterator[bytes]]]:
@@ -190,30 +205,33 @@ def _without(lines: bytes, places: Sequence[int]) -> bytes:
     return b"".join(orjson.dumps(row) + b"\n" for row in rows)
 
 
-def _as_json(member: IO[bytes], table: TableLine, rows: Iterator[bytes]) -> None:
+def _as_file(rows: Iterator[bytes]) -> Iterator[bytes]:
+    """A file that belongs to a table's rows, whose own rows are its pieces."""
+    return (base64.b64decode(piece) for lines in rows for (piece,) in _values(lines))
+
+
+def _as_json(table: TableLine, rows: Iterator[bytes]) -> Iterator[bytes]:
     """The lines are JSON already: they are joined, not read."""
-    columns = orjson.dumps([column.model_dump() for column in table.columns])
-    member.write(b'{"table":%s,"columns":%s,"rows":[' % (orjson.dumps(table.table), columns))
+    yield b'{"table":%s,"columns":%s,"rows":[' % (orjson.dumps(table.table), _COLUMNS.dump_json(table.columns))
     between = b"\n"
     for lines in rows:
-        member.write(between + lines[:-1].replace(b"\n", b",\n"))
+        yield between + lines[:-1].replace(b"\n", b",\n")
         between = b",\n"
-    member.write(b"\n]}\n")
+    yield b"\n]}\n"
 
 
-def _as_csv(member: IO[bytes], table: TableLine, rows: Iterator[bytes]) -> None:
+def _as_csv(table: TableLine, rows: Iterator[bytes]) -> Iterator[bytes]:
     """UTF-8 with the mark by which spreadsheets know it."""
-    member.write("\ufeff".encode())
-    _write_rows(member, [[column.name for column in table.columns]])
+    yield "\ufeff".encode() + _csv([[column.name for column in table.columns]])
     for lines in rows:
         values = _values(lines)
-        _write_rows(member, [[_tame(cell) for cell in row] for row in values] if _FORMULA.search(lines) else values)
+        yield _csv([[_tame(cell) for cell in row] for row in values] if _FORMULA.search(lines) else values)
 
 
-def _write_rows(member: IO[bytes], rows: list[list[Any]]) -> None:
+def _csv(rows: list[list[Any]]) -> bytes:
     text = io.StringIO(newline="")
     csv.writer(text).writerows(rows)
-    member.write(text.getvalue().encode())
+    return text.getvalue().encode()
 
 
 def _values(lines: bytes) -> list[list[Any]]:

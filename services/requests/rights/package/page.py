@@ -16,15 +16,15 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from services.anonymizer.contract import TableLine
+from services.anonymizer.contract import Column, TableLine
 from services.registry.contract import PolicyBook
 from services.requests.rights.contract import Action, Answer, AnswerLine, Language, Text
 from services.requests.rights.rules.about import About
 
 _HERE = Path(__file__).parent / "templates"
 _PARTS = "<!-- parts -->"
-# As a collection writes them; a person reads the time on her own clock.
-_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
+# A whole cell, as a collection writes it; a person reads the time on her own clock.
+_INSTANT = re.compile(r"(?<![^\x1e\x1f])\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)(?![^\x1e\x1f])")
 _pages = Environment(
     loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )
@@ -56,12 +56,13 @@ class AnswerPart:
 def report(language: Language, about: About, stores: list[StorePart]) -> str:
     return _pages.get_template("report.html").render(
         lang=language,
+        say=lambda sv, en: sv if language == "sv" else en,
         controller=about.controller.name,
         told=_told(language, about),
         stores=stores,
         zone=about.zone,
         style=_text("report.css"),
-        csp=_policy(["report.css"], []),
+        csp=_policy(("report.css",), ()),
     )
 
 
@@ -83,7 +84,7 @@ def answer(told: Answer, book: PolicyBook) -> str:
         parts=parts,
         categories={category.key: category.label for category in book.categories},
         style=_text("report.css"),
-        csp=_policy(["report.css"], []),
+        csp=_policy(("report.css",), ()),
     )
 
 
@@ -93,7 +94,7 @@ def _done(told: Answer, action: Action) -> list[AnswerLine]:
 
 def shell(language: Language, header: str) -> tuple[str, str]:
     """What stands before and after the locked parts. The report's style is allowed too: it is shown inside this page."""
-    csp = _policy(["shell.css", "report.css"], ["open.js"])
+    csp = _policy(("shell.css", "report.css"), ("open.js",))
     whole = _pages.get_template("shell.html").render(
         lang=language, header=header, style=_text("shell.css"), script=_text("open.js"), csp=csp
     )
@@ -112,25 +113,43 @@ def _told(language: Language, about: About) -> str:
     return kept[1]
 
 
+# Between rows and cells while a table is one text; no cell keeps them.
+_ROW, _CELL = "\x1e", "\x1f"
+_UNMARKED = {ord(_ROW): None, ord(_CELL): None}
+
+
 def _rows(rows: list[list], language: Language, zone: str) -> Markup:
-    """A table's rows, thousands of cells: a template's own loop takes five times as long."""
-    here = ZoneInfo(zone)
-    words = {None: "", True: "ja" if language == "sv" else "yes", False: "nej" if language == "sv" else "no"}
+    """A table's rows, thousands of cells, escaped in one go: a template's own loop takes twenty times as long."""
+    if not rows:
+        return Markup("")
+    here, words = ZoneInfo(zone), {None: "", True: "ja", False: "nej"}
+    if language != "sv":
+        words |= {True: "yes", False: "no"}
 
-    def shown(cell: object) -> str:
-        if cell is None or isinstance(cell, bool):
-            return words[cell]
-        if isinstance(cell, str) and _INSTANT.fullmatch(cell):
-            return f"{datetime.fromisoformat(cell).astimezone(here):%Y-%m-%d %H:%M:%S}"
-        return html.escape(str(cell))
+    def said(cell: object) -> str:
+        return words[cell] if cell is None or isinstance(cell, bool) else str(cell).translate(_UNMARKED)
 
-    return Markup("\n".join(f"<tr><td>{'</td><td>'.join(map(shown, row))}</td></tr>" for row in rows))
-
-
-_pages.filters["rows"] = _rows
+    text = _ROW.join(
+        _CELL.join([cell if type(cell) is str and cell.isprintable() else said(cell) for cell in row]) for row in rows
+    )
+    text = _INSTANT.sub(lambda found: _on_the_clock(found[0], here), html.escape(text))
+    text = text.replace(_CELL, "</td><td>").replace(_ROW, "</td></tr>\n<tr><td>")
+    return Markup(f"<tr><td>{text}</td></tr>")
 
 
-def _policy(styles: list[str], scripts: list[str]) -> str:
+def _on_the_clock(instant: str, here: ZoneInfo) -> str:
+    return datetime.fromisoformat(instant).astimezone(here).isoformat(" ", "seconds")[:19]
+
+
+def _heads(columns: list[Column], language: Language) -> Markup:
+    return Markup("".join(f'<th scope="col">{html.escape(column.label.in_(language))}</th>' for column in columns))
+
+
+_pages.filters |= {"rows": _rows, "heads": _heads}
+
+
+@cache
+def _policy(styles: tuple[str, ...], scripts: tuple[str, ...]) -> str:
     allowed = ["default-src 'none'", "base-uri 'none'", "form-action 'none'"]
     for directive, names in (("style-src", styles), ("script-src", scripts)):
         if names:

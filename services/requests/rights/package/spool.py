@@ -1,9 +1,10 @@
-"""What was collected from one store, kept encrypted on disk until the package is built: rows as they came.
+"""What was collected from one store, kept encrypted until the package is built: rows as they came.
 
-Frames of AES-256-GCM under a key derived for this file; the last frame says that it is the last, so a cut file does not
+What is little is for the database to keep, with the step that collected it; the rest lies on the disk. Frames of AES-256-GCM under a key derived for this file; the last frame says that it is the last, so a cut file does not
 open.
 """
 
+import io
 import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from services.anonymizer.contract import EndLine, TableLine
 from services.requests.rights.package.files import private
 
 _FRAME = 1 << 20
+# To make a file takes as long as to write a row of this size.
+_LITTLE = 1 << 16
 _SALT = 16
 
 
@@ -41,29 +44,39 @@ class Spool:
     step: UUID
 
 
-async def keep(spools: Sequence[Spool], stream: AsyncIterator[bytes]) -> list[dict[str, int]]:
-    """Writes a collection's stream to the spool of each person, all of it or nothing, and answers how many rows each table gave her.
+@dataclass(frozen=True)
+class Kept:
+    """How many rows each table gave, and all of them locked, unless they are many: then the spool's file holds them."""
+
+    counts: dict[str, int]
+    little: bytes | None = field(default=None, repr=False)
+
+
+async def keep(spools: Sequence[Spool], stream: AsyncIterator[bytes]) -> list[Kept]:
+    """Keeps a collection's stream for each person apart, all of it or nothing.
 
     Raises Unavailable when the stream ends without its last line: then nothing was collected.
     """
-    fresh = [spool.path.with_name(f".{spool.path.name}.{new_id()}") for spool in spools]
+    writers, rest = [_Writer(spool) for spool in spools], b""
     try:
-        kept, rest = _Kept([_Writer(path, spool) for path, spool in zip(fresh, spools, strict=True)]), b""
+        given = _Given(writers)
         async for piece in stream:
             block = rest + piece
             cut = block.rfind(b"\n") + 1
-            kept.take(block[:cut])
+            given.take(block[:cut])
             rest = block[cut:]
-        kept.close()
-        for path, spool in zip(fresh, spools, strict=True):
-            path.replace(spool.path)
+        given.close()
+        for writer, spool in zip(writers, spools, strict=True):
+            if writer.place:
+                writer.path.replace(spool.path)
     finally:
-        for path in fresh:
-            path.unlink(missing_ok=True)
-    return kept.counts
+        for writer in writers:
+            if writer.place:
+                writer.path.unlink(missing_ok=True)
+    return [Kept(counts, writer.little) for counts, writer in zip(given.counts, writers, strict=True)]
 
 
-class _Kept:
+class _Given:
     """The lines of a collection, each given to whom it belongs. Of several people each row says first whose it is."""
 
     def __init__(self, writers: "Sequence[_Writer]") -> None:
@@ -106,8 +119,10 @@ class _Kept:
 class _Writer:
     """The file is open only while a frame is written: a process may have only so many, and people are many."""
 
-    def __init__(self, path: Path, spool: Spool) -> None:
-        self.path, self.salt, self.held, self.place = path, os.urandom(_SALT), bytearray(), 0
+    def __init__(self, spool: Spool) -> None:
+        self.path = spool.path.with_name(f".{spool.path.name}.{new_id()}")
+        self.salt, self.held, self.place = os.urandom(_SALT), bytearray(), 0
+        self.little: bytes | None = None
         self.lock = _lock(spool.key, self.salt, spool.step)
 
     def write(self, lines: bytes) -> None:
@@ -117,7 +132,10 @@ class _Writer:
             del self.held[:_FRAME]
 
     def close(self) -> None:
-        self._put(bytes(self.held), last=True)
+        if self.place or len(self.held) > _LITTLE:
+            self._put(bytes(self.held), last=True)
+        else:
+            self.little = self.salt + _framed(self.lock, 0, bytes(self.held), last=True)
 
     def _put(self, plain: bytes, last: bool) -> None:
         if not self.place:
@@ -127,10 +145,10 @@ class _Writer:
         self.place += 1
 
 
-def parts(path: Path, key: bytes, step: UUID) -> Iterator[TableLine | Rows]:
+def parts(kept: Path | bytes, key: bytes, step: UUID) -> Iterator[TableLine | Rows]:
     """What a spool holds, in order, in memory a frame at a time."""
     rest = b""
-    for block in _frames(path, key, step):
+    for block in _frames(kept, key, step):
         block = rest + block
         cut = block.rfind(b"\n") + 1
         yield from _split(block[:cut])
@@ -160,8 +178,8 @@ def _control(line: bytes) -> TableLine | EndLine | None:
     return EndLine.model_validate(said) if said.get("end") is True else None
 
 
-def _frames(path: Path, key: bytes, step: UUID) -> Iterator[bytes]:
-    with path.open("rb") as file:
+def _frames(kept: Path | bytes, key: bytes, step: UUID) -> Iterator[bytes]:
+    with io.BytesIO(kept) if isinstance(kept, bytes) else kept.open("rb") as file:
         lock = _lock(key, file.read(_SALT), step)
         place, length = 0, file.read(4)
         while length:
