@@ -9,7 +9,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING
@@ -75,11 +75,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Wanted:
-    """`job` is to be done for the row `id`, not before `after` has passed."""
+    """`job` is to be done for the row `id`, not before `after` has passed; in the trace of what wants it."""
 
     job: str
     id: UUID
     after: timedelta | None = None
+    traceparent: str | None = field(default_factory=telemetry.traceparent)
 
 
 Handler = Callable[[Job], Awaitable[None]]
@@ -153,15 +154,15 @@ class Jobs:
 
 async def enqueue(connection: asyncpg.Connection, service: str, tenant: UUID, jobs: Sequence[Wanted]) -> None:
     """Enqueue on the caller's own connection, so that the jobs exist exactly when the caller's transaction commits."""
-    headers = {"tenant": str(tenant)}
-    if parent := telemetry.traceparent():
-        headers["traceparent"] = parent
+    headers = [
+        {"tenant": str(tenant)} | ({"traceparent": each.traceparent} if each.traceparent else {}) for each in jobs
+    ]
     await _queries(AsyncpgDriver(connection), service).enqueue(
         [each.job for each in jobs],
         [each.id.bytes for each in jobs],
         [0] * len(jobs),
         execute_after=[each.after or timedelta(0) for each in jobs],
-        headers=[headers] * len(jobs),
+        headers=headers,
     )
 
 

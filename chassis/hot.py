@@ -1,6 +1,6 @@
 """The short road: a plain request of a caller who is known already is answered in front of FastAPI, without its machinery.
 
-    in_front(app, {("POST", "/v1/consents"): Hot("consent.write", give_consent)})
+    in_front(app, {("POST", "/v1/consents"): Hot(("consent.write",), give_consent)})
 
 What is not plain (a token seen for the first time, a caller without the scope or a tenant, a large body or one of unknown length)
 goes on to the ordinary route of the same path, which asks the same code: the short road is only faster.
@@ -22,6 +22,7 @@ from chassis.app import broken, database_trouble
 from chassis.auth import Caller
 from chassis.durable import PASSING
 from chassis.errors import Problem
+from chassis.idempotency import AGAIN, Reply
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~-]{1,128}")
 
@@ -35,11 +36,26 @@ class Answer(NamedTuple):
     media_type: bytes = b"application/json"
 
 
+def text(headers: Headers, name: bytes) -> str:
+    return headers.get(name, b"").decode("latin-1")
+
+
+def carried(headers: Headers) -> dict[str, str] | None:
+    """Whose trace this is, for a span of its own."""
+    return {"traceparent": text(headers, b"traceparent")} if b"traceparent" in headers else None
+
+
+def written(reply: Reply) -> Answer:
+    again = tuple((name.encode(), value.encode()) for name, value in AGAIN) if reply.again else ()
+    return Answer(reply.status, reply.body, again)
+
+
 @dataclass(frozen=True)
 class Hot:
-    """answer: (app, caller, headers, body) → Answer; it may raise a Problem. largest: longer bodies take the ordinary road."""
+    """answer: (app, caller, headers, body) → Answer; it may raise a Problem. scopes: one of them is needed · largest: longer bodies take
+    the ordinary road."""
 
-    scope: str
+    scopes: tuple[str, ...]
     answer: Callable[[FastAPI, Caller, Headers, bytes], Awaitable[Answer]]
     largest: int = 64 * 1024
 
@@ -90,7 +106,11 @@ def _known(app: FastAPI, hot: Hot, headers: Headers) -> Caller | None:
     if scheme.lower() != b"bearer" or not length.isdigit() or int(length) > hot.largest:
         return None
     caller = app.state.verifier.recall(token)
-    return caller if caller is not None and hot.scope in caller.scopes and caller.tenant is not None else None
+    return (
+        caller
+        if caller is not None and caller.tenant is not None and not caller.scopes.isdisjoint(hot.scopes)
+        else None
+    )
 
 
 async def _body(receive: Receive) -> bytes | None:

@@ -6,14 +6,13 @@ from fastapi import FastAPI
 
 from chassis import bodies, idempotency, telemetry
 from chassis.auth import Caller
-from chassis.hot import Answer, Headers, Hot
+from chassis.hot import Answer, Headers, Hot, carried, text, written
 from services.consent import decisions
 from services.consent.commands.desk import Desk
 from services.consent.commands.statements import Said
 from services.consent.contract import GiveConsent
 
 GIVE = "/v1/consents"
-_AGAIN = tuple((name.encode(), value.encode()) for name, value in idempotency.AGAIN)
 
 
 async def decide(app: FastAPI, caller: Caller, headers: Headers, raw: bytes) -> Answer:
@@ -26,26 +25,19 @@ async def decide_many(app: FastAPI, caller: Caller, headers: Headers, raw: bytes
 
 async def give_consent(app: FastAPI, caller: Caller, headers: Headers, raw: bytes) -> Answer:
     state = app.state
-    carried = {"traceparent": _text(headers, b"traceparent")} if b"traceparent" in headers else None
-    with telemetry.span(f"consent POST {GIVE}", carried):
-        bodies.must_be_json(_text(headers, b"content-type"))
+    with telemetry.span(f"consent POST {GIVE}", carried(headers)):
+        bodies.must_be_json(text(headers, b"content-type"))
         wish = bodies.read(GiveConsent, raw)
-        sent = idempotency.write(
-            state.settings, caller, _text(headers, b"idempotency-key"), f"POST {GIVE}", raw, status=201
-        )
+        key = text(headers, b"idempotency-key")
+        sent = idempotency.write(state.settings, caller, key, f"POST {GIVE}", raw, status=201)
         desk = Desk(state.policy.current(), state.receipt_key, state.settings.issuer, caller)
         principal: UUID = wish.principal or caller.own(None)
         said = Said(desk, principal, wish, telemetry.traceparent())
-        reply = await state.together(caller.tenant, sent, said)
-    return Answer(reply.status, reply.body, _AGAIN if reply.again else ())
-
-
-def _text(headers: Headers, name: bytes) -> str:
-    return headers.get(name, b"").decode("latin-1")
+        return written(await state.together(caller.tenant, sent, said))
 
 
 PATHS = {
-    ("POST", decisions.PATH): Hot(decisions.SCOPE, decide),
-    ("POST", decisions.PATH_OF_MANY): Hot(decisions.SCOPE, decide_many, largest=1 << 20),
-    ("POST", GIVE): Hot("consent.write", give_consent),
+    ("POST", decisions.PATH): Hot((decisions.SCOPE,), decide),
+    ("POST", decisions.PATH_OF_MANY): Hot((decisions.SCOPE,), decide_many, largest=1 << 20),
+    ("POST", GIVE): Hot(("consent.write",), give_consent),
 }

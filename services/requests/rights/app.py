@@ -1,19 +1,26 @@
 """Rights: what people ask of the operator, from intake to a closed request."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
+from pydantic import BaseModel
 
 from chassis import app as chassis_app
+from chassis.db import Transaction
+from chassis.errors import Problem
+from chassis.hot import in_front
 from chassis.ledger.follow import Follower
 from chassis.mail import Mail
 from chassis.sms import Sms
+from chassis.together import Together
 from services.anonymizer.client import AnonymizerClient
 from services.consent.client import ConsentClient
 from services.registry.client import following_policy
-from services.requests.rights.commands import cascades
+from services.requests.rights import short_road
+from services.requests.rights.commands import asking, cascades
 from services.requests.rights.helpdesk import Helpdesk
 from services.requests.rights.jobs import Work
 from services.requests.rights.office import Office
@@ -25,7 +32,7 @@ from services.requests.rights.waiting import Waiting
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    return chassis_app.create_app(
+    app = chassis_app.create_app(
         "rights",
         settings or Settings(),
         package=__package__,
@@ -33,6 +40,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         clients={"public", "internal", "webhooks"},
         running=running,
     )
+    in_front(app, short_road.PATHS)
+    return app
 
 
 @asynccontextmanager
@@ -40,6 +49,7 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
     state, settings = app.state, app.state.settings
     async with following_policy(app) as policy:
         state.office = Office.open(settings, policy)
+        state.intake = Together(state.database, partial(_opened, state.office))
         anonymizer = AnonymizerClient(state.http, settings.peers["anonymizer"], state.tokens)
         consent = ConsentClient(state.http, settings.peers["consent"], state.tokens)
         post = Post(Mail(settings), Sms(settings, state.http))
@@ -51,3 +61,7 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
         withdrawals = Follower(consent, state.database, "cascades", work.cascade, cascades.FOLLOWED)
         state.tasks.append(asyncio.create_task(withdrawals.run(), name="cascades"))
         yield
+
+
+async def _opened(office: Office, tx: Transaction, asked: Sequence[asking.Asked]) -> Sequence[BaseModel | Problem]:
+    return await asking.open_requests(tx, office, asked)

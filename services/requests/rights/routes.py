@@ -7,11 +7,11 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response, StreamingResponse
 
-from chassis import auth
+from chassis import auth, telemetry
 from chassis.auth import Caller
 from chassis.bodies import Body
 from chassis.db import Tx
-from chassis.idempotency import Once
+from chassis.idempotency import Once, Sent
 from services.requests.rights import contract, queries, reports
 from services.requests.rights.commands import asking, clocks, deciding, evidence, posting, proving, receiving
 from services.requests.rights.contract import (
@@ -73,8 +73,9 @@ Moved = Annotated[None, Depends(_moved)]
 
 
 @router.post("/requests", status_code=201, response_model=contract.Request)
-async def open_request(caller: Asker, wish: Body[OpenRequest], tx: Tx, office: TheOffice, once: Once):
-    return await once(asking.open_request, tx, office, caller, wish)
+async def open_request(caller: Asker, wish: Body[OpenRequest], sent: Sent, request: Request):
+    asked = asking.Asked(caller, wish, telemetry.traceparent())
+    return (await request.app.state.intake(caller.tenant, sent, asked)).response()
 
 
 @router.post("/tickets", status_code=201, response_model=contract.TicketTaken)

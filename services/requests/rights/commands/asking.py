@@ -2,15 +2,16 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from sqlmodel import select
 
-from chassis import clock
+from chassis import clock, telemetry
 from chassis.auth import Caller
 from chassis.db import Transaction
-from chassis.errors import Forbidden
+from chassis.errors import Forbidden, Problem
 from chassis.ids import new_id
 from services.anonymizer.contract import Correction, FindPrincipal, Identifier
 from services.registry.contract import PolicyBook
@@ -54,10 +55,40 @@ from services.requests.rights.office import Office
 from services.requests.rights.rules import clock as due_clock
 from services.requests.rights.rules import kinds, proof
 from services.requests.rights.rules.way import WITHDRAWABLE, must_stand_in
-from services.requests.rights.tables import RequestRow
+from services.requests.rights.tables import ClockRow, RequestRow
 
 
-async def open_request(tx: Transaction, office: Office, caller: Caller, wish: OpenRequest) -> Request:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One call: who asks for what, and its trace."""
+
+    caller: Caller
+    wish: OpenRequest
+    traceparent: str | None
+
+
+async def open_requests(tx: Transaction, office: Office, asked: Sequence[Asked]) -> list[Request | Problem]:
+    """Those that come at the same moment. What a rule refuses leaves nothing, and its neighbours stand."""
+    rows = [await _row_of(tx, office, each) for each in asked]
+    new = [(each, row) for each, row in zip(asked, rows, strict=True) if isinstance(row, RequestRow)]
+    await _seal(tx, office, [(row, _words_of(each.wish)) for each, row in new])
+    running: dict[UUID, ClockRow] = {}
+    for each, row in new:
+        with telemetry.span("request received", {"traceparent": each.traceparent} if each.traceparent else None):
+            running[row.id] = await _received(tx, office, row, proven=True)
+    await _written(tx, office, [row for _, row in new], list(running.values()))
+    return [row if isinstance(row, Problem) else queries.view_of_new(row, running[row.id]) for row in rows]
+
+
+async def _row_of(tx: Transaction, office: Office, asked: Asked) -> RequestRow | Problem:
+    """Reads, and writes nothing."""
+    try:
+        return await _new_request(tx, office, asked.caller, asked.wish)
+    except Problem as refused:
+        return refused
+
+
+async def _new_request(tx: Transaction, office: Office, caller: Caller, wish: OpenRequest) -> RequestRow:
     """A person's login proves who she is; for anybody else, evidence is recorded."""
     principal = _who_asks(caller, wish)
     row = _new_row(tx, office, wish, wish.channel, wish.received_at)
@@ -71,13 +102,12 @@ async def open_request(tx: Transaction, office: Office, caller: Caller, wish: Op
         row.recording = wish.scope.recording
     if wish.evidence:
         row.evidence_method = wish.evidence.method
-    await _seal(tx, office, row, wish.text, wish.passphrase, wish.identifiers, wish.evidence, wish.changes)
     if wish.transfer is not None:
         _must_be_hers(office, caller, row)
-        await transferring.want(tx, office, row, wish.transfer)
+        await transferring.want(tx, row, wish.transfer)
     if wish.by_post:
         await posting.want(tx, office, row)
-    return await _received(tx, office, row, proven=True)
+    return row
 
 
 async def take_ticket(tx: Transaction, office: Office, ticket: PostTicket) -> TicketTaken:
@@ -89,8 +119,10 @@ async def take_ticket(tx: Transaction, office: Office, ticket: PostTicket) -> Ti
         row.ticket = ticket.ticket
         if ticket.evidence:
             row.evidence_method = ticket.evidence.method
-        await _seal(tx, office, row, ticket.text, None, ticket.identifiers, ticket.evidence, ticket.changes)
-        await _received(tx, office, row, proven=ticket.evidence is not None)
+        said = _plain(ticket.text, None, ticket.identifiers, ticket.evidence, ticket.changes)
+        await _seal(tx, office, [(row, said)])
+        started = await _received(tx, office, row, proven=ticket.evidence is not None)
+        await _written(tx, office, [row], [started])
         known = row
     return TicketTaken(ticket=ticket.ticket, request=known.id)
 
@@ -111,7 +143,7 @@ async def prove_identity(
     if row.state == State.received and row.evidence_method is not None:
         raise NotNow("Somebody has just made sure who asks.", state=row.state)
     row.evidence_method = proof.evidence.method
-    await _seal(tx, office, row, None, None, proof.identifiers, proof.evidence)
+    await _seal(tx, office, [(row, _plain(identifiers=proof.identifiers, evidence=proof.evidence))])
     await clocks.resume(tx, office, row, "identity")
     await clocks.resume(tx, office, row, "clarification")
     row.state = State.received
@@ -128,7 +160,7 @@ async def set_passphrase(
     if row.kind not in kinds.PACKED:
         raise NotNow("This right has no package.", state=row.state)
     must_stand_in(State(row.state), {State.received, State.clarification, State.identified, State.awaiting_passphrase})
-    await _seal(tx, office, row, None, wish.passphrase, [], None)
+    await _seal(tx, office, [(row, _plain(passphrase=wish.passphrase))])
     if row.state == State.awaiting_passphrase:
         row.state = State.packing
         await tx.enqueue("rights.pack", row.id)
@@ -246,39 +278,51 @@ def _new_row(tx: Transaction, office: Office, wish: Wish, channel: Channel, rece
     )
 
 
-async def _received(tx: Transaction, office: Office, row: RequestRow, proven: bool) -> Request:
+async def _received(tx: Transaction, office: Office, row: RequestRow, proven: bool) -> ClockRow:
+    """The request's clock; both are then written."""
     started = clocks.begun(tx, office, row, office.book.right(row.kind).due)
     await emit_moved(tx, "request.received", row)
     if row.principal is not None:
         await doing.identified(tx, row, row.principal)
-    fresh.insert(tx, row)
-    fresh.insert(tx, started)
     if proven:
         await tx.enqueue("rights.prepare", row.id)
-    if row.kind == Kind.damages:
-        await tx.flush()
-        await letters.write(tx, office, row, "claim_received")
-    return queries.view_of_new(row, started)
+    return started
 
 
-async def _seal(
-    tx: Transaction,
-    office: Office,
-    row: RequestRow,
-    text: str | None,
-    passphrase: str | None,
-    identifiers: list[Identifier],
-    evidence: Evidence | None,
-    changes: Sequence[Correction] = (),
+async def _written(
+    tx: Transaction, office: Office, rows: Sequence[RequestRow], clocks: Sequence[ClockRow]
 ) -> None:
-    """Each column that got something to hold is sealed; the others stay as they are."""
+    fresh.insert(tx, rows)
+    fresh.insert(tx, clocks)
+    claims = [row for row in rows if row.kind == Kind.damages]
+    if claims:
+        await tx.flush()
+    for row in claims:
+        await letters.write(tx, office, row, "claim_received")
+
+
+def _words_of(wish: OpenRequest) -> dict[str, str]:
+    said = _plain(wish.text, wish.passphrase, wish.identifiers, wish.evidence, wish.changes)
+    return said | ({"transfer": wish.transfer.model_dump_json()} if wish.transfer else {})
+
+
+def _plain(
+    text: str | None = None,
+    passphrase: str | None = None,
+    identifiers: list[Identifier] | None = None,
+    evidence: Evidence | None = None,
+    changes: Sequence[Correction] = (),
+) -> dict[str, str]:
+    """What is to be sealed, by its column; the others stay as they are."""
     named = FindPrincipal(identifiers=identifiers).model_dump_json(by_alias=True) if identifiers else None
     note = evidence.note if evidence else None
     wrong = answering.Changes.dump_json(list(changes)).decode() if changes else None
     given = {"said": text, "passphrase": passphrase, "identifiers": named, "evidence": note, "changes": wrong}
-    if not any(given.values()):
-        return
-    key = await office.sealer.key_for_sealing(tx.connection, tx.tenant, row.id)
-    for column, plain in given.items():
-        if plain:
-            setattr(row, column, key.seal("request", column, plain.encode()))
+    return {column: plain for column, plain in given.items() if plain}
+
+
+async def _seal(tx: Transaction, office: Office, given: Sequence[tuple[RequestRow, dict[str, str]]]) -> None:
+    keys = await office.sealer.keys_for_sealing(tx.connection, tx.tenant, [row.id for row, said in given if said])
+    for row, said in given:
+        for column, plain in said.items():
+            setattr(row, column, keys[row.id].seal("request", column, plain.encode()))

@@ -34,13 +34,11 @@ class Sending:
     sealing: dict[str, Any]
 
 
-async def want(tx: Transaction, office: Office, row: RequestRow, wish: Transfer) -> None:
-    """She names the operator, and what it told her. Raises OperatorUnknown."""
+async def want(tx: Transaction, row: RequestRow, wish: Transfer) -> None:
+    """She names the operator, and what it told her, which is sealed. Raises OperatorUnknown."""
     if await tx.session.get(OtherOperatorRow, (tx.tenant, wish.operator)) is None:
         raise OperatorUnknown
     row.transfer_to = wish.operator
-    key = await office.sealer.key_for_sealing(tx.connection, tx.tenant, row.id)
-    row.transfer = key.seal("request", "transfer", wish.model_dump_json().encode())
 
 
 async def to_send(tx: Transaction, office: Office, row: RequestRow | None) -> Sending | Transferred | None:
