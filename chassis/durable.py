@@ -32,6 +32,7 @@ from pgqueuer.ports.driver import Driver
 from sqlalchemy.exc import SQLAlchemyError
 
 from chassis import schema, telemetry
+from chassis.crowd import Crowd
 from chassis.errors import Problem
 from chassis.trouble import Trouble
 
@@ -59,9 +60,10 @@ PASSING = (
 )
 
 _DELIVERED = """
-INSERT INTO job_delivery (job, deliveries) VALUES ($1, 1)
-ON CONFLICT (job) DO UPDATE SET deliveries = job_delivery.deliveries + 1 RETURNING deliveries"""
-_FINISHED = "DELETE FROM job_delivery WHERE job = $1"
+INSERT INTO job_delivery (job, deliveries) SELECT job, 1 FROM unnest($1::bigint[]) job
+ON CONFLICT (job) DO UPDATE SET deliveries = job_delivery.deliveries + 1 RETURNING job, deliveries"""
+_FINISHED = "DELETE FROM job_delivery WHERE job = ANY ($1)"
+_NOBODY = UUID(int=0)
 
 
 @dataclass(frozen=True)
@@ -139,8 +141,9 @@ class Jobs:
             worker = PgQueuer(
                 driver, channel=Channel(_names(database.service).channel), queries=_queries(driver, database.service)
             )
+            counted = _Deliveries(driver)
             for name, (handler, deliveries, abreast) in self._handlers.items():
-                run = _runner(driver, name, handler, deliveries)
+                run = _runner(counted, name, handler, deliveries)
                 worker.entrypoint(name, on_failure="hold", concurrency_limit=abreast)(run)
             await worker.run(
                 batch_size=_BATCH,
@@ -199,11 +202,33 @@ def create(op: Operations) -> None:
     op.execute(f'GRANT USAGE ON ALL SEQUENCES IN SCHEMA "{service}" TO "{service}", "{service}_system"')
 
 
-def _runner(driver: Driver, name: str, handler: Handler, most: int) -> Callable[[Delivery], Awaitable[None]]:
+class _Deliveries:
+    """How often each job was begun. Jobs that begin or end at the same moment are noted together."""
+
+    def __init__(self, driver: Driver) -> None:
+        self.driver = driver
+        self._begun, self._over = Crowd(self._note_begun), Crowd(self._note_over)
+
+    async def begun(self, job: int) -> int:
+        return await self._begun(_NOBODY, job)
+
+    async def over(self, job: int) -> None:
+        await self._over(_NOBODY, job)
+
+    async def _note_begun(self, _: UUID, jobs: Sequence[int]) -> list[int]:
+        rows = await self.driver.fetch(_DELIVERED, jobs)
+        counts = {row["job"]: row["deliveries"] for row in rows}
+        return [counts[job] for job in jobs]
+
+    async def _note_over(self, _: UUID, jobs: Sequence[int]) -> list[None]:
+        await self.driver.execute(_FINISHED, jobs)
+        return [None] * len(jobs)
+
+
+def _runner(counted: _Deliveries, name: str, handler: Handler, most: int) -> Callable[[Delivery], Awaitable[None]]:
     async def run(delivery: Delivery) -> None:
         headers = {key: str(value) for key, value in (delivery.headers or {}).items()}
-        (delivered,) = await driver.fetch(_DELIVERED, delivery.id)
-        deliveries = delivered["deliveries"]
+        deliveries = await counted.begun(delivery.id)
         job = Job(UUID(bytes=delivery.payload), UUID(headers["tenant"]), deliveries)
         with telemetry.span(f"job {name}", headers):
             try:
@@ -216,7 +241,7 @@ def _runner(driver: Driver, name: str, handler: Handler, most: int) -> Callable[
                     raise
                 trace.get_current_span().set_status(trace.StatusCode.ERROR)
                 raise RetryRequested(delay=_pause(deliveries), reason=type(failure).__name__) from None
-        await driver.execute(_FINISHED, delivery.id)
+        await counted.over(delivery.id)
 
     return run
 

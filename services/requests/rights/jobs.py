@@ -4,6 +4,7 @@ import asyncio
 import base64
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,6 @@ from services.anonymizer.contract import (
     StepRequest,
     StepResult,
     StepState,
-    Store,
     Subject,
     Verb,
 )
@@ -97,14 +97,15 @@ class Work:
         self.database, self.office, self.anonymizer, self.consent = database, office, anonymizer, consent
         self.post, self.helpdesk, self.peers = post, helpdesk, peers
         # Many requests move at the same moment: what they write shares transactions.
-        self._plan = Crowd(self._in_one(doing.plan))
+        self._plan = Crowd(self._planned_together)
         self._claim = Crowd(self._in_one(doing.claim))
         self._record = Crowd(self._in_one(doing.record))
-        self._stores = Crowd(self._stores_for_all)
         # By kind of copy; nobody waits for those who came before, whose copies may be long.
         self._collect = defaultdict[bool, Crowd[Claim, Collected]](
             lambda: Crowd(self._collected, _COLLECTED_AT_ONCE, _COLLECTED_TOGETHER)
         )
+        # Little packages are many and soon built: threads would fight for the interpreter, and none waits for a large one.
+        self._builders = ThreadPoolExecutor(2, "package")
         self._contents = Crowd(self._in_one(answering.contents_of))
         self._built = Crowd(self._in_one(answering.packages_built))
 
@@ -129,11 +130,10 @@ class Work:
 
     async def _planned(self, job: Job) -> list[Claim]:
         try:
-            stores = await self._stores(job.tenant, job.id)
-            planned = await self._plan(job.tenant, doing.Wanted(job.id, stores))
+            planned = await self._plan(job.tenant, doing.Wanted(job.id))
             if isinstance(planned, doing.Unnamed):
                 principal = await self._found(job.tenant, planned.identifiers)
-                planned = await self._plan(job.tenant, doing.Wanted(job.id, stores, principal))
+                planned = await self._plan(job.tenant, doing.Wanted(job.id, principal))
             return planned
         except IdentifiersConflict:
             async with self.database.transaction(job.tenant) as tx:
@@ -172,8 +172,12 @@ class Work:
 
         return do
 
-    async def _stores_for_all(self, tenant: UUID, requests: Sequence[UUID]) -> Sequence[Sequence[Store]]:
-        return [(await self.anonymizer.stores(tenant=tenant)).items] * len(requests)
+    async def _planned_together(
+        self, tenant: UUID, wanted: Sequence[doing.Wanted]
+    ) -> Sequence[list[Claim] | doing.Unnamed]:
+        stores = (await self.anonymizer.stores(tenant=tenant)).items
+        async with self.database.transaction(tenant) as tx:
+            return await doing.plan(tx, self.office, stores, wanted)
 
     async def pack(self, job: Job) -> None:
         await self._packed(job.tenant, job.id)
@@ -189,7 +193,9 @@ class Work:
             async with self.database.transaction(tenant) as tx:
                 await doing.collect_again(tx, request, lost)
             return
-        built = await asyncio.to_thread(build, self.office.fresh(request), contents, passphrase)
+        building = self._builders if contents.is_little else None
+        target = self.office.fresh(request)
+        built = await asyncio.get_running_loop().run_in_executor(building, build, target, contents, passphrase)
         await self._built(tenant, (request, built))
         self._remove_spools(contents)
 

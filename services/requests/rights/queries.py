@@ -118,12 +118,17 @@ async def steps_of_all(tx: Transaction, requests: Sequence[UUID]) -> dict[UUID, 
 
 async def locked(tx: Transaction, table: type[Row], ids: Sequence[UUID]) -> dict[UUID, Row]:
     """Rows by id, locked in one order for everybody."""
-    wanted = select(table).where(col(table.id).in_(set(ids))).order_by(col(table.id)).with_for_update()
+    wanted = select(table).where(_among(table.id, ids)).order_by(col(table.id)).with_for_update()
     return {row.id: row for row in (await tx.session.scalars(wanted)).all()} if ids else {}
 
 
+def _among(column: UUID | None, ids: Iterable[UUID]) -> sa.ColumnElement[bool]:
+    """However many there are, it is one statement, which the server has planned already."""
+    return col(column) == sa.any_(sa.literal(list(set(ids)), sa.ARRAY(sa.Uuid)))
+
+
 async def requests_by_id(tx: Transaction, ids: Sequence[UUID]) -> dict[UUID, RequestRow]:
-    wanted = select(RequestRow).where(col(RequestRow.id).in_(set(ids)))
+    wanted = select(RequestRow).where(_among(RequestRow.id, ids))
     return {row.id: row for row in (await tx.session.scalars(wanted)).all()} if ids else {}
 
 
@@ -135,7 +140,7 @@ async def requests_of_all(tx: Transaction, principals: Sequence[UUID]) -> dict[U
 async def _of_all(tx: Transaction, table: type[Row], column: str, named: Sequence[UUID]) -> dict[UUID, list[Row]]:
     """The rows of each that a column names, oldest first."""
     found: dict[UUID, list[Row]] = {each: [] for each in named}
-    wanted = select(table).where(col(getattr(table, column)).in_(list(found))).order_by(col(table.id))
+    wanted = select(table).where(_among(getattr(table, column), found)).order_by(col(table.id))
     for row in (await tx.session.scalars(wanted)).all() if found else ():
         found[getattr(row, column)].append(row)
     return found

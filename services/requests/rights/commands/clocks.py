@@ -71,6 +71,7 @@ def begun(
         party=row.party,
         received_on=received_on,
         period=str(period),
+        pauses=[],
         due_on=due,
     )
     _wind(started, book)

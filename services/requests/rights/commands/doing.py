@@ -15,7 +15,7 @@ from chassis.errors import Problem
 from chassis.sealing import Shredded, SubjectKey
 from services.anonymizer.contract import Action, Correction, Scope, StepResult, StepState, Store
 from services.requests.rights import queries
-from services.requests.rights.commands import answering, clocks, deciding, posting, proving, steps
+from services.requests.rights.commands import answering, clocks, deciding, fresh, posting, proving, steps
 from services.requests.rights.contract import Kind, Matter, State, Verdict
 from services.requests.rights.moves import emit_moved, emit_step
 from services.requests.rights.office import Office
@@ -50,10 +50,9 @@ Result = StepResult | Kept | Problem
 
 @dataclass(frozen=True)
 class Wanted:
-    """A request that is to be prepared, the stores there are, and who asks, where the request itself doesn't say."""
+    """A request that is to be prepared, and who asks, where the request itself doesn't say."""
 
     request: UUID
-    stores: Sequence[Store]
     principal: UUID | None = None
 
 
@@ -83,12 +82,14 @@ async def prepare_later(tx: Transaction, request: UUID) -> None:
     await tx.enqueue("rights.prepare", request, after=way.SOON)
 
 
-async def plan(tx: Transaction, office: Office, wanted: Sequence[Wanted]) -> list[list[Claim] | Unnamed]:
+async def plan(
+    tx: Transaction, office: Office, stores: Sequence[Store], wanted: Sequence[Wanted]
+) -> list[list[Claim] | Unnamed]:
     """What becomes of requests once it is known who asks, and everything that is to be done for them now, claimed. What was planned
     before is only claimed; whatever waits for its time has a job of its own."""
     asked = {each.request: each for each in wanted}
     rows, planned = await queries.locked(tx, RequestRow, list(asked)), await queries.steps_of_all(tx, list(asked))
-    unnamed, fresh = list[RequestRow](), list[RequestRow]()
+    unnamed, new = list[RequestRow](), list[RequestRow]()
     for row in rows.values():
         if row.state not in (State.received, State.identified):
             continue
@@ -99,15 +100,17 @@ async def plan(tx: Transaction, office: Office, wanted: Sequence[Wanted]) -> lis
             # Whatever brought it here: who asks is looked up only once somebody made sure of it.
             unnamed += [row] if row.evidence_method else []
         else:
-            fresh.append(row)
+            new.append(row)
     # Of two requests for the same that come at once, one is the older.
-    await tx.lock(*(f"{tx.tenant} {row.principal}" for row in fresh))
-    planned |= await _plan(tx, office, fresh, asked)
+    await tx.lock(*(f"{tx.tenant} {row.principal}" for row in new))
+    added = await _plan(tx, office, stores, new)
+    planned |= added
     keys = await office.sealer.keys(tx.connection, tx.tenant, list(rows))
     found: dict[UUID, list[Claim] | Unnamed] = {
         row.id: [claim for step in planned[row.id] if _is_to_do(step) and (claim := _claim(office, step, row, keys))]
         for row in rows.values()
     }
+    fresh.insert(tx, [step for steps in added.values() for step in steps if step not in tx.session])
     for row in unnamed:
         found[row.id] = Unnamed(_key_of(keys, row).open("request", "identifiers", row.identifiers or b""))
     return [found.get(each.request, []) for each in wanted]
@@ -118,20 +121,20 @@ def _is_to_do(step: StepRow) -> bool:
 
 
 async def _plan(
-    tx: Transaction, office: Office, fresh: Sequence[RequestRow], asked: Mapping[UUID, Wanted]
+    tx: Transaction, office: Office, stores: Sequence[Store], new: Sequence[RequestRow]
 ) -> dict[UUID, list[StepRow]]:
-    for row in fresh:
+    for row in new:
         if row.state == State.received:
             await identified(tx, row, row.principal)
     await tx.flush()
-    known = await queries.requests_of_all(tx, [row.principal for row in fresh])
-    controller = await tx.session.get(ControllerRow, tx.tenant) if fresh else None
+    known = await queries.requests_of_all(tx, [row.principal for row in new])
+    controller = await tx.session.get(ControllerRow, tx.tenant) if new else None
     begun: list[tuple[RequestRow, Sequence[Store]]] = []
-    for row in fresh:
+    for row in new:
         others = [other for other in known[row.principal] if other.id != row.id]
         if row.outcome is None and await _is_settled(tx, office, row, others):
             continue
-        mine = await _mine(tx, office, row, asked[row.id].stores, controller)
+        mine = await _mine(tx, office, row, stores, controller)
         if row.outcome is None and (matter := kinds.decided_before(row)):
             await deciding.decide_first(tx, office, row, matter)
         else:
@@ -192,17 +195,18 @@ async def _begin(
         if row.kind in kinds.PACKED:
             row.spool_key = keys[row.id].seal("request", "spool_key", os.urandom(32))
         if how.standing and row.party == "operator":
-            mine.append(await steps.add_standing(tx, row, how.standing, alone=False))
+            mine.append(steps.standing(row, how.standing))
         for each in way.first_steps(how.verb, _scope(row) is not None, stores):
-            mine.append(await steps.add_in(tx, row, each.store, each.verb, alone=False))
+            mine.append(steps.of_store(row, each.store, each.verb))
         if how.verb == "preview" and _scope(row) is None:
-            for store in way.without_preview(stores):
-                label, verbs = store.label.model_dump(), store.verbs
-                mine.append(await steps.add(tx, row, store.store, label, verbs, "erase", state="deferred"))
+            mine += [steps.of_store(row, store, "erase", state="deferred") for store in way.without_preview(stores)]
         if _scope(row) is not None or row.kind not in kinds.COLLECTS:
             row.state = State.executing
             await emit_moved(tx, "request.executing", row)
-        await _go_on(tx, office, row, mine)
+        if way.is_finished(mine):
+            # Nothing is left to do, and what follows reads them.
+            tx.session.add_all(mine)
+            await _go_on(tx, office, row, mine)
     return added
 
 

@@ -69,6 +69,10 @@ class Contents:
     paper: bool = False
     _read: dict[UUID, Sequence[TableLine | Rows]] = field(default_factory=dict, repr=False)
 
+    @property
+    def is_little(self) -> bool:
+        return all(isinstance(one.kept, bytes) for one in self.sources)
+
     def lost(self) -> list[UUID]:
         """The steps of which nothing is kept any more."""
         return [one.step for one in self.sources if isinstance(one.kept, Path) and not one.kept.exists()]

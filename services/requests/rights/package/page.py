@@ -26,7 +26,12 @@ _PARTS = "<!-- parts -->"
 # A whole cell, as a collection writes it; a person reads the time on her own clock.
 _INSTANT = re.compile(r"(?<![^\x1e\x1f])\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)(?![^\x1e\x1f])")
 _pages = Environment(
-    loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    loader=FileSystemLoader(_HERE),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    auto_reload=False,
 )
 
 
