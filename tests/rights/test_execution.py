@@ -139,13 +139,16 @@ async def test_nobody_is_forgotten_while_she_still_asks_for_something(house: Hou
     assert greta not in house.operator.forgotten
 
 
+KEPT = "SELECT 1 FROM rights.spool WHERE request = $1"
+
+
 async def test_a_package_that_nobody_locks_is_given_up_with_everything_collected_for_it(
     house: House, tenant: UUID, greta: UUID
 ):
     person = house.person(greta, tenant)
     asked = await person.open(OpenRequest(kind=Kind.access), key=key())
     await house.until_state(person, asked.request, "awaiting_passphrase")
-    assert list(house.settings.packages.glob(f"{asked.request}/*"))
+    assert await house.rows(KEPT, asked.request)
     house.later(days=16)
     await house.until_state(person, asked.request, "withdrawn")
-    assert not list(house.settings.packages.glob(f"{asked.request}/*"))
+    assert await house.rows(KEPT, asked.request) == [] == list(house.settings.packages.glob(f"{asked.request}/*"))

@@ -24,6 +24,7 @@ from services.requests.rights.contract import (
     ProveIdentity,
     ReceivedInFuture,
     Refuse,
+    Request,
     RequestUnknown,
     Review,
 )
@@ -143,6 +144,36 @@ async def test_the_same_ticket_posted_many_times_at_once_is_one_request(house: H
     system = house.ticket_system(tenant)
     posts = (system.post_ticket(ticket("T-2", "x@epost.example"), key=str(uuid4())) for _ in range(12))
     assert len({taken.request for taken in await asyncio.gather(*posts)}) == 1
+
+
+async def test_of_many_that_come_at_once_each_has_its_own_answer(house: House, tenant: UUID):
+    """What a rule refuses leaves nothing and its neighbours stand; the same key is the same request."""
+    helpdesk, tomorrow = house.helpdesk(tenant), house.now() + timedelta(days=1)
+    people = [house.operator.person() for _ in range(12)]
+    # A token that was seen before takes the short road, on which they meet.
+    await helpdesk.open(_telephoned(house.operator.person()), key="before")
+    keys = [str(n) for n in range(12)]
+    asked = [helpdesk.open(_telephoned(who), key=key) for who, key in zip(people, keys, strict=True)]
+    asked += [helpdesk.open(_telephoned(people[0]), key=keys[0])]
+    asked += [helpdesk.open(_telephoned(people[0], tomorrow), key="tomorrow")]
+    *opened, again, refused = await asyncio.gather(*asked, return_exceptions=True)
+    assert [one.principal for one in opened if isinstance(one, Request)] == people
+    assert again == opened[0]
+    assert isinstance(refused, ReceivedInFuture)
+    told = "SELECT count(*), count(DISTINCT xid) FROM rights.event WHERE tenant = $1 AND type = 'request.received'"
+    [(count, transactions)] = await house.rows(told, tenant)
+    assert count == 13 > transactions, "they share transactions"
+
+
+def _telephoned(who: UUID, received_at: datetime | None = None) -> OpenRequest:
+    return OpenRequest(
+        kind=Kind.complaint,
+        text="Fel",
+        channel=Channel.telephone,
+        principal=who,
+        evidence=EVIDENCE,
+        received_at=received_at,
+    )
 
 
 async def test_identifiers_of_different_people_need_clarification(house: House, tenant: UUID):
