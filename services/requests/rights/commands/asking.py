@@ -289,9 +289,7 @@ async def _received(tx: Transaction, office: Office, row: RequestRow, proven: bo
     return started
 
 
-async def _written(
-    tx: Transaction, office: Office, rows: Sequence[RequestRow], clocks: Sequence[ClockRow]
-) -> None:
+async def _written(tx: Transaction, office: Office, rows: Sequence[RequestRow], clocks: Sequence[ClockRow]) -> None:
     fresh.insert(tx, rows)
     fresh.insert(tx, clocks)
     claims = [row for row in rows if row.kind == Kind.damages]
