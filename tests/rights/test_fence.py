@@ -10,6 +10,7 @@ from services.anonymizer.contract import StoreUnavailable
 from services.requests.rights.commands import doing
 from services.requests.rights.contract import Kind, OpenRequest
 from services.requests.rights.office import Office
+from services.requests.rights.package.spool import Kept
 from tests.rights.conftest import House
 from tests.rights.operator import Row
 
@@ -37,15 +38,15 @@ async def test_a_thawed_worker_finds_its_step_taken_over(house: House, tenant: U
         assert second.fence == frozen.fence + 1
 
         async with database.transaction(tenant) as tx:
-            await doing.record(tx, office, [(frozen, {"customer": 99})])
+            await doing.record(tx, office, [(frozen, Kept({"customer": 99}))])
         async with database.transaction(tenant) as tx:
             await doing.record(tx, office, [(frozen, StoreUnavailable())])
         assert await _state(house, step) == ("running", None, "anonymizer.store_unavailable")
 
         async with database.transaction(tenant) as tx:
-            await doing.record(tx, office, [(second, {"customer": 1})])
+            await doing.record(tx, office, [(second, Kept({"customer": 1}))])
         async with database.transaction(tenant) as tx:
-            await doing.record(tx, office, [(second, {"customer": 2})])
+            await doing.record(tx, office, [(second, Kept({"customer": 2}))])
         assert await _state(house, step) == ("done", '{"counts": {"customer": 1}}', None)
         async with database.transaction(tenant) as tx:
             assert await doing.claim(tx, office, [step]) == [None]
