@@ -64,6 +64,7 @@ CASES = {
     "public POST /v1/requests/{request_id}/passphrase": case(
         "subject", "tenant", body={"passphrase": "en helt annan mening"}
     ),
+    "public POST /v1/requests/{request_id}/paper": case("subject", "tenant", body={}),
     "public GET /v1/requests/{request_id}/preview": case("subject", "tenant"),
     "public POST /v1/requests/{request_id}/confirm": case("subject", "tenant", body={"preview": "0" * 64}),
     "public POST /v1/requests/{request_id}/withdraw": case("subject", "tenant", body={}),
@@ -151,6 +152,9 @@ CASES = {
     "internal POST /staff/v1/requests/{request_id}/posting": case("tenant", body=POSTED),
     "internal POST /staff/v1/requests/{request_id}/letters/{letter}/posting": case("tenant", body=POSTED),
     "internal GET /staff/v1/requests/{request_id}/preview": case("tenant"),
+    "internal POST /staff/v1/requests/{request_id}/confirm": case("tenant", body={"preview": "0" * 64}),
+    "internal POST /staff/v1/requests/{request_id}/withdraw": case("tenant", body={}),
+    "internal POST /staff/v1/requests/{request_id}/paper": case("tenant", body={}),
     "internal GET /staff/v1/requests/{request_id}/answer": case("tenant"),
     "internal GET /staff/v1/requests/{request_id}/answer/page": case("tenant"),
     "internal GET /staff/v1/requests/{request_id}/certificate": case("tenant"),
