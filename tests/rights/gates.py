@@ -134,5 +134,14 @@ async def held_commits(house: House) -> AsyncIterator[Gates]:
     try:
         yield await Gates.build(connection)
     finally:
-        await connection.execute(_TAKEN_AWAY)
+        await _take_away(connection)
         await connection.close()
+
+
+async def _take_away(connection: asyncpg.Connection) -> None:
+    """Whoever still works may have locked the same tables in another order; then PostgreSQL ends one of the two, and nothing is done."""
+    while True:
+        try:
+            return await connection.execute(_TAKEN_AWAY)
+        except asyncpg.DeadlockDetectedError:
+            continue
