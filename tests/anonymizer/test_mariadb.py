@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,7 +14,9 @@ import pytest
 import pytest_asyncio
 
 from sample.cases import PRIVATE
+from services.anonymizer.connectors.files import journal
 from services.anonymizer.connectors.mysql import MySQL
+from services.anonymizer.connectors.mysql.rows import Rows
 from services.anonymizer.contract import Correction, CorrectionRefused, StoreDrifted, StoreUnavailable
 from tests.anonymizer import mariadb
 from tests.anonymizer.directly import NOW, TERMS, Guard, collected, person, store_of
@@ -192,6 +195,81 @@ async def test_a_value_that_the_store_does_not_take_changes_nothing_and_stands_i
         await chats.store.correct(uuid4(), NINA, TERMS, [change])
     assert chats.rows("SELECT * FROM chat") == before
     assert (await chats.store.freeze(uuid4(), NINA, TERMS)).outcomes
+
+
+@pytest.fixture
+def written_twice(chats: Chats, port: int, tmp_path: Path) -> Chats:
+    """Her address stands in both tables; the one that is done last takes fewer letters."""
+    chats.rows("ALTER TABLE message ADD COLUMN reply_to VARCHAR(200)")
+    chats.rows("UPDATE message SET reply_to = 'nina@epost.example' WHERE chat IN (1, 2)")
+    written = MAP.replace("DATABASE", chats.name).replace("PORT", str(port))
+    written = written.rstrip() + "\n      reply_to: {element: customer_email_address}\n"
+    (tmp_path / "twice").mkdir()
+    chats.store = MySQL(*store_of(tmp_path / "twice", written))
+    assert list(chats.store.tables) == ["message", "chat"]
+    return chats
+
+
+def addresses(chats: Chats) -> set[str]:
+    both = (
+        "SELECT reply_to FROM message WHERE chat IN (1, 2) UNION ALL SELECT visitor_email FROM chat WHERE id IN (1, 2)"
+    )
+    found = [value for (value,) in chats.rows(both)]
+    assert len(found) == 5
+    return set(found)
+
+
+def address(new: str) -> Correction:
+    return Correction(element="customer_email_address", old="nina@epost.example", new=new)
+
+
+async def test_a_value_that_one_table_takes_and_another_refuses_is_put_right_in_none(written_twice: Chats):
+    step = uuid4()
+    with pytest.raises(CorrectionRefused):
+        await written_twice.store.correct(step, NINA, TERMS, [address(f"{'n' * 60}@{'y' * 60}.example")])
+    assert addresses(written_twice) == {"nina@epost.example"}
+    effect = await written_twice.store.correct(step, NINA, TERMS, [address("nina@ny.example")])
+    assert {one.table: one.count for one in effect.outcomes} == {"message": 3, "chat": 2}
+    assert addresses(written_twice) == {"nina@ny.example"}
+    assert await written_twice.store.correct(step, NINA, TERMS, [address("nina@ny.example")]) == effect
+
+
+class Killed(BaseException):
+    pass
+
+
+def killed_at(monkeypatch: pytest.MonkeyPatch, of: Any, name: str, nth: int) -> None:
+    work, calls = getattr(of, name), count(1)
+
+    def killed(*told: Any) -> Any:
+        if next(calls) == nth:
+            raise Killed
+        return work(*told)
+
+    monkeypatch.setattr(of, name, killed)
+
+
+@pytest.mark.parametrize(
+    ("where", "nth", "done"),
+    [
+        ((Rows, "rewrite"), 2, False),  # one table is changed, and nothing committed
+        ((journal, "_write"), 3, True),  # all is committed, and nothing noted
+        ((journal, "sync"), 1, True),  # one table is noted as done
+        ((journal, "sync"), 2, True),  # all are, and nothing was answered
+    ],
+)
+async def test_a_correction_of_several_tables_that_was_killed_anywhere_is_carried_on_with_as_a_whole(
+    written_twice: Chats, monkeypatch: pytest.MonkeyPatch, where: tuple[Any, str], nth: int, done: bool
+):
+    step, change = uuid4(), address("nina@ny.example")
+    with monkeypatch.context() as patched:
+        killed_at(patched, *where, nth)
+        with pytest.raises(Killed):
+            await written_twice.store.correct(step, NINA, TERMS, [change])
+    assert addresses(written_twice) == ({"nina@ny.example"} if done else {"nina@epost.example"})
+    effect = await written_twice.store.correct(step, NINA, TERMS, [change])
+    assert {one.table: one.count for one in effect.outcomes} == {"message": 3, "chat": 2}
+    assert addresses(written_twice) == {"nina@ny.example"}
 
 
 async def test_a_reference_that_nobody_declared_is_said_and_nothing_is_done(chats: Chats):

@@ -226,12 +226,27 @@ class Files:
         evidence = await self._work(lambda: self.journal.evidence(step))
         return Effect(read(said), await self._work(lambda: self._preserved(step)), pending, evidence)
 
-    async def correct(self, step: UUID, person: Person, terms: Terms, changes: list[Correction]) -> Effect:
-        return Effect(
-            await self._once(
-                step, lambda: self._correction(person, terms, changes), lambda plan: self._put_right(step, plan, person)
-            )
-        )
+    async def correct(
+        self,
+        step: UUID,
+        person: Person,
+        terms: Terms,
+        changes: list[Correction],
+        carry_out: Callable[[Plan], object] | None = None,
+    ) -> Effect:
+        """`carry_out`: who does what is planned, if not this table by itself."""
+        doing = carry_out or (lambda plan: self.put_right(step, plan, person))
+        return Effect(read(await self._work(lambda: self.corrected(step, person, terms, changes, doing))))
+
+    def corrected(
+        self,
+        step: UUID,
+        person: Person,
+        terms: Terms,
+        changes: list[Correction],
+        carry_out: Callable[[Plan], object],
+    ) -> list[dict[str, Any]]:
+        return self.journal.once(step, lambda: self._correction(person, terms, changes), carry_out)
 
     async def freeze(self, step: UUID, person: Person, terms: Terms) -> Effect:
         return Effect(await self._once(step, lambda: self._restricted(person, terms), lambda _: None))
@@ -535,7 +550,7 @@ class Files:
         plan.said = [line.model_dump(mode="json") for line in merged(lines)]
         return plan
 
-    def _put_right(self, step: UUID, plan: Plan, person: Person) -> None:
+    def put_right(self, step: UUID, plan: Plan, person: Person) -> None:
         """Raises CorrectionRefused."""
         for piece in plan.pieces():
             path, aside = self.root / piece, self.journal.aside(piece)

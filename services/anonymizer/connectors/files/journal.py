@@ -52,7 +52,7 @@ class Journal:
         """`versions`: a record's mark is the id of a version, to be kept as evidence."""
         self.own, self.versions = root / OWN, versions
 
-    def once(self, step: UUID, plan: Callable[[], Plan], carry_out: Callable[[Plan], None]) -> list[dict[str, Any]]:
+    def once(self, step: UUID, plan: Callable[[], Plan], carry_out: Callable[[Plan], object]) -> list[dict[str, Any]]:
         """What the plan says, done exactly once in effect; asked again, what was said then."""
         journal, intent = self.place("journal") / f"{step}.json", self.place("intent") / f"{step}.json"
         with self.locked():

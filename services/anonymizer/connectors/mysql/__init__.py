@@ -12,8 +12,9 @@ from uuid import UUID, uuid5
 import orjson
 
 from services.anonymizer.connectors.files import Files
+from services.anonymizer.connectors.files.journal import Plan
 from services.anonymizer.connectors.guard import Guard
-from services.anonymizer.connectors.mysql.rows import Database, Rows
+from services.anonymizer.connectors.mysql.rows import Database, Rows, Within
 from services.anonymizer.connectors.ndjson import end_line
 from services.anonymizer.connectors.outcomes import Effect, Piece, Verification
 from services.anonymizer.contract import (
@@ -45,11 +46,15 @@ class MySQL:
         if not (store.location.database and store.location.folder):
             raise DataMapFault(f"{store.store}: needs a database, and a folder for what is planned and preserved")
         self.store, self.database = store, Database(store, settings)
-        folder = settings.folder(store.location.folder)
+        self.folder = settings.folder(store.location.folder)
         for name in store.order:
-            (folder / name).mkdir(parents=True, exist_ok=True)
-        self.tables = {
-            name: Files.of_table(store, name, folder / name, Rows(self.database, store, name)) for name in store.order
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        self.tables = self._tables(self.database)
+
+    def _tables(self, database: Database) -> dict[str, Files]:
+        return {
+            name: Files.of_table(self.store, name, self.folder / name, Rows(database, self.store, name))
+            for name in self.store.order
         }
 
     def collect(self, people: Sequence[Person], book: PolicyBook, portable: bool) -> AsyncGenerator[bytes]:
@@ -80,7 +85,29 @@ class MySQL:
         return await self._each(step, lambda table, own: table.erase(own, person, terms, guard, None))
 
     async def correct(self, step: UUID, person: Person, terms: Terms, changes: list[Correction]) -> Effect:
-        return await self._each(step, lambda table, own: table.correct(own, person, terms, changes))
+        """In one transaction: what one column takes and another refuses is put right in none. Each table's plan is carried out by way of
+        the next one's, and the last does all: so everything is planned before, and noted as done only after, the one commit."""
+
+        def carry_out(plans: dict[str, Plan], left: list[str]) -> None:
+            if not left:
+                self._put_right(step, plans, person)
+                return
+            name, *rest = left
+            self.tables[name].corrected(
+                uuid5(step, name), person, terms, changes, lambda plan: carry_out(plans | {name: plan}, rest)
+            )
+
+        async def correct(table: Files, own: UUID) -> Effect:
+            after = self.store.order[self.store.order.index(table.name) + 1 :]
+            return await table.correct(own, person, terms, changes, lambda plan: carry_out({table.name: plan}, after))
+
+        return await self._each(step, correct)
+
+    def _put_right(self, step: UUID, plans: dict[str, Plan], person: Person) -> None:
+        with self.database.changing() as connection:
+            tables = self._tables(Within(self.database, connection))
+            for name, plan in plans.items():
+                tables[name].put_right(uuid5(step, name), plan, person)
 
     async def freeze(self, step: UUID, person: Person, terms: Terms) -> Effect:
         return await self._each(step, lambda table, own: table.freeze(own, person, terms))

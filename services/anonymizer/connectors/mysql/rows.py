@@ -40,7 +40,7 @@ class Database:
         from pymysql.cursors import SSDictCursor
 
         place = self.store.location
-        try:
+        with _understood():
             connection = pymysql.connect(
                 host=place.host,
                 port=place.port or 3306,
@@ -55,15 +55,13 @@ class Database:
             )
             with connection:
                 yield connection
-        except (pymysql.err.OperationalError, pymysql.err.ProgrammingError) as fault:
-            code = fault.args[0]
-            if code in _DRIFTED:
-                raise StoreDrifted from None
-            raise OSError(errno.EACCES if code in _REFUSED else errno.EIO, "refused") from None
-        except (pymysql.err.IntegrityError, pymysql.err.DataError):
-            raise StoreDrifted from None  # a rule of the store's own that the map does not know
-        except (pymysql.err.InterfaceError, pymysql.err.InternalError):
-            raise ConnectionError("the connection was lost") from None
+
+    @contextmanager
+    def changing(self) -> Iterator[Any]:
+        """A connection whose transaction is committed in the end."""
+        with self.open("wardline") as connection:
+            yield connection
+            connection.commit()
 
     def discover(self) -> dict[str, dict[str, list[str]]]:
         """Raises StoreUnavailable and StoreDrifted."""
@@ -81,6 +79,37 @@ class Database:
         except OSError:
             raise StoreUnavailable(f"{self.store.store} does not answer.") from None
         return seen
+
+
+class Within(Database):
+    """The same, where all that is changed is part of one transaction that somebody else commits."""
+
+    def __init__(self, database: Database, connection: Any) -> None:
+        super().__init__(database.store, database.settings)
+        self.connection = connection
+
+    @contextmanager
+    def changing(self) -> Iterator[Any]:
+        with _understood():
+            yield self.connection
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    """Raises OSError and StoreDrifted for what the client raises."""
+    import pymysql
+
+    try:
+        yield
+    except (pymysql.err.OperationalError, pymysql.err.ProgrammingError) as fault:
+        code = fault.args[0]
+        if code in _DRIFTED:
+            raise StoreDrifted from None
+        raise OSError(errno.EACCES if code in _REFUSED else errno.EIO, "refused") from None
+    except (pymysql.err.IntegrityError, pymysql.err.DataError):
+        raise StoreDrifted from None  # a rule of the store's own that the map does not know
+    except (pymysql.err.InterfaceError, pymysql.err.InternalError):
+        raise ConnectionError("the connection was lost") from None
 
 
 class Rows(Folder):
@@ -117,7 +146,7 @@ class Rows(Folder):
             return [(self._mark(row), row) for row in map(_plain, cursor)]
 
     def rewrite(self, path: Path, table: Table, gone: Marks, edits: Edits, leave: Leave) -> None:
-        with self.database.open("wardline") as connection, connection.cursor() as cursor:
+        with self.database.changing() as connection, connection.cursor() as cursor:
             named = " AND ".join(f"{column} = %s" for column in table.key)
             marks = sorted(gone)
             for at in range(0, len(marks), _AT_ONCE):
@@ -131,7 +160,6 @@ class Rows(Folder):
             # Whoever freezes after the last question finds the connection closed by the server, and the transaction gone.
             cursor.execute(f"SET SESSION wait_timeout = {int(COMMIT_WITHIN)}")
             leave()
-            connection.commit()
 
     def copy(self, path: Path, table: Table, marks: Marks, target: Path) -> None:
         held = [orjson.dumps(row) for mark, row in self.read(path, table) if mark in marks]
