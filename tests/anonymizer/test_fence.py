@@ -3,6 +3,7 @@ the order is told nothing that is gone later, and what a killed run moved aside 
 
 import asyncio
 import json
+import wave
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
@@ -322,3 +323,75 @@ async def test_what_a_killed_run_moved_aside_is_back_before_anybody_looks(tmp_pa
     assert files.journal.moving() == [] and NUMBER.encode() not in b"".join(
         one.read_bytes() for one in files.root.rglob("*") if one.is_file()
     )
+
+
+class Copied(Guard):
+    """Asked about holds, when all lies aside: first a copy of somebody's data is made. What is answered then is `silent`, or nothing held."""
+
+    def __init__(self, files: Files, silent: bool, who: Person = ANNA) -> None:
+        super().__init__()
+        self.files, self.silent, self.who, self.copies = files, silent, who, list[list]()
+
+    async def held(self, step=None):
+        assert self.files.journal.moving()
+        self.copies.append(await collected(self.files, self.who))
+        if self.silent:
+            raise HoldsUnreadable
+        return await super().held(step)
+
+
+@pytest.mark.parametrize("store", STORES)
+async def test_a_copy_made_while_a_record_lies_aside_has_it_once_until_it_was_let_go(tmp_path: Path, store: str):
+    files, *_ = filled(tmp_path, store)
+    before, step = await collected(files, ANNA), uuid4()
+    silent, heard = Copied(files, silent=True), Copied(files, silent=False)
+    with pytest.raises(HoldsUnreadable):
+        await files.erase(step, ANNA, TERMS, silent, None)
+    assert len(before) == 1 and silent.copies == [before] and await collected(files, ANNA) == before
+    await files.erase(step, ANNA, TERMS, heard, None)
+    assert heard.copies == [before] and await collected(files, ANNA) == []
+
+
+async def test_a_copy_for_who_stays_in_a_file_that_somebody_else_is_taken_from_has_each_line_once(tmp_path: Path):
+    files, _ = logs(tmp_path, login("anna"), login("bo"))
+    bo = person(("email", "bo@epost.example"))
+    before, guard = await collected(files, bo), Copied(files, silent=False, who=bo)
+    await files.erase(uuid4(), ANNA, TERMS, guard, None)
+    assert len(before) == 1 and guard.copies == [before] and await collected(files, bo) == before
+
+
+async def test_a_copy_made_while_a_recording_lies_aside_has_its_sound(tmp_path: Path):
+    files, path, *_ = filled(tmp_path, "recordings")
+    files.table = files.table.model_copy(update={"voices": [["caller"], []]})
+    with wave.open(str(path.with_suffix(".wav")), "wb") as sound:
+        sound.setparams((2, 2, 8000, 9, "NONE", "not compressed"))
+        sound.writeframes(b"anna" * 9)
+    before, guard = await collected(files, ANNA), Copied(files, silent=True)
+    with pytest.raises(HoldsUnreadable):
+        await files.erase(uuid4(), ANNA, TERMS, guard, None)
+    assert before[0][-1] == "1.wav" and len(before) > 1 and guard.copies == [before]
+
+
+@pytest.mark.parametrize("looking", ["_pieces", "read"])
+@pytest.mark.parametrize("store", STORES)
+async def test_a_copy_looks_again_for_what_is_put_back_between_two_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str, looking: str
+):
+    """In its place it is looked for while it lies aside, and aside when it is back."""
+    files, path, *_ = filled(tmp_path, store)
+    before, aside = await collected(files, ANNA), files.journal.aside(str(path.relative_to(files.root)))
+    of = files if looking == "_pieces" else files.format
+    look, looks = getattr(of, looking), list[object]()
+
+    def late(*told: Any, **more: Any) -> Any:
+        looks.append(told)
+        if len(looks) > 1:
+            return look(*told, **more)
+        aside.parent.mkdir(parents=True)
+        path.rename(aside)
+        found = list(look(*told, **more))
+        files.format.put_back(path, aside)
+        return found
+
+    monkeypatch.setattr(of, looking, late)
+    assert await collected(files, ANNA) == before and len(before) == 1 and len(looks) == 2

@@ -5,16 +5,16 @@ import errno
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Self, TypeVar
 from uuid import UUID, uuid5
 
 from services.anonymizer.connectors.files import voices
 from services.anonymizer.connectors.files.formats import Format, Row
-from services.anonymizer.connectors.files.journal import Journal, Plan
+from services.anonymizer.connectors.files.journal import Journal, Plan, changed_at
 from services.anonymizer.connectors.files.kinds import FORMATS
 from services.anonymizer.connectors.files.lake import Lake
 from services.anonymizer.connectors.files.leaving import Leave, Leaving
@@ -140,15 +140,16 @@ class Files:
             yield b"".join(lines)
             some = await self._some(rows)
         for place, sound, own in sounds:
-            lines = file_lines(self.name, sound.name, voices.only(sound, own), place if several else None)
+            lying = next((one for one in self._either(sound) if one.exists()), sound)
+            lines = file_lines(self.name, sound.name, voices.only(lying, own), place if several else None)
             while line := await self._work(lambda lines=lines: next(lines, b"")):
                 yield line
         yield end_line({self.name: count})
 
     def _heard(self, path: Path, person: Person, row: Row) -> list[int]:
         """The channels with the person's own voice; none where it cannot be told from the others'."""
-        own = self._channels(person, row)
-        return own if voices.may_be_heard(path.with_suffix(".wav"), len(self.table.voices), own) else []
+        own, lying = self._channels(person, row), self._either(path.with_suffix(".wav"))
+        return own if any(voices.may_be_heard(one, len(self.table.voices), own) for one in lying) else []
 
     def _told(self, path: Path, own: list[int] | None) -> list[str]:
         return [path.with_suffix(".wav").name if own else voices.WITHHELD]
@@ -419,13 +420,45 @@ class Files:
     def _shown(self, people: Sequence[Person], portable: bool) -> Iterator[tuple[Path, int, Row]]:
         """What an access copy shows of each piece, and to whom by their place."""
         known, values = _places(people), _finding(people)
-        for path in self._pieces(people, own=portable):
-            for _, row in self.format.read(path, self.table, values):
+        for path in self._still(people, own=portable):
+            for _, row in self._still_in(path, values):
                 named = {place for column in self.identifying for place in known.get(row.get(column), ())}
                 for place in sorted(named):
                     person = people[place]
                     if self._within(person, row) and (view := self._view(person, row, portable)):
                         yield path, place, view
+
+    def _still(self, people: Sequence[Person], own: bool) -> list[Path]:
+        """Also pieces that lie aside: what was not let go yet is there. One that is put back while we look was perhaps seen in neither
+        place: then its own is looked at again."""
+        before, aside = self.journal.moved(), self.journal.aside("")
+        found = self._pieces(people, own)
+        if aside.is_dir():
+            found += [self.root / one.relative_to(aside) for one in self.format.pieces(aside)]
+        if self.journal.moved() != before:
+            found += self._pieces(people, own)
+        return list(dict.fromkeys(found))
+
+    def _still_in(self, path: Path, values: set[str]) -> Iterator[tuple[str, Row]]:
+        """The records of a piece: of its old content as long as that lies aside, else of what is in its place. Once opened, either stays
+        what it is, whatever becomes of the file's name. Raises StoreUnavailable."""
+        aside = self._aside(path)
+        for _ in range(_LOOKS):
+            before = changed_at(aside.parent)
+            rows = _opened(self.format.read(path, self.table, values))
+            old = _opened(self.format.read(aside, self.table, values)) if aside.exists() else None
+            if old and aside.exists():
+                return old
+            if changed_at(aside.parent) == before:
+                return rows
+        raise StoreUnavailable(f"{self.store.store} is just being changed; ask again.")
+
+    def _aside(self, path: Path) -> Path:
+        return self.journal.aside(str(path.relative_to(self.root)))
+
+    def _either(self, path: Path) -> tuple[Path, ...]:
+        """Where a file is, to be looked at in this order: it may be put back in between."""
+        return path, self._aside(path), path
 
     def _view(self, person: Person, row: Row, portable: bool) -> Row | None:
         """Also the work of an agent, without those whom it was done for."""
@@ -765,6 +798,12 @@ def _places(people: Sequence[Person]) -> dict[str, list[int]]:
         for value in person.values():
             found.setdefault(value, []).append(place)
     return found
+
+
+def _opened(rows: Iterable[Result]) -> Iterator[Result]:
+    """With the first of them read."""
+    left = iter(rows)
+    return chain(list(islice(left, 1)), left)
 
 
 def _finding(people: Sequence[Person]) -> set[str]:

@@ -7,6 +7,7 @@ process works in a folder at a time, by a lock that the kernel lets go of when i
 
 import fcntl
 import hashlib
+import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -129,6 +130,10 @@ class Journal:
     def moving(self) -> list[Path]:
         return [path for path in self.aside("").rglob("*") if path.is_file()]
 
+    def moved(self) -> dict[str, int]:
+        """Another one whenever something was moved aside, put back or let go."""
+        return {folder: changed_at(Path(folder)) for folder, _, _ in os.walk(self.aside(""))}
+
     def _frozen(self, principal: UUID) -> Path:
         return self.place("frozen") / f"{principal}.json"
 
@@ -147,6 +152,14 @@ class Journal:
                 yield False
             else:
                 yield True
+
+
+def changed_at(folder: Path) -> int:
+    """When something last came into it or went from it; 0 of one that is not there."""
+    try:
+        return folder.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def _read(path: Path) -> Plan:
