@@ -228,7 +228,7 @@ async def _go_on(database: Database, asked: Moment, change: UUID) -> None:
             notices = await changes.notices(connection, change)
             objections = await changes.objections(connection, change)
         raised = {"objections": len(objections), "upheld": sum(each.outcome == "upheld" for each in objections)}
-        status = verdict(record, notices, objections, clock.now(), asked.day)
+        status = verdict(record, notices, objections, asked.as_of, asked.day)
         if status is not None:
             await _decide(tx, "registry", asked, record.model_copy(update=raised), status)
 
