@@ -1,6 +1,6 @@
 """The short road: a plain request of a caller who is known already is answered in front of FastAPI, without its machinery.
 
-    in_front(app, {("POST", "/v1/consents"): Hot(("consent.write",), give_consent)})
+    in_front(app, {("POST", "/v1/consents"): Hot(("consent.write",), created("/v1/consents", GiveConsent, given))})
 
 What is not plain (a token seen for the first time, a caller without the scope or a tenant, a large body or one of unknown length)
 goes on to the ordinary route of the same path, which asks the same code: the short road is only faster.
@@ -10,23 +10,28 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from fastapi import FastAPI
 from prometheus_client import Counter, Histogram
+from pydantic import BaseModel
+from starlette.datastructures import State
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uuid_utils import uuid7
 
-from chassis import telemetry
+from chassis import bodies, idempotency, telemetry
 from chassis.app import broken, database_trouble
 from chassis.auth import Caller
 from chassis.durable import PASSING
 from chassis.errors import Problem
-from chassis.idempotency import AGAIN, Reply
+from chassis.idempotency import AGAIN, Reply, Write
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~-]{1,128}")
 
+_AGAIN = tuple((name.encode(), value.encode()) for name, value in AGAIN)
+
 Headers = dict[bytes, bytes]
+Wish = TypeVar("Wish", bound=BaseModel)
 
 
 class Answer(NamedTuple):
@@ -34,20 +39,6 @@ class Answer(NamedTuple):
     body: bytes
     headers: tuple[tuple[bytes, bytes], ...] = ()
     media_type: bytes = b"application/json"
-
-
-def text(headers: Headers, name: bytes) -> str:
-    return headers.get(name, b"").decode("latin-1")
-
-
-def carried(headers: Headers) -> dict[str, str] | None:
-    """Whose trace this is, for a span of its own."""
-    return {"traceparent": text(headers, b"traceparent")} if b"traceparent" in headers else None
-
-
-def written(reply: Reply) -> Answer:
-    again = tuple((name.encode(), value.encode()) for name, value in AGAIN) if reply.again else ()
-    return Answer(reply.status, reply.body, again)
 
 
 @dataclass(frozen=True)
@@ -58,6 +49,25 @@ class Hot:
     scopes: tuple[str, ...]
     answer: Callable[[FastAPI, Caller, Headers, bytes], Awaitable[Answer]]
     largest: int = 64 * 1024
+
+
+def created(
+    path: str, wanted: type[Wish], create: Callable[[State, Caller, Wish, Write], Awaitable[Reply]]
+) -> Callable[[FastAPI, Caller, Headers, bytes], Awaitable[Answer]]:
+    """What is posted once under its key: read as `wanted`, and given to `create` within a span of its own."""
+
+    async def answer(app: FastAPI, caller: Caller, headers: Headers, raw: bytes) -> Answer:
+        state = app.state
+        carried = {"traceparent": _text(headers, b"traceparent")} if b"traceparent" in headers else None
+        with telemetry.span(f"{state.service} POST {path}", carried):
+            bodies.must_be_json(_text(headers, b"content-type"))
+            wish = bodies.read(wanted, raw)
+            key = _text(headers, b"idempotency-key")
+            sent = idempotency.write(state.settings, caller, key, f"POST {path}", raw, status=201)
+            reply = await create(state, caller, wish, sent)
+        return Answer(reply.status, reply.body, _AGAIN if reply.again else ())
+
+    return answer
 
 
 def in_front(app: FastAPI, paths: Mapping[tuple[str, str], Hot]) -> None:
@@ -138,6 +148,10 @@ async def _answered(app: FastAPI, hot: Hot, caller: Caller, headers: Headers, ra
         (name, value) for name, value in response.raw_headers if name not in (b"content-type", b"content-length")
     )
     return Answer(response.status_code, response.body, named, response.headers["content-type"].encode())
+
+
+def _text(headers: Headers, name: bytes) -> str:
+    return headers.get(name, b"").decode("latin-1")
 
 
 def _headers(request: Headers, answer: Answer) -> list[tuple[bytes, bytes]]:

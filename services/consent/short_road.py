@@ -3,10 +3,12 @@
 from uuid import UUID
 
 from fastapi import FastAPI
+from starlette.datastructures import State
 
-from chassis import bodies, idempotency, telemetry
+from chassis import telemetry
 from chassis.auth import Caller
-from chassis.hot import Answer, Headers, Hot, carried, text, written
+from chassis.hot import Answer, Headers, Hot, created
+from chassis.idempotency import Reply, Write
 from services.consent import decisions
 from services.consent.commands.desk import Desk
 from services.consent.commands.statements import Said
@@ -23,21 +25,14 @@ async def decide_many(app: FastAPI, caller: Caller, headers: Headers, raw: bytes
     return Answer(*app.state.decisions.answer_many(caller, headers.get(b"content-type", b""), raw))
 
 
-async def give_consent(app: FastAPI, caller: Caller, headers: Headers, raw: bytes) -> Answer:
-    state = app.state
-    with telemetry.span(f"consent POST {GIVE}", carried(headers)):
-        bodies.must_be_json(text(headers, b"content-type"))
-        wish = bodies.read(GiveConsent, raw)
-        key = text(headers, b"idempotency-key")
-        sent = idempotency.write(state.settings, caller, key, f"POST {GIVE}", raw, status=201)
-        desk = Desk(state.policy.current(), state.receipt_key, state.settings.issuer, caller)
-        principal: UUID = wish.principal or caller.own(None)
-        said = Said(desk, principal, wish, telemetry.traceparent())
-        return written(await state.together(caller.tenant, sent, said))
+async def _given(state: State, caller: Caller, wish: GiveConsent, sent: Write) -> Reply:
+    desk = Desk(state.policy.current(), state.receipt_key, state.settings.issuer, caller)
+    principal: UUID = wish.principal or caller.own(None)
+    return await state.together(caller.tenant, sent, Said(desk, principal, wish, telemetry.traceparent()))
 
 
 PATHS = {
     ("POST", decisions.PATH): Hot((decisions.SCOPE,), decide),
     ("POST", decisions.PATH_OF_MANY): Hot((decisions.SCOPE,), decide_many, largest=1 << 20),
-    ("POST", GIVE): Hot(("consent.write",), give_consent),
+    ("POST", GIVE): Hot(("consent.write",), created(GIVE, GiveConsent, _given)),
 }

@@ -1,16 +1,12 @@
 """Rights: what people ask of the operator, from intake to a closed request."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 
 from fastapi import FastAPI
-from pydantic import BaseModel
 
 from chassis import app as chassis_app
-from chassis.db import Transaction
-from chassis.errors import Problem
 from chassis.hot import in_front
 from chassis.ledger.follow import Follower
 from chassis.mail import Mail
@@ -49,7 +45,7 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
     state, settings = app.state, app.state.settings
     async with following_policy(app) as policy:
         state.office = Office.open(settings, policy)
-        state.intake = Together(state.database, partial(_opened, state.office))
+        state.intake = Together(state.database, lambda tx, asked: asking.open_requests(tx, state.office, asked))
         anonymizer = AnonymizerClient(state.http, settings.peers["anonymizer"], state.tokens)
         consent = ConsentClient(state.http, settings.peers["consent"], state.tokens)
         post = Post(Mail(settings), Sms(settings, state.http))
@@ -61,7 +57,3 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
         withdrawals = Follower(consent, state.database, "cascades", work.cascade, cascades.FOLLOWED)
         state.tasks.append(asyncio.create_task(withdrawals.run(), name="cascades"))
         yield
-
-
-async def _opened(office: Office, tx: Transaction, asked: Sequence[asking.Asked]) -> Sequence[BaseModel | Problem]:
-    return await asking.open_requests(tx, office, asked)

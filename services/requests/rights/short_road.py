@@ -1,10 +1,11 @@
 """Requests that come in great number: the ordinary route of the same path asks the same code."""
 
-from fastapi import FastAPI
+from starlette.datastructures import State
 
-from chassis import bodies, idempotency, telemetry
+from chassis import telemetry
 from chassis.auth import Caller
-from chassis.hot import Answer, Headers, Hot, carried, text, written
+from chassis.hot import Hot, created
+from chassis.idempotency import Reply, Write
 from services.requests.rights.commands.asking import Asked
 from services.requests.rights.contract import OpenRequest
 
@@ -12,14 +13,8 @@ OPEN = "/v1/requests"
 ASKS = ("rights.request", "rights.handle")
 
 
-async def open_request(app: FastAPI, caller: Caller, headers: Headers, raw: bytes) -> Answer:
-    state = app.state
-    with telemetry.span(f"rights POST {OPEN}", carried(headers)):
-        bodies.must_be_json(text(headers, b"content-type"))
-        wish = bodies.read(OpenRequest, raw)
-        key = text(headers, b"idempotency-key")
-        sent = idempotency.write(state.settings, caller, key, f"POST {OPEN}", raw, status=201)
-        return written(await state.intake(caller.tenant, sent, Asked(caller, wish, telemetry.traceparent())))
+async def _opened(state: State, caller: Caller, wish: OpenRequest, sent: Write) -> Reply:
+    return await state.intake(caller.tenant, sent, Asked(caller, wish, telemetry.traceparent()))
 
 
-PATHS = {("POST", OPEN): Hot(ASKS, open_request)}
+PATHS = {("POST", OPEN): Hot(ASKS, created(OPEN, OpenRequest, _opened))}

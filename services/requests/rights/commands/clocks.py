@@ -95,11 +95,11 @@ async def end(
 
 async def answered(tx: Transaction, office: Office, row: RequestRow, running: Sequence[ClockRow] | None = None) -> None:
     """The answer ends its clock, which stood still until today if the person was still asked for something."""
-    for each in await queries.clocks_of(tx, row.id) if running is None else running:
+    running = await queries.clocks_of(tx, row.id) if running is None else running
+    for each in running:
         if each.clock == ANSWER and each.ended_at is None:
-            if any(pause["answered_on"] is None for pause in each.pauses):
-                _go_on(each, row, office, None)
-            each.ended_at, each.next_at = clock.now(), None
+            _go_on(each, row, office, None)
+    await end(tx, row, ANSWER, running)
 
 
 async def count_from(tx: Transaction, office: Office, row: RequestRow, received_at: datetime) -> None:

@@ -155,11 +155,11 @@ async def lift(tx: Transaction, row: RequestRow) -> None:
     await tx.lock(f"{tx.tenant} {row.principal}")
     row.state = State.lifting
     if row.party == "operator":
-        await steps.add_standing(tx, row, "lift" if row.kind == Kind.restriction else "unobject")
+        await steps.add(tx, steps.standing(row, "lift" if row.kind == Kind.restriction else "unobject"))
     held = any(kinds.is_held_by(other, row.party) for other in await queries.others_of(tx, row))
     for step in await queries.steps_of(tx, row.id):
         if step.verb == "freeze" and step.round == 1 and not held:
-            await steps.add(tx, row, step.store, step.label, step.verbs, "unfreeze")
+            await steps.add(tx, steps.there(row, step, "unfreeze"))
     await emit_moved(tx, "request.lifting", row)
 
 
@@ -249,7 +249,7 @@ async def _answer(tx: Transaction, office: Office, row: RequestRow) -> None:
     """What stood still while an objection was weighed goes on first, if she does not get her way."""
     if row.outcome != Verdict.granted and await stands_still(tx, row):
         row.state = State.executing
-        await steps.add_standing(tx, row, "overrule" if row.outcome == Verdict.overruled else "unobject")
+        await steps.add(tx, steps.standing(row, "overrule" if row.outcome == Verdict.overruled else "unobject"))
     else:
         await answering.answer_decided(tx, office, row)
 

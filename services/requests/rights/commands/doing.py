@@ -337,7 +337,7 @@ async def execute(tx: Transaction, office: Office, request: UUID) -> None:
             step.state = "pending"
             await tx.enqueue("rights.step", step.id)
         elif "erase" in step.verbs:
-            await steps.add(tx, row, step.store, step.label, step.verbs, "erase")
+            await steps.add(tx, steps.there(row, step, "erase"))
     await emit_moved(tx, "request.executing", row)
     await go_on(tx, office, [row])
 
@@ -354,11 +354,11 @@ async def _after(tx: Transaction, office: Office, request: RequestRow, row: Step
     """An erasure is checked; one that left something is done again; what a rule keeps waits for the rule's end. What was freed
     while another restriction came is frozen for that one once more."""
     if row.verb == "erase" and "verify" in row.verbs:
-        await steps.add(tx, request, row.store, row.label, row.verbs, "verify", row.round)
+        await steps.add(tx, steps.there(request, row, "verify", row.round))
     elif row.verb == "verify" and (result.state is not StepState.done or result.remaining != 0):
         row.state, row.problem = "failed", "rights.something_remains"
         pause = way.retry_after(row.round, row.problem)
-        await steps.add(tx, request, row.store, row.label, row.verbs, "erase", row.round + 1, pause=pause)
+        await steps.add(tx, steps.there(request, row, "erase", row.round + 1), pause)
     elif row.verb == "verify":
         await _defer(tx, office, request, row)
     elif row.verb == "unfreeze":
@@ -370,7 +370,7 @@ async def _freeze_again(tx: Transaction, request: RequestRow, row: StepRow) -> N
         if kinds.is_held_by(other, request.party):
             theirs = await queries.steps_of(tx, other.id)
             rounds = sum(step.verb == "freeze" and step.store == row.store for step in theirs)
-            await steps.add(tx, other, row.store, row.label, row.verbs, "freeze", rounds + 1)
+            await steps.add(tx, steps.there(other, row, "freeze", rounds + 1))
             return
 
 
@@ -384,7 +384,7 @@ async def _defer(tx: Transaction, office: Office, request: RequestRow, row: Step
     when = way.deferred_until(kept, clock.now(), office.book.tz)
     if when is None:
         return
-    later = await steps.add(tx, request, row.store, row.label, row.verbs, "erase", row.round + 1, state="deferred")
+    later = await steps.add(tx, steps.there(request, row, "erase", row.round + 1, "deferred"))
     later.due_at, later.due_on = when
 
 
@@ -396,7 +396,7 @@ async def forget_at_the_end(tx: Transaction, row: RequestRow) -> None:
     done = await queries.steps_of(tx, row.id)
     others = await queries.others_of(tx, row)
     if way.may_forget(done) and not any(kinds.is_unfinished(other) for other in others):
-        await steps.add_forgetting(tx, row)
+        await steps.add(tx, steps.forgetting(row))
 
 
 async def _tell_deferred(tx: Transaction, request: RequestRow, row: StepRow) -> None:
