@@ -107,6 +107,25 @@ async def test_nothing_happens_to_a_ticket_until_somebody_knows_who_asks(house: 
     await house.until_state(helpdesk, taken.request, "previewed")
 
 
+@pytest.mark.parametrize("kind", [Kind.deletion, Kind.access])
+async def test_who_asked_by_a_ticket_and_meanwhile_by_login_is_dealt_with_once(house: House, tenant: UUID, kind: Kind):
+    """The ticket is the older one, and is known to be hers only when the other is under way, or is still being collected."""
+    address = f"{uuid4().hex}@epost.example"
+    cilla = house.operator.person(("billing", Row("customer", "1")), email=address)
+    person, desk = house.person(cilla, tenant), house.helpdesk(tenant)
+    taken = await house.ticket_system(tenant).post_ticket(ticket(uuid4().hex, address, kind=kind), key=str(uuid4()))
+    if kind is Kind.access:
+        house.operator.down.add("billing")
+    asked = await person.open(OpenRequest(kind=kind), key=str(uuid4()))
+    await house.seen(lambda: person.request(asked.request), lambda seen: bool(seen.steps))
+    await desk.prove_identity(
+        taken.request, ProveIdentity(identifiers=[email(address)], evidence=EVIDENCE), key=str(uuid4())
+    )
+    seen = await house.until_state(desk, taken.request, "duplicate")
+    assert seen.duplicate_of == asked.request
+    house.operator.down.clear()
+
+
 @pytest.mark.parametrize("how", ["refusal that is not agreed to", "fee that is paid"])
 async def test_what_staff_decide_about_a_ticket_proves_nobody(house: House, tenant: UUID, how: str):
     address = f"{uuid4().hex}@epost.example"

@@ -5,7 +5,7 @@ request on: every recorder locks the request's row first, so there is exactly on
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -129,10 +129,11 @@ async def _plan(
     await tx.flush()
     known = await queries.requests_of_all(tx, [row.principal for row in new])
     controller = await tx.session.get(ControllerRow, tx.tenant) if new else None
+    under_way = await _under_way(tx, [each for others in known.values() for each in others if each not in new])
     begun: list[tuple[RequestRow, Sequence[Store]]] = []
     for row in new:
         others = [other for other in known[row.principal] if other.id != row.id]
-        if row.outcome is None and await _is_settled(tx, office, row, others):
+        if row.outcome is None and await _is_settled(tx, office, row, others, under_way):
             continue
         mine = await _mine(tx, office, row, stores, controller)
         if row.outcome is None and (matter := kinds.decided_before(row)):
@@ -142,9 +143,18 @@ async def _plan(
     return await _begin(tx, office, begun)
 
 
-async def _is_settled(tx: Transaction, office: Office, row: RequestRow, others: Sequence[RequestRow]) -> bool:
+async def _under_way(tx: Transaction, known: Sequence[RequestRow]) -> set[UUID]:
+    """Those that something was decided about, or planned for."""
+    untouched = [row.id for row in known if row.state in (State.received, State.identified) and row.outcome is None]
+    planned = await queries.steps_of_all(tx, untouched)
+    return {row.id for row in known if planned.get(row.id, True)}
+
+
+async def _is_settled(
+    tx: Transaction, office: Office, row: RequestRow, others: Sequence[RequestRow], under_way: Container[UUID]
+) -> bool:
     """Whether it is asked already, or refused by a rule."""
-    alike = kinds.older_alike(row, others)
+    alike = kinds.asked_already(row, others, under_way)
     same = [other for other in alike if await _says_the_same(tx, office, row, other)]
     if same:
         await answering.close_duplicate(tx, office, row, same[0])

@@ -1,6 +1,6 @@
 """What becomes of each right: what is done first, who decides what no rule can, and what a rule refuses. Facts in."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
 from uuid import UUID
@@ -142,10 +142,13 @@ def is_unfinished(row: Facts) -> bool:
     return row.state in OPEN or (row.state == State.answered and row.kind == Kind.restriction)
 
 
-def older_alike(row: Facts, others: Iterable[Asked]) -> list[Asked]:
-    """The open requests that ask the same already, unless they do so in other words."""
+def asked_already(row: Facts, others: Iterable[Asked], begun: Container[UUID]) -> list[Asked]:
+    """The open requests that ask the same, unless they do so in other words: those that came before, and those that are begun, since of
+    two that come at once the later may be seen first, and who sent a ticket may be known long after it."""
     return [
         other
         for other in others
-        if _what(other) == _what(row) and other.id < row.id and (other.state in OPEN or is_in_force(other))
+        if _what(other) == _what(row)
+        and (other.id < row.id or other.id in begun)
+        and (other.state in OPEN or is_in_force(other))
     ]
