@@ -117,8 +117,8 @@ StoreVerb = Literal[
 
 
 class Store(Reply):
-    """One of the operator's stores. `controller` says who decides about its data: the operator or the tenant. In a `manual` one
-    every step waits for a person to do it and to attest it."""
+    """One of the operator's stores. `controller` says who decides about its data: the operator or the tenant. `elements`: what its
+    records are kept as, or single columns of them are. In a `manual` one every step waits for a person to do it and to attest it."""
 
     store: str
     label: Text
@@ -126,6 +126,7 @@ class Store(Reply):
     controller: Literal["operator", "tenant"]
     categories: list[str]
     verbs: list[StoreVerb]
+    elements: list[str] = []
 
 
 class Stores(Reply):
@@ -267,8 +268,9 @@ class Release(Reply):
 
 
 class Scope(Command):
-    """Less than everything, in a store of recordings: a single named one with all its versions, or the person's own records of some
-    elements (what rested on a consent that was withdrawn)."""
+    """Less than everything: in a store of recordings a single named one with all its versions; in any store the person's own records of
+    some elements, and of records that are kept as something else the columns of these elements (what rested on a consent that was
+    withdrawn)."""
 
     recording: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$")] | None = None
     elements: list[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{1,60}$")]] = Field(
@@ -358,12 +360,14 @@ class Finding(Reply):
 
 
 class Waiting(Reply):
-    """What a step waits for: `owner` does what `instructions` say, no later than `due`, and attests it. `pending_until`: it was
-    asked for, and a vendor says it will be carried out by then. Not `by_hand`: nobody attests, the store is asked again."""
+    """What a step waits for: `owner` does what `instructions` say, no later than `due`, and attests it. `elements`: only with these.
+    `pending_until`: it was asked for, and a vendor says it will be carried out by then. Not `by_hand`: nobody attests, the store is
+    asked again."""
 
     owner: str
     due: date
     instructions: Text
+    elements: list[str] = []
     pending_until: date | None = None
     by_hand: bool = True
 

@@ -6,7 +6,7 @@ book; nothing here states a period. The same map drives collecting, erasing, swe
 
 import json
 import zlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError, model_validator
 from chassis.contract import Contract
 from services.anonymizer.contract import IdentifierType, StoreKind
 from services.anonymizer.transforms.kernel import How
-from services.registry.contract import NotInBook, PolicyBook, Retention, StoreClass, Text, TrafficKind
+from services.registry.contract import NotInBook, PolicyBook, Retention, StoreClass, Text, TrafficKind, Withdrawal
 
 TECHNICAL = "technical"
 """The element of keys and flags that say nothing about a person by themselves: not shown, not searched."""
@@ -236,6 +236,16 @@ class Table(Contract):
         parties = {name for name, what in self.identifying.items() if what.party in ("owner", "caller", "callee")}
         return parties | set(self.texts)
 
+    def rests_on(self, elements: Collection[str]) -> bool:
+        """Whether its rows are of these elements; what the law keeps for authorities rests on the law alone."""
+        return self.element in elements and self.store_class != "retention"
+
+    def parts(self, elements: Collection[str]) -> list[str]:
+        """The columns of these elements, where the rows themselves are kept as something else."""
+        if self.element in elements or self.store_class == "retention":
+            return []
+        return [name for name, column in self.columns.items() if column.element in elements]
+
     def kinds(self) -> tuple[str | None, ...]:
         """The kinds of traffic its rows may be of; None alone when kinds make no difference here."""
         return self.of_kinds if self.kind_column else (self.kind,)
@@ -345,6 +355,12 @@ class Store(Contract):
         return self.manual.elements if self.manual else [table.element for table in self.tables.values()]
 
     @property
+    def holds(self) -> set[str]:
+        """All that is known here of somebody: what rows are kept as, and what stands in their columns."""
+        columns = {column.element for table in self.tables.values() for column in table.shown.values()}
+        return columns | set(self.elements)
+
+    @property
     def invoices(self) -> tuple[str, Invoice]:
         """The table of invoices, and its columns."""
         return next((name, table.claim) for name, table in self.tables.items() if table.claim)
@@ -430,6 +446,8 @@ def _misfits(store: Store, book: PolicyBook) -> list[str]:
         for element in store.elements
         if not _known(book, element)
     ]
+    for row in book.withdrawals:
+        faults += [f"{store.store}.{fault}" for fault in _cannot_go(store, row)]
     for name, table in store.tables.items():
         for column, declared in table.columns.items():
             if declared.element != TECHNICAL and not _known(book, declared.element):
@@ -444,6 +462,23 @@ def _misfits(store: Store, book: PolicyBook) -> list[str]:
                 for anchor in sorted(needed - anchors_of(table))
             ]
     return faults
+
+
+def _cannot_go(store: Store, row: Withdrawal) -> Iterator[str]:
+    """What rests on a consent and can't be erased here without what does not."""
+    for name, table in store.tables.items():
+        needed = _named_columns(table) | table.identifying.keys()
+        for column in table.parts(row.elements):
+            if column in needed:
+                yield f"{name}.{column}: {row.key} cannot erase it alone: it tells whose a row is, or how long it is kept"
+            elif store.kind == "zendesk":
+                yield (
+                    f"{name}.{column}: {row.key} cannot erase it alone: a store of the kind zendesk takes away whole records"
+                )
+        for other, hanging in store.tables.items():
+            hangs = any(link.table == name for link in hanging.links)
+            if hangs and table.rests_on(row.elements) and not hanging.rests_on(row.elements):
+                yield f"{name}: {row.key} cannot erase its rows alone: rows of {other} hang on them"
 
 
 def anchors_of(table: Table) -> set[str]:

@@ -32,6 +32,7 @@ def stores(house: House, book: PolicyBook) -> Stores:
                 kind=store.kind,
                 controller=store.controller,
                 categories=sorted({book.category_of(element).key for element in store.elements}),
+                elements=sorted(store.holds),
                 verbs=["erase", "verify", "correct", "freeze", "unfreeze"]
                 if store.manual
                 else sorted(house.connectors[store.store].verbs),

@@ -148,10 +148,10 @@ class House:
         return await self.client.principal(FindPrincipal(identifiers=identifiers), tenant=tenant)
 
     async def step(
-        self, verb: Verb, store: str, principal: UUID, scope: str | None = None, step: UUID | None = None
+        self, verb: Verb, store: str, principal: UUID, scope: Scope | None = None, step: UUID | None = None
     ) -> StepResult:
         """As rights does: whoever is told that it still runs asks again."""
-        wish = StepRequest(verb=verb, store=store, principal=principal, scope=Scope(recording=scope) if scope else None)
+        wish = StepRequest(verb=verb, store=store, principal=principal, scope=scope)
         step = step or uuid4()
         while (done := await self.client.step(step, wish, tenant=PRIVATE.id)).state == StepState.running:
             await asyncio.sleep(0.05)

@@ -46,7 +46,7 @@ def person(*known: tuple[str, str]) -> Person:
 def store_of(tmp_path: Path, written: str, secret: str = "wonderland") -> tuple[datamap.Store, Settings]:
     """A store as the data map writes it, with credentials in `tmp_path`."""
     folder, secrets = tmp_path / "map", tmp_path / "secrets" / "stores"
-    folder.mkdir()
+    folder.mkdir(parents=True)
     secrets.mkdir(parents=True)
     name = yaml.safe_load(written)["store"]
     (folder / f"{name}.yaml").write_text(written)

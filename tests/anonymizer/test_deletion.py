@@ -13,6 +13,7 @@ from sample.cases import PEOPLE, PRIVATE, RECYCLED_NUMBER
 from services.anonymizer.contract import (
     HoldsUnreadable,
     PrincipalUnknown,
+    Scope,
     StepConflict,
     StepRequest,
     StepState,
@@ -149,15 +150,15 @@ async def test_one_named_recording_goes_with_all_its_versions_and_its_siblings_s
         )
 
     assert len(files("4711")) == 6
-    done = await house.step(Verb.erase, "recordings", nadia, scope="4711")
+    done = await house.step(Verb.erase, "recordings", nadia, scope=Scope(recording="4711"))
     assert [one.count for one in done.outcomes] == [3]
     assert files("4711") == [] and files("4710") and files("4712")
-    assert (await house.step(Verb.verify, "recordings", nadia, scope="4711")).remaining == 0
+    assert (await house.step(Verb.verify, "recordings", nadia, scope=Scope(recording="4711"))).remaining == 0
 
 
 async def test_only_recordings_are_removed_one_by_one(house: House):
     with pytest.raises(VerbUnsupported):
-        await house.step(Verb.erase, "calls", await house.principal("nadia"), scope="4711")
+        await house.step(Verb.erase, "calls", await house.principal("nadia"), scope=Scope(recording="4711"))
 
 
 async def test_without_an_answer_about_holds_nothing_is_erased(house: House):

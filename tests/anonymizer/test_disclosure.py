@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from sample.cases import CASES, PEOPLE, PRIVATE
-from services.anonymizer.contract import DisclosureRequest, Identifier, IdentifierType, Period, Verb
+from services.anonymizer.contract import DisclosureRequest, Identifier, IdentifierType, Period, Scope, Verb
 from tests.anonymizer.conftest import House, read
 
 CILLA = PEOPLE["cilla"].msisdn
@@ -84,7 +84,7 @@ async def test_a_recording_kept_for_one_order_is_not_there_for_another(house: Ho
     hers = "4805"
     now = datetime.now(UTC)
     hold = house.orders.hold(CILLA, ["helpdesk_recording"], now - timedelta(days=400), now)
-    await house.step(Verb.erase, "recordings", await house.principal("cilla"), scope=hers)
+    await house.step(Verb.erase, "recordings", await house.principal("cilla"), scope=Scope(recording=hers))
 
     async def seen(*holds) -> list[str]:
         found = await disclosed(house, "recordings", ["helpdesk_recording"], holds=holds)

@@ -17,7 +17,7 @@ from sample.cases import PRIVATE
 from services.anonymizer.connectors.files import journal
 from services.anonymizer.connectors.mysql import MySQL
 from services.anonymizer.connectors.mysql.rows import Rows
-from services.anonymizer.contract import Correction, CorrectionRefused, StoreDrifted, StoreUnavailable
+from services.anonymizer.contract import Correction, CorrectionRefused, Scope, StoreDrifted, StoreUnavailable
 from tests.anonymizer import mariadb
 from tests.anonymizer.directly import NOW, TERMS, Guard, collected, person, store_of
 
@@ -167,6 +167,29 @@ async def test_a_sweep_takes_what_is_over_by_windows_of_keys_and_once(chats: Cha
     assert sum(one.count for piece in pieces for one in piece.swept) == 3
     assert chats.rows("SELECT id FROM chat ORDER BY id") == [(1,), (2,)]
     assert [piece async for piece in chats.store.sweep(sweep, TERMS, chats.guard, nobody_known)] == pieces
+
+
+async def test_what_rested_on_a_consent_goes_from_every_table_and_a_column_from_what_is_kept(
+    chats: Chats, port: int, tmp_path: Path
+):
+    scope = Scope(elements=["helpdesk_chat"])
+    assert (await chats.store.verify(NINA, TERMS, scope)).remaining > 0
+    effect = await chats.store.erase(uuid4(), NINA, TERMS, chats.guard, scope)
+    assert {(one.table, str(one.action)) for one in effect.outcomes if one.action != "keep"} == {
+        ("chat", "erase"),
+        ("message", "erase"),
+    }
+    assert chats.rows("SELECT body FROM message WHERE id = 120030") == [("Nina Prov säger hej, nina@epost.example",)]
+    assert (await chats.store.verify(NINA, TERMS, scope)).remaining == 0
+    chats.chat(3, "K7", "nina@epost.example", "Om annat", days=30)
+    told = MAP.replace("DATABASE", chats.name).replace("PORT", str(port))
+    told = told.replace("body: {element: helpdesk_chat,", "body: {element: usage_statistics,")
+    store, part = MySQL(*store_of(tmp_path / "other", told)), Scope(elements=["usage_statistics"])
+    assert (await store.verify(NINA, TERMS, part)).remaining > 0
+    effect = await store.erase(uuid4(), NINA, TERMS, chats.guard, part)
+    assert [(one.element, one.count) for one in effect.outcomes if one.action == "redact"] == [("usage_statistics", 1)]
+    assert chats.rows("SELECT body FROM message WHERE chat IN (2, 3)") == [("Pågår",), (None,)]
+    assert (await store.verify(NINA, TERMS, part)).remaining == 0
 
 
 async def test_corrected_and_frozen_like_everywhere(chats: Chats):

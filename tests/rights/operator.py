@@ -30,6 +30,7 @@ from services.anonymizer.contract import (
 from services.registry.contract import Text
 
 KINDS = {"billing": "postgresql", "helpdesk": "postgresql", "recordings": "folder"}
+ELEMENTS = {"billing": ["name", "usage_statistics"], "helpdesk": ["helpdesk_ticket"], "recordings": ["recorded_call"]}
 REASON = Text(sv="Skälet i reglerna", en="The reason in the rules")
 
 
@@ -207,6 +208,7 @@ class Operator:
             "kind": "manual",
             "controller": "operator",
             "categories": ["service_specific"],
+            "elements": ["helpdesk_email", "usage_statistics"],
             "verbs": ["erase", "verify", "correct", "freeze", "unfreeze"],
         }
         return {
@@ -218,6 +220,7 @@ class Operator:
                     "kind": kind,
                     "controller": "tenant" if store == "recordings" else "operator",
                     "categories": ["customer_invoice"],
+                    "elements": ELEMENTS[store],
                     "verbs": verbs,
                 }
                 for store, kind in KINDS.items()

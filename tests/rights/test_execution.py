@@ -101,6 +101,28 @@ async def test_what_rested_on_a_withdrawn_consent_goes_without_anybody_asking(ho
     assert cilla not in house.operator.forgotten
 
 
+async def test_what_rested_on_it_goes_from_every_store_that_has_something_of_it_and_by_hand_where_only_people_can(
+    house: House, tenant: UUID
+):
+    house.operator.has_mailbox = True
+    vera = house.operator.person(("billing", Row("usage_statistics", "u-1")), ("billing", Row("invoice", "i-1")))
+    person = house.person(vera, tenant)
+    house.operator.consent_withdrawn(vera, tenant, ["usage_statistics"])
+
+    async def asked() -> list:
+        return (await person.requests()).items
+
+    try:
+        [request] = await house.seen(asked, lambda seen: bool(seen) and seen[0].state == "closed")
+    finally:
+        house.operator.has_mailbox = False
+    assert [row.id for row in house.operator.held(vera, "billing")] == ["i-1"]
+    seen = await person.request(request.request)
+    assert {(step.store, step.verb) for step in seen.steps} == {
+        (store, verb) for store in ("billing", "mailbox") for verb in ("erase", "verify")
+    }
+
+
 async def test_a_person_is_forgotten_when_the_last_thing_of_hers_has_gone(house: House, tenant: UUID):
     until = house.now().date() + timedelta(days=30)
     anna = house.operator.person(

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from services.anonymizer.contract import Outcome, Store
+from services.anonymizer.contract import Outcome, Scope, Store
 from services.registry.contract import Text
 from services.requests.rights.contract import NotNow, State
 from services.requests.rights.rules import way
@@ -24,14 +24,16 @@ class Step:
     round: int = 1
 
 
-def store(name: str, kind: str, *verbs: str) -> Store:
-    return Store(store=name, label=WORDS, kind=kind, controller="operator", categories=[], verbs=list(verbs))
+def store(name: str, kind: str, elements: list[str], *verbs: str) -> Store:
+    said = {"store": name, "label": WORDS, "kind": kind, "controller": "operator", "categories": []}
+    return Store(**said, verbs=list(verbs), elements=elements)
 
 
 STORES = [
-    store("billing", "postgresql", "collect", "preview", "erase", "verify"),
-    store("lake", "parquet", "collect", "verify"),
-    store("recordings", "folder", "collect", "preview", "erase", "verify"),
+    store("billing", "postgresql", ["name", "usage"], "collect", "preview", "erase", "verify"),
+    store("lake", "parquet", ["usage"], "collect", "verify"),
+    store("recordings", "folder", ["recorded_call"], "collect", "preview", "erase", "verify"),
+    store("mailbox", "manual", ["usage"], "erase", "verify"),
 ]
 
 
@@ -41,15 +43,17 @@ def kept(until: date | None, count: int = 1, action: str = "keep") -> Outcome:
 
 
 @pytest.mark.parametrize(
-    ("verb", "one_recording", "planned"),
+    ("verb", "scope", "planned"),
     [
-        ("collect", False, [("billing", "collect"), ("lake", "collect"), ("recordings", "collect")]),
-        ("preview", False, [("billing", "preview"), ("recordings", "preview")]),
-        ("preview", True, [("recordings", "erase")]),
+        ("collect", None, [("billing", "collect"), ("lake", "collect"), ("recordings", "collect")]),
+        ("preview", None, [("billing", "preview"), ("recordings", "preview")]),
+        ("preview", Scope(recording="4711"), [("recordings", "erase")]),
+        ("preview", Scope(elements=["usage", "cctv"]), [("billing", "erase"), ("mailbox", "erase")]),
+        ("preview", Scope(elements=["cctv"]), []),
     ],
 )
-def test_each_store_that_can_is_asked_first(verb: str, one_recording: bool, planned: list[tuple[str, str]]):
-    assert [(each.store.store, each.verb) for each in way.first_steps(verb, one_recording, STORES)] == planned
+def test_each_store_that_can_is_asked_first(verb: str, scope: Scope | None, planned: list[tuple[str, str]]):
+    assert [(each.store.store, each.verb) for each in way.first_steps(verb, scope, STORES)] == planned
 
 
 @pytest.mark.parametrize(

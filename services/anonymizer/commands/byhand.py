@@ -21,6 +21,7 @@ from services.anonymizer.contract import (
     StepState,
     StepUnknown,
     Verb,
+    VerbUnsupported,
     Waiting,
     WaitingStep,
     WaitingSteps,
@@ -46,6 +47,14 @@ _DONE_AS: dict[Verb, tuple[Action, str]] = {
 }
 
 
+def must_be_doable(store: Store, wish: StepRequest) -> None:
+    """Raises VerbUnsupported."""
+    if wish.verb == Verb.preview:
+        raise VerbUnsupported("What a person does by hand has no dry run.")
+    if wish.scope and not _meant(store, wish):
+        raise VerbUnsupported("What is asked for does not lie here.")
+
+
 async def take(tx: Transaction, store: Store, step: UUID, wish: StepRequest, book: PolicyBook) -> StepResult:
     """What the step waits for, or what was attested."""
     row = await tx.connection.fetchrow(_LOCK, step)
@@ -55,9 +64,13 @@ async def take(tx: Transaction, store: Store, step: UUID, wish: StepRequest, boo
         result = await _verified(tx, store, step, wish)
     else:
         result = StepResult(
-            step=step, verb=wish.verb, store=store.store, state=StepState.waiting, waiting=_waiting(store, book)
+            step=step,
+            verb=wish.verb,
+            store=store.store,
+            state=StepState.waiting,
+            waiting=_waiting(store, wish, book),
+            outcomes=_outcomes(store, wish, book),
         )
-        result = result.model_copy(update={"outcomes": _outcomes(store, wish.verb, 0, book)})
     if result.state != StepState.incomplete:
         await _set(tx, result)
     return result
@@ -103,9 +116,15 @@ async def waiting(tx: Transaction) -> WaitingSteps:
     return WaitingSteps(items=sorted(items, key=lambda one: one.waiting.due))
 
 
-def _waiting(store: Store, book: PolicyBook) -> Waiting:
+def _meant(store: Store, wish: StepRequest) -> list[str]:
+    """What of the elements here is asked for."""
+    return [each for each in store.elements if wish.scope is None or each in wish.scope.elements]
+
+
+def _waiting(store: Store, wish: StepRequest, book: PolicyBook) -> Waiting:
     due = book.period("manual_step").after(clock.now(), book.tz).astimezone(book.tz).date()
-    return Waiting(owner=store.manual.owner, due=due, instructions=store.manual.instructions)
+    only = _meant(store, wish) if wish.scope else []
+    return Waiting(owner=store.manual.owner, due=due, instructions=store.manual.instructions, elements=only)
 
 
 def _moved(waiting: Waiting, pending_until: date | None) -> dict[str, object]:
@@ -127,10 +146,10 @@ async def _verified(tx: Transaction, store: Store, step: UUID, wish: StepRequest
     )
 
 
-def _outcomes(store: Store, verb: Verb, count: int, book: PolicyBook) -> list[Outcome]:
+def _outcomes(store: Store, wish: StepRequest, book: PolicyBook) -> list[Outcome]:
     """One line: nobody can tell what was in a mailbox by table and rule. Its count comes with the attestation."""
-    action, kind = _DONE_AS[verb]
-    right, element = book.right(kind), store.elements[0]
+    action, kind = _DONE_AS[wish.verb]
+    right, element = book.right(kind), _meant(store, wish)[0]
     return [
         Outcome(
             table=store.store,
@@ -140,7 +159,7 @@ def _outcomes(store: Store, verb: Verb, count: int, book: PolicyBook) -> list[Ou
             rule=right.key,
             reason=right.description,
             legal_ref=right.legal_ref,
-            count=count,
+            count=0,
         )
     ]
 

@@ -48,6 +48,7 @@ _CHANGED = {
     Verb.freeze: ("data.frozen", DataFrozen),
     Verb.unfreeze: ("data.unfrozen", DataFrozen),
 }
+RECORDINGS = ("folder", "objects")
 _GONE = (Action.erase, Action.redact)
 # What was asked before steps could correct anything, and before anything but an erasure had a dry run.
 _USUAL = {"changes": None, "of": Verb.erase.value}
@@ -69,11 +70,10 @@ class Steps:
     async def take(self, tenant: UUID, step: UUID, wish: StepRequest, book: PolicyBook) -> StepResult:
         """Works for some seconds, then answers `running` and goes on. Raises what contract.StepRequest says."""
         source = self.house.manual(wish.store)
-        if source and (wish.scope or wish.verb == Verb.preview):
-            raise VerbUnsupported("What a person does by hand has no dry run and no part.")
-        asked = {wish.verb, wish.of if wish.verb == Verb.preview else wish.verb}
-        if not source and not asked <= self.house.connector(wish.store).verbs:
-            raise VerbUnsupported
+        if source:
+            byhand.must_be_doable(source, wish)
+        else:
+            _must_be_able(self.house.connector(wish.store), wish)
         done = await self._note(tenant, step, wish)
         if done:
             return done
@@ -165,6 +165,14 @@ class Steps:
         del self.running[step]
         if not task.cancelled():
             task.exception()
+
+
+def _must_be_able(connector: Connector, wish: StepRequest) -> None:
+    """Raises VerbUnsupported."""
+    if not {wish.verb, wish.of if wish.verb == Verb.preview else wish.verb} <= connector.verbs:
+        raise VerbUnsupported
+    if wish.scope and wish.scope.recording and connector.store.kind not in RECORDINGS:
+        raise VerbUnsupported("Only a store of recordings can remove a single recording.")
 
 
 def _done(step: UUID, wish: StepRequest, state: StepState = StepState.done, **found: Any) -> StepResult:

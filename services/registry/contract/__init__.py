@@ -24,6 +24,7 @@ from services.registry.contract.policy import (
     TenantPeriod,
     Text,
     TrafficKind,
+    Withdrawal,
 )
 from services.registry.contract.register import (
     ChangeAnnounced,
@@ -113,6 +114,7 @@ __all__ = [
     "TransparencyRow",
     "VersionTaken",
     "VersionUnknown",
+    "Withdrawal",
     "faults",
 ]
 

@@ -55,7 +55,6 @@ from services.anonymizer.contract import (
     StoreVerb,
     Swept,
     Verb,
-    VerbUnsupported,
 )
 from services.anonymizer.datamap import DataMapFault, Store, anchors_in
 from services.anonymizer.rules.columns import verdicts
@@ -518,23 +517,40 @@ class Files:
         """A person's own records go; in somebody else's traffic only the person's number does, and their words in somebody's text."""
         plan, lines, frozen = Plan(), [], self.journal.frozen()
         for piece, mark, row in self._named(person):
-            if scope is not None and not self._meant(scope, row):
+            whole, columns = self._leaves(person, row, scope)
+            if not whole and not columns:
                 continue
-            own = self._own(person, row)
             decision = restricted(terms.book) if (piece, mark) in frozen else self._decided(row, terms, "deletion")
-            action = None if decision.action == "keep" or own else Action.redact
-            lines.append(outcome(self.store, self.name, decision, 1, terms.book, action=action))
+            action = None if decision.action == "keep" or whole else Action.redact
+            parts = [self.table.columns[column].element for column in columns if scope] or [None]
+            lines += [
+                outcome(self.store, self.name, decision, 1, terms.book, action=action, element=part) for part in parts
+            ]
             if decision.action == "keep":
                 continue
-            if own:
+            if whole:
                 plan.gone.setdefault(piece, []).append(mark)
-            for column in [] if own else self._as_callee(person, row):
+            for column in columns:
                 plan.edit(piece, mark, column, self.table.columns[column].redacted)
         for piece, mark, row in self._speaking(person) if scope is None else ():
             if (piece, mark) not in frozen and self._struck(plan, piece, mark, person, row):
                 lines.append(self._redacted(terms.book))
         plan.said = [line.model_dump(mode="json") for line in merged(lines)]
         return plan
+
+    def _leaves(self, person: Person, row: Row, scope: Scope | None) -> tuple[bool, list[str]]:
+        """Whether a record that names the person goes as a whole; and if not, the columns of it that do."""
+        own = self._own(person, row)
+        if scope is not None and scope.elements:
+            return (own and self.table.rests_on(scope.elements), self._parts(scope, row) if own else [])
+        if scope is not None and row[self._scoped()] != scope.recording:
+            return False, []
+        return own, [] if own else self._as_callee(person, row)
+
+    def _parts(self, scope: Scope, row: Row) -> list[str]:
+        """The columns of the scope's elements that still say something."""
+        columns = self.table.columns
+        return [name for name in self.table.parts(scope.elements) if row.get(name) != columns[name].redacted]
 
     def _speaking(self, person: Person) -> Iterator[tuple[str, str, Row]]:
         """Everybody else's records with texts, wherever they are: people are mentioned without being named in a column."""
@@ -732,11 +748,13 @@ class Files:
                 if (str(path.relative_to(self.root)), mark) in frozen:
                     continue
                 if scope is not None:
-                    found[self._scoped()] += (
-                        self._meant(scope, row)
-                        and self._own(person, row)
-                        and self._decided(row, terms, "deletion").action != "keep"
-                    )
+                    named = {
+                        column
+                        for column, value in row.items()
+                        if isinstance(value, str) and (value in values or spelled.search(value))
+                    }
+                    for part in self._left(scope, row) if self._is_theirs(person, row, named) else ():
+                        found[part] += self._decided(row, terms, "deletion").action != "keep"
                     continue
                 for column, value in row.items():
                     if isinstance(value, str) and (value in values or (column in searched and spelled.search(value))):
@@ -754,15 +772,19 @@ class Files:
             return True
         return self._decided(row, terms, "deletion").action == "keep"
 
-    def _meant(self, scope: Scope, row: Row) -> bool:
+    def _is_theirs(self, person: Person, row: Row, named: set[str]) -> bool:
+        """Whether one of the columns in which a value of the person's was found makes the record their own."""
+        own = [name for name in named if (what := self.identifying.get(name)) and what.party in ("owner", "caller")]
+        return self._within(person, row) and any(person.is_seen_in(row[name], row[self.table.at]) for name in own)
+
+    def _left(self, scope: Scope, row: Row) -> list[str]:
+        """What a record still says of the scope: the columns, or the one that the record as a whole is known by."""
         if scope.recording is not None:
-            return row[self._scoped()] == scope.recording
-        return self._scoped() in row and self.table.element in scope.elements
+            return [self._scoped()] if row[self._scoped()] == scope.recording else []
+        return [self.table.key[0]] if self.table.rests_on(scope.elements) else self._parts(scope, row)
 
     def _scoped(self) -> str:
         """The column that names a single recording."""
-        if self.store.kind not in ("folder", "objects"):
-            raise VerbUnsupported("Only a store of recordings can remove a single recording.")
         return self.table.key[0]
 
     async def _some(self, rows: Iterator[Result]) -> list[Result]:

@@ -27,7 +27,6 @@ from services.anonymizer.contract import (
     Scope,
     StoreVerb,
     Verb,
-    VerbUnsupported,
 )
 from services.anonymizer.datamap import DataMapFault, Store
 from services.anonymizer.rules.facts import Terms
@@ -76,13 +75,11 @@ class MySQL:
         of: Verb = Verb.erase,
         changes: Sequence[Correction] = (),
     ) -> list[Outcome]:
-        _whole(scope)
-        found = [await table.preview(person, terms, None, of, changes) for table in self.tables.values()]
+        found = [await table.preview(person, terms, scope, of, changes) for table in self.tables.values()]
         return [one for each in found for one in each]
 
     async def erase(self, step: UUID, person: Person, terms: Terms, guard: Guard, scope: Scope | None) -> Effect:
-        _whole(scope)
-        return await self._each(step, lambda table, own: table.erase(own, person, terms, guard, None))
+        return await self._each(step, lambda table, own: table.erase(own, person, terms, guard, scope))
 
     async def correct(self, step: UUID, person: Person, terms: Terms, changes: list[Correction]) -> Effect:
         """In one transaction: what one column takes and another refuses is put right in none. Each table's plan is carried out by way of
@@ -116,8 +113,7 @@ class MySQL:
         return await self._each(step, lambda table, own: table.unfreeze(own, person, terms))
 
     async def verify(self, person: Person, terms: Terms, scope: Scope | None) -> Verification:
-        _whole(scope)
-        found = [await table.verify(person, terms, None) for table in self.tables.values()]
+        found = [await table.verify(person, terms, scope) for table in self.tables.values()]
         return Verification([finding for one in found for finding in one.findings])
 
     async def simulate(self, terms: Terms) -> list[Expected]:
@@ -184,8 +180,3 @@ async def _one_stream(parts: list[AsyncGenerator[bytes]]) -> AsyncGenerator[byte
                 else:
                     yield line
     yield end_line(counts)
-
-
-def _whole(scope: Scope | None) -> None:
-    if scope is not None:
-        raise VerbUnsupported("Only a store of recordings can remove a single recording.")

@@ -26,7 +26,6 @@ from services.anonymizer.contract import (
     Scope,
     StoreVerb,
     Verb,
-    VerbUnsupported,
 )
 from services.anonymizer.datamap import Store
 from services.anonymizer.rules.drift import SAMPLES
@@ -88,9 +87,8 @@ class PostgreSQL:
         of: Verb = Verb.erase,
         changes: Sequence[Correction] = (),
     ) -> list[Outcome]:
-        _whole(scope)
         if of == Verb.erase:
-            return await preview(self.connections, person, terms)
+            return await preview(self.connections, person, terms, _elements(scope))
         do = {
             Verb.correct: partial(put_right, changes=changes),
             Verb.freeze: marked,
@@ -99,8 +97,7 @@ class PostgreSQL:
         return await self.connections.rehearse(lambda connection: do(connection, self.store, person, terms))
 
     async def erase(self, step: UUID, person: Person, terms: Terms, guard: Guard, scope: Scope | None) -> Effect:
-        _whole(scope)
-        return await erase(self.connections, step, person, terms, guard)
+        return await erase(self.connections, step, person, terms, guard, _elements(scope))
 
     async def correct(self, step: UUID, person: Person, terms: Terms, changes: list[Correction]) -> Effect:
         return await correct(self.connections, step, person, terms, changes)
@@ -112,8 +109,7 @@ class PostgreSQL:
         return await unfreeze(self.connections, step, person, terms)
 
     async def verify(self, person: Person, terms: Terms, scope: Scope | None) -> Verification:
-        _whole(scope)
-        return await verify(self.connections, person, terms)
+        return await verify(self.connections, person, terms, _elements(scope))
 
     async def simulate(self, terms: Terms) -> list[Expected]:
         return await simulate(self.connections, terms)
@@ -170,6 +166,6 @@ class PostgreSQL:
         await self.connections.close()
 
 
-def _whole(scope: Scope | None) -> None:
-    if scope is not None:
-        raise VerbUnsupported("Only a store of recordings can remove a single recording.")
+def _elements(scope: Scope | None) -> list[str]:
+    """What it is limited to; none of them: nothing is left out."""
+    return scope.elements if scope else []

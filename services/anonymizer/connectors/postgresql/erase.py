@@ -4,7 +4,7 @@ Every statement sees the same moment. What the rules keep is counted and left; w
 its ordinary row goes, so that nothing about the ordinary tables, the counts or the answer differs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -43,8 +43,11 @@ _NO_STEP = UUID(int=0)
 _PRESERVED = "SELECT hold, count(*) FROM wardline.preserved WHERE step = $1 GROUP BY hold"
 
 
-async def erase(connections: Connections, step: UUID, person: Person, terms: Terms, guard: Guard) -> Effect:
-    """Does it once: asked again, answers what was done. Raises StoreUnavailable, and then nothing was done."""
+async def erase(
+    connections: Connections, step: UUID, person: Person, terms: Terms, guard: Guard, elements: Sequence[str] = ()
+) -> Effect:
+    """Does it once: asked again, answers what was done. `elements`: only what is of these. Raises StoreUnavailable, and then nothing was
+    done."""
 
     async def work(connection: asyncpg.Connection, holds: list[Hold]) -> Effect:
         await unchanged(connection)
@@ -52,7 +55,7 @@ async def erase(connections: Connections, step: UUID, person: Person, terms: Ter
         if done is None:
             await transactions.begin(connection, step, terms.now)
             now = await noted(connection, terms)
-            outcomes = await Erasure(connection, connections.store, step, person, now, holds).run()
+            outcomes = await Erasure(connection, connections.store, step, person, now, holds, elements).run()
             await transactions.finish(connection, step, written(outcomes))
         else:
             outcomes = read(orjson.loads(done))
@@ -61,10 +64,12 @@ async def erase(connections: Connections, step: UUID, person: Person, terms: Ter
     return await connections.write_guarded(step, guard, work)
 
 
-async def preview(connections: Connections, person: Person, terms: Terms) -> list[Outcome]:
+async def preview(
+    connections: Connections, person: Person, terms: Terms, elements: Sequence[str] = ()
+) -> list[Outcome]:
     async def work(connection: asyncpg.Connection) -> list[Outcome]:
         now = await noted(connection, terms)
-        return await Erasure(connection, connections.store, _NO_STEP, person, now, [], rehearsed=True).run()
+        return await Erasure(connection, connections.store, _NO_STEP, person, now, [], elements, rehearsed=True).run()
 
     return await connections.rehearse(work)
 
@@ -79,16 +84,40 @@ class Erasure:
     person: Person
     terms: Terms
     holds: list[Hold]
+    elements: Sequence[str] = ()
     rehearsed: bool = False
 
     async def run(self) -> list[Outcome]:
         outcomes = []
+        if self.elements:
+            for name in self.store.order:
+                outcomes += await self._of_elements(name)
+            return merged(outcomes)
         for name in self.store.order:
             outcomes += await self._own_rows(name)
             outcomes += await self._as_other_party(name)
         for name in self.store.order:
             outcomes += await self._mentions(name)
         return merged(outcomes)
+
+    async def _of_elements(self, name: str) -> list[Outcome]:
+        """The person's rows of these elements; of rows that are kept as something else, single columns."""
+        table = self.store.tables[name]
+        if table.rests_on(self.elements):
+            return await self._own_rows(name)
+        return [one for column in table.parts(self.elements) for one in await self._own_column(name, column)]
+
+    async def _own_column(self, name: str, column: str) -> list[Outcome]:
+        def saying(params: Params) -> str:
+            return f"{self._own(name, params)} AND t.{column} IS DISTINCT FROM {self._blank(name, column, params)}"
+
+        def going(params: Params) -> str:
+            return f"{saying(params)} AND {self._gone(name, params)}"
+
+        if self._own(name, Params()) == NOBODYS:
+            return []
+        count = await self._update(name, lambda params: {column: self._blank(name, column, params)}, going)
+        return [*await self._kept(name, saying, column), self._outcome(name, count, Action.redact, column)]
 
     async def _own_rows(self, name: str) -> list[Outcome]:
         """The person's rows: those that nothing keeps are deleted, or reduced where a kept row refers to them."""
@@ -225,7 +254,8 @@ class Erasure:
         return going(verdicts(self.store, self.store.tables[name], self.terms, "deletion", params))
 
     def _blank(self, name: str, column: str, params: Params) -> str:
-        return params(self.store.tables[name].columns[column].redacted, "text")
+        blank = self.store.tables[name].columns[column].redacted
+        return "NULL" if blank is None else params(blank, "text")
 
     def _outcome(self, name: str, count: int, action: Action = Action.erase, column: str | None = None) -> Outcome:
         table: Table = self.store.tables[name]

@@ -6,7 +6,8 @@ bears the same name), or a rule keeps it. What nobody can explain remains.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -27,12 +28,13 @@ Row = Mapping[str, Any]
 _BATCH = 2000
 
 
-async def verify(connections: Connections, person: Person, terms: Terms) -> Verification:
+async def verify(connections: Connections, person: Person, terms: Terms, elements: Sequence[str] = ()) -> Verification:
+    """`elements`: only what is of these."""
     findings, frozen = [], await keys(connections)
     async with connections.reading("verifier") as connection:
         for name in connections.store.order:
             search = Search(connection, connections.store, name, person, terms, frozen)
-            for column, count in (await search.run()).items():
+            for column, count in (await (search.of(elements) if elements else search.run())).items():
                 findings.append(Finding(table=name, column=column, count=count))
     return Verification(findings)
 
@@ -49,12 +51,10 @@ class Search:
     async def run(self) -> dict[str, int]:
         """column → rows in which the person is still seen there without a reason."""
         table, unexplained = self.store.tables[self.name], {}
-        spelled = _spelled(known for known in self.person.known if known.type != IdentifierType.name)
         for column, identifies in table.identifying.items():
             if identifies.party == "agent" or identifies.type == IdentifierType.name:
                 continue  # an agent's employer decides; a name alone is nobody's
-            where, values = f"t.{column} = ANY($1::text[]) OR {_reads(f't.{column}')}", sorted(self.person.values())
-            unexplained[column] = await self._count(column, where, values, spelled, subsequences(self.person.known))
+            unexplained[column] = await self._naming(column)
         pattern = mentions(self.person.known)
         for column in table.texts if pattern else ():
             unexplained[column] = await self._count(column, f"t.{column} ~* $1::text", pattern)
@@ -62,15 +62,35 @@ class Search:
             unexplained[link.column] = await self._hanging_on(link.column, link.table, link.key)
         return {column: count for column, count in unexplained.items() if count}
 
-    async def _count(self, column: str, where: str, *values: Any) -> int:
+    async def of(self, elements: Sequence[str]) -> dict[str, int]:
+        """column → rows of the person's own that still say it there; of a row that is of these elements as a whole, its key."""
+        table, unexplained = self.store.tables[self.name], Counter[str]()
+        for said in [table.key[0]] if table.rests_on(elements) else table.parts(elements):
+            for column, identifies in table.identifying.items():
+                if identifies.party in ("owner", "caller") and identifies.type != IdentifierType.name:
+                    unexplained[said] += await self._naming(column, said)
+            for link in table.links:
+                unexplained[said] += await self._hanging_on(link.column, link.table, link.key, said)
+        return {column: count for column, count in unexplained.items() if count}
+
+    async def _naming(self, column: str, said: str | None = None) -> int:
+        """Rows in which one of the person's values stands in `column`; with `said`, only those that say something there."""
+        spelled = _spelled(known for known in self.person.known if known.type != IdentifierType.name)
+        where, values = f"t.{column} = ANY($1::text[]) OR {_reads(f't.{column}')}", sorted(self.person.values())
+        return await self._count(column, where, values, spelled, subsequences(self.person.known), said=said)
+
+    async def _count(self, column: str, where: str, *values: Any, said: str | None = None) -> int:
         found = 0
         async for row in self.connection.cursor(
             f"SELECT t.*, {self._key()} FROM {self.name} t WHERE {where}", *values, prefetch=_BATCH
         ):
-            found += not await self._explained(column, row)
+            found += self._says(row, said) and not await self._explained(column, row)
         return found
 
-    async def _hanging_on(self, column: str, parent: str, key: str) -> int:
+    def _says(self, row: Row, column: str | None) -> bool:
+        return column is None or row[column] != self.store.tables[self.name].columns[column].redacted
+
+    async def _hanging_on(self, column: str, parent: str, key: str, said: str | None = None) -> int:
         """Rows without a value of their own, that hang on a row that is still found by one."""
         found = 0
         for known in self.person.known:
@@ -86,8 +106,9 @@ class Search:
                     prefetch=_BATCH,
                 )
                 async for row in rows:
-                    if known.holds_at(row["parent_arose"]) and not await self._explained(None, row):
-                        found += 1
+                    if not (known.holds_at(row["parent_arose"]) and self._says(row, said)):
+                        continue
+                    found += not await self._explained(None, row)
         return found
 
     async def _explained(self, column: str | None, row: Row) -> bool:

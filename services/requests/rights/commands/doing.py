@@ -183,9 +183,9 @@ async def _mine(
     if row.party == "tenant":
         return theirs
     verb = kinds.WAYS[Kind(row.kind)].verb
-    if not way.first_steps(verb, _scope(row) is not None, theirs):
+    if not way.first_steps(verb, _scope(row), theirs):
         return ours
-    if not way.first_steps(verb, _scope(row) is not None, ours):
+    if not way.first_steps(verb, _scope(row), ours):
         row.party = "tenant"
         await clocks.hand_over(tx, row)
         return theirs
@@ -206,7 +206,7 @@ async def _begin(
             row.spool_key = keys[row.id].seal("request", "spool_key", os.urandom(32))
         if how.standing and row.party == "operator":
             mine.append(steps.standing(row, how.standing))
-        for each in way.first_steps(how.verb, _scope(row) is not None, stores):
+        for each in way.first_steps(how.verb, _scope(row), stores):
             mine.append(steps.of_store(row, each.store, each.verb))
         if how.verb == "preview" and _scope(row) is None:
             mine += [steps.of_store(row, store, "erase", state="deferred") for store in way.without_preview(stores)]

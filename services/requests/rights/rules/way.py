@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from services.anonymizer.contract import Action, Outcome, Store
+from services.anonymizer.contract import Action, Outcome, Scope, Store
 from services.requests.rights.contract import NotNow, State
 from services.requests.rights.rules.clock import day_after
 
@@ -36,7 +36,7 @@ ASKABLE = {
 ENDED = frozenset({State.closed, State.withdrawn, State.duplicate})
 ANSWERED = frozenset({State.answered, State.closed})
 
-# The kinds of store that hold recordings: there a single one, or all of some element, can be removed.
+# The kinds of store that hold recordings: there a single one can be removed.
 RECORDINGS = ("folder", "objects")
 # A reason that may end any day (an unpaid invoice, a claim, a running agreement) is asked about again each day.
 LOOK_AGAIN = timedelta(days=1)
@@ -67,11 +67,18 @@ def must_stand_in(state: State, allowed: Iterable[State]) -> None:
         raise NotNow(state=state)
 
 
-def first_steps(verb: str | None, one_recording: bool, stores: Sequence[Store]) -> list[Planned]:
-    """What is done in the stores once it is known who asks. One named recording goes at once, without a preview."""
-    if one_recording:
-        return [Planned(store, "erase") for store in stores if store.kind in RECORDINGS and "erase" in store.verbs]
+def first_steps(verb: str | None, scope: Scope | None, stores: Sequence[Store]) -> list[Planned]:
+    """What is done in the stores once it is known who asks. One named recording goes at once, without a preview, and so does what rested
+    on a consent: from every store that has something of it, also by hand."""
+    if scope is not None:
+        return [Planned(store, "erase") for store in stores if "erase" in store.verbs and _has(store, scope)]
     return [Planned(store, verb) for store in stores if verb in store.verbs]
+
+
+def _has(store: Store, scope: Scope) -> bool:
+    if scope.recording is not None:
+        return store.kind in RECORDINGS
+    return not set(store.elements).isdisjoint(scope.elements)
 
 
 def without_preview(stores: Sequence[Store]) -> list[Store]:
