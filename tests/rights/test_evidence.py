@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 import httpx2
+import orjson
 import pytest
 
-from services.requests.rights.contract import Kind, OpenRequest
+from services.requests.rights.contract import Kind, OpenRequest, Replied
 from tests.rights.conftest import House
 
 PDF, PNG = b"%PDF-1.7\n1 0 obj Anna Testlind", b"\x89PNG\r\n\x1a\nrest"
@@ -70,6 +71,42 @@ async def test_evidence_is_sealed_given_to_staff_as_it_was_and_gone_with_the_req
     )
     await house.person(principal, tenant).withdraw(request, key=str(uuid4()))
     assert not await house.rows("SELECT 1 FROM rights.evidence_file WHERE request = $1", request)
+
+
+async def test_who_of_the_staff_read_a_paper_or_a_letter_stands_in_the_ledger(
+    house: House, tenant: UUID, asked: tuple[UUID, UUID]
+):
+    principal, request = asked
+    added = (await sent(house, tenant, principal, request, encoded(PDF))).json()
+    person, desk = house.person(principal, tenant), house.helpdesk(tenant)
+    await person.letters(request)
+    assert await read_by(house, request) == [], "nothing was read by anybody else yet"
+    assert (await desk.letters(request)).items == []
+    assert await read_by(house, request) == [], "there was nothing to read"
+    await person.reply(request, Replied(text="Jag heter Anna Testlind"), key=str(uuid4()))
+    [letter] = (await person.letters(request)).items
+    await desk.letters(request)
+    token = await desk.tokens.token("rights")
+    headers = {"authorization": f"Bearer {token}"}
+    await house.http.get(f"{house.url}/v1/requests/{request}/evidence", headers=headers)
+    await house.http.get(f"{house.url}/v1/requests/{request}/evidence/{added['file']}", headers=headers)
+    read = await read_by(house, request)
+    assert [(each["type"], each["subject"]) for each in read] == [
+        ("letters.read", str(principal)),
+        ("evidence.read", str(principal)),
+    ]
+    who = read[0]["data"]["by"]
+    assert [each["data"] for each in read] == [
+        {"request": str(request), "letters": [str(letter.letter)], "by": who},
+        {"request": str(request), "file": added["file"], "by": who},
+    ]
+    assert who and all(each["time"] for each in read)
+
+
+async def read_by(house: House, request: UUID) -> list[dict[str, Any]]:
+    wanted = "SELECT body FROM rights.event WHERE type IN ('letters.read', 'evidence.read') ORDER BY seq"
+    said = [orjson.loads(row["body"]) for row in await house.rows(wanted)]
+    return [each for each in said if each["data"]["request"] == str(request)]
 
 
 @pytest.mark.parametrize(("content", "kind"), [(png(4_000, 3_000), "png"), (jpeg(6_000, 8_000), "jpeg")])

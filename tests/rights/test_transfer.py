@@ -114,6 +114,18 @@ async def test_her_data_reach_the_other_operator_sealed_and_its_receipt_is_in_he
     assert said["transferred"]["sha256"] == came.sha256
 
 
+async def test_who_of_the_staff_opened_what_came_stands_in_the_ledger(house: House, two: Two):
+    asked = await two.anna.open(two.wish(), key=key())
+    await until_state(house, two, asked.request, "closed")
+    for reader in (two.anna_there, house.helpdesk(two.there)):
+        async with reader.received(two.opened.reception) as stream:
+            assert b"".join([piece async for piece in stream]).startswith(b"PK")
+    wanted = "SELECT convert_from(body, 'UTF8')::json->'data' AS said FROM rights.event WHERE type = 'reception.read'"
+    said = [json.loads(row["said"]) for row in await house.rows(wanted)]
+    [read_by] = [each["by"] for each in said if each["reception"] == str(two.opened.reception)]
+    assert read_by
+
+
 async def test_what_was_taken_and_not_written_down_here_is_handed_over_once_more_and_gets_the_same_receipt(
     house: House, two: Two
 ):

@@ -960,6 +960,29 @@ class PackagePosted(RequestMoved):
     by: str
 
 
+class EvidenceRead(Reply):
+    """`evidence.read`: which file of a request, by whom of the staff."""
+
+    request: UUID
+    file: UUID
+    by: str
+
+
+class LettersRead(Reply):
+    """`letters.read`: which of a request's letters, by whom of the staff."""
+
+    request: UUID
+    letters: list[UUID]
+    by: str
+
+
+class ReceptionRead(Reply):
+    """`reception.read`: what another operator brought for somebody, by whom of the staff."""
+
+    reception: UUID
+    by: str
+
+
 class FeePaid(RequestMoved):
     """`request.paid`."""
 
@@ -994,6 +1017,9 @@ EVENTS: dict[str, type[Reply]] = {
     "reception.opened": ReceptionMoved,
     "reception.received": ReceptionMoved,
     "reception.closed": ReceptionMoved,
+    "reception.read": ReceptionRead,
+    "evidence.read": EvidenceRead,
+    "letters.read": LettersRead,
     "request.received": RequestMoved,
     "request.identified": RequestMoved,
     "request.clarification_needed": RequestMoved,

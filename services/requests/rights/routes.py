@@ -13,7 +13,7 @@ from chassis.bodies import Body
 from chassis.db import Tx
 from chassis.idempotency import Once, Sent
 from services.requests.rights import contract, queries, reports
-from services.requests.rights.commands import asking, clocks, deciding, evidence, posting, proving, receiving
+from services.requests.rights.commands import asking, clocks, deciding, evidence, letters, posting, proving, receiving
 from services.requests.rights.contract import (
     AddEvidence,
     Ask,
@@ -147,7 +147,7 @@ async def extend(caller: Handler, request_id: UUID, wish: Body[Extend], tx: Tx, 
 
 @router.get("/requests/{request_id}/letters", response_model=contract.Letters)
 async def read_letters(caller: Asker, request_id: UUID, tx: Tx, office: TheOffice):
-    return await queries.read_letters(tx, office, caller, request_id)
+    return await letters.read(tx, office, caller, request_id)
 
 
 @router.get("/requests/{request_id}/preview", response_model=contract.Preview)

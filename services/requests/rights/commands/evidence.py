@@ -15,6 +15,7 @@ from services.requests.rights.contract import (
     AddEvidence,
     EvidenceAdded,
     EvidenceFiles,
+    EvidenceRead,
     EvidenceRefused,
     NotNow,
     RequestUnknown,
@@ -58,12 +59,15 @@ async def listed(tx: Transaction, office: Office, caller: Caller, request: UUID)
 
 
 async def read(tx: Transaction, office: Office, caller: Caller, request: UUID, file: UUID) -> bytes:
-    """The very bytes that were sent. Raises RequestUnknown for anything that is not this request's."""
+    """The very bytes that were sent; who of the staff had them stands in the ledger. Raises RequestUnknown for anything that is not this
+    request's."""
     row = await queries.find(tx, office, caller, request)
     found = await tx.session.get(EvidenceRow, file)
     if found is None or found.request != row.id:
         raise RequestUnknown
     key = await office.sealer.key(tx.connection, tx.tenant, row.id)
+    told = EvidenceRead(request=row.id, file=found.id, by=caller.subject)
+    await tx.emit("evidence.read", told.model_dump(mode="json"), row.principal)
     return key.open("evidence_file", "content", found.content)
 
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from chassis import clock
+from chassis.auth import Caller
 from chassis.db import Transaction
 from chassis.ids import new_id
 from services.anonymizer.contract import FindPrincipal, Identifier, IdentifierType
 from services.requests.rights import queries, words
-from services.requests.rights.contract import Channel
+from services.requests.rights.contract import Channel, Letters, LettersRead
 from services.requests.rights.office import Office
 from services.requests.rights.tables import LetterRow, RequestRow
 
@@ -49,6 +50,16 @@ async def write(tx: Transaction, office: Office, row: RequestRow, template: str,
 async def take(tx: Transaction, office: Office, row: RequestRow, body: str) -> LetterRow:
     """Somebody's own words, as they came."""
     return await _keep(tx, office, row, "in", "own", "", body)
+
+
+async def read(tx: Transaction, office: Office, caller: Caller, request: UUID) -> Letters:
+    """As the person sees them; who else read them stands in the ledger."""
+    found = await queries.read_letters(tx, office, caller, request)
+    if caller.principal is None and found.items:
+        row = await tx.session.get(RequestRow, request)
+        told = LettersRead(request=request, letters=[each.letter for each in found.items], by=caller.subject)
+        await tx.emit("letters.read", told.model_dump(mode="json"), row.principal)
+    return found
 
 
 async def to_mail(tx: Transaction, office: Office, letter: UUID) -> Mailing | None:

@@ -37,6 +37,7 @@ from services.requests.rights.contract import (
     Reception,
     ReceptionMoved,
     ReceptionOpened,
+    ReceptionRead,
     ReceptionUnknown,
 )
 from services.requests.rights.office import Office
@@ -118,10 +119,13 @@ async def read_reception(tx: Transaction, caller: Caller, reception: UUID) -> Re
 
 
 async def content(tx: Transaction, office: Office, caller: Caller, reception: UUID) -> Iterator[bytes]:
-    """The ZIP that came, opened. Raises ReceptionUnknown when there is none (any more)."""
+    """The ZIP that came, opened; who of the staff had it stands in the ledger. Raises ReceptionUnknown when there is none (any more)."""
     row = await _find(tx, caller, reception)
     if row.state != "received" or row.content_key is None or row.parts is None:
         raise ReceptionUnknown
+    if caller.principal is None:
+        told = ReceptionRead(reception=row.id, by=caller.subject)
+        await tx.emit("reception.read", told.model_dump(mode="json"), row.principal)
     return parts.opened(office.folder(row.id), row.parts, open_key(row.content_key, office.sealing), row.id)
 
 
