@@ -94,9 +94,9 @@ class Verifier:
         known = self._checked.get(hashlib.sha256(raw).digest())
         return known if known is not None and known.expires > time.time() else None
 
-    def forget(self, session: str) -> None:
-        """Drop what was remembered of a session that identity revoked."""
-        for digest in [digest for digest, caller in self._checked.items() if caller.session == session]:
+    def forget(self, session: str | None) -> None:
+        """Drop what was remembered of a session that identity revoked; None: of every session."""
+        for digest in [digest for digest, caller in self._checked.items() if session in (None, caller.session)]:
             del self._checked[digest]
 
     async def close(self) -> None:

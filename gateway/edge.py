@@ -162,7 +162,7 @@ class Edge:
             extensions={"timeout": _TIMEOUT},
         )
 
-    def _forget(self, session: str) -> None:
+    def _forget(self, session: str | None) -> None:
         self.verifier.forget(session)
         self.exchange.forget(session)
 

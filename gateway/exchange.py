@@ -51,8 +51,9 @@ class Exchange:
         # One who hangs up must not take the answer away from the others.
         return await asyncio.shield(asking)
 
-    def forget(self, session: str) -> None:
-        for key in [key for key, held in self._held.items() if held.session == session]:
+    def forget(self, session: str | None) -> None:
+        """None: of every session."""
+        for key in [key for key, held in self._held.items() if session in (None, held.session)]:
             del self._held[key]
 
     def _answered(self, key: Key, done: "asyncio.Task[str]") -> None:

@@ -1,6 +1,7 @@
 """Which sessions identity has ended: its feed is followed by long poll, and an edge that has lost it refuses everybody.
 
 The feed is read from near its end: whatever ended before this edge started is known to identity, which exchanges no token of it.
+An identity that came back from a backup has another feed: then nothing that was exchanged before counts any more.
 """
 
 import asyncio
@@ -9,8 +10,10 @@ from collections.abc import Callable
 
 import httpx2
 
-from chassis.client import TokenSource
+from chassis import telemetry
+from chassis.client import ServiceClient, TokenSource
 from chassis.errors import Problem, Unauthenticated, Unavailable
+from chassis.ledger.contract import PositionUnknown
 from chassis.trouble import Trouble
 from services.identity.contract import SESSION_REVOKED
 
@@ -23,12 +26,14 @@ _LOOK_BACK = 500
 
 
 class Revocations:
-    """`forget(sid)` drops what was remembered of a session; `check(sid)` refuses its tokens."""
+    """`forget(sid)` drops what was remembered of a session, of every one when it is None; `check(sid)` refuses its tokens."""
 
     def __init__(
-        self, http: httpx2.AsyncClient, edge: TokenSource, identity: str, forget: Callable[[str], None]
+        self, http: httpx2.AsyncClient, edge: TokenSource, identity: str, forget: Callable[[str | None], None]
     ) -> None:
         self.http, self.edge, self.identity, self.forget = http, edge, identity, forget
+        self.feed = ServiceClient(http, identity, edge)
+        self.feed.audience = "identity"
         self._heard = float("-inf")
         self._ended: dict[str, float] = {}
 
@@ -43,38 +48,38 @@ class Revocations:
             raise Unauthenticated("Log in again.")
 
     async def run(self) -> None:
-        trouble = Trouble("revocation feed interrupted")
+        trouble, at = Trouble("revocation feed interrupted"), None
         while True:
             try:
-                position = await self._near_end()
-                while True:
-                    position = await self._listen(position)
-                    trouble.over()
+                at = await self._listen(at or await self._near_end())
+                trouble.over()
+            except PositionUnknown:
+                telemetry.log().error("the feed of identity is another one than before; nothing of it counts any more")
+                self._heard, at = float("-inf"), None
+                self.forget(None)
             except (httpx2.HTTPError, Problem, ValueError) as lost:
                 trouble.met(lost)
                 await asyncio.sleep(0.5)
 
-    async def _near_end(self) -> int:
+    async def _near_end(self) -> tuple[int, None]:
         """The checkpoint's second line is the number of events."""
-        note = await self._get("/ledger/checkpoint", {})
-        return max(0, int(note.text.split("\n")[1]) - _LOOK_BACK)
+        headers = {"authorization": f"Bearer {await self.edge.token('identity')}"}
+        note = await self.http.get(f"{self.identity}/ledger/checkpoint", headers=headers, timeout=_PATIENCE)
+        if note.status_code != 200:
+            raise Unavailable("The ledger of identity refused this edge.")
+        return max(0, int(note.text.split("\n")[1]) - _LOOK_BACK), None
 
-    async def _listen(self, position: int) -> int:
+    async def _listen(self, at: tuple[int, str | None]) -> tuple[int, str | None]:
+        position, leaf = at
         query = {"after": position, "wait": _WAIT, "limit": 500, "types": SESSION_REVOKED}
-        page = (await self._get("/events", query)).json()
+        query |= {"leaf": leaf} if leaf else {}
+        page = await self.feed.call("GET", "/events", query=query, timeout=_WAIT + _PATIENCE)
         for event in page["items"]:
             self._end(event["data"]["sid"])
         self._heard = time.monotonic()
-        return int(page["next"])
+        return int(page["next"]), page["leaf"]
 
     def _end(self, session: str) -> None:
         now = time.monotonic()
         self._ended = {sid: at for sid, at in self._ended.items() if at > now - _REMEMBER} | {session: now}
         self.forget(session)
-
-    async def _get(self, path: str, query: dict[str, str | int]) -> httpx2.Response:
-        headers = {"authorization": f"Bearer {await self.edge.token('identity')}"}
-        answer = await self.http.get(self.identity + path, params=query, headers=headers, timeout=_WAIT + _PATIENCE)
-        if answer.status_code != 200:
-            raise Unavailable("The revocation feed refused this edge.")
-        return answer

@@ -7,15 +7,17 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from chassis.contract import Contract, Page
-from chassis.errors import NotFound
+from chassis.errors import Conflict, NotFound
 
 
 class CloudEvent(BaseModel):
-    """One fact on a feed. Readers ignore attributes they don't know; `subject` is the principal it concerns, if it is one's."""
+    """One fact on a feed. Readers ignore attributes they don't know; `subject` is the principal it concerns, if it is one's; `leaf` is
+    its entry's in the ledger, hexadecimal."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     position: int
+    leaf: str
     specversion: str
     id: UUID
     type: str
@@ -29,10 +31,12 @@ class CloudEvent(BaseModel):
 
 
 class Feed(BaseModel):
-    """The events after a cursor; `next` is always there: it is the cursor to go on from, now or later."""
+    """The events after a cursor; `next` is always there: it is the cursor to go on from, now or later. `leaf`: of the entry at `next`;
+    sent back along with it, it says which ledger was read (`PositionUnknown`)."""
 
     items: list[CloudEvent]
     next: str
+    leaf: str | None
 
 
 class Entry(Contract):
@@ -71,3 +75,13 @@ class NotInLedger(NotFound):
     """Also an event committed a moment ago: it gets its position within a second."""
 
     code, title = "ledger.not_included", "No such entry in this ledger, or not yet"
+
+
+class PositionUnknown(Conflict):
+    """A ledger that came back from a backup, however far it has grown since: who has read on knows what never happened, and has missed
+    what stands in its place."""
+
+    code, title = (
+        "ledger.position_unknown",
+        "The ledger does not have that entry at that position; begin anew",
+    )

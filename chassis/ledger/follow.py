@@ -2,6 +2,10 @@
 
 So an event may be heard many times and takes effect once: whoever moves the cursor past its position handles it, and a second
 replica, or the same process after a crash, finds the cursor moved. A handler that fails is tried again from the same event.
+
+The cursor names the leaf of the entry that was read last. A service that came back from an older backup has another one there, or
+none: it refuses, and its feed is heard anew from the beginning, since what stands in the place of what was lost was never heard.
+So a handler knows by the event's own id, or by what it tells, what it has dealt with before.
 """
 
 import asyncio
@@ -10,18 +14,25 @@ from collections.abc import Awaitable, Callable, Sequence
 from itertools import groupby
 from typing import Any
 
+from chassis import telemetry
 from chassis.client import ServiceClient
 from chassis.db import Database
 from chassis.durable import PASSING
+from chassis.ledger.contract import PositionUnknown
 from chassis.ledger.events import Event
 from chassis.trouble import Trouble
 
 WAIT = 20
 
-_AT = "SELECT position FROM feed_cursor WHERE name = $1"
+_AT = "SELECT position, leaf FROM feed_cursor WHERE name = $1"
 _BEGIN = "INSERT INTO feed_cursor (name, position) VALUES ($1, 0) ON CONFLICT (name) DO NOTHING"
-_MOVE = "UPDATE feed_cursor SET position = $2 WHERE name = $1 AND position < $2"
-_MOVE_OVER = "UPDATE feed_cursor SET position = $3 WHERE name = $1 AND position < $2"
+_MOVE = "UPDATE feed_cursor SET position = $2, leaf = $3 WHERE name = $1 AND position < $2"
+_MOVE_OVER = "UPDATE feed_cursor SET position = $3, leaf = $4 WHERE name = $1 AND position < $2"
+_REACH = "UPDATE feed_cursor SET position = $2, leaf = $3 WHERE name = $1 AND position <= $2"
+_ANEW = """
+UPDATE feed_cursor SET position = 0, leaf = NULL WHERE name = $1 AND position = $2 AND leaf IS NOT DISTINCT FROM $3"""
+
+Heard = tuple[Event, str]  # with the leaf of its entry
 
 
 class Follower:
@@ -45,7 +56,7 @@ class Follower:
     ) -> None:
         self.client, self.database, self.name = client, database, name
         self.handle, self.types, self.pause = handle, types, pause
-        self._at: int | None = None
+        self._at: tuple[int, str | None] | None = None
 
     async def run(self) -> None:
         trouble = Trouble("feed interrupted", feed=self.name)
@@ -60,38 +71,48 @@ class Follower:
     async def follow(self, wait: float = 0) -> int:
         """Takes one page of the feed: handles its events, moves the cursor, says how many events took effect here."""
         # Whoever fails below looks again where the cursor stands.
-        position, self._at = await self._begin() if self._at is None else self._at, None
-        query: dict[str, Any] = {"after": position, "wait": wait, "limit": self.page}
-        if self.types is not None:
-            query["types"] = ",".join(self.types)
-        page = await self.client.call("GET", "/events", query=query, timeout=wait + 10)
-        events, next_ = [Event.read(item, item["position"]) for item in page["items"]], int(page["next"])
-        took = await self._take_all(events)
-        if next_ > (events[-1].seq if events else position):
-            await self._skip_to(next_)
-        self._at = next_
+        at, self._at = await self._begin() if self._at is None else self._at, None
+        query: dict[str, Any] = {"after": at[0], "wait": wait, "limit": self.page}
+        query |= {} if at[1] is None else {"leaf": at[1]}
+        query |= {} if self.types is None else {"types": ",".join(self.types)}
+        try:
+            page = await self.client.call("GET", "/events", query=query, timeout=wait + 10)
+        except PositionUnknown:
+            await self._begin_anew(*at)
+            return 0
+        heard = [(Event.read(item, item["position"]), item["leaf"]) for item in page["items"]]
+        took = await self._take_all(heard)
+        reached = int(page["next"]), page["leaf"]
+        if reached != ((heard[-1][0].seq, heard[-1][1]) if heard else at):
+            await self._change(_REACH, *reached)  # over the events of other types
+        self._at = reached
         return took
 
-    async def _take_all(self, events: Sequence[Event]) -> int:
-        return sum([await self._take(event) for event in events])
+    async def _take_all(self, heard: Sequence[Heard]) -> int:
+        return sum([await self._take(*each) for each in heard])
 
-    async def _take(self, event: Event) -> bool:
+    async def _take(self, event: Event, leaf: str) -> bool:
         async with self.database.transaction(event.tenant) as tx:
             # The row lock of this update is what a second replica waits for, and then finds the event taken.
-            if await tx.connection.execute(_MOVE, self.name, event.seq) == "UPDATE 0":
+            if await tx.connection.execute(_MOVE, self.name, event.seq, leaf) == "UPDATE 0":
                 return False
             await self.handle(tx, event)
         return True
 
-    async def _begin(self) -> int:
+    async def _begin(self) -> tuple[int, str | None]:
         async with self.database.system() as connection:
             await connection.execute(_BEGIN, self.name)
-            return await connection.fetchval(_AT, self.name)
+            return tuple(await connection.fetchrow(_AT, self.name))
 
-    async def _skip_to(self, position: int) -> None:
-        """Over the events of other types behind the last one taken."""
+    async def _begin_anew(self, position: int, leaf: str | None) -> None:
+        telemetry.log().error(
+            "the feed is another one than before; it is heard anew", feed=self.name, position=position
+        )
+        await self._change(_ANEW, position, leaf)
+
+    async def _change(self, statement: str, position: int, leaf: str | None) -> None:
         async with self.database.system() as connection:
-            await connection.execute(_MOVE, self.name, position)
+            await connection.execute(statement, self.name, position, leaf)
 
 
 class RunFollower(Follower):
@@ -102,14 +123,15 @@ class RunFollower(Follower):
 
     page = 500
 
-    async def _take_all(self, events: Sequence[Event]) -> int:
-        runs = [list(run) for _, run in groupby(events, key=lambda event: event.tenant)]
+    async def _take_all(self, heard: Sequence[Heard]) -> int:
+        runs = [list(run) for _, run in groupby(heard, key=lambda each: each[0].tenant)]
         return sum([await self._take_run(run) for run in runs])
 
-    async def _take_run(self, run: Sequence[Event]) -> int:
-        async with self.database.transaction(run[0].tenant) as tx:
-            if await tx.connection.execute(_MOVE_OVER, self.name, run[0].seq, run[-1].seq) == "UPDATE 1":
-                await self.handle(tx, *run)
+    async def _take_run(self, run: Sequence[Heard]) -> int:
+        events, (last, leaf) = [event for event, _ in run], run[-1]
+        async with self.database.transaction(last.tenant) as tx:
+            if await tx.connection.execute(_MOVE_OVER, self.name, events[0].seq, last.seq, leaf) == "UPDATE 1":
+                await self.handle(tx, *events)
                 return len(run)
         # A second replica is somewhere among them.
         return await super()._take_all(run)

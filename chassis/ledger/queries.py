@@ -6,12 +6,13 @@ every tenant may see, such as which policy book is in force: what concerns every
 
 from base64 import b64encode
 from collections.abc import Sequence
+from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
 
 from chassis.ledger import checkpoint, merkle
-from chassis.ledger.contract import Consistency, Entry, Inclusion, NotInLedger
+from chassis.ledger.contract import Consistency, Entry, Inclusion, NotInLedger, PositionUnknown
 from chassis.ledger.tree import range_roots
 
 # How far one call looks for events of rare types, so that no call reads a whole ledger.
@@ -22,7 +23,7 @@ NOBODY = UUID(int=0)
 _VISIBLE = f"($2::uuid IS NULL OR e.tenant = $2 OR (e.tenant = '{NOBODY}' AND e.type = ANY ($3::text[])))"
 _HEAD = 'SELECT coalesce(max(position), 0) FROM "{service}".ledger_entry'
 _EVENTS = f"""
-SELECT l.position, e.body FROM "{{service}}".ledger_entry l JOIN "{{service}}".event e ON e.id = l.event_id
+SELECT l.position, l.leaf, e.body FROM "{{service}}".ledger_entry l JOIN "{{service}}".event e ON e.id = l.event_id
 WHERE l.position > $1 AND l.position <= $4
   AND ($5::text[] IS NULL OR e.type = ANY ($5)) AND {_VISIBLE}
 ORDER BY l.position LIMIT $6"""
@@ -48,22 +49,45 @@ async def leaves(connection: asyncpg.Connection, service: str, *positions: int) 
     return [found.get(position) for position in positions]
 
 
+class Page(NamedTuple):
+    """Of a feed: (position, leaf, canonical body) of each event; the position to go on from, and the leaf there; whether nothing more
+    was in the ledger."""
+
+    events: list[tuple[int, bytes, bytes]]
+    next: int
+    leaf: bytes | None
+    complete: bool
+
+    def items(self) -> bytes:
+        """The bodies are canonical JSON already: they are copied, not read and written again."""
+        return b",".join(
+            b'{"position":%d,"leaf":"%b",%b' % (position, leaf.hex().encode(), body[1:])
+            for position, leaf, body in self.events
+        )
+
+
 async def feed(
     connection: asyncpg.Connection,
     service: str,
     *,
     after: int,
+    leaf: bytes | None = None,
     limit: int,
     types: Sequence[str] | None = None,
     tenant: UUID | None = None,
     shared: Sequence[str] = (),
-) -> tuple[list[tuple[int, bytes]], int]:
-    """(position, canonical body) of the events after a position, and the position to go on from."""
-    until = min(await head(connection, service), after + SCANNED_AT_ONCE)
-    if until <= after:
-        return [], after
+) -> Page:
+    """The events after a position. leaf: of the entry there, as whoever asks has read it. Raises PositionUnknown."""
+    newest, (here,) = await head(connection, service), await leaves(connection, service, after)
+    if after > newest or (leaf is not None and leaf != here):
+        raise PositionUnknown
+    until = min(newest, after + SCANNED_AT_ONCE)
+    if until == after:
+        return Page([], after, here, True)
     rows = await connection.fetch(_EVENTS.format(service=service), after, tenant, shared, until, types, limit)
-    return [tuple(row) for row in rows], rows[-1]["position"] if len(rows) == limit else until
+    next_ = rows[-1]["position"] if len(rows) == limit else until
+    (there,) = await leaves(connection, service, next_)
+    return Page([tuple(row) for row in rows], next_, there, next_ >= newest)
 
 
 async def entries(

@@ -27,6 +27,12 @@ EventsReader = Annotated[auth.Caller, auth.Requires("events.read")]
 LedgerReader = Annotated[auth.Caller, auth.Requires("ledger.read")]
 # Positions are bigint; a larger number would be our error instead of the caller's.
 After = Annotated[int, Query(ge=0, lt=2**62, description="the cursor `next` of the page before; 0 is the beginning")]
+Leaf = Annotated[
+    str | None,
+    Query(
+        pattern="^[0-9a-f]{64}$", description="of the entry at `after`, as the page before told it: which ledger it was"
+    ),
+]
 Size = Annotated[int, Query(ge=1, lt=2**62)]
 Limit = Annotated[int, Query(ge=1, le=500)]
 
@@ -50,30 +56,32 @@ async def read_events(
     request: Request,
     caller: EventsReader,
     after: After = 0,
+    leaf: Leaf = None,
     wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT, description="seconds to wait for a first event")] = 0,
     limit: Limit = 100,
     types: Annotated[str | None, Query(description="comma-separated event types; all when absent")] = None,
 ) -> Response:
     database, sequencer, until = _database(request), _sequencer(request), time.monotonic() + wait
-    wanted = types.split(",") if types else None
+    wanted, known = types.split(",") if types else None, bytes.fromhex(leaf) if leaf else None
     while True:
         turn = sequencer.grown.turn()
         async with database.system() as connection:
-            found, next_ = await queries.feed(
+            page = await queries.feed(
                 connection,
                 database.service,
                 after=after,
+                leaf=known,
                 limit=limit,
                 types=wanted,
                 tenant=caller.tenant,
                 shared=_shared(request),
             )
         left = until - time.monotonic()
-        if found or left <= 0 or sequencer.grown.silenced or await request.is_disconnected():
-            return _feed(found, next_)
-        if next_ == after:
+        if page.events or left <= 0 or sequencer.grown.silenced or await request.is_disconnected():
+            return _feed(page)
+        if page.next == after:
             await rung(turn, min(left, _LOOK_AGAIN))
-        after = next_
+        after, known = page.next, page.leaf
 
 
 async def read_checkpoint(request: Request, _: LedgerReader) -> PlainTextResponse:
@@ -126,10 +134,10 @@ def _public_keys(secrets: Path) -> list[dict[str, Any]]:
     ]
 
 
-def _feed(found: list[tuple[int, bytes]], next_: int) -> Response:
-    """The bodies are canonical JSON already: they are copied, not read and written again."""
-    items = b",".join(b'{"position":%d,' % position + body[1:] for position, body in found)
-    return Response(b'{"items":[' + items + b'],"next":"%d"}' % next_, media_type="application/json")
+def _feed(page: queries.Page) -> Response:
+    leaf = b'"%b"' % page.leaf.hex().encode() if page.leaf else b"null"
+    told = b'{"items":[%b],"next":"%d","leaf":%b}' % (page.items(), page.next, leaf)
+    return Response(told, media_type="application/json")
 
 
 def _database(request: Request) -> Database:

@@ -44,7 +44,7 @@ _TABLES = (
         time timestamptz NOT NULL
     )
     """,
-    "CREATE TABLE feed_cursor (name text PRIMARY KEY, position bigint NOT NULL)",
+    "CREATE TABLE feed_cursor (name text PRIMARY KEY, position bigint NOT NULL, leaf text)",
 )
 
 
@@ -65,3 +65,8 @@ def create(op: Operations, service: str) -> None:
     shared_table(op, "feed_cursor", "SELECT, INSERT, UPDATE")
     # A cursor belongs to no tenant, and neither does reading how far one is.
     op.execute(f'GRANT SELECT, INSERT, UPDATE ON feed_cursor TO "{service}_system"')
+
+
+def cursors_name_their_leaf(op: Operations) -> None:
+    """For a service whose tables were created before they did."""
+    op.execute("ALTER TABLE feed_cursor ADD COLUMN IF NOT EXISTS leaf text")

@@ -561,7 +561,7 @@ class Changes(Reply):
     """`GET /v1/changes?after=&leaf=&wait=`: what bears on decisions since a snapshot's position, as CloudEvents with their positions.
 
     leaf: of the entry at `next`, hexadecimal; sent back along with it, it says which ledger was read, and one that came back from a
-    backup is refused (`consent.position_unknown`) however far it has grown since · complete: nothing was left behind, so whoever took
+    backup is refused (`ledger.position_unknown`) however far it has grown since · complete: nothing was left behind, so whoever took
     it all in knows everything up to the moment of asking · policy_version: of the book in force · policy_rows: a fingerprint of its rows that
     apply today; another one than the snapshot's wants a new snapshot.
     """
@@ -833,13 +833,6 @@ class UnknownPurpose(Problem):
 
 class UnknownCategory(Problem):
     code, status, title = "consent.unknown_category", 422, "The policy book has no such category of data"
-
-
-class PositionUnknown(Conflict):
-    code, title = (
-        "consent.position_unknown",
-        "The ledger does not have that entry at that position; take a new snapshot",
-    )
 
 
 class NotByConsent(Conflict):

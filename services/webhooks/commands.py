@@ -10,7 +10,7 @@ import orjson
 
 from chassis.auth import Caller
 from chassis.db import Transaction
-from chassis.ids import new_id
+from chassis.ids import made_at, new_id
 from chassis.ledger.events import Event
 from chassis.sealing import Sealer
 from services.registry import contract as registry
@@ -37,6 +37,8 @@ from services.webhooks.rules import LARGEST_PAYLOAD, SECRET_PREFIX, Verdict, pau
 
 DELIVER, DELIVER_NOW, SPREAD = "webhooks.deliver", "webhooks.deliver_now", "webhooks.spread"
 OLDER_SECRET_FOR = timedelta(hours=24)
+# A feed that is heard anew tells of years: an endpoint hears no more of what was before it than this.
+BEFORE_IT = timedelta(hours=1)
 
 _ENDPOINTS = "SELECT id, types, subjects FROM endpoint WHERE tenant = $1 AND state = 'active'"
 _PUBLIC_FACT = "INSERT INTO public_fact (tenant, event, type, body) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"
@@ -131,18 +133,22 @@ async def fan_out(tx: Transaction, *events: Event) -> None:
         if event.tenant == registry.HOUSE and event.type in PUBLIC_FACTS:
             await tx.connection.execute(_PUBLIC_FACT, tx.tenant, event.id, event.type, payload(event))
             await tx.enqueue(SPREAD, event.id)
-        elif wanted_by := [row["id"] for row in endpoints if _hears(row, event.type)]:
+        elif wanted_by := [row["id"] for row in endpoints if _hears(row, event.id, event.type)]:
             await _deliver(tx, event.id, event.type, payload(event), wanted_by)
 
 
 async def deliver_named(tx: Transaction, event: UUID, type: str, body: bytes) -> None:
     """One delivery and one job for each of the tenant's endpoints that names the type."""
     endpoints = await tx.connection.fetch(_ENDPOINTS, tx.tenant)
-    await _deliver(tx, event, type, body, [row["id"] for row in endpoints if row["types"] and _hears(row, type)])
+    await _deliver(tx, event, type, body, [row["id"] for row in endpoints if row["types"] and _hears(row, event, type)])
 
 
-def _hears(endpoint: asyncpg.Record, type: str) -> bool:
-    return SUBJECT_OF.get(type) in endpoint["subjects"] and (not endpoint["types"] or type in endpoint["types"])
+def _hears(endpoint: asyncpg.Record, event: UUID, type: str) -> bool:
+    return (
+        SUBJECT_OF.get(type) in endpoint["subjects"]
+        and (not endpoint["types"] or type in endpoint["types"])
+        and made_at(event) >= made_at(endpoint["id"]) - BEFORE_IT
+    )
 
 
 async def _deliver(tx: Transaction, event: UUID, type: str, body: bytes, endpoints: list[UUID]) -> None:

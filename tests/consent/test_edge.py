@@ -16,6 +16,7 @@ from services.consent.contract import CallParty, Kind, Regulation, SetDuty, Star
 from services.consent.edge import BadSnapshot, Copy, EdgeCache
 from services.consent.rules import Ground, Matter, Said
 from services.registry.contract import PolicyBook
+from tests.backups import lose_what_came_after
 from tests.consent.conftest import key
 from tests.consent.house import DATABASE
 from tests.patience import alone
@@ -188,12 +189,9 @@ async def _lose_what_came_after(served, position):
         for table, which in (
             ("standing", f"statement IN (SELECT id FROM consent.statement WHERE event IN {gone})"),
             ("statement", f"event IN {gone}"),
-            ("event", f"id IN {gone}"),
-            ("ledger_entry", "position > $1"),
-            ("ledger_node", "(index + 1) * 256 ^ level > $1"),
-            ("ledger_checkpoint", "size > $1"),
         ):
             await admin.execute(f"DELETE FROM consent.{table} WHERE {which}", position)
+        await lose_what_came_after(admin, "consent", position)
         await admin.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = $1",
             DATABASE,

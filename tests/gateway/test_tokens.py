@@ -14,6 +14,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from ops.stack import Stack
+from tests.backups import lose_what_came_after
 from tests.gateway.behind import Behind
 from tests.gateway.conftest import own_edge
 from tests.gateway.test_edge import anna, bearer
@@ -154,6 +155,34 @@ async def test_an_edge_that_no_longer_hears_who_logged_out_refuses_everybody_and
     finally:
         house.kill("identity", signal.SIGCONT)
     assert await _until(edge, bearer(anna), 200) < 10 * busy()
+
+
+async def test_a_logout_is_heard_also_of_an_identity_that_came_back_from_a_backup(
+    edge: httpx2.AsyncClient, issuer: Issuer, tenant: UUID, house: Stack
+):
+    """Its ledger grows past where the edge had read, and the logout stands before that."""
+
+    username, _ = await issuer.account(tenant)
+
+    async def logged_in() -> tuple[dict[str, str], dict[str, str]]:
+        given = await issuer.log_in(username, scope="openid consent.read")
+        headers = bearer(given["access_token"])
+        assert (await edge.get("/v1/consents", headers=headers)).status_code == 200
+        return headers, {"id_token_hint": given["id_token"]}
+
+    anna, hers = await logged_in()
+    bo, his = await logged_in()
+    assert (await issuer.http.post("/logout", data=his)).status_code == 200
+    await _until(edge, bo, 401)
+    admin = await house.postgres.connect("wardline")
+    read = await admin.fetchval("SELECT max(position) FROM identity.ledger_entry")
+    await lose_what_came_after(admin, "identity", read - 1)
+    assert (await issuer.http.post("/logout", data=hers)).status_code == 200
+    while await admin.fetchval("SELECT max(position) FROM identity.ledger_entry") <= read:
+        given = await issuer.log_in(username, scope="openid")
+        await issuer.http.post("/logout", data={"id_token_hint": given["id_token"]})
+    await admin.close()
+    await _until(edge, anna, 401)
 
 
 async def test_an_issuer_that_is_away_is_a_generic_refusal(

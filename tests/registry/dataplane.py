@@ -91,7 +91,9 @@ class DataPlane:
 async def _fresh(events: list[dict[str, Any]], after: int, wait: float) -> dict[str, Any]:
     fresh = [event for event in events if event["position"] > after]
     await asyncio.sleep(0 if fresh else min(wait, 0.1))
-    return {"items": fresh, "next": max((event["position"] for event in fresh), default=after)}
+    position = max((event["position"] for event in fresh), default=after)
+    items = [event | {"leaf": f"{event['position']:064x}"} for event in fresh]
+    return {"items": items, "next": position, "leaf": f"{position:064x}" if position else None}
 
 
 @asynccontextmanager

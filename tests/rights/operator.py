@@ -150,9 +150,10 @@ class Operator:
         """What the consent service tells; it waits a little, as a feed does."""
         if len(self.events) <= after:
             await asyncio.sleep(min(wait, 0.2))
-        return {"items": self.events[after:], "next": str(len(self.events))}
+        leaf = self.events[-1]["leaf"] if self.events else None
+        return {"items": self.events[after:], "next": str(len(self.events)), "leaf": leaf}
 
-    def consent_withdrawn(self, principal: UUID, tenant: UUID, elements: list[str]) -> None:
+    def consent_withdrawn(self, principal: UUID, tenant: UUID, elements: list[str]) -> dict[str, Any]:
         said = {
             "record": str(uuid4()),
             "sha256": "",
@@ -176,9 +177,13 @@ class Operator:
             "subject": str(principal),
             "dataschema": "urn:wardline:event:consent.withdrawn/v1",
             "data": said,
-            "position": len(self.events) + 1,
         }
-        self.events.append(event)
+        self.tell(event)
+        return event
+
+    def tell(self, event: dict[str, Any]) -> None:
+        position = len(self.events) + 1
+        self.events.append(event | {"position": position, "leaf": f"{position:064x}"})
 
     async def _ticket(self, ticket: str, request: Request) -> Response:
         assert request.headers["authorization"].startswith("Basic ")

@@ -89,16 +89,30 @@ async def test_what_rested_on_a_withdrawn_consent_goes_without_anybody_asking(ho
     )
     person = house.person(cilla, tenant)
     house.operator.consent_withdrawn(cilla, tenant, [])
-    house.operator.consent_withdrawn(cilla, tenant, ["recorded_call"])
+    withdrawn = house.operator.consent_withdrawn(cilla, tenant, ["recorded_call"])
 
     async def asked() -> list:
         return (await person.requests()).items
 
     [request] = await house.seen(asked, lambda seen: bool(seen) and seen[0].state == "closed")
+    await _told_again(house, withdrawn, ("billing", Row("customer", "1")))
+    assert len(await asked()) == 1
     assert (request.channel, request.ground) == ("consent", "consent_withdrawn")
     assert [row.id for row in house.operator.held(cilla, "recordings")] == ["q-1"]
     assert house.operator.held(cilla, "billing")
     assert cilla not in house.operator.forgotten
+
+
+async def _told_again(house: House, withdrawn: dict, other: tuple) -> None:
+    """A consent service that came back from a backup tells it by another event. What comes behind it says that it was heard."""
+    house.operator.tell(withdrawn | {"id": str(uuid4())})
+    tenant, behind = UUID(withdrawn["tenant"]), house.operator.person(other)
+    house.operator.consent_withdrawn(behind, tenant, ["customer"])
+
+    async def asked() -> list:
+        return (await house.person(behind, tenant).requests()).items
+
+    await house.seen(asked, bool)
 
 
 async def test_what_rested_on_it_goes_from_every_store_that_has_something_of_it_and_by_hand_where_only_people_can(

@@ -13,6 +13,7 @@ import pytest_asyncio
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
+from chassis.ids import new_id
 from chassis.ledger.events import Event
 from ops import migrate
 from ops.catalogue import BY_NAME, Process
@@ -75,9 +76,11 @@ class Webhooks:
         assert answer.status_code == 201, answer.text
         return answer.json()
 
-    async def happen(self, type: str = "consent.given", tenant: UUID | None = None, data: dict | None = None) -> Event:
+    async def happen(
+        self, type: str = "consent.given", tenant: UUID | None = None, data: dict | None = None, id: UUID | None = None
+    ) -> Event:
         """As if a feed had brought it."""
-        tenant, id = tenant or self.tenant, uuid4()
+        tenant, id = tenant or self.tenant, id or new_id()
         event = Event(
             id=id, seq=1, type=type, source="/wardline/consent", time=datetime.now(UTC), tenant=tenant, subject=uuid4(),
             dataschema=f"/schemas/{type}/v1", traceparent=None, data=data or {"record": str(uuid4())},

@@ -3,7 +3,8 @@
 import asyncio
 import base64
 import json
-from uuid import uuid4
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
 
 import pytest
 import yaml
@@ -11,6 +12,7 @@ from joserfc.jwk import OKPKey
 from standardwebhooks import Webhook
 from starlette.responses import Response
 
+from chassis.ids import made_at, new_id
 from ops.home import ROOT
 from services.registry.contract import HOUSE
 from services.webhooks import commands
@@ -80,6 +82,20 @@ async def test_an_event_heard_twice_is_one_delivery(webhooks, receiver):
     await asyncio.gather(*(webhooks.hear(event) for _ in range(10)))
     await webhooks.until("delivered")
     assert len(await webhooks.deliveries()) == 1 and len(receiver.heard) == 1
+
+
+@pytest.mark.parametrize("type", ["consent.given", "register.changed"])
+async def test_of_a_feed_that_is_heard_anew_an_endpoint_gets_nothing_from_before_it_was_registered(
+    webhooks, receiver, type
+):
+    await webhooks.register(receiver.url, type)
+    whose = HOUSE if type == "register.changed" else None
+    long_ago = UUID(int=new_id().int - (timedelta(days=2) // timedelta(milliseconds=1) << 80))
+    assert made_at(long_ago).date() == (datetime.now(UTC) - timedelta(days=2)).date()
+    await webhooks.happen(type, whose, id=long_ago)
+    now = await webhooks.happen(type, whose)
+    [told] = await webhooks.until("delivered")
+    assert told["event"] == str(now.id) and len(receiver.heard) == 1
 
 
 async def test_a_failed_delivery_is_tried_again_with_the_same_id(webhooks, receiver, quick_retries):

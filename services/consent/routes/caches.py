@@ -10,18 +10,14 @@ from starlette.responses import Response, StreamingResponse
 from chassis.auth import Caller, Requires
 from chassis.errors import Forbidden
 from chassis.ledger import queries as ledger
+from chassis.ledger.routes import After, Leaf
 from chassis.ledger.sequencer import rung
 from services.consent import snapshot
-from services.consent.contract import Changes, PositionUnknown
+from services.consent.contract import Changes
 
 router = APIRouter()
 
 CacheKeeper = Annotated[Caller, Requires("snapshot.read")]
-After = Annotated[int, Query(ge=0, lt=2**62)]
-Leaf = Annotated[
-    str | None,
-    Query(pattern="^[0-9a-f]{64}$", description="of the entry at `after`, as the page or the snapshot before told it"),
-]
 Wait = Annotated[float, Query(ge=0, le=20)]
 
 TYPES = [
@@ -59,28 +55,27 @@ async def read_changes(caller: CacheKeeper, request: Request, after: After = 0, 
     while True:
         turn = state.sequencer.grown.turn()
         async with state.database.system() as connection:
-            found, next_ = await ledger.feed(
-                connection, state.database.service, after=after, limit=_AT_ONCE, types=TYPES, tenant=caller.tenant
+            page = await ledger.feed(
+                connection,
+                state.database.service,
+                after=after,
+                leaf=known,
+                limit=_AT_ONCE,
+                types=TYPES,
+                tenant=caller.tenant,
             )
-            head = await ledger.head(connection, state.database.service)
-            here, at_next = await ledger.leaves(connection, state.database.service, after, next_)
-        if after > head or (known is not None and here != known):
-            # A database that came back from a backup: whoever knows more than the ledger, or another entry, knows what never happened.
-            raise PositionUnknown
-        complete = next_ >= head
         left = until - time.monotonic()
-        if found or left <= 0 or state.sequencer.grown.silenced or await request.is_disconnected():
+        if page.events or left <= 0 or state.sequencer.grown.silenced or await request.is_disconnected():
             break
-        if complete:
+        if page.complete:
             await rung(turn, min(left, 1.0))
-        after, known = next_, at_next
-    items = b",".join(b'{"position":%d,' % position + body[1:] for position, body in found)
+        after, known = page.next, page.leaf
     book = state.policy.current()
     told = {
-        "items": orjson.Fragment(b"[%b]" % items),
-        "next": str(next_),
-        "leaf": at_next and at_next.hex(),
-        "complete": complete,
+        "items": orjson.Fragment(b"[%b]" % page.items()),
+        "next": str(page.next),
+        "leaf": page.leaf and page.leaf.hex(),
+        "complete": page.complete,
         "policy_version": book.version,
         "policy_rows": snapshot.rows_of(book),
     }

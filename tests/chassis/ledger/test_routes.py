@@ -27,6 +27,7 @@ from chassis.ledger.events import Event
 from chassis.ledger.follow import Follower, RunFollower
 from chassis.ledger.verify import verify_ledger, verify_receipt
 from chassis.settings import Settings
+from tests.backups import lose_what_came_after
 from tests.patience import busy
 from tests.serving import Issuer, serve
 
@@ -56,6 +57,16 @@ class Source:
     async def write(self, count: int = 1, type: str = "thing.done", tenant: UUID = ALPHA) -> list[Event]:
         async with self.app.state.database.transaction(tenant) as tx:
             return [await tx.emit(type, {"n": n}, subject=ANNA) for n in range(count)]
+
+    async def leaf(self, position: int) -> bytes | None:
+        async with self.app.state.database.system() as connection:
+            [leaf] = await queries.leaves(connection, self.service, position)
+            return leaf
+
+    async def lose_what_came_after(self, cluster, position: int) -> None:
+        admin = await cluster.connect("postgres")
+        await lose_what_came_after(admin, self.service, position)
+        await admin.close()
 
     async def reaches(self, size: int) -> None:
         """Until the ledger has `size` entries; the promise is a second."""
@@ -106,7 +117,7 @@ async def test_whoever_waits_for_an_event_is_answered_when_the_process_ends(sour
     about_to_end(source.app)
     async with asyncio.timeout(2 * busy()):
         answer = await waiting
-    assert (answer.status_code, answer.json()) == (200, {"items": [], "next": "0"})
+    assert (answer.status_code, answer.json()) == (200, {"items": [], "next": "0", "leaf": None})
 
 
 async def test_the_feed_shows_cloud_events_in_order_page_by_page(source):
@@ -120,8 +131,9 @@ async def test_the_feed_shows_cloud_events_in_order_page_by_page(source):
     assert (shown[0].specversion, shown[0].source) == ("1.0", f"/wardline/{source.service}")
     assert (shown[0].tenant, shown[0].subject, shown[0].data) == (ALPHA, ANNA, {"n": 0})
     assert shown[0].dataschema.endswith("/v1")
-    end = (await source.get("/events", after=rest.next)).json()
-    assert end == {"items": [], "next": "5"}
+    end = (await source.get("/events", after=rest.next, leaf=rest.leaf)).json()
+    assert end == {"items": [], "next": "5", "leaf": rest.leaf}
+    assert rest.leaf == shown[4].leaf == (await source.leaf(5)).hex()
 
 
 async def test_the_feed_can_be_limited_to_types_and_its_cursor_goes_past_the_others(source):
@@ -191,7 +203,9 @@ async def test_what_cannot_be_asked_is_a_clear_refusal(source):
         "/events?limit=501": 422,
         "/events?wait=31": 422,
         "/events?wait=nan": 422,
-        "/events?after=77": 200,
+        "/events?after=77": 409,
+        "/events?leaf=none": 422,
+        f"/events?leaf={'0' * 64}": 409,
         "/ledger/entries?limit=0": 422,
         f"/ledger/inclusion/{uuid4()}": 404,
         "/ledger/inclusion/none": 422,
@@ -201,7 +215,7 @@ async def test_what_cannot_be_asked_is_a_clear_refusal(source):
     }.items():
         answer = await source.get(path)
         assert answer.status_code == status, path
-        assert status == 200 or answer.headers["content-type"] == "application/problem+json"
+        assert answer.headers["content-type"] == "application/problem+json"
 
 
 async def test_the_wrong_scope_and_no_token_are_refused(source):
@@ -322,4 +336,44 @@ async def test_a_running_follower_hears_at_once_and_only_the_types_it_asked_for(
     await asyncio.sleep(0.1)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+    assert await heard(listener) == [rare.id]
+
+
+@pytest.mark.parametrize("kind", [Follower, RunFollower])
+async def test_a_feed_that_came_back_from_a_backup_and_grew_past_the_cursor_is_heard_anew(
+    source, listener, cluster, capsys, kind
+):
+    async def hear_once(tx: Transaction, *events: Event) -> None:
+        for event in events:
+            if not await tx.connection.fetchval("SELECT true FROM heard WHERE event = $1", event.id):
+                await hear(tx, event)
+
+    before = await source.write(4)
+    await source.reaches(4)
+    one = follower(source, listener, hear_once, kind)
+    assert await one.follow() == 4
+    await source.lose_what_came_after(cluster, 2)
+    instead = await source.write(5, "other.thing")
+    await source.reaches(7)
+    assert [await one.follow(), await one.follow()] == [0, 7]
+    assert "heard anew" in capsys.readouterr().out
+    assert set(await heard(listener)) == {event.id for event in [*before, *instead]}
+    # Also one that begins in a new process, in a ledger that has only shrunk.
+    await source.lose_what_came_after(cluster, 5)
+    other = follower(source, listener, hear_once, kind)
+    assert [await other.follow(), await other.follow(), await other.follow()] == [0, 5, 0]
+
+
+async def test_the_cursor_of_a_feed_whose_last_events_were_of_another_type_names_their_ledger_too(
+    source, listener, cluster
+):
+    await source.write(3, "dull.thing")
+    await source.reaches(3)
+    one = follower(source, listener, hear, types=("rare.thing",))
+    assert await one.follow() == 0
+    await source.lose_what_came_after(cluster, 1)
+    [rare] = await source.write(1, "rare.thing")
+    await source.write(3, "dull.thing")
+    await source.reaches(5)
+    assert [await one.follow(), await one.follow()] == [0, 1]
     assert await heard(listener) == [rare.id]

@@ -2,7 +2,6 @@
 
 from chassis import clock
 from chassis.db import Transaction
-from chassis.ids import new_id
 from chassis.ledger.events import Event
 from services.consent.contract import Stated
 from services.requests.rights.commands import clocks
@@ -17,14 +16,17 @@ FOLLOWED = ("consent.withdrawn",)
 
 
 async def erase_what_rested_on_it(tx: Transaction, office: Office, event: Event) -> None:
-    """`consent.withdrawn` with a rule of the book: a deletion of these elements, at once, like any other in all else."""
+    """`consent.withdrawn` with a rule of the book: a deletion of these elements, at once, like any other in all else. It bears the name
+    of the withdrawal's record, so that one told again, by whatever event, erases nothing that was said yes to since."""
     said = Stated.model_validate(event.data, strict=False)
     if said.erase_rule is None or not said.erase_elements or event.subject is None:
+        return
+    if await tx.session.get(RequestRow, said.record):
         return
     book, now = office.book, clock.now()
     due = book.right(Kind.deletion).due
     row = RequestRow(
-        id=new_id(),
+        id=said.record,
         tenant=tx.tenant,
         principal=event.subject,
         kind=Kind.deletion,
