@@ -89,6 +89,10 @@ def transfer_forgotten(data: dict[str, Any]) -> None:
     data["transfers"] = [row for row in data["transfers"] if row["subprocessor"] != "twilio"]
 
 
+def refusal_forgotten(data: dict[str, Any]) -> None:
+    data["refusals"] = [row for row in data["refusals"] if row["key"] != "not_confirmed"]
+
+
 def limit_forgotten(data: dict[str, Any]) -> None:
     data["limits"] = [row for row in data["limits"] if row["key"] != "package_link_expiry"]
 
@@ -139,6 +143,7 @@ FAULTS = [
     (unknown_element, "unknown", "retention/helpdesk_recordings"),
     (transfer_forgotten, "no_transfer", "subprocessors/twilio"),
     (limit_forgotten, "missing", "limits/package_link_expiry"),
+    (refusal_forgotten, "missing", "refusals/not_confirmed"),
     (objection_to_a_contract, "objection", "purposes/maintaining_service"),
 ]
 

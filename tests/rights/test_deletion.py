@@ -200,6 +200,46 @@ async def test_who_changes_her_mind_in_time_keeps_everything(house: House, tenan
         await client.withdraw(asked.request, key=str(uuid4()))
 
 
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [("sv", ("bekräfta", "Påminnelse", "när du vill")), ("en", ("confirm", "A reminder", "whenever you want"))],
+)
+async def test_a_deletion_that_is_never_confirmed_is_reminded_of_once_and_then_answered_that_nothing_was_done(
+    house: House, tenant: UUID, language: str, said: tuple[str, str, str]
+):
+    anna = house.operator.person(("billing", Row("customer", "1")))
+    person, begun, erased = house.person(anna, tenant), house.now(), len(house.operator.journal)
+    wish = OpenRequest(kind=Kind.deletion, language=language)
+    asked = await house.until_state(person, (await person.open(wish, key=str(uuid4()))).request, "previewed")
+    last = (begun + timedelta(days=14)).date().isoformat()
+    [wanted] = (await person.letters(asked.request)).items
+    assert wanted.template == "confirmation_wanted" and said[0] in wanted.body and last in wanted.subject
+    house.later(days=8)
+
+    async def letters() -> list[str]:
+        return [each.template for each in (await person.letters(asked.request)).items]
+
+    await house.seen(letters, lambda seen: len(seen) == 2)
+    await asyncio.sleep(2.5)  # ticks
+    assert await letters() == ["confirmation_wanted", "confirmation_reminder"]
+    reminder = (await person.letters(asked.request)).items[-1]
+    assert said[1] in reminder.subject and last in reminder.body
+    assert (await person.request(asked.request)).state == "previewed"
+    house.later(days=7)
+    over = await house.until_state(person, asked.request, "answered")
+    answer = await person.answer(asked.request)
+    assert (answer.outcome, answer.refusal.reason, answer.outcomes) == ("refused", "not_confirmed", [])
+    assert said[2] in answer.refusal.label.in_(language) and "imy.se" in answer.complaint.sv
+    assert said[2] in (await person.letters(asked.request)).items[-1].body
+    assert over.due_on >= answer.answered_at.date(), "the law's month has not passed"
+    assert house.operator.held(anna, "billing")
+    assert "erase" not in {verb for _, _, verb in house.operator.journal[erased:]}
+    with pytest.raises(NotNow):
+        await person.confirm(asked.request, Confirm(preview="x"), key=str(uuid4()))
+    again = await house.until_state(person, (await person.open(wish, key=str(uuid4()))).request, "previewed")
+    assert again.request != asked.request
+
+
 async def test_a_step_that_runs_long_is_asked_for_again_under_the_same_id(house: House, tenant: UUID):
     doris = house.operator.person(("billing", Row("customer", "1")))
     client = house.person(doris, tenant)

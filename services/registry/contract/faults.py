@@ -10,7 +10,7 @@ from typing import get_args
 from chassis.contract import Contract
 from services.registry.contract.dpv import terms
 from services.registry.contract.periods import Period
-from services.registry.contract.policy import Bounds, BreachClock, LimitKey, PolicyBook, Retention, Row
+from services.registry.contract.policy import REFUSED_BY_RULE, Bounds, BreachClock, LimitKey, PolicyBook, Retention, Row
 
 # A period is compared from every day of one leap cycle: '6 months' and '183 days' differ by the day one starts.
 _STARTS = [date(2024, 1, 1) + timedelta(days=day) for day in range(1461)]
@@ -36,6 +36,7 @@ def faults(book: PolicyBook) -> list[Fault]:
         *_recipients(book),
         *_chains(book),
         *_limits(book),
+        *_refusals(book),
         *_units(book),
         *_terms(book),
         *_tenants(book),
@@ -296,6 +297,13 @@ def _limits(book: PolicyBook) -> Iterator[Fault]:
     for row in book.limits:
         if row.number == 0 or (row.period is not None and row.period.count == 0):
             yield Fault(code="zero", where=f"limits/{row.key}", what="A limit or window of zero lets nothing through.")
+
+
+def _refusals(book: PolicyBook) -> Iterator[Fault]:
+    for key in sorted(REFUSED_BY_RULE - {row.key for row in book.refusals}):
+        yield Fault(
+            code="missing", where=f"refusals/{key}", what="A reason by which rights refuses by itself is missing."
+        )
 
 
 def _units(book: PolicyBook) -> Iterator[Fault]:

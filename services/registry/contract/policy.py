@@ -75,6 +75,8 @@ LimitKey = Literal[
     "restriction_notice",
     "step_up_after",
     "passphrase_awaited",
+    "confirmation_awaited",
+    "confirmation_reminder",
     "fee_awaited",
     "fee_most",
     "one_time_code_sends",
@@ -105,6 +107,8 @@ LimitKey = Literal[
 ]
 
 
+# Reasons for which nobody decides: `services/requests/rights` names them itself.
+REFUSED_BY_RULE = frozenset({"fee_unpaid", "not_confirmed", "not_on_consent", "no_right_to_object", "restricted"})
 SubProcessorStatus = Literal["proposed", "notified", "objection_open", "active", "rejected", "retired"]
 Mechanism = Literal["adequacy", "scc", "bcr", "art_49", "not_stated"]
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -31,6 +32,7 @@ from services.anonymizer.contract import (
 )
 from services.consent.client import ConsentClient
 from services.consent.contract import SetObjection, SetRestriction, WithdrawConsent
+from services.registry.contract import LimitKey
 from services.requests.rights.commands import (
     answering,
     asking,
@@ -70,6 +72,9 @@ _OVER = "SELECT id, tenant FROM request WHERE state = 'cooling_off' AND executes
 _LIFTED = "SELECT id, tenant FROM request WHERE state = 'answered' AND kind = 'restriction' AND executes_at <= $1"
 _EXPIRED = "SELECT id, tenant FROM request WHERE state = 'answered' AND package_deleted_at <= $1"
 _UNLOCKED = "SELECT id, tenant FROM request WHERE state = 'awaiting_passphrase' AND awaiting_since <= $1"
+_UNCONFIRMED = """
+SELECT id, tenant FROM request
+WHERE state = 'previewed' AND (awaiting_since IS NULL OR awaiting_since <= $1 OR (reminded_at IS NULL AND awaiting_since <= $2))"""
 _UNPAID = "SELECT id, tenant FROM request WHERE state = 'awaiting_fee' AND executes_at <= $1"
 _DUE = "SELECT id, tenant FROM request_step WHERE state = 'deferred' AND due_at <= $1"
 
@@ -306,8 +311,9 @@ class Work:
             over = await connection.fetch(_OVER, now)
             expired = await connection.fetch(_EXPIRED, now)
             lifted = await connection.fetch(_LIFTED, now)
-            waited = self.office.book.period("passphrase_awaited").cutoff(now, self.office.book.tz)
-            unlocked = await connection.fetch(_UNLOCKED, waited)
+            unlocked = await connection.fetch(_UNLOCKED, self._since("passphrase_awaited"))
+            waited = (self._since("confirmation_awaited"), self._since("confirmation_reminder"))
+            unconfirmed = await connection.fetch(_UNCONFIRMED, *waited)
             unpaid = await connection.fetch(_UNPAID, now)
             due = await connection.fetch(_DUE, now)
             notices = await connection.fetch(clocks.DUE, now)
@@ -325,6 +331,9 @@ class Work:
         for request, tenant in unlocked:
             async with self.database.transaction(tenant) as tx:
                 await answering.give_up_waiting(tx, self.office, request)
+        for request, tenant in unconfirmed:
+            async with self.database.transaction(tenant) as tx:
+                await answering.mind_confirmation(tx, self.office, request)
         for request, tenant in lifted:
             async with self.database.transaction(tenant) as tx:
                 await deciding.lift_in_time(tx, request)
@@ -339,6 +348,10 @@ class Work:
             while looked_at == clocks.AT_ONCE:
                 async with self.database.transaction(tenant) as tx:
                     looked_at = await clocks.tell(tx, self.office)
+
+    def _since(self, limit: LimitKey) -> datetime:
+        """Whatever waits since then has waited as long as the book lets it."""
+        return self.office.book.period(limit).cutoff(clock.now(), self.office.book.tz)
 
     async def cascade(self, tx: Transaction, event: Event) -> None:
         await cascades.erase_what_rested_on_it(tx, self.office, event)

@@ -17,7 +17,7 @@ class RequestRow(SQLModel, table=True):
     """One request. `said`, `identifiers`, `evidence`, `changes`, `reason`, `passphrase`, `spool_key` and `transfer` are sealed.
 
     recording, elements: the one recording, or the elements of data, it is limited to · awaiting_since: the package waits for a
-    passphrase · executes_at: when a confirmed deletion begins, or a restriction is lifted
+    passphrase, or a deletion for its confirmation, of which she was reminded_at · executes_at: when a confirmed deletion begins, or a restriction is lifted
     · outcome, refusal, reason: what was decided, by which row of the book, in which words · answer_event: the ledger's
     `request.answered` · package_*, downloads_left: of the locked file, while there is one · package_deleted_at: when our own
     copies go, of whatever kind they are · transfer_to: the other operator to whom the package goes, transfer: where to there
@@ -65,6 +65,7 @@ class RequestRow(SQLModel, table=True):
     agent: UUID | None = None
     elements: list[str] | None = Field(default=None, sa_type=JSONB(none_as_null=True))
     awaiting_since: datetime | None = _instant(default=None)
+    reminded_at: datetime | None = _instant(default=None)
     ticket_told: str | None = None
     duplicate_of: UUID | None = None
     downloads_left: int | None = None

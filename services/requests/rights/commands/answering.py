@@ -129,6 +129,33 @@ async def await_passphrase(
     await emit_moved(tx, "request.awaiting_passphrase", row)
 
 
+async def await_confirmation(tx: Transaction, office: Office, row: RequestRow) -> None:
+    """The person is to read what will be lost, and to say that she wants it; she is told until when."""
+    row.state, row.awaiting_since = State.previewed, clock.now()
+    await _write_of_confirmation(tx, office, row, "confirmation_wanted")
+
+
+async def mind_confirmation(tx: Transaction, office: Office, request: UUID) -> None:
+    """Reminded once; and who never confirms is answered that nothing was done, and may ask again. One that waits from before this was
+    counted begins to wait now."""
+    row = await tx.session.get(RequestRow, request, with_for_update=True)
+    if row.state != State.previewed:
+        return
+    book, now = office.book, clock.now()
+    if row.awaiting_since is None:
+        await await_confirmation(tx, office, row)
+    elif row.awaiting_since <= book.period("confirmation_awaited").cutoff(now, book.tz):
+        await refuse_by_rule(tx, office, row, "not_confirmed")
+    elif row.reminded_at is None and row.awaiting_since <= book.period("confirmation_reminder").cutoff(now, book.tz):
+        row.reminded_at = now
+        await _write_of_confirmation(tx, office, row, "confirmation_reminder")
+
+
+async def _write_of_confirmation(tx: Transaction, office: Office, row: RequestRow, letter: str) -> None:
+    last = office.book.period("confirmation_awaited").last_day(row.awaiting_since.astimezone(office.book.tz).date())
+    await letters.write(tx, office, row, letter, day=last.isoformat())
+
+
 async def close_duplicate(tx: Transaction, office: Office, row: RequestRow, same: RequestRow) -> None:
     """Whichever of the two came first says until when both are answered: a letter is typed in later than it came."""
     row.state, row.duplicate_of, row.closed_at = State.duplicate, same.id, clock.now()

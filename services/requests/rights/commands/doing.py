@@ -493,7 +493,7 @@ async def _lifted(tx: Transaction, office: Office, row: RequestRow) -> None:
 
 async def _collected(tx: Transaction, office: Office, row: RequestRow) -> None:
     if row.kind == Kind.deletion:
-        row.state = State.previewed
+        await answering.await_confirmation(tx, office, row)
         await emit_moved(tx, "request.previewed", row)
     elif row.transfer is not None:
         row.state = State.transferring
