@@ -19,6 +19,15 @@ ENDING = "wardline-ending+jws"
 PACK = "wardline-pack+jws"
 
 
+class _Documents(jws.JWSRegistry):
+    """joserfc's limits are for tokens; a book that lawyers add to is longer than any of those."""
+
+    max_payload_length = 1 << 24
+
+
+_SIGNED = _Documents(algorithms=[ALGORITHM])
+
+
 class NotSigned(ValueError):
     """The text is no valid signature of the expected kind by any of the keys."""
 
@@ -26,7 +35,7 @@ class NotSigned(ValueError):
 def opened(signed: str, keys: KeySet, typ: str) -> bytes:
     """The bytes that one of `keys` signed as a `typ`. Raises NotSigned."""
     try:
-        found = jws.deserialize_compact(signed, keys, algorithms=[ALGORITHM])
+        found = jws.deserialize_compact(signed, keys, registry=_SIGNED)
     except (JoseError, ValueError, TypeError) as refused:
         raise NotSigned("the signature does not verify") from refused
     if found.headers().get("typ") != typ:
@@ -41,4 +50,4 @@ def canonical_book(book: Any) -> bytes:
 
 def stored_payload(signed: str) -> bytes:
     """The payload of a signature that was verified before it was stored."""
-    return jws.extract_compact(signed.encode()).payload
+    return jws.extract_compact(signed.encode(), registry=_SIGNED).payload
