@@ -16,7 +16,6 @@ from uuid import UUID
 import asyncpg
 from fastapi import Depends, Request
 from sqlalchemy import event as sa_event
-from sqlalchemy import text
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import ORMExecuteState, Session
@@ -190,6 +189,7 @@ class Database:
         # The same pool; whoever takes from it here begins and ends transactions himself.
         self._unmanaged = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self.system_engine = _engine(settings, service, f"{service}_system", "db_system", 3)
+        self._unmanaged_system = self.system_engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
     async def transaction(
@@ -214,10 +214,14 @@ class Database:
     @asynccontextmanager
     async def system(self) -> AsyncIterator[asyncpg.Connection]:
         """A transaction of the system role: cross-tenant work on the tables its policies name, raw asyncpg."""
+        async with self.system_look() as connection, connection.transaction():
+            yield connection
+
+    @asynccontextmanager
+    async def system_look(self) -> AsyncIterator[asyncpg.Connection]:
+        """The same outside a transaction, for a single statement that only reads."""
         with self._system_use.one():
-            async with self.system_engine.begin() as connection:
-                # Any statement makes SQLAlchemy open the transaction that the raw connection then shares.
-                await connection.execute(text("SELECT 1"))
+            async with self._unmanaged_system.connect() as connection:
                 yield await _raw(connection)
 
     def system_pool(self, size: int) -> asyncpg.Pool:

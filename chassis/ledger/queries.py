@@ -22,11 +22,18 @@ NOBODY = UUID(int=0)
 # $2 is the tenant that asks, $3 the shared types.
 _VISIBLE = f"($2::uuid IS NULL OR e.tenant = $2 OR (e.tenant = '{NOBODY}' AND e.type = ANY ($3::text[])))"
 _HEAD = 'SELECT coalesce(max(position), 0) FROM "{service}".ledger_entry'
-_EVENTS = f"""
-SELECT l.position, l.leaf, e.body FROM "{{service}}".ledger_entry l JOIN "{{service}}".event e ON e.id = l.event_id
-WHERE l.position > $1 AND l.position <= $4
-  AND ($5::text[] IS NULL OR e.type = ANY ($5)) AND {_VISIBLE}
-ORDER BY l.position LIMIT $6"""
+# One statement, since everybody who waits at a feed asks it whenever the ledger grew: events after $1 as far as `until`, or none.
+_FEED = f"""
+SELECT bounds.*, (SELECT leaf FROM "{{service}}".ledger_entry WHERE position = $1) AS here,
+       (SELECT leaf FROM "{{service}}".ledger_entry WHERE position = until) AS there, found.*
+FROM (SELECT newest, least(newest, $1::bigint + $4::bigint) AS until
+      FROM (SELECT coalesce(max(position), 0) AS newest FROM "{{service}}".ledger_entry) head) bounds
+LEFT JOIN LATERAL (
+    SELECT l.position, l.leaf, e.body FROM "{{service}}".ledger_entry l JOIN "{{service}}".event e ON e.id = l.event_id
+    WHERE l.position > $1 AND l.position <= until
+      AND ($5::text[] IS NULL OR e.type = ANY ($5)) AND {_VISIBLE}
+    ORDER BY l.position LIMIT $6
+) found ON true ORDER BY found.position"""
 _ENTRIES = f"""
 SELECT l.*, CASE WHEN {_VISIBLE} THEN e.body END AS body
 FROM (SELECT position, event_id, leaf FROM "{{service}}".ledger_entry WHERE position > $1 ORDER BY position LIMIT $4) l,
@@ -78,16 +85,15 @@ async def feed(
     shared: Sequence[str] = (),
 ) -> Page:
     """The events after a position. leaf: of the entry there, as whoever asks has read it. Raises PositionUnknown."""
-    newest, (here,) = await head(connection, service), await leaves(connection, service, after)
+    wanted = after, tenant, shared, SCANNED_AT_ONCE, types, limit
+    rows = await connection.fetch(_FEED.format(service=service), *wanted)
+    newest, until, here, there = rows[0][:4]
     if after > newest or (leaf is not None and leaf != here):
         raise PositionUnknown
-    until = min(newest, after + SCANNED_AT_ONCE)
-    if until == after:
-        return Page([], after, here, True)
-    rows = await connection.fetch(_EVENTS.format(service=service), after, tenant, shared, until, types, limit)
-    next_ = rows[-1]["position"] if len(rows) == limit else until
-    (there,) = await leaves(connection, service, next_)
-    return Page([tuple(row) for row in rows], next_, there, next_ >= newest)
+    events = [row[4:] for row in rows if row["position"] is not None]
+    if len(events) == limit:
+        until, there = events[-1][:2]
+    return Page(events, until, there, until >= newest)
 
 
 async def entries(

@@ -65,7 +65,7 @@ async def read_events(
     wanted, known = types.split(",") if types else None, bytes.fromhex(leaf) if leaf else None
     while True:
         turn = sequencer.grown.turn()
-        async with database.system() as connection:
+        async with database.system_look() as connection:
             page = await queries.feed(
                 connection,
                 database.service,

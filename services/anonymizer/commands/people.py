@@ -49,7 +49,8 @@ FROM unnest($1::text[], $2::bytea[], $3::timestamptz[]) WITH ORDINALITY asked(ty
 JOIN principal_identifier i USING (type, index)
 WHERE (valid_from IS NULL OR valid_from <= at) AND (valid_to IS NULL OR valid_to > at) GROUP BY asked.n"""
 _OF = """
-SELECT principal, type, index, value, valid_from, valid_to FROM principal_identifier WHERE principal = ANY ($1) ORDER BY id"""
+SELECT p.id AS principal, type, value, valid_from, valid_to FROM principal p
+LEFT JOIN principal_identifier i ON i.principal = p.id WHERE p.id = ANY ($1) ORDER BY i.id"""
 _MINT = "INSERT INTO principal (tenant, id, minted_at) VALUES ($1, $2, $3)"
 _MINT_ALL = "INSERT INTO principal (tenant, id, minted_at) SELECT $1, id, $3 FROM unnest($2::uuid[]) id"
 _LINK_ALL = """
@@ -61,7 +62,6 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING RETURNING true"""
 _CLOSE = """
 UPDATE principal_identifier SET valid_to = $5
 WHERE principal = $1 AND type = $2 AND index = $3 AND valid_from IS NOT DISTINCT FROM $4 AND valid_to IS DISTINCT FROM $5"""
-_EXISTING = "SELECT count(*) FROM principal WHERE id = ANY ($1)"
 # Linking and forgetting exclude each other: what is linked after the key was shredded would make a new one.
 _STAYS = "SELECT true FROM principal WHERE id = $1 FOR SHARE"
 _FORGOTTEN = "SELECT at FROM forgotten WHERE principal = $1"
@@ -292,13 +292,15 @@ class People:
 
     async def _known(self, tx: Transaction, principals: Sequence[UUID]) -> dict[UUID, list[Known]]:
         keys = await self.sealer.keys(tx.connection, tx.tenant, principals)
-        if await tx.connection.fetchval(_EXISTING, principals) < len(principals):
+        rows = await tx.connection.fetch(_OF, principals)
+        known: dict[UUID, list[Known]] = {row["principal"]: [] for row in rows}
+        if len(known) < len(principals):
             raise PrincipalUnknown
         if len(keys) < len(principals):
             raise Shredded
-        known: dict[UUID, list[Known]] = {principal: [] for principal in principals}
-        for row in await tx.connection.fetch(_OF, principals):
-            known[row["principal"]].append(_opened(keys[row["principal"]], row))
+        for row in rows:
+            if row["type"]:
+                known[row["principal"]].append(_opened(keys[row["principal"]], row))
         return known
 
     def _index(self, tenant: UUID, known: Known) -> bytes:

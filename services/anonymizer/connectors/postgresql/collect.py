@@ -45,18 +45,20 @@ class _Part:
 
 
 async def _streamed(connections: Connections, parts: Iterator[_Part]) -> AsyncGenerator[bytes]:
-    counts = {}
+    """A table is announced with its first rows: who waits for something before the first line is let through waits while the store works."""
+    counts, said = {}, b""
     async with connections.reading() as connection:
         for part in parts:
-            yield part.announced
+            said += part.announced
             counts[part.name] = 0
             for select, params in part.selects:
                 copied = Copied(connection, select, params)
                 async with aclosing(copied.lines()) as lines:
                     async for chunk in lines:
-                        yield chunk
+                        yield said + chunk
+                        said = b""
                 counts[part.name] += copied.rows
-    yield end_line(counts)
+    yield said + end_line(counts)
 
 
 def collect(
