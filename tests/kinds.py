@@ -125,6 +125,9 @@ CHANGES = {
     "assurances": one(
         '"http://eidas.europa.eu/LoA/substantial"], level: 2', '"http://eidas.europa.eu/LoA/substantial", "urn:bankid"], level: 2'
     ),
+    "representations": one(
+        "until_age: 18\n    asked_from_age: 15", "until_age: 18\n    asked_from_age: 16", "asked from 16"
+    ),
     "order_categories": one(
         "elements: [name, telephone_number, network_address], source", "elements: [name, telephone_number, email_conversation], source"
     ),

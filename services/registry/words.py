@@ -30,6 +30,8 @@ SECTION = _table("""
     rights | Rättighet | Right
     grounds | Grund för rättigheten | Ground of a right
     exceptions | Undantag från rättigheten | Exception from a right
+    representations | Företrädare | Acting for somebody else
+    papers | Handling som ska visas | Paper to be shown
     order_categories | Vad en myndighet kan begära | What an authority can ask for
     instruments | Slag av order | Kind of order
     limits | Gränsvärde | Limit
@@ -118,6 +120,11 @@ FIELD = _table("""
     bases | rättsliga grunder | legal bases
     grounds | grunder | grounds
     exceptions | undantag | exceptions
+    rights | rättigheter | rights
+    papers | handlingar som ska visas | papers to be shown
+    until_age | till och med dagen före födelsedag nummer | until the day before birthday number
+    asked_from_age | barnet tillfrågas från ålder | the child agrees from age
+    known_to_consent | även den som är känd för samtycken | also whom the consent service knows
     country | land | country
     issuers | utfärdare | issuers
     validators | validering av | validated by

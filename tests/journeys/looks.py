@@ -200,6 +200,20 @@ class Looks:
         )
         return "urn:bankid" if "urn:bankid" in answer.text else f"{answer.status_code}"
 
+    def representations(self) -> int:
+        """A guardian of somebody who is fifteen and was not asked."""
+        today = self.nordtel.now().date()
+        wish = {
+            "principal": str(uuid4()),
+            "agent": str(uuid4()),
+            "kinds": ["access"],
+            "basis": "guardian",
+            "papers": ["population_register"],
+            "born": (today - timedelta(days=15 * 365 + 100)).isoformat(),
+            "evidence": {"method": "id_document"},
+        }
+        return self._tried("POST", "/staff/v1/mandates", wish, self.helpdesk)
+
     def refusals(self) -> int:
         request = self.review["request"]
         task = until("task", lambda: [t for t in self._tasks() if t["request"] == request])[0]
@@ -312,6 +326,7 @@ SEEN: dict[str, tuple[Any, Any]] = {
     "extensions": (409, 200),
     "refusals": (409, 200),
     "assurances": ("201", "urn:bankid"),
+    "representations": (409, 201),
     "order_categories": (False, True),
     "instruments": (True, False),
     "limits": (24, 20),

@@ -167,15 +167,18 @@ class Operator:
             "notice_version": None,
             "valid_until": None,
         } | ({"erase_rule": "recordings_go", "erase_elements": elements} if elements else {})
+        return self.consent_told("consent.withdrawn", principal, tenant, said)
+
+    def consent_told(self, type: str, principal: UUID, tenant: UUID, said: dict[str, Any]) -> dict[str, Any]:
         event = {
             "specversion": "1.0",
             "id": str(uuid4()),
-            "type": "consent.withdrawn",
+            "type": type,
             "source": "/wardline/consent",
             "time": "2026-11-20T12:00:00.000000Z",
             "tenant": str(tenant),
             "subject": str(principal),
-            "dataschema": "urn:wardline:event:consent.withdrawn/v1",
+            "dataschema": f"urn:wardline:event:{type}/v1",
             "data": said,
         }
         self.tell(event)

@@ -3,13 +3,14 @@
 import re
 import time
 from asyncio import gather
-from datetime import timedelta
+from datetime import date, timedelta
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx2
 import pytest
+from pydantic import ValidationError
 
 from chassis.errors import Forbidden, NotFound, TooMany
 from services.anonymizer.contract import Identifier, IdentifierType, Scope
@@ -19,6 +20,7 @@ from services.requests.rights.contract import (
     CheckCode,
     Evidence,
     Kind,
+    MandateRefused,
     OpenRequest,
     PostTicket,
     ProtectPerson,
@@ -319,6 +321,121 @@ async def test_a_mandate_of_last_year_counts_no_more(house: House, tenant: UUID,
     )
     with pytest.raises(NotFound):
         await house.person(erik, tenant).open(OpenRequest(kind=Kind.access, principal=anna[0]), key=key())
+
+
+SEEN = {"guardian": ["population_register"], "estate": ["death_certificate", "estate_inventory"], "authorised": []}
+
+
+def acting(basis: str, **more: Any) -> RecordMandate:
+    said = {"principal": uuid4(), "agent": uuid4(), "kinds": [Kind.access], "papers": SEEN[basis]} | more
+    return RecordMandate(basis=basis, evidence=Evidence(method="id_document"), **said)
+
+
+@pytest.mark.parametrize(
+    ("wish", "last"),
+    [
+        (acting("authorised"), None),
+        (acting("estate"), None),
+        (acting("estate", valid_to=date(2027, 6, 1)), date(2027, 6, 1)),
+        (acting("guardian", born=date(2014, 3, 5)), date(2029, 3, 4)),
+        (acting("guardian", born=date(2014, 3, 5), agreed=True), date(2032, 3, 4)),
+        (acting("guardian", born=date(2014, 3, 5), valid_to=date(2027, 6, 1)), date(2027, 6, 1)),
+        (acting("guardian", born=date(2014, 3, 5), valid_to=date(2040, 1, 1)), date(2029, 3, 4)),
+        (acting("guardian", born=date(2012, 1, 16)), date(2027, 1, 15)),
+        (acting("guardian", born=date(2012, 2, 29)), date(2027, 2, 27)),
+        (acting("guardian", born=date(2010, 1, 1), agreed=True), date(2027, 12, 31)),
+    ],
+)
+def test_the_book_says_until_when_somebody_acts_for_another(wish: RecordMandate, last: date | None):
+    assert proof.last_day_of(BOOK, wish, date(2027, 1, 15)) == last
+
+
+@pytest.mark.parametrize(
+    ("wish", "told"),
+    [
+        (acting("guardian", born=date(2014, 3, 5), papers=[]), {"papers": ["population_register"]}),
+        (acting("estate", papers=["death_certificate"]), {"papers": ["estate_inventory"]}),
+        (
+            acting("estate", kinds=[Kind.access, Kind.objection]),
+            {"rights": ["access", "complaint", "correction", "damages", "deletion"]},
+        ),
+        (acting("guardian", born=date(2012, 1, 15)), {}),
+        (acting("guardian", born=date(2009, 1, 15), agreed=True), {}),
+        (acting("guardian", born=date(2027, 1, 16)), {}),
+    ],
+    ids=["no paper", "one of two", "not in this right", "15 today and not asked", "18 today", "born tomorrow"],
+)
+def test_whom_the_book_does_not_let_act_is_refused_and_told_why(wish: RecordMandate, told: dict[str, Any]):
+    with pytest.raises(MandateRefused) as refused:
+        proof.last_day_of(BOOK, wish, date(2027, 1, 15))
+    assert refused.value.extra == told and refused.value.detail
+    with pytest.raises(MandateRefused):
+        proof.last_day_of(BOOK.model_copy(update={"representations": ()}), wish, date(2027, 1, 15))
+
+
+@pytest.mark.parametrize(
+    "bent", [{"basis": "guardian"}, {"born": date(2014, 1, 1)}, {"agreed": True}, {"basis": "uncle"}]
+)
+def test_a_child_has_a_day_of_birth_and_nobody_else_is_asked_for_one(bent: dict[str, Any]):
+    said = {"principal": uuid4(), "agent": uuid4(), "kinds": [Kind.access]}
+    with pytest.raises(ValidationError):
+        RecordMandate(**said | bent, evidence=Evidence(method="id_document"))
+
+
+async def test_a_guardian_asks_until_the_child_is_to_be_asked_itself(
+    house: House, tenant: UUID, anna: tuple[UUID, str]
+):
+    erik, today = house.operator.person(), house.now().date()
+    born = today.replace(year=today.year - 15, day=1) + timedelta(days=62)
+    child = {"principal": anna[0], "agent": erik, "born": born}
+    with pytest.raises(MandateRefused) as refused:
+        await house.helpdesk(tenant).record_mandate(acting("guardian", papers=[], **child), key=key())
+    assert refused.value.body()["papers"] == ["population_register"]
+    mandate = await house.helpdesk(tenant).record_mandate(acting("guardian", **child), key=key())
+    assert (mandate.basis, mandate.valid_to) == ("guardian", born.replace(year=born.year + 15) - timedelta(days=1))
+    wish = OpenRequest(kind=Kind.access, principal=anna[0])
+    asked = await house.person(erik, tenant).open(wish, key=key())
+    assert asked.agent == erik
+    held = str([dict(row) for row in await house.rows("SELECT * FROM rights.mandate WHERE id = $1", mandate.mandate)])
+    assert str(born) not in held, "the day of birth is not kept"
+    house.later(days=70)
+    with pytest.raises(NotFound):
+        await house.person(erik, tenant).open(wish, key=key())
+    with pytest.raises(RequestUnknown):
+        await house.person(erik, tenant).request(asked.request)
+    with pytest.raises(MandateRefused):
+        await house.helpdesk(tenant).record_mandate(acting("guardian", **child), key=key())
+    agreed = await house.helpdesk(tenant).record_mandate(acting("guardian", **child, agreed=True), key=key())
+    assert agreed.valid_to.year == born.year + 18
+    assert (await house.person(erik, tenant).request(asked.request)).agent == erik
+
+
+async def test_a_guardian_whom_consent_knows_acts_here_too_until_consent_knows_another_or_none(
+    house: House, tenant: UUID, anna: tuple[UUID, str]
+):
+    erik, eva = house.operator.person(), house.operator.person()
+
+    async def may(who: UUID) -> bool:
+        try:
+            await house.person(who, tenant).open(OpenRequest(kind=Kind.access, principal=anna[0]), key=key())
+        except NotFound:
+            return False
+        return True
+
+    for guardian in (erik, erik, eva):
+        house.operator.consent_told("guardian.set", anna[0], tenant, {"guardian": str(guardian)})
+        await house.seen(lambda guardian=guardian: may(guardian), bool)
+    assert not await may(erik)
+    mandates = await house.helpdesk(tenant).call(
+        "GET", "/v1/mandates", query={"principal": str(anna[0])}, tenant=tenant
+    )
+    assert {(one["agent"], one["basis"], one["recorded_by"], bool(one["revoked_at"])) for one in mandates["items"]} == {
+        (str(erik), "guardian", "consent", True),
+        (str(eva), "guardian", "consent", False),
+    }
+    assert len(mandates["items"]) == 2, "told again, it is the same"
+    house.operator.consent_told("guardian.ended", anna[0], tenant, {"guardian": str(eva)})
+    await house.seen(lambda: may(eva), lambda may: not may)
 
 
 async def test_identity_proven_for_another_person_stops_the_request(house: House, tenant: UUID, anna: tuple[UUID, str]):

@@ -42,6 +42,7 @@ RightKind = Literal[
     "human_review",
     "complaint",
 ]
+RepresentationKey = Literal["authorised", "guardian", "estate"]
 Risk = Literal["none", "risk", "high"]
 AuthorityKind = Literal[
     "judge",
@@ -415,6 +416,28 @@ class Right(LabelledRow):
     assurance: int = 1
 
 
+class Representation(LabelledRow):
+    """When somebody may act for another person: in which `rights`, and which `papers` staff must have seen. Of a child: `until_age`, by
+    which birthday it is over, and `asked_from_age`, from which birthday only with the child's own agreement. `known_to_consent`: a
+    guardian whom the consent service knows acts here as well."""
+
+    key: RepresentationKey
+    rights: tuple[RightKind, ...]
+    papers: tuple[Ground, ...] = ()
+    until_age: int | None = None
+    asked_from_age: int | None = None
+    known_to_consent: bool = False
+    legal_ref: Words
+
+    @model_validator(mode="after")
+    def _ages(self) -> Self:
+        if (self.key == "guardian") != (self.until_age is not None):
+            raise ValueError("a guardian acts until an age, and nobody else does")
+        if self.asked_from_age is not None and not 0 < self.asked_from_age < (self.until_age or 0):
+            raise ValueError("a child is asked from an age below the one at which it acts alone")
+        return self
+
+
 class Assurance(LabelledRow):
     """How sure a way of logging in makes us of who asks. `acr`: what issuers call it; an unknown one counts nothing."""
 
@@ -606,6 +629,7 @@ class PolicyBook(Contract):
     extensions: tuple[Ground, ...] = ()
     refusals: tuple[Ground, ...] = ()
     assurances: tuple[Assurance, ...] = ()
+    representations: tuple[Representation, ...] = ()
     order_categories: tuple[OrderCategory, ...]
     instruments: tuple[Instrument, ...]
     limits: tuple[Limit, ...]
@@ -716,6 +740,10 @@ class PolicyBook(Contract):
 
     def right(self, kind: str) -> Right:
         return _named(self.rights, kind)
+
+    def representation(self, key: RepresentationKey) -> Representation | None:
+        """None: nobody may act for others that way."""
+        return next((row for row in self.representations if row.key == key), None)
 
     def condition(self, key: str) -> Condition:
         return _named(self.conditions, key)

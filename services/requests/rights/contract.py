@@ -25,7 +25,7 @@ from services.anonymizer.contract import (
     Verb,
     Waiting,
 )
-from services.registry.contract import Text
+from services.registry.contract import RepresentationKey, Text
 
 __all__ = [
     "Action",
@@ -285,11 +285,16 @@ class CheckCode(Contract):
 
 
 class RecordMandate(Contract):
-    """`POST /v1/mandates`: `agent` may act for `principal` in these rights, in these days (both included)."""
+    """`POST /v1/mandates`: `agent` may act for `principal` in these rights, in these days (both included), by a row of the policy book's
+    `representations`. papers: those of the row's that were seen · born: of the child; not kept · agreed: the child itself agrees."""
 
     principal: UUID
     agent: UUID
     kinds: list[Kind] = Field(min_length=1, max_length=10)
+    basis: RepresentationKey = "authorised"
+    papers: list[Key] = Field(default=[], max_length=20)
+    born: date | None = Field(default=None, repr=False)
+    agreed: bool = False
     valid_from: date | None = None
     valid_to: date | None = None
     evidence: Evidence
@@ -298,6 +303,10 @@ class RecordMandate(Contract):
     def _two_people(self) -> Self:
         if self.principal == self.agent:
             raise ValueError("nobody needs a mandate for herself")
+        if (self.basis == "guardian") != (self.born is not None):
+            raise ValueError("a guardian acts for somebody whose day of birth is named, and nobody else does")
+        if self.agreed and self.basis != "guardian":
+            raise ValueError("only a child agrees to its guardian")
         return self
 
 
@@ -716,7 +725,10 @@ class CodeChecked(Reply):
 
 
 class Mandate(Reply):
+    """`recorded_by` `consent`: a guardian whom the consent service knows."""
+
     mandate: UUID
+    basis: RepresentationKey
     principal: UUID
     agent: UUID
     kinds: list[Kind]
@@ -915,6 +927,7 @@ class MandateMoved(Reply):
 
     mandate: UUID
     agent: UUID
+    basis: RepresentationKey = "authorised"
     kinds: list[Kind]
     by: str
 
@@ -1097,6 +1110,14 @@ class MandateUnknown(Problem):
     code = "rights.mandate_unknown"
     status = 404
     title = "No such mandate"
+
+
+class MandateRefused(Problem):
+    """By the policy book. In the body: `papers` that are to be seen yet, `rights` in which somebody may act so."""
+
+    code = "rights.mandate_refused"
+    status = 409
+    title = "Nobody may act for this person so"
 
 
 class EvidenceRefused(Problem):

@@ -354,7 +354,7 @@ class Work:
         return self.office.book.period(limit).cutoff(clock.now(), self.office.book.tz)
 
     async def cascade(self, tx: Transaction, event: Event) -> None:
-        await cascades.erase_what_rested_on_it(tx, self.office, event)
+        await cascades.follow(tx, self.office, event)
 
     async def _is_on_file(self, tenant: UUID, wanted: proving.ToSend) -> bool:
         """Whose the contact is now: a number that was given on to somebody else proves nothing about its former user."""

@@ -222,6 +222,7 @@ def mandate_view(row: MandateRow) -> Mandate:
         mandate=row.id,
         principal=row.principal,
         agent=row.agent,
+        basis=row.basis,
         kinds=row.kinds,
         valid_from=row.valid_from,
         valid_to=row.valid_to,

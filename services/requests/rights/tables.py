@@ -161,7 +161,8 @@ class CodeRow(SQLModel, table=True):
 
 
 class MandateRow(SQLModel, table=True):
-    """`agent` may act for `principal`, in these kinds and days; `evidence` is sealed under the mandate's own key."""
+    """`agent` may act for `principal`, in these kinds and days; `evidence` is sealed under the mandate's own key. basis: by which row of
+    the policy book's `representations`."""
 
     __tablename__ = "mandate"
 
@@ -169,6 +170,7 @@ class MandateRow(SQLModel, table=True):
     tenant: UUID
     principal: UUID
     agent: UUID
+    basis: str = "authorised"
     kinds: list[str] = Field(sa_type=JSONB)
     valid_from: date
     valid_to: date | None = None

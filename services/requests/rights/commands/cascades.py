@@ -1,10 +1,11 @@
-"""What follows by itself: a consent is withdrawn, and what rested on it alone is erased without anybody asking."""
+"""What follows by itself from what the consent service tells: a consent is withdrawn, and what rested on it alone is erased without
+anybody asking; a child's guardian is known there, and acts here as well."""
 
 from chassis import clock
 from chassis.db import Transaction
 from chassis.ledger.events import Event
-from services.consent.contract import Stated
-from services.requests.rights.commands import clocks
+from services.consent.contract import GuardianSet, Stated
+from services.requests.rights.commands import clocks, proving
 from services.requests.rights.contract import Channel, Kind, State
 from services.requests.rights.moves import emit_moved
 from services.requests.rights.office import Office
@@ -12,7 +13,18 @@ from services.requests.rights.rules import clock as counting
 from services.requests.rights.tables import RequestRow
 
 GROUND = "consent_withdrawn"
-FOLLOWED = ("consent.withdrawn",)
+FOLLOWED = ("consent.withdrawn", "guardian.set", "guardian.ended")
+
+
+async def follow(tx: Transaction, office: Office, event: Event) -> None:
+    match event.type:
+        case "consent.withdrawn":
+            await erase_what_rested_on_it(tx, office, event)
+        case "guardian.set" if event.subject:
+            guardian = GuardianSet.model_validate(event.data, strict=False).guardian
+            await proving.let_guardian_act(tx, office, event.subject, guardian)
+        case "guardian.ended" if event.subject:
+            await proving.end_guardians(tx, event.subject)
 
 
 async def erase_what_rested_on_it(tx: Transaction, office: Office, event: Event) -> None:

@@ -40,6 +40,7 @@ from services.requests.rights.rules.way import must_stand_in
 from services.requests.rights.tables import CodeRow, MandateRow, ProtectedRow, RequestRow
 
 DIGITS = 6
+CONSENT = "consent"
 # Old codes are nobody's business: they go a day after they were asked for, which is as long as they are counted.
 OVER = "DELETE FROM one_time_code WHERE asked_at < $1"
 _END_MANDATES = """
@@ -125,24 +126,62 @@ async def check_code(tx: Transaction, office: Office, caller: Caller, request: U
 
 
 async def record_mandate(tx: Transaction, office: Office, caller: Caller, wish: RecordMandate) -> Mandate:
-    """Somebody may act for somebody else, in these rights, in this time."""
+    """Somebody may act for somebody else, in these rights, in this time, if the policy book lets them. Raises MandateRefused."""
     id, today = new_id(), counting.day_of(clock.now(), office.book.tz)
+    last = proof.last_day_of(office.book, wish, today)
     note = wish.evidence.note or wish.evidence.method
     row = MandateRow(
         id=id,
         tenant=tx.tenant,
         principal=wish.principal,
         agent=wish.agent,
+        basis=wish.basis,
         kinds=[str(kind) for kind in wish.kinds],
         valid_from=wish.valid_from or today,
-        valid_to=wish.valid_to,
+        valid_to=last,
         evidence=await office.sealer.seal(tx.connection, tx.tenant, id, "mandate", "evidence", note.encode()),
         recorded_by=caller.subject,
         recorded_at=clock.now(),
     )
     tx.session.add(row)
-    await tx.emit("mandate.recorded", _mandate_moved(row, caller), row.principal)
+    await tx.emit("mandate.recorded", _mandate_moved(row, caller.subject), row.principal)
     return queries.mandate_view(row)
+
+
+async def let_guardian_act(tx: Transaction, office: Office, child: UUID, guardian: UUID) -> None:
+    """Whom the consent service knows as a child's guardian acts for it here as well, if the policy book says so, until consent knows it no
+    more. Where a child is to be asked younger than consent asks it, that day is not known here, and the answer is no."""
+    if guardian in await end_guardians(tx, child, but=guardian):
+        return
+    row, today = office.book.representation("guardian"), counting.day_of(clock.now(), office.book.tz)
+    if row is None or not row.known_to_consent:
+        return
+    if (row.asked_from_age or row.until_age or 0) < office.book.number("consent_min_age"):
+        return
+    mandate = MandateRow(
+        id=new_id(),
+        tenant=tx.tenant,
+        principal=child,
+        agent=guardian,
+        basis=row.key,
+        kinds=list(row.rights),
+        valid_from=today,
+        recorded_by=CONSENT,
+        recorded_at=clock.now(),
+    )
+    tx.session.add(mandate)
+    await tx.emit("mandate.recorded", _mandate_moved(mandate, CONSENT), child)
+
+
+async def end_guardians(tx: Transaction, child: UUID, but: UUID | None = None) -> set[UUID]:
+    """Whom consent had named, and still names: all but this one end."""
+    named = select(MandateRow).where(MandateRow.principal == child, MandateRow.recorded_by == CONSENT)
+    live = (await tx.session.scalars(named.where(col(MandateRow.revoked_at).is_(None)).with_for_update())).all()
+    for row in live:
+        if row.agent != but:
+            row.revoked_at, row.revoked_by = clock.now(), CONSENT
+            await tx.emit("mandate.revoked", _mandate_moved(row, CONSENT), child)
+    return {row.agent for row in live} & {but}
 
 
 async def revoke_mandate(tx: Transaction, caller: Caller, mandate: UUID) -> Mandate:
@@ -152,7 +191,7 @@ async def revoke_mandate(tx: Transaction, caller: Caller, mandate: UUID) -> Mand
         raise MandateUnknown
     if row.revoked_at is None:
         row.revoked_at, row.revoked_by = clock.now(), caller.subject
-        await tx.emit("mandate.revoked", _mandate_moved(row, caller), row.principal)
+        await tx.emit("mandate.revoked", _mandate_moved(row, caller.subject), row.principal)
     return queries.mandate_view(row)
 
 
@@ -204,6 +243,6 @@ def _digest(office: Office, row: CodeRow, code: str) -> bytes:
     return hmac.digest(office.secret, f"{row.id}|{code}".encode(), sha256)
 
 
-def _mandate_moved(row: MandateRow, caller: Caller) -> dict:
-    said = MandateMoved(mandate=row.id, agent=row.agent, kinds=row.kinds, by=caller.subject)
+def _mandate_moved(row: MandateRow, by: str) -> dict:
+    said = MandateMoved(mandate=row.id, agent=row.agent, basis=row.basis, kinds=row.kinds, by=by)
     return said.model_dump(mode="json")

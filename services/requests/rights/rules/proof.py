@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from typing import Protocol
 
-from services.registry.contract import PolicyBook
-from services.requests.rights.contract import StepUpNeeded
+from services.registry.contract import Period, PolicyBook
+from services.requests.rights.contract import MandateRefused, RecordMandate, StepUpNeeded
 
 ONE_DAY = timedelta(days=1)
 
@@ -37,6 +37,25 @@ def must_be_fresh(book: PolicyBook, auth_time: float | None, now: float) -> None
 def is_live(mandate: MandateFacts, kind: str, today: date) -> bool:
     in_time = mandate.valid_from <= today <= (mandate.valid_to or date.max)
     return mandate.revoked_at is None and in_time and kind in mandate.kinds
+
+
+def last_day_of(book: PolicyBook, wish: RecordMandate, today: date) -> date | None:
+    """Until when somebody may act for another person by the policy book; None: until it is revoked. A guardian whose child did not agree
+    acts until the child is to be asked. Raises MandateRefused."""
+    row = book.representation(wish.basis)
+    if row is None:
+        raise MandateRefused("The policy book lets nobody act for others this way.")
+    if unseen := sorted({paper.key for paper in row.papers} - set(wish.papers)):
+        raise MandateRefused("Papers are to be seen first.", papers=unseen)
+    if not set(wish.kinds) <= set(row.rights):
+        raise MandateRefused("Not in all of these rights.", rights=sorted(row.rights))
+    if wish.born is None or row.until_age is None:
+        return wish.valid_to
+    age = row.until_age if wish.agreed else row.asked_from_age or row.until_age
+    last = Period(count=age, unit="year").last_day(wish.born) - ONE_DAY
+    if not wish.born <= today <= last:
+        raise MandateRefused("At this age the child acts for itself, or is to agree.")
+    return min(last, wish.valid_to or last)
 
 
 def may_send(sent: Iterable[datetime], now: datetime, most: int) -> bool:
