@@ -14,10 +14,10 @@ import asyncpg
 
 from services.anonymizer.connectors.ndjson import end_line, shown, table_line, whole_line
 from services.anonymizer.connectors.postgresql import store as stores
+from services.anonymizer.connectors.postgresql.several import PLACE, TIE, Several, Tie, places
 from services.anonymizer.connectors.postgresql.store import Connections
 from services.anonymizer.connectors.postgresql.whose import (
     NOBODYS,
-    anybodys,
     named_in,
     other_party_columns,
     owned,
@@ -70,45 +70,46 @@ def collect(
 
 def _seen_by(store: Store, people: Sequence[Person], book: PolicyBook, portable: bool) -> Iterator[_Part]:
     for name, table in store.tables.items():
-        params, columns = Params(), shown(table, book, portable)
+        columns = shown(table, book, portable)
         if table.store_class == "retention" or not columns:
             continue
-        views = [_view(store, name, person, columns, params, portable) for person in people]
-        found = {place: view for place, view in enumerate(views) if view}
-        if not found:
-            continue
         if len(people) == 1:
-            line, where = f"json_build_array({found[0].values})::text", found[0].where
-            select = f"SELECT {line} FROM {name} t WHERE {where} ORDER BY t.{table.at}"
+            subjects, select = (), _of_one(store, name, people[0], columns, portable)
         else:
-            each = [
-                f"SELECT json_build_array({place}, {view.values})::text AS line WHERE {view.where}"
-                for place, view in found.items()
-            ]
-            some = anybodys(store, name, [people[place] for place in found], params)
-            select = f"SELECT s.line FROM {name} t, LATERAL ({' UNION ALL '.join(each)}) s WHERE {some} ORDER BY t.{table.at}"
-        subjects = () if len(found) == len(people) else list(found)
-        yield _Part(name, table_line(name, table, book, portable, subjects=subjects), [(select, params)])
+            subjects, select = _of_several(store, name, people, columns, portable)
+        if select:
+            yield _Part(name, table_line(name, table, book, portable, subjects=subjects), [select])
 
 
-@dataclass(frozen=True)
-class _View:
-    """What one person sees of a table: in which rows, and what of each."""
-
-    values: str
-    where: str
-
-
-def _view(
-    store: Store, name: str, person: Person, columns: dict[str, Column], params: Params, portable: bool
-) -> _View | None:
-    table, own = store.tables[name], owned(store, name, person, params)
+def _of_one(
+    store: Store, name: str, person: Person, columns: dict[str, Column], portable: bool
+) -> tuple[str, Params] | None:
+    table, params = store.tables[name], Params()
+    own = owned(store, name, person, params)
     others = [] if portable else other_party_columns(store, name, person)
     work = NOBODYS if portable else worked(store, name, person, params)
     if own == work == NOBODYS and not others:
         return None
     mine = " OR ".join([own, *(named_in(store, name, column, person, params) for column in others)])
-    return _View(_values(table, columns, own, None if work == NOBODYS else f"({mine})"), f"({mine} OR {work})")
+    values = _values(table, columns, own, None if work == NOBODYS else f"({mine})")
+    return (
+        f"SELECT json_build_array({values})::text FROM {name} t WHERE ({mine} OR {work}) ORDER BY t.{table.at}",
+        params,
+    )
+
+
+def _of_several(
+    store: Store, name: str, people: Sequence[Person], columns: dict[str, Column], portable: bool
+) -> tuple[list[int], tuple[str, Params] | None]:
+    """For whom it is, if not for everybody, and the statement that gives each of them what `_of_one` would."""
+    table, params, ties = store.tables[name], Params(), [Tie.own] if portable else list(Tie)
+    found = places(store, name, people, ties)
+    if not found:
+        return [], None
+    rows = Several(store, people, params).rows(name, ties)
+    values = _values(table, columns, f"t.{TIE} = {Tie.own:d}", f"t.{TIE} < {Tie.work:d}")
+    select = f"SELECT json_build_array(t.{PLACE}, {values})::text FROM {rows} t ORDER BY t.{table.at}"
+    return [] if len(found) == len(people) else found, (select, params)
 
 
 def give_back(connections: Connections, tenant: UUID, book: PolicyBook) -> AsyncGenerator[bytes]:

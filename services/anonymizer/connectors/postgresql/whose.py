@@ -1,7 +1,5 @@
 """Whose a row is, and what it may still say, as SQL over a table aliased `t`."""
 
-from collections.abc import Callable, Sequence
-
 from services.anonymizer.contract import IdentifierType
 from services.anonymizer.datamap import TECHNICAL, Link, Store, Table
 from services.anonymizer.rules.person import COUNTRY, FINDS, Known, Person
@@ -19,7 +17,13 @@ def owned(store: Store, name: str, person: Person, params: Params, alias: str = 
         if identifies.party in ("owner", "caller") and identifies.type in FINDS
         for known in person.of(identifies.type)
     ]
-    found += _hanging_on(table, alias, lambda parent, inner: owned(store, parent, person, params, inner))
+    inner = f"{alias}{len(alias)}"
+    for link in table.links:
+        where = owned(store, link.table, person, params, inner)
+        if where != NOBODYS:
+            found.append(
+                f"{alias}.{link.column} IN (SELECT {inner}.{link.key} FROM {link.table} {inner} WHERE {where})"
+            )
     if not found:
         return NOBODYS
     return f"(({' OR '.join(found)}) AND {within(store, table, person, params, alias)})"
@@ -48,29 +52,6 @@ def worked(store: Store, name: str, person: Person, params: Params) -> str:
         for known in person.of(identifies.type)
     ]
     return f"({' OR '.join(found)}) AND t.{table.tenant} = {params(person.tenant, 'uuid')}" if found else NOBODYS
-
-
-def anybodys(store: Store, name: str, people: Sequence[Person], params: Params, alias: str = "t") -> str:
-    """At least the rows in which one of them stands, by the values alone: one look at each index, however many they are."""
-    table, found = store.tables[name], []
-    for column, identifies in table.identifying.items():
-        values = sorted({known.value for person in people for known in person.of(identifies.type)})
-        if values and (identifies.type in FINDS or identifies.party in ("callee", "agent")):
-            found.append(f"{spelled(table, column, f'{alias}.{column}')} = ANY({params(values, 'text[]')})")
-    found += _hanging_on(table, alias, lambda parent, inner: anybodys(store, parent, people, params, inner))
-    return f"({' OR '.join(found)})" if found else NOBODYS
-
-
-def _hanging_on(table: Table, alias: str, theirs: Callable[[str, str], str]) -> list[str]:
-    """The rows that hang on one of those. `theirs`: which rows of a table, under an alias."""
-    found, inner = [], f"{alias}{len(alias)}"
-    for link in table.links:
-        where = theirs(link.table, inner)
-        if where != NOBODYS:
-            found.append(
-                f"{alias}.{link.column} IN (SELECT {inner}.{link.key} FROM {link.table} {inner} WHERE {where})"
-            )
-    return found
 
 
 def _is(table: Table, column: str, known: Known, params: Params, alias: str) -> str:
