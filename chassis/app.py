@@ -33,7 +33,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chassis import auth, clock, idempotency, schema, telemetry
+from chassis import auth, clock, idempotency, plainly, schema, telemetry
 from chassis.bodies import BodyReader
 from chassis.client import TokenSource, trust
 from chassis.db import REST_AFTER, Database
@@ -251,7 +251,7 @@ class Envelope:
             with telemetry.span(f"{self.service} {scope['method']}", headers):
                 if _declared_size(headers) > self.max_body:
                     refusal = self._too_large(_declared_size(headers) > self.max_body + _HEARD_OUT)
-                    await refusal.response()(scope, receive, answer)
+                    await plainly.answer(Request(scope), refusal)(scope, receive, answer)
                 else:
                     await self.app(scope, self._measured(receive), answer)
         finally:
@@ -298,19 +298,19 @@ def _declared_size(headers: dict[str, str]) -> int:
 
 def _answer_problems(app: FastAPI) -> None:
     @app.exception_handler(Problem)
-    async def refused(_request: Request, problem: Problem) -> Response:
-        return problem.response()
+    async def refused(request: Request, problem: Problem) -> Response:
+        return plainly.answer(request, problem)
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_request: Request, faults: RequestValidationError) -> Response:
+    async def invalid(request: Request, faults: RequestValidationError) -> Response:
         # Only path, query and header parameters come this way; bodies are read by chassis.bodies.
         errors = [{"path": ".".join(map(str, fault["loc"])), "problem": fault["msg"]} for fault in faults.errors()]
-        return Invalid("A parameter has a fault; see errors.", errors=errors).response()
+        return plainly.answer(request, Invalid("A parameter has a fault; see errors.", errors=errors))
 
     @app.exception_handler(HTTPException)
-    async def http(_request: Request, told: HTTPException) -> Response:
+    async def http(request: Request, told: HTTPException) -> Response:
         kind = {404: NotFound, 405: MethodNotAllowed}.get(told.status_code, Malformed)
-        return kind().response()
+        return plainly.answer(request, kind())
 
     @app.exception_handler(ClientDisconnect)
     async def gone(_request: Request, _hung_up: ClientDisconnect) -> Response:
@@ -318,31 +318,33 @@ def _answer_problems(app: FastAPI) -> None:
         return Malformed("The body ended too early.").response()
 
     @app.exception_handler(Exception)
-    async def unexpected(_request: Request, failure: Exception) -> Response:
-        return broken(failure)
+    async def unexpected(request: Request, failure: Exception) -> Response:
+        return plainly.answer(request, broken(failure))
 
     for kind in PASSING:
         if kind is not Problem:
             app.add_exception_handler(kind, _troubled)
 
 
-async def _troubled(_request: Request, failure: Exception) -> Response:
-    return database_trouble(failure)
+async def _troubled(request: Request, failure: Exception) -> Response:
+    return plainly.answer(request, database_trouble(failure))
 
 
-def broken(failure: Exception) -> Response:
+def broken(failure: Exception) -> Problem:
     """A fault of ours: a bare 500, and what it was in the log."""
     telemetry.log().error("unexpected", error=type(failure).__name__, exc_info=failure)
-    return Broken().response()
+    return Broken()
 
 
-def database_trouble(failure: Exception) -> Response:
+def database_trouble(failure: Exception) -> Problem:
     """A database that is away answers 503, a row two callers fought over 409; anything else of it is ours and a bare 500."""
     cause = failure.orig.__cause__ if isinstance(failure, sqlalchemy.exc.DBAPIError) and failure.orig else failure
     if isinstance(cause, (asyncpg.UniqueViolationError, asyncpg.SerializationError, asyncpg.DeadlockDetectedError)):
-        return Conflict("Somebody else changed this at the same moment; read it again.").response()
+        return Conflict("Somebody else changed this at the same moment; read it again.")
     if isinstance(cause, _AWAY) or isinstance(failure, sqlalchemy.exc.TimeoutError):
-        return Unavailable().response()
+        return Unavailable()
+    if isinstance(cause, _CLOSED) and isinstance(failure, sqlalchemy.exc.DBAPIError) and failure.statement is None:
+        return Unavailable()
     return broken(failure)
 
 
@@ -356,6 +358,8 @@ _AWAY = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
 )
+# To whoever connects, while an operator restores it; of a statement they would be faults of ours.
+_CLOSED = (asyncpg.ObjectNotInPrerequisiteStateError, asyncpg.InvalidCatalogNameError)
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

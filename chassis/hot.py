@@ -138,12 +138,13 @@ async def _body(receive: Receive) -> bytes | None:
 async def _answered(app: FastAPI, hot: Hot, caller: Caller, headers: Headers, raw: bytes) -> Answer:
     try:
         return await hot.answer(app, caller, headers, raw)
-    except Problem as refused:
-        response = refused.response()
+    except Problem as refusal:
+        problem = refusal
     except PASSING as failure:
-        response = database_trouble(failure)
+        problem = database_trouble(failure)
     except Exception as failure:  # noqa: BLE001 - nothing stands around this road that would answer it
-        response = broken(failure)
+        problem = broken(failure)
+    response = problem.response()
     named = tuple(
         (name, value) for name, value in response.raw_headers if name not in (b"content-type", b"content-length")
     )

@@ -11,11 +11,15 @@ from starlette.responses import HTMLResponse
 
 
 class Pages:
-    """The templates of a folder, with its `page.css` inside each page; `words` by language, then by the template's name for them."""
+    """The templates of a folder, and `told.html` for all; with the folder's `page.css` inside each page; `words` by language, then by the
+    template's name for them."""
 
     def __init__(self, folder: Path, words: dict[str, dict[str, str]], referrer: str = "no-referrer") -> None:
         self._templates = Environment(
-            loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+            loader=FileSystemLoader([folder, Path(__file__).parent / "templates"]),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
         )
         self._words, self._referrer = words, referrer
         self._css = (folder / "page.css").read_text()
@@ -27,6 +31,10 @@ class Pages:
             each.partition(";")[0][:2].lower() for said in asked for each in (said or "").replace(",", " ").split()
         ]
         return next((each for each in named if each in self._words), "sv")
+
+    def told(self, language: str, what: str, status: int = 200, again: str | None = None) -> HTMLResponse:
+        """A heading and a sentence, the words `what` and `what_more`. again: an address at which to try once more."""
+        return self.show("told.html", language, status, told=what, again=again)
 
     def show(
         self, template: str, language: str, status: int = 200, back_to: tuple[str, ...] = (), **told: Any

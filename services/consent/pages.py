@@ -65,7 +65,7 @@ def question(language: str, back_to: str | None, **told: Any) -> HTMLResponse:
 
 def told(language: str, what: str, status: int = 200, again: str | None = None) -> HTMLResponse:
     """`what`: thanks | over | other | guardian | soon. again: where the question can be opened once more."""
-    return _PAGES.show("told.html", language, status, told=what, again=again)
+    return _PAGES.told(language, what, status, again)
 
 
 def back(address: str) -> RedirectResponse:

@@ -70,4 +70,4 @@ def login(
 
 def notice(language: str, told: str, status: int = 200) -> HTMLResponse:
     """`told`: cannot | logged_out."""
-    return _PAGES.show("notice.html", language, status, told=told)
+    return _PAGES.told(language, told, status)

@@ -275,6 +275,24 @@ async def test_routes_for_everybody_need_no_token_and_unknown_ones_are_problems(
     assert (await toy.http.delete("/v1/notes")).json()["code"] == "request.method_not_allowed"
 
 
+@pytest.mark.parametrize(
+    "language, words", [("en", "such page"), ("sv-SE", "Sidan finns inte"), ("fr", "Sidan finns inte")]
+)
+async def test_a_person_with_a_browser_reads_a_page_where_a_program_is_told_a_problem(toy, language, words):
+    browser = {"accept": "text/html,*/*;q=0.8", "accept-language": language}
+    missing = await toy.http.get("/nowhere", headers=browser)
+    assert missing.status_code == 404 and words in missing.text and "<script" not in missing.text
+    assert missing.headers["content-security-policy"].startswith("default-src 'none'")
+    unknown = await toy.http.get("/v1/notes", headers=browser)
+    assert unknown.status_code == 401 and unknown.headers["www-authenticate"] == "Bearer"
+    large = await toy.http.post("/v1/notes", content=b"x" * 20_000, headers=browser)
+    assert large.status_code == 413
+    for page in (missing, unknown, large):
+        assert f'lang="{"en" if language == "en" else "sv"}"' in page.text
+        assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert (await toy.http.get("/nowhere", headers={"accept": "*/*"})).json()["code"] == "request.not_found"
+
+
 async def test_health_metrics_and_request_ids(toy):
     assert (await toy.http.get("/health/live")).json() == {"live": True, "dead": []}
     assert (await toy.http.get("/health/ready")).json() == {"ready": True, "waiting_for": []}

@@ -1,6 +1,8 @@
 """CAMARA ConsentInfo as an API consumer meets it, and the page on which a person answers after she logged in."""
 
+import asyncio
 import re
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,6 +15,8 @@ from services.consent import camara
 from services.consent.contract import NotYetEverywhere, SetGuardian, SetObjection
 from services.consent.receipts import opened
 from tests.consent.conftest import key
+from tests.consent.house import DATABASE
+from tests.patience import PATIENCE
 
 PATH = "/consent-info/v0.2/retrieve"
 LOCATION = "location-verification:verify"
@@ -294,3 +298,37 @@ async def test_people_are_sent_back_only_where_that_is_safe(company, url, may):
     assert camara.may_send_back_to(url) is may
     if len(url) >= 8:
         assert (await may_call_back(company, url)) == (200 if may else 422)
+
+
+async def test_while_the_database_is_away_a_person_reads_what_to_do_and_can_answer_afterwards(company, around, anna):
+    await company.notice()
+    capture = (await ask(company)).json()["captureUrl"]
+    page = await open_page(company, capture)
+    browser = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8", "accept-language": "en-GB,en;q=0.9"}
+    form = {"form": re.search(r'name="form" value="([^"]+)"', page.text)[1], "answer": "yes", "language": "en"}
+    http, address = company.served.http, here(company, capture)
+    async with _database_away(company.served):
+        opened_ = await http.get(address, headers=browser)
+        assert opened_.status_code == 503 and opened_.headers["retry-after"]
+        assert "Wait a moment and try again" in opened_.text and '<a href="">Try again</a>' in opened_.text
+        answered = await http.post(address + "/answer", data=form, headers=browser | {"accept-language": "sv"})
+        assert answered.status_code == 503 and "det räknas en gång" in answered.text and "href" not in answered.text
+        assert {each.headers["content-type"] for each in (opened_, answered)} == {"text/html; charset=utf-8"}
+        assert (await http.get(address)).json()["code"] == "request.unavailable"
+    assert (await http.post(address + "/answer", data=form, headers=browser)).status_code == 200
+    assert (await company.decision(anna, "development", "traffic")).decision
+
+
+@asynccontextmanager
+async def _database_away(served):
+    admin = await served.house.postgres.connect()
+    await admin.execute(f"ALTER DATABASE {DATABASE} ALLOW_CONNECTIONS false")
+    try:
+        await admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", DATABASE)
+        yield
+    finally:
+        await admin.execute(f"ALTER DATABASE {DATABASE} ALLOW_CONNECTIONS true")
+        await admin.close()
+        async with asyncio.timeout(PATIENCE):
+            while (await served.http.get(f"{served.url}/health/ready")).status_code != 200:
+                await asyncio.sleep(0.05)
