@@ -19,7 +19,7 @@ from services.consent import short_road
 from services.consent.commands import notices, statements
 from services.consent.commands.desk import Desk
 from services.consent.decisions import DecisionPoint
-from services.consent.jobs import TICK, Clockwork
+from services.consent.jobs import BOOK_TICK, TICK, Clockwork
 from services.consent.leases import Barrier, Replica
 from services.consent.memory import Memory
 from services.consent.routes import caches, calls, captures, consents, imports, replays
@@ -67,6 +67,7 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
         state.own_desk = lambda: _own_desk(app)
         clockwork = Clockwork(state.database, state.own_desk)
         state.jobs.every("consent.clock", TICK, clockwork.tick)
+        state.jobs.every("consent.book", BOOK_TICK, clockwork.follow_book)
         state.jobs.every("consent.image", IMAGE_EVERY, replica.keep_image)
         holding = asyncio.create_task(replica.run(), name="lease")
         state.tasks.append(holding)

@@ -1,4 +1,5 @@
-"""What comes by itself: a consent lapses, a child comes of age. Each is recorded in a transaction of its tenant, once."""
+"""What comes by itself: a consent lapses, a child comes of age, another policy book comes into force. Each has its effect in a
+transaction of its tenant, once."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,12 +9,12 @@ from uuid import UUID
 from chassis import clock
 from chassis.db import Database
 from services.consent import rules
-from services.consent.commands import people, statements
+from services.consent.commands import people, recordings, statements
 from services.consent.commands.desk import Desk
 from services.consent.contract import Kind, Regulation
 from services.consent.rules import Matter
 
-TICK = 30.0
+TICK, BOOK_TICK = 30.0, 1.0
 _AT_ONCE = 500
 _LAPSED = """
 SELECT tenant, principal, regulation, purpose FROM standing
@@ -21,6 +22,7 @@ WHERE kind = 'consent' AND state IN ('given', 'renewed_given') AND valid_until <
 # Long enough that somebody who comes late is told so.
 _KEPT = timedelta(days=1)
 _OVER = "DELETE FROM capture WHERE expires_at < $1"
+_BY_ANOTHER_BOOK = "SELECT DISTINCT tenant FROM call WHERE recording AND book_rows <> $1"
 _CHILDREN = "SELECT tenant, principal, born FROM guardianship WHERE born <= $1"
 
 
@@ -37,6 +39,15 @@ class Clockwork:
         await self._come_of_age()
         async with self.database.system() as connection:
             await connection.execute(_OVER, clock.now() - _KEPT)
+
+    async def follow_book(self) -> None:
+        """A decision point answers by the book of today from the day's first instant on; call servers are told of open calls."""
+        desk = self.desk()
+        async with self.database.system() as connection:
+            found = await connection.fetch(_BY_ANOTHER_BOOK, rules.rows_of(desk.book))
+        for row in found:
+            async with self.database.transaction(row["tenant"]) as tx:
+                await recordings.review_book(tx, desk.book)
 
     async def _lapse(self) -> int:
         """A decision point says no from the very instant on; this is what subscribers and the record are told."""

@@ -9,6 +9,8 @@ from hashlib import sha256
 from typing import Literal, NamedTuple
 from uuid import UUID
 
+import orjson
+
 from services.consent.contract import (
     AskedTooSoon,
     GroundMissing,
@@ -224,6 +226,19 @@ def _elements(book: PolicyBook, category: str) -> tuple[str, ...]:
         return book.elements_of(category)
     except NotInBook:
         raise UnknownCategory("The policy book in force has no category or element of that name.") from None
+
+
+def rows_of(book: PolicyBook) -> str:
+    """A fingerprint of what answers rest on: of one version some rows apply from a day on, or to a day."""
+    global _fingerprinted
+    if book is not _fingerprinted[0]:
+        rows = (*book.purposes, *book.bases, *book.categories, *book.limits)
+        said = [book.version, *(row.model_dump(mode="json") for row in rows)]
+        _fingerprinted = book, sha256(orjson.dumps(said)).hexdigest()
+    return _fingerprinted[1]
+
+
+_fingerprinted: tuple[PolicyBook | None, str] = (None, "")
 
 
 # --- may it be processed? ------------------------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ async def stream(database: Database, tenant: UUID, book: PolicyBook, key: OKPKey
         about = {"tenant": str(tenant), "position": position, "leaf": leaf and leaf.hex(), "made_at": made_at}
         first = about | {
             "policy_version": book.version,
-            "policy_rows": rows_of(book),
+            "policy_rows": rules.rows_of(book),
             "max_staleness_ms": book.period("consent_max_staleness").elapsed // timedelta(milliseconds=1),
             "notices": [[row["notice"], row["version"]] for row in notices],
             "grounds": list(_grounds(book, duties, notices)),
@@ -66,19 +66,6 @@ async def stream(database: Database, tenant: UUID, book: PolicyBook, key: OKPKey
     header = {"alg": receipts.ALGORITHM, "kid": key.kid, "typ": TYPE}
     signature = jws.serialize_compact(header, canonical(signed), key, algorithms=[receipts.ALGORITHM])
     yield orjson.dumps({"end": True, "signature": signature}) + b"\n"
-
-
-def rows_of(book: PolicyBook) -> str:
-    """A fingerprint of what answers rest on: of one version some rows apply from a day on, or to a day."""
-    global _fingerprinted
-    if book is not _fingerprinted[0]:
-        rows = (*book.purposes, *book.bases, *book.categories, *book.limits)
-        said = [book.version, *(row.model_dump(mode="json") for row in rows)]
-        _fingerprinted = book, sha256(orjson.dumps(said)).hexdigest()
-    return _fingerprinted[1]
-
-
-_fingerprinted: tuple[PolicyBook | None, str] = (None, "")
 
 
 def _grounds(book: PolicyBook, duties: set[str], notices: list[asyncpg.Record]) -> Iterator[list[Any]]:

@@ -115,7 +115,8 @@ class Guardianship(SQLModel, table=True):
 
 
 class CallRow(SQLModel, table=True):
-    """A call that a call server asked about. `recording` follows every answer and withdrawal of whoever is in it."""
+    """A call that a call server asked about. `recording` follows every answer and withdrawal of whoever is in it, and the policy book:
+    `book_rows` is the fingerprint of those it was decided by."""
 
     __tablename__ = "call"
 
@@ -131,6 +132,7 @@ class CallRow(SQLModel, table=True):
     ended_at: datetime | None = Field(sa_type=_MOMENT)
     stopped_at: datetime | None = Field(sa_type=_MOMENT)
     event: UUID
+    book_rows: str
 
 
 class CallPartyRow(SQLModel, table=True):

@@ -20,7 +20,9 @@ from services.consent.contract import (
     StartCall,
     UnknownCall,
 )
+from services.registry.contract import PolicyBook
 from tests.consent.conftest import key
+from tests.patience import PATIENCE
 
 DUTY = SetDuty(state="recorded", legal_ref="Lag (2007:528) 9 kap.")
 
@@ -138,6 +140,41 @@ async def test_no_recording_goes_on_after_a_withdrawal_that_came_at_the_same_mom
     calls = (await asyncio.gather(*both))[::2]
     for call in calls:
         assert not (await company.service.call_of(company.tenant, call.call)).recording
+
+
+async def test_a_book_that_comes_into_force_stops_what_it_no_longer_allows_and_lets_the_rest_go_on(
+    served, company, anna, monkeypatch
+):
+    """Another regulator's word: recordings of the own customers rest on no consent any more; where the law obliges, they go on."""
+    obliged = type(company)(served)
+    await obliged.service.set_duty(obliged.tenant, "communication", DUTY, key())
+    calls = []
+    for firm in (company, obliged):
+        told, agent = await firm.notice(), new_id()
+        for who in (anna, agent):
+            await firm.give(who, told)
+        calls.append(await call_of(firm, anna, agent))
+    assert [call.recording for call in calls] == [True, True]
+    today = served.app.state.policy.current()
+    rows = tuple(row for row in today.bases if (row.purpose, row.basis) != ("communication", "consent"))
+    other = PolicyBook.model_validate_json(today.model_copy(update={"bases": rows}).model_dump_json())
+    monkeypatch.setattr(served.app.state.policy, "current", lambda: other)
+
+    async def gone_on() -> list[str]:
+        found = [
+            await firm.service.call_of(firm.tenant, call.call)
+            for firm, call in zip((company, obliged), calls, strict=True)
+        ]
+        return [f"{call.recording} {call.reason}" for call in found]
+
+    wanted = ["False no_legal_basis", "True tenant_legal_obligation"]
+    async with asyncio.timeout(PATIENCE):
+        while await gone_on() != wanted:
+            await asyncio.sleep(0.05)
+    assert await stops(company, calls[0]) == [("recording.stop", "no_legal_basis")]
+    # It is looked at once, not every second.
+    await asyncio.sleep(1.5)
+    assert await stops(obliged, calls[1]) == [("recording.kept", "tenant_legal_obligation")]
 
 
 async def test_what_makes_no_sense_in_a_call_is_refused(company, anna):

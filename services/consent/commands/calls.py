@@ -61,6 +61,7 @@ async def start(tx: Transaction, desk: Desk, wish: StartCall) -> Call:
         ended_at=None,
         stopped_at=None,
         event=wish.call,
+        book_rows=rules.rows_of(desk.book),
     )
     agreed = verdict.allowed and duty is None
     parties = [
@@ -133,6 +134,7 @@ async def _decide_again(tx: Transaction, desk: Desk, call: CallRow, parties: lis
     verdict, duty = await recordings.may_record(tx, desk.book, call.purpose, call.category, people)
     began = verdict.allowed and not call.recording
     call.recording, call.reason, call.legal_ref = verdict.allowed, verdict.reason.value, duty
+    call.book_rows = rules.rows_of(desk.book)
     if began:
         call.stopped_at = None
         for each in parties:

@@ -1,4 +1,5 @@
-"""Whether a call is recorded: decided when it begins, when somebody in it answers, and again whenever a consent or a duty ends.
+"""Whether a call is recorded: decided when it begins, when somebody in it answers, and again whenever a consent or a duty ends or
+another policy book comes into force.
 
 A withdrawal in mid-call stops the recording in its own transaction: the ledger has `recording.stop` right behind it.
 """
@@ -23,9 +24,11 @@ _WITH_THEM = _OPEN.format(
     whose="id IN (SELECT call FROM call_party WHERE tenant = $1 AND principal = ANY ($2::uuid[]))"
 )
 _BY_DUTY = _OPEN.format(whose="purpose = $2")
+_BY_ANOTHER_BOOK = _OPEN.format(whose="book_rows <> $2")
 _STOP = (
     "UPDATE call SET recording = false, reason = $3, legal_ref = NULL, stopped_at = $4 WHERE tenant = $1 AND id = $2"
 )
+_GOES_ON = "UPDATE call SET book_rows = $2 WHERE tenant = $1 AND recording AND book_rows <> $2"
 
 
 async def may_record(
@@ -54,6 +57,14 @@ async def review_duty(tx: Transaction, book: PolicyBook, purpose: str) -> None:
     """A duty to record that ends takes the recordings with it that nothing else allows."""
     for call in await tx.connection.fetch(_BY_DUTY, tx.tenant, purpose):
         await _review(tx, book, call)
+
+
+async def review_book(tx: Transaction, book: PolicyBook) -> None:
+    """What was decided by another book, or by rows of it that do not apply any more, is decided by this one."""
+    rows = rules.rows_of(book)
+    for call in await tx.connection.fetch(_BY_ANOTHER_BOOK, tx.tenant, rows):
+        await _review(tx, book, call)
+    await tx.connection.execute(_GOES_ON, tx.tenant, rows)
 
 
 def matters(purpose: str) -> list[Matter]:

@@ -12,7 +12,7 @@ from chassis.errors import Forbidden
 from chassis.ledger import queries as ledger
 from chassis.ledger.routes import After, Leaf
 from chassis.ledger.sequencer import rung
-from services.consent import snapshot
+from services.consent import rules, snapshot
 from services.consent.contract import Changes
 
 router = APIRouter()
@@ -77,6 +77,6 @@ async def read_changes(caller: CacheKeeper, request: Request, after: After = 0, 
         "leaf": page.leaf and page.leaf.hex(),
         "complete": page.complete,
         "policy_version": book.version,
-        "policy_rows": snapshot.rows_of(book),
+        "policy_rows": rules.rows_of(book),
     }
     return Response(orjson.dumps(told), media_type="application/json")
