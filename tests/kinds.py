@@ -48,8 +48,9 @@ CHANGES = {
     ),
     "purposes": one(
         "Develop services with the help of traffic data and usage statistics.\n    necessity: optional\n    objection: weighed",
-        "Develop services with traffic data and usage statistics.\n    necessity: optional\n    objection: absolute",
-        "Develop services with traffic data",
+        "Develop services with traffic data and usage statistics.\n    necessity: optional\n    objection: absolute\n"
+        "    consent_validity: 12 months",
+        "A consent is valid for 12 months.",
     ),
     "bases": one("covers: usage_statistics, basis: legitimate_interest", "covers: usage_statistics, basis: consent"),
     "api_scopes": one('scope: "usage-insights:read"', 'scope: "usage-insights:retrieve"'),

@@ -192,7 +192,7 @@ class WithdrawConsent(Command):
 
 
 class AskConsent(Command):
-    """`POST /v1/asks`: she is about to be asked. Refused while a no of hers is younger than the book's `consent_re_ask_after`."""
+    """`POST /v1/asks`: she is about to be asked. Refused while a no of hers is younger than the book's `re_ask_after` of the purpose."""
 
     purpose: Key
     notice: Key

@@ -155,25 +155,28 @@ def must_rest_on_consent(book: PolicyBook, purpose: str, covered: Sequence[str])
         raise NotByConsent("The policy book rests it on another basis, which consent can neither add to nor replace.")
 
 
-def of_age_on(book: PolicyBook, born: date) -> date:
-    """The first day on which a person consents for herself, Art. 8(1)."""
-    return Period(count=book.number("consent_min_age"), unit="year").last_day(born)
+def of_age_on(book: PolicyBook, born: date, purpose: str | None = None) -> date:
+    """The first day on which a person consents for herself, Art. 8(1); without a purpose, to whatever it be."""
+    age = book.min_age(purpose) if purpose else max(book.min_age(row.key) for row in book.purposes)
+    return Period(count=age, unit="year").last_day(born)
 
 
-def must_speak_for_herself(book: PolicyBook, born: date | None, said_at: datetime, parental: bool) -> None:
+def must_speak_for_herself(
+    book: PolicyBook, purpose: str, born: date | None, said_at: datetime, parental: bool
+) -> None:
     """Below the book's age a guardian speaks, and only then. `born`: None for whom no guardian is known."""
-    child = born is not None and said_at.astimezone(book.tz).date() < of_age_on(book, born)
+    child = born is not None and said_at.astimezone(book.tz).date() < of_age_on(book, born, purpose)
     if child and not parental:
         raise ParentalNeeded("She is below the age of consent of the policy book.")
     if parental and not child:
         raise NotAGuardian("Parental consent is taken for a child whose guardian is recorded, until she is of age.")
 
 
-def may_ask(book: PolicyBook, state: State | None, said_at: datetime | None, now: datetime) -> None:
+def may_ask(book: PolicyBook, purpose: str, state: State | None, said_at: datetime | None, now: datetime) -> None:
     """A no is respected for a while: she is not asked until it is over."""
     if state not in (State.refused, State.withdrawn) or said_at is None:
         return
-    again = book.period("consent_re_ask_after").after(said_at, book.tz)
+    again = book.re_ask_after(purpose).after(said_at, book.tz)
     if now < again:
         raise AskedTooSoon("Her answer stands.", not_before=again.astimezone(book.tz).date().isoformat())
 

@@ -70,6 +70,9 @@ FIELD = _table("""
     objection | invändning | objection
     without | utan det | without it
     gpc | webbläsarens signal räknas som invändning | a browser's signal counts as an objection
+    consent_validity | ett samtycke gäller | a consent is valid for
+    re_ask_after | vi frågar igen tidigast efter | asked again after
+    min_age | ålder för eget samtycke | age of consent
     purpose | ändamål | purpose
     context | sammanhang | context
     basis | rättslig grund | legal basis

@@ -22,12 +22,14 @@ from services.consent.contract import (
     ParentalNeeded,
     Party,
     RefuseConsent,
+    Regulation,
     SetDuty,
     SetGuardian,
     SetObjection,
     WithdrawConsent,
 )
 from services.consent.jobs import Clockwork
+from services.registry.contract import PolicyBook
 from tests.consent.conftest import key
 from tests.consent.house import DATABASE
 from tests.consent.test_cases import feed
@@ -141,6 +143,10 @@ async def test_somebody_who_said_no_is_not_asked_again_until_the_book_lets_us(co
     with pytest.raises(AskedTooSoon) as refused:
         await company.service.ask_for_consent(company.tenant, asking, key())
     assert refused.value.extra["not_before"] > clock.now().date().isoformat()
+    # It is a no to the purpose, by whichever law she is asked.
+    with pytest.raises(AskedTooSoon):
+        by_another = asking.model_copy(update={"regulation": Regulation.eprivacy})
+        await company.service.ask_for_consent(company.tenant, by_another, key())
     await company.give(anna, told)
     with pytest.raises(AlreadyGiven):
         await company.service.ask_for_consent(company.tenant, asking, key())
@@ -182,6 +188,36 @@ async def test_for_a_child_her_guardian_speaks_until_she_is_of_age(company):
             await company.service.set_guardian(company.tenant, maja, grown, key())
     with pytest.raises(NotAGuardian):
         await company.service.give(company.tenant, given(told, erik, expression="parental"), key())
+
+
+async def test_each_purpose_may_have_its_own_validity_pause_after_a_no_and_age(company, monkeypatch):
+    told, maja, erik, today = await company.notice(), new_id(), new_id(), company.served.app.state.policy.current()
+    own = {"consent_validity": "1 month", "re_ask_after": "2 years", "min_age": 16}
+    written = today.model_dump(mode="json")
+    written["purposes"] = [row | (own if row["key"] == "communication" else {}) for row in written["purposes"]]
+    book = PolicyBook.model_validate(written, strict=False)
+    monkeypatch.setattr(company.served.app.state.policy, "current", lambda: book)
+
+    short, long = [await company.give(erik, told, purpose=each) for each in ("communication", "development")]
+    assert (short.valid_until - short.occurred_at).days in range(28, 32)
+    assert (long.valid_until - long.occurred_at).days in range(728, 733)
+
+    wish = {"notice": told.notice, "notice_version": told.version, "principal": maja}
+    for purpose in ("communication", "development"):
+        no = RefuseConsent(purpose=purpose, occurred_at=clock.now() - timedelta(days=300), **wish)
+        await company.service.refuse(company.tenant, no, key())
+    await company.service.ask_for_consent(company.tenant, AskConsent(purpose="development", **wish), key())
+    with pytest.raises(AskedTooSoon):
+        await company.service.ask_for_consent(company.tenant, AskConsent(purpose="communication", **wish), key())
+
+    day = clock.now().date()
+    child = SetGuardian(guardian=erik, born=day.replace(year=day.year - 14, day=1), evidence_ref="crm/17")
+    assert (
+        await company.service.set_guardian(company.tenant, maja, child, key())
+    ).of_age_on.year == child.born.year + 16
+    await company.herself(maja).give(company.tenant, given(told, None, purpose="development"), key())
+    with pytest.raises(ParentalNeeded):
+        await company.herself(maja).give(company.tenant, given(told, None), key())
 
 
 async def test_a_browser_s_signal_objects_to_what_the_book_maps_it_to_and_yields_to_her_own_word(company, anna):

@@ -14,6 +14,7 @@ from chassis.ids import new_id
 from services.consent import camara
 from services.consent.contract import NotYetEverywhere, SetGuardian, SetObjection
 from services.consent.receipts import opened
+from services.registry.contract import PolicyBook
 from tests.consent.conftest import key
 from tests.consent.house import DATABASE
 from tests.patience import PATIENCE
@@ -148,6 +149,29 @@ async def test_words_that_others_followed_meanwhile_are_not_agreed_to_but_a_no_c
     assert (await company.service.standing(company.tenant, anna)).consents[0].state == "requested"
     assert (await press(company, capture, page, "no")).status_code == 200
     assert (await company.service.standing(company.tenant, anna)).consents[0].state == "refused"
+
+
+async def test_what_rests_on_consent_no_longer_is_not_agreed_to_on_a_page_from_before(
+    company, around, anna, monkeypatch
+):
+    await company.notice()
+    capture = (await ask(company)).json()["captureUrl"]
+    page = await open_page(company, capture)
+    written = company.served.app.state.policy.current().model_dump(mode="json")
+    on_balance = [
+        row | ({"basis": "legitimate_interest"} if row["basis"] == "consent" else {}) for row in written["bases"]
+    ]
+    nowhere = [row for row in written["purposes"] if row["key"] != "development"]
+    for changed in ({"bases": on_balance}, {"purposes": nowhere}):
+        book = PolicyBook.model_validate(written | changed, strict=False)
+        monkeypatch.setattr(company.served.app.state.policy, "current", lambda book=book: book)
+        for answered in (await press(company, capture, page, "yes"), await open_page_again(company, capture)):
+            assert answered.status_code == 400 and "inte öppen längre" in answered.text
+    assert (await company.service.standing(company.tenant, anna)).consents[0].state == "requested"
+
+
+async def open_page_again(company, capture):
+    return await company.served.http.get(here(company, capture))
 
 
 async def test_only_the_person_who_is_asked_can_answer(company, around, anna):

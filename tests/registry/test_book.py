@@ -101,6 +101,18 @@ def objection_to_a_contract(data: dict[str, Any]) -> None:
     row(data, "purposes", "maintaining_service")["objection"] = "weighed"
 
 
+def validity_of_what_is_no_consent(data: dict[str, Any]) -> None:
+    row(data, "purposes", "maintaining_service")["consent_validity"] = "12 months"
+
+
+def consent_that_is_over_at_once(data: dict[str, Any]) -> None:
+    row(data, "purposes", "development")["consent_validity"] = "at once"
+
+
+def consent_of_a_small_child(data: dict[str, Any]) -> None:
+    row(data, "purposes", "development")["min_age"] = 12
+
+
 def misspelt_term(data: dict[str, Any]) -> None:
     row(data, "purposes", "development")["dpv"] = "https://w3id.org/dpv#ServiceOptimization"
 
@@ -145,6 +157,9 @@ FAULTS = [
     (limit_forgotten, "missing", "limits/package_link_expiry"),
     (refusal_forgotten, "missing", "refusals/not_confirmed"),
     (objection_to_a_contract, "objection", "purposes/maintaining_service"),
+    (validity_of_what_is_no_consent, "no_consent", "purposes/maintaining_service"),
+    (consent_that_is_over_at_once, "no_validity", "purposes/development"),
+    (consent_of_a_small_child, "consent_age", "purposes/development"),
 ]
 
 

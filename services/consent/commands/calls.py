@@ -10,6 +10,7 @@ from services.consent import rules
 from services.consent.commands import notices, recordings
 from services.consent.commands.desk import Desk
 from services.consent.commands.recording import lock_matters, record
+from services.consent.commands.statements import must_rest_on_consent
 from services.consent.contract import (
     Call,
     CallEnded,
@@ -95,8 +96,7 @@ async def indicate(tx: Transaction, desk: Desk, name: UUID, said: Indicate) -> C
     party = parties[said.party]
     if party.principal is None:
         raise PartyUnknown("The recording of a call with a party nobody knows is refused.")
-    explained = [each for row in notice.purposes if row["purpose"] == call.purpose for each in row["categories"]]
-    rules.must_rest_on_consent(desk.book, call.purpose, explained)
+    must_rest_on_consent(desk.book, notice, call.purpose)
     people = [each.principal for each in parties if each.principal]
     await lock_matters(tx, people, recordings.matters(call.purpose))
     yes = said.answer == "yes"

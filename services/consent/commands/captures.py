@@ -12,11 +12,13 @@ from sqlmodel import select
 
 from chassis import clock
 from chassis.db import Database, Transaction
+from chassis.errors import Problem
 from services.consent import camara, queries, rules, spoken
 from services.consent.camara import Refusal
 from services.consent.commands import notices
 from services.consent.commands.desk import Desk
 from services.consent.commands.recording import record, stands
+from services.consent.commands.statements import must_rest_on_consent
 from services.consent.contract import (
     BadCallback,
     Callbacks,
@@ -159,8 +161,15 @@ async def read(tx: Transaction, token: str) -> tuple[Capture, NoticeVersion]:
     return row, await notices.published(tx, row.notice, row.notice_version)
 
 
-def over(row: Capture) -> bool:
-    return row.outcome is not None or row.expires_at <= clock.now()
+def over(row: Capture, notice: NoticeVersion, book: PolicyBook) -> bool:
+    """Answered, too old, or about what rests on consent no longer."""
+    if row.outcome is not None or row.expires_at <= clock.now():
+        return True
+    try:
+        must_rest_on_consent(book, notice, row.purpose)
+    except Problem:
+        return True
+    return False
 
 
 async def speakers(tx: Transaction, row: Capture) -> list[UUID]:
@@ -184,7 +193,7 @@ async def answer(
     row, notice = await read(tx, token)
     shown_to = [] if row.form is None else await speakers(tx, row)
     speaker = next((each for each in shown_to if hmac.compare_digest(row.form, _bound(form, each))), None)
-    if over(row) or speaker is None:
+    if over(row, notice, desk.book) or speaker is None:
         raise Refusal(400, "INVALID_ARGUMENT", "This page was answered, or is too old.")
     matter = Matter(Kind.consent, Regulation.gdpr, row.purpose)
     details = {"language": language, "collection_method": "web_form", "type": "explicit", "asked_by": row.client}

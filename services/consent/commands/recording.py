@@ -255,7 +255,7 @@ def name(tenant: UUID, about: tuple) -> str:
 def _must_speak_for_herself(spoken: Spoken, said: Entry, children: Mapping[UUID, date]) -> None:
     if spoken.state is State.given:
         born, parental = children.get(spoken.principal), spoken.details.get("type") == "parental"
-        rules.must_speak_for_herself(spoken.desk.book, born, said.occurred_at, parental)
+        rules.must_speak_for_herself(spoken.desk.book, said.purpose, born, said.occurred_at, parental)
 
 
 def _statement(tenant: UUID, spoken: Spoken, before: Counted | None, now: datetime) -> Entry:
@@ -274,7 +274,7 @@ def _statement(tenant: UUID, spoken: Spoken, before: Counted | None, now: dateti
     book = spoken.desk.book
     lasts = spoken.until
     if lasts is None and state in _STAND:
-        lasts = book.period("consent_validity").after(occurred_at, book.tz)
+        lasts = book.consent_validity(spoken.matter.purpose).after(occurred_at, book.tz)
     return Entry(
         record=record,
         principal=spoken.principal,

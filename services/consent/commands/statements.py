@@ -22,6 +22,7 @@ from services.consent.contract import (
     ParentalNeeded,
     Recorded,
     RefuseConsent,
+    Regulation,
     State,
     WithdrawConsent,
 )
@@ -109,7 +110,7 @@ async def _explaining(tx: Transaction, desk: Desk, wish: GiveConsent | RefuseCon
     notice = await notices.published(tx, wish.notice, wish.notice_version)
     if wish.language not in notice.texts:
         raise LanguageMissing("Ask in a language in which the notice was published.")
-    _must_rest_on_consent(desk.book, notice, wish.purpose)
+    must_rest_on_consent(desk.book, notice, wish.purpose)
     return notice
 
 
@@ -118,7 +119,7 @@ _rests: dict[tuple[int, UUID, str, int, str], PolicyBook] = {}
 _REMEMBERED = 10_000
 
 
-def _must_rest_on_consent(book: PolicyBook, notice: NoticeVersion, purpose: str) -> None:
+def must_rest_on_consent(book: PolicyBook, notice: NoticeVersion, purpose: str) -> None:
     key = (id(book), notice.tenant, notice.notice, notice.version, purpose)
     if _rests.get(key) is book:
         return
@@ -135,11 +136,13 @@ def _must_rest_on_consent(book: PolicyBook, notice: NoticeVersion, purpose: str)
 async def ask_consent(tx: Transaction, desk: Desk, wish: AskConsent) -> Recorded:
     notice = await _explaining(tx, desk, wish)
     matter = Matter(Kind.consent, wish.regulation, wish.purpose)
-    before = await stands(tx, wish.principal, matter)
-    if before is not None:
-        rules.may_ask(desk.book, before.state, before.occurred_at, clock.now())
-        if before.state in _STAND and (before.notice, before.notice_version) == (wish.notice, wish.notice_version):
-            raise AlreadyGiven("There is nothing to ask.")
+    said = {each: await stands(tx, wish.principal, matter._replace(regulation=each)) for each in sorted(Regulation)}
+    for each in filter(None, said.values()):
+        # A no is one to the purpose, by whichever law it was said.
+        rules.may_ask(desk.book, wish.purpose, each.state, each.occurred_at, clock.now())
+    before, words = said[wish.regulation], (wish.notice, wish.notice_version)
+    if before is not None and before.state in _STAND and (before.notice, before.notice_version) == words:
+        raise AlreadyGiven("There is nothing to ask.")
     return await record(tx, desk, wish.principal, matter, State.requested, None, _how(wish), notice)
 
 

@@ -156,7 +156,7 @@ async def returned(_: Anyone, request: Request, code: Word = None, state: Word =
         row, notice = await captures.read(tx, found.token)
         if person.principal not in await captures.speakers(tx, row) or person.tenant != found.tenant:
             return pages.told(language, "other", 403)
-        if captures.over(row):
+        if captures.over(row, notice, request.app.state.policy.current()):
             return pages.told(language, "over", 400)
         form = await captures.show(row, person.principal)
         return _question(request, row, notice, found.token, form, language, person.principal != row.principal)
@@ -170,8 +170,8 @@ async def open_capture(_: Anyone, request: Request, capture: Token, state: Word 
     if found is None:
         return pages.told(language, "over", 400)
     async with request.app.state.database.transaction(found.tenant) as tx:
-        row, _notice = await captures.read(tx, capture)
-        over = captures.over(row)
+        row, notice = await captures.read(tx, capture)
+        over = captures.over(row, notice, request.app.state.policy.current())
         if not over and state is not None:
             row.consumer_state = state
     if over:

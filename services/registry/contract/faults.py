@@ -157,6 +157,9 @@ def _collection(book: PolicyBook) -> Iterator[Fault]:
                     )
 
 
+_LOWEST_AGE, _OF_AGE = 13, 18
+
+
 def _bases(book: PolicyBook) -> Iterator[Fault]:
     based = {row.purpose for row in book.bases}
     for purpose in book.purposes:
@@ -169,6 +172,23 @@ def _bases(book: PolicyBook) -> Iterator[Fault]:
                 code="objection",
                 where=f"purposes/{purpose.key}",
                 what="It may be objected to, but nothing in it rests on a balance of interests.",
+            )
+        said = (purpose.consent_validity, purpose.re_ask_after, purpose.min_age)
+        if any(each is not None for each in said) and not book.rests_on_consent(purpose.key):
+            yield Fault(
+                code="no_consent",
+                where=f"purposes/{purpose.key}",
+                what="It says what holds of consents, and nothing in it rests on one.",
+            )
+        if purpose.consent_validity is not None and not purpose.consent_validity.count:
+            yield Fault(
+                code="no_validity", where=f"purposes/{purpose.key}", what="A consent to it would be over at once."
+            )
+        if purpose.min_age is not None and not _LOWEST_AGE <= purpose.min_age <= _OF_AGE:
+            yield Fault(
+                code="consent_age",
+                where=f"purposes/{purpose.key}",
+                what="Art. 8(1) lets no law go below 13 years, and who is 18 speaks for herself.",
             )
     used = {element for row in book.bases if row.covers in _all_data(book) for element in book.elements_of(row.covers)}
     for category in book.categories:

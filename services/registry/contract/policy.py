@@ -229,7 +229,9 @@ class Collection(LabelledRow):
 
 
 class Purpose(LabelledRow):
-    """Why. `objection`: whether Art. 21 lets a person object. `gpc`: a browser's Sec-GPC counts as an objection."""
+    """Why. `objection`: whether Art. 21 lets a person object. `gpc`: a browser's Sec-GPC counts as an objection. Of consents to it: how
+    long they are valid, how long a no is respected, and from which birthday people consent themselves; what a purpose does not say itself is
+    a limit of the book's (`PolicyBook.consent_validity` and so on)."""
 
     description: Text
     necessity: Literal["required", "optional"]
@@ -237,6 +239,9 @@ class Purpose(LabelledRow):
     without: Text | None = None
     gpc: bool = False
     dpv: Words | None = None
+    consent_validity: Period | None = None
+    re_ask_after: Period | None = None
+    min_age: int | None = None
 
 
 class Basis(Row):
@@ -737,6 +742,19 @@ class PolicyBook(Contract):
 
     def purpose(self, key: str) -> Purpose:
         return _named(self.purposes, key)
+
+    def consent_validity(self, purpose: str) -> Period:
+        return self.purpose(purpose).consent_validity or self.period("consent_validity")
+
+    def re_ask_after(self, purpose: str) -> Period:
+        return self.purpose(purpose).re_ask_after or self.period("consent_re_ask_after")
+
+    def min_age(self, purpose: str) -> int:
+        return self.purpose(purpose).min_age or self.number("consent_min_age")
+
+    def rests_on_consent(self, purpose: str) -> bool:
+        """Whether consent is asked for it at all."""
+        return any(row.purpose == purpose and row.basis == "consent" for row in self.bases)
 
     def right(self, kind: str) -> Right:
         return _named(self.rights, kind)
