@@ -59,6 +59,9 @@ BENCHMARKS = {
     "consent_import": Benchmark(
         imports.consent_import, (*ASKING, "public"), sample=False, goal=("≥", 5_000), absolute=True
     ),
+    "consent_import_parquet": Benchmark(
+        imports.consent_import_parquet, (*ASKING, "public"), sample=False, goal=("≥", 5_000), absolute=True
+    ),
     "recording_stop": Benchmark(
         recording.recording_stop, (*ASKING, "webhooks"), sample=False, goal=("≤", 1_000), absolute=True
     ),
@@ -93,7 +96,7 @@ def main() -> int:
         "--scale",
         type=float,
         default=1.0,
-        help="of sweep_lake, sweep_growth and kcheck, where 1 is twenty million rows, and of consent_import, where it is one",
+        help="of sweep_lake, sweep_growth and kcheck, where 1 is twenty million rows, and of consent_import and its twin, where it is one",
     )
     told = parser.parse_args()
     os.environ[lake.SCALE] = str(told.scale)

@@ -15,6 +15,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
+import pyarrow as pa
+import pyarrow.csv as csv_reader
+import pyarrow.parquet as pq
 
 from benchmarks.consent import publish
 from benchmarks.house import House
@@ -33,17 +36,24 @@ _SERVING = ("consent", "public")
 
 def consent_import(house: House) -> Row:
     """Rows a second, from the command's start to every decision point knowing them all."""
-    return asyncio.run(_consent_import(house))
+    return asyncio.run(_consent_import(house, "consent_import", "consents.csv"))
 
 
-async def _consent_import(house: House) -> Row:
+def consent_import_parquet(house: House) -> Row:
+    """The same rows as Parquet, with instants and numbers of their own types."""
+    return asyncio.run(_consent_import(house, "consent_import_parquet", "consents.parquet"))
+
+
+async def _consent_import(house: House, name: str, file: str) -> Row:
     tenant, rows = uuid4(), max(int(FULL * float(os.environ.get(SCALE, "1"))), 10_000)
     since = datetime.now(UTC) - timedelta(days=600)
     async with house.tokens("seeder") as tokens:
         await publish(house, tokens, tenant, since)
     with tempfile.TemporaryDirectory(prefix="wardline-import-") as folder:
-        path = Path(folder) / "consents.csv"
-        _write(path, rows, since)
+        sheet, path = Path(folder) / "consents.csv", Path(folder) / file
+        _write(sheet, rows, since)
+        if path != sheet:
+            _write_parquet(sheet, path)
         before = {each: cpu_seconds(house.pids(each)) for each in _SERVING}
         database = cpu_seconds([house.stack.postgres.pid()])
         with (
@@ -54,12 +64,12 @@ async def _consent_import(house: House) -> Row:
             seconds, sender = await asyncio.to_thread(_sent, house, tenant, path)
         spent = {each: cpu_seconds(house.pids(each)) - before[each] for each in _SERVING}
         spent |= {"database": cpu_seconds([house.stack.postgres.pid()]) - database, "sender": sender}
-        refused = len(path.with_name("consents.csv.refused.csv").read_text().splitlines()) - 1
+        refused = len(path.with_name(f"{file}.refused.csv").read_text().splitlines()) - 1
         await _must_be_all_there(house, tenant, rows, refused)
         return Row(
-            "consent_import",
+            name,
             rows / seconds,
-            rows / await _copied(house, path),
+            rows / await _copied(house, sheet),
             "rows/s",
             peak.highest,
             "COPY of the same rows into a table with a key and an index",
@@ -78,6 +88,11 @@ def _write(path: Path, rows: int, since: datetime) -> None:
         sheet = csv.writer(file)
         sheet.writerow(["principal", "purpose", "state", "occurred_at", "notice", "notice_version", "evidence_ref"])
         sheet.writerows(_rows(rows, since))
+
+
+def _write_parquet(sheet: Path, path: Path) -> None:
+    options = csv_reader.ConvertOptions(column_types={"occurred_at": pa.timestamp("us", "UTC")})
+    pq.write_table(csv_reader.read_csv(sheet, convert_options=options), path)
 
 
 def _rows(count: int, since: datetime) -> Iterator[tuple[Any, ...]]:
