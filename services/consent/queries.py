@@ -29,9 +29,10 @@ from services.consent.contract import (
     StandingRestriction,
     State,
     UnknownNotice,
+    UnknownPurpose,
 )
 from services.consent.contract import Standing as StandingTold
-from services.consent.records import own
+from services.consent.records import own, purpose_of
 from services.consent.tables import Guardianship, NoticeVersion, RecordFrame, Standing, Statement, TenantDuty
 from services.registry.contract import PolicyBook
 
@@ -127,12 +128,14 @@ async def guardian(tx: Transaction, child: UUID) -> Guardianship | None:
 
 async def consequence(tx: Transaction, book: PolicyBook, principal: UUID, purpose: str) -> Consequence:
     """What she is shown before she withdraws."""
-    rules.must_be_in_book(book, purpose, [])
-    row = book.purpose(purpose)
     found = select(Standing).where(
         Standing.principal == principal, Standing.kind == Kind.consent, Standing.purpose == purpose
     )
     stands = (await tx.session.execute(found.order_by(Standing.occurred_at.desc().nulls_last()))).scalars().first()
+    row = purpose_of(book, purpose)
+    if row is None and stands is None:
+        raise UnknownPurpose("The policy book in force has no purpose of that name.")
+    label = {"sv": row.label.sv, "en": row.label.en} if row else {"sv": purpose, "en": purpose}
     read = None
     if stands is not None and stands.notice is not None:
         read = await tx.session.get(NoticeVersion, (tx.tenant, stands.notice, stands.notice_version))
@@ -140,8 +143,8 @@ async def consequence(tx: Transaction, book: PolicyBook, principal: UUID, purpos
     erased = rules.erased_on_withdrawal(book, purpose, duty is not None and duty.state == "recorded")
     return Consequence(
         purpose=purpose,
-        label={"sv": row.label.sv, "en": row.label.en},
-        without={"sv": row.without.sv, "en": row.without.en} if row.without else None,
+        label=label,
+        without={"sv": row.without.sv, "en": row.without.en} if row and row.without else None,
         notice={language: words["consequence"] for language, words in read.texts.items()} if read else None,
         standing=State(stands.state) if stands is not None and stands.state else None,
         erased=erased[1] if erased else [],

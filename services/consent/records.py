@@ -17,7 +17,7 @@ from services.consent import receipts
 from services.consent.contract import Kind, Recorded, Regulation, State
 from services.consent.rules import Matter
 from services.consent.tables import NoticeVersion
-from services.registry.contract import NotInBook, PolicyBook
+from services.registry.contract import NotInBook, PolicyBook, Purpose
 
 FIELDS = {
     "schema version": "schema_version",
@@ -143,7 +143,7 @@ class Frame:
 
 def _tell(book: PolicyBook, notice: NoticeVersion, purpose: str, language: str | None) -> dict[str, Any]:
     spoken = "en" if language == "en" else "sv"
-    why = book.purpose(purpose)
+    why = purpose_of(book, purpose)
     covered = sorted({each for row in notice.purposes if row["purpose"] == purpose for each in row["categories"]})
     elements = {element for each in covered for element in _elements(book, each)}
     controller = _controller(book, notice)
@@ -151,9 +151,9 @@ def _tell(book: PolicyBook, notice: NoticeVersion, purpose: str, language: str |
     return {
         "basis": "consent",
         "legal_ref": sorted({row.legal_ref for row in book.bases if row.purpose == purpose and row.basis == "consent"}),
-        "purpose_label": why.label.in_(spoken),
-        "purpose_iri": why.dpv,
-        "pii": [_pii(book, each, why.necessity == "optional", spoken) for each in covered],
+        "purpose_label": why.label.in_(spoken) if why else purpose,
+        "purpose_iri": why.dpv if why else None,
+        "pii": [_pii(book, each, why is None or why.necessity == "optional", spoken) for each in covered],
         "controllers": [controller],
         "parties": [controller],
         "storage_locations": _places(book, elements),
@@ -173,6 +173,14 @@ def _tell(book: PolicyBook, notice: NoticeVersion, purpose: str, language: str |
             "channel": notice.channel,
         },
     }
+
+
+def purpose_of(book: PolicyBook, purpose: str) -> Purpose | None:
+    """None: of an earlier book, under which a consent was given that ends by this one."""
+    try:
+        return book.purpose(purpose)
+    except NotInBook:
+        return None
 
 
 def _elements(book: PolicyBook, covered: str) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ from services.consent.contract import (
     SetDuty,
     SetGuardian,
     SetObjection,
+    UnknownPurpose,
     WithdrawConsent,
 )
 from services.consent.jobs import Clockwork
@@ -292,3 +293,33 @@ async def test_a_consent_can_be_ended_by_whoever_answers_for_it(company, anna):
     await company.service.end(company.tenant, wish, key())
     refused = await company.decision(anna, "communication", "recorded_call", participants=[])
     assert (refused.decision, refused.context.reason) == (False, "invalidated")
+
+
+async def test_what_was_consented_to_can_be_withdrawn_and_lapses_also_when_the_book_has_the_purpose_no_longer(
+    company, anna, monkeypatch
+):
+    told, omar, served = await company.notice(), new_id(), company.served
+    long_ago = clock.now() - timedelta(days=700)
+    for who, at in ((anna, None), (omar, long_ago)):
+        await company.give(who, told, "communication", at)
+    await company.give(omar, told, "development", long_ago)
+    written = served.app.state.policy.current().model_dump(mode="json")
+    written["purposes"] = [row for row in written["purposes"] if row["key"] != "communication"]
+    book = PolicyBook.model_validate(written, strict=False)
+    monkeypatch.setattr(served.app.state.policy, "current", lambda: book)
+    later = clock.now() + timedelta(days=60)
+    with monkeypatch.context() as months_later:
+        months_later.setattr(clock, "now", lambda: later)
+        await Clockwork(served.app.state.database, served.app.state.own_desk).tick()
+    lapsed = {each.purpose: each.state for each in (await company.service.standing(company.tenant, omar)).consents}
+    assert lapsed == {"communication": "expired", "development": "expired"}
+    shown = await company.herself(anna).consequence(company.tenant, anna, "communication")
+    assert (shown.label["sv"], shown.standing) == ("communication", "given")
+    hers = await company.herself(anna).withdraw(company.tenant, WithdrawConsent(purpose="communication"), key())
+    assert (hers.state, hers.current) == ("withdrawn", True)
+    ended = EndConsent(principal=omar, purpose="communication", state="invalidated", legal_ref="Art. 7")
+    with pytest.raises(NoConsentToEnd):
+        await company.service.end(company.tenant, ended, key())
+    # Of what nobody ever consented to, nothing is withdrawn.
+    with pytest.raises(UnknownPurpose):
+        await company.withdraw(new_id(), "communication")

@@ -24,6 +24,7 @@ from services.consent.contract import (
     RefuseConsent,
     Regulation,
     State,
+    UnknownPurpose,
     WithdrawConsent,
 )
 from services.consent.rules import Matter
@@ -59,7 +60,7 @@ async def _spoken(tx: Transaction, said: Said) -> Spoken | Problem:
             return await _given(tx, said, said.wish)
         if isinstance(said.wish, RefuseConsent):
             return await _refused(tx, said, said.wish)
-        return _withdrawn(said, said.wish)
+        return await _withdrawn(tx, said, said.wish)
     except Problem as refused:
         return refused
 
@@ -90,9 +91,9 @@ async def _refused(tx: Transaction, said: Said, wish: RefuseConsent) -> Spoken:
     return _spoken_of(said, State.deferred if wish.later else State.refused, _how(wish), notice)
 
 
-def _withdrawn(said: Said, wish: WithdrawConsent) -> Spoken:
+async def _withdrawn(tx: Transaction, said: Said, wish: WithdrawConsent) -> Spoken:
     """Always recorded, whether anything was given or not: what she said holds against whatever arrives late."""
-    rules.must_be_in_book(said.desk.book, wish.purpose, [])
+    await _must_be_known(tx, said.desk.book, said.principal, wish.purpose)
     return _spoken_of(said, State.withdrawn, {"collection_method": wish.method}, None)
 
 
@@ -130,6 +131,18 @@ def must_rest_on_consent(book: PolicyBook, notice: NoticeVersion, purpose: str) 
     _rests[key] = book
 
 
+_SPOKE_OF = "SELECT true FROM standing WHERE tenant = $1 AND principal = $2 AND purpose = $3 LIMIT 1"
+
+
+async def _must_be_known(tx: Transaction, book: PolicyBook, principal: UUID, purpose: str) -> None:
+    """To the book, or from an earlier one under which she spoke: what was consented to can be ended whatever became of its purpose."""
+    try:
+        rules.must_be_in_book(book, purpose, [])
+    except UnknownPurpose:
+        if not await tx.connection.fetchval(_SPOKE_OF, tx.tenant, principal, purpose):
+            raise
+
+
 # --- what others do about it ---------------------------------------------------------------------------------------------
 
 
@@ -147,7 +160,7 @@ async def ask_consent(tx: Transaction, desk: Desk, wish: AskConsent) -> Recorded
 
 
 async def end_consent(tx: Transaction, desk: Desk, wish: EndConsent) -> Recorded:
-    rules.must_be_in_book(desk.book, wish.purpose, [])
+    await _must_be_known(tx, desk.book, wish.principal, wish.purpose)
     matter = Matter(Kind.consent, wish.regulation, wish.purpose)
     before = await stands(tx, wish.principal, matter)
     if before is None or before.state not in _STAND:
