@@ -22,6 +22,7 @@ from chassis.errors import Problem, Unavailable, problem_from
 _HEAD = struct.Struct("!HBI")  # place, kind, and how long what follows is
 _AHEAD = 8  # pieces that may wait for a slow reader
 _AT_ONCE = 1 << 16
+_HELD = 0.05  # seconds that a little may wait for more: whoever reads wants whole streams, and each answer's piece is work on both sides
 
 
 class _Kind(IntEnum):
@@ -29,7 +30,7 @@ class _Kind(IntEnum):
 
 
 async def joined(streams: Sequence[AsyncGenerator[bytes]]) -> AsyncGenerator[bytes]:
-    """All of them at once; a slow one keeps nobody waiting."""
+    """All of them at once; a slow one keeps nobody waiting. What is little goes when a stream ends, or soon."""
     frames = asyncio.Queue[tuple[_Kind, bytes] | Exception](_AHEAD)
 
     async def read(place: int, stream: AsyncGenerator[bytes]) -> None:
@@ -48,16 +49,21 @@ async def joined(streams: Sequence[AsyncGenerator[bytes]]) -> AsyncGenerator[byt
     reading, left = [asyncio.create_task(read(*each)) for each in enumerate(streams)], len(streams)
     try:
         while left:
-            several, size, frame = [], 0, await frames.get()
+            several, size, ended, frame = [], 0, False, await frames.get()
+            soon = asyncio.get_running_loop().time() + _HELD
             while True:
                 if isinstance(frame, Exception):
                     raise frame
                 kind, said = frame
                 several.append(said)
-                size, left = size + len(said), left - (kind != _Kind.piece)
-                if size >= _AT_ONCE or frames.empty():
+                size, ended, left = size + len(said), ended or kind != _Kind.piece, left - (kind != _Kind.piece)
+                if size >= _AT_ONCE or (ended and frames.empty()):
                     break
-                frame = frames.get_nowait()
+                try:
+                    async with asyncio.timeout_at(soon):
+                        frame = await frames.get()
+                except TimeoutError:
+                    break
             yield b"".join(several)
     finally:
         for task in reading:

@@ -10,7 +10,7 @@ class Settings(ChassisSettings):
     lake_rest: seconds after its last work in which the process that reads lakes ends, and gives its memory back."""
 
     data_map: Path = Path("policy/stores")
-    lake_rest: float = 1.0
+    lake_rest: float = 5.0
 
     def folder(self, relative: str) -> Path:
         """Where a store's folder lies."""

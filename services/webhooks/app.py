@@ -20,7 +20,7 @@ from services.webhooks.routes import router
 from services.webhooks.settings import Settings
 
 _ABREAST = 16  # deliveries of what is not urgent
-_GATHERED = 0.1  # seconds in which what is not urgent comes together
+_GATHERED = 0.25  # seconds in which what is not urgent comes together
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

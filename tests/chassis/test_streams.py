@@ -92,3 +92,23 @@ async def test_a_reader_that_goes_away_closes_every_stream():
     async with aclosing(joined([endless("one"), endless("other")])) as answer:
         await anext(answer)
     assert sorted(closed) == ["one", "other"]
+
+
+async def test_what_is_little_goes_together_and_waits_for_no_stream_that_is_slow():
+    more = asyncio.Event()
+
+    async def slow() -> AsyncGenerator[bytes]:
+        yield b"one"
+        await more.wait()
+        yield b"two"
+
+    async def begun() -> AsyncGenerator[bytes]:
+        for n in range(20):
+            await asyncio.sleep(0)
+            yield b"%d," % n
+
+    assert len([piece async for piece in joined([begun()])]) == 1
+    async with aclosing(joined([slow()])) as answer, asyncio.timeout(5):
+        assert (await anext(answer)).endswith(b"one")
+        more.set()
+        assert b"two" in await anext(answer)

@@ -43,7 +43,7 @@ router = APIRouter(tags=["access register"], dependencies=[Depends(of_the_operat
 @asked.get("/v1/access/standing/{person}")
 async def standing(request: Request, _: Asker, person: UUID, organisation: UUID) -> Standing:
     """Asked by the issuer at each login and by the edges at each request of staff."""
-    async with database(request).system() as connection:
+    async with database(request).system_look() as connection:
         return Standing(roles=await access.roles_held(connection, person, organisation, clock.now()))
 
 
