@@ -7,7 +7,8 @@ from chassis.settings import Settings as ChassisSettings
 
 class Settings(ChassisSettings):
     """data_map: folder of `<store>.yaml`; `SECRETS_DIR/stores/<store>.<wardline|verifier>.password` are the credentials.
-    lake_rest: seconds after its last work in which the process that reads lakes ends, and gives its memory back."""
+    lake_rest: seconds after a person's copy in which the process that reads lakes ends, and gives its memory back; after other work it
+    ends within one."""
 
     data_map: Path = Path("policy/stores")
     lake_rest: float = 5.0

@@ -128,6 +128,16 @@ async def test_the_process_ends_when_nobody_has_called_for_a_while_and_begins_ag
     assert len(workers()) == 1
 
 
+async def test_after_a_persons_copy_it_waits_longer_for_the_next_than_after_what_leaves_it_large(lake: Apart, workers):
+    lake.elsewhere.rest = 10 * PATIENCE
+    copy = [chunk async for chunk in lake.collect([person(("msisdn", ANNA))], TERMS.book, False)]
+    waiting = workers()
+    await asyncio.sleep(1.5)
+    assert len(waiting) == 1 and workers() == waiting and copy
+    await lake.simulate(TERMS)
+    await until_gone(waiting)
+
+
 async def test_a_process_that_is_killed_at_work_is_an_unavailable_store_and_the_work_is_carried_on(
     lake: Apart, workers
 ):

@@ -27,11 +27,13 @@ from services.registry.contract import PolicyBook
 
 _SIZE = 8  # bytes that say how long a message is
 _BOOKS = 4  # that are remembered on either side
+_SOON = 1.0  # seconds; what goes through a whole lake leaves the process large
 _GONE = (EOFError, ConnectionError)
 
 
 class Elsewhere:
-    """The process, one for all such connectors of a service. `rest`: seconds without a call after which it ends."""
+    """The process, one for all such connectors of a service. `rest`: seconds after a person's copy in which the next one finds it; after
+    other work it ends soon."""
 
     def __init__(self, rest: float) -> None:
         self.rest = rest
@@ -52,7 +54,7 @@ class Elsewhere:
         return self._number
 
     @asynccontextmanager
-    async def call(self) -> AsyncIterator["_Line"]:
+    async def call(self, verb: str) -> AsyncIterator["_Line"]:
         """A line to the process, which is started if it does not run. Raises StoreUnavailable when it ends in the middle."""
         self._calls += 1
         self._stay()
@@ -65,7 +67,8 @@ class Elsewhere:
         finally:
             self._calls -= 1
             if not self._calls:
-                self._ending = asyncio.get_running_loop().call_later(self.rest, self._end)
+                rest = self.rest if verb == "collect" else min(self.rest, _SOON)
+                self._ending = asyncio.get_running_loop().call_later(rest, self._end)
 
     async def close(self) -> None:
         self._stay()
@@ -133,7 +136,7 @@ class Apart:
         asked = {place: one for place, one in enumerate(told) if isinstance(one, Guard | PolicyBook) or callable(one)}
         sent = [None if place in asked else one for place, one in enumerate(told)]
         books = {place: self.elsewhere.number(one) for place, one in asked.items() if isinstance(one, PolicyBook)}
-        async with self.elsewhere.call() as line:
+        async with self.elsewhere.call(verb) as line:
             await line.say("do", (self.store, self.settings, verb, sent, list(asked), books))
             kind = ""
             while kind != "answer":
