@@ -13,7 +13,7 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
@@ -57,6 +57,7 @@ from chassis.settings import Settings
 
 Check = Callable[[], Awaitable[bool]]
 Running = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+Dialect = Callable[[Request, Problem], Response]
 
 MAX_BODY = 1 << 20
 _HEARD_OUT = 8 << 20
@@ -73,12 +74,13 @@ def create_app(
     running: Running | None = None,
     max_body: int = MAX_BODY,
     shared: Sequence[str] = (),
+    dialects: Mapping[str, Dialect] | None = None,
 ) -> FastAPI:
     """A FastAPI app for one process.
 
     package: the service's package when it has a schema (an edge has none) · clients: which client ids may call it; empty lets
     nobody in, None means any client of the issuer · max_body: bytes a request may have · shared: types of the house's own events that
-    every tenant may see.
+    every tenant may see · dialects: how a problem is said at the paths of another standard's API.
     """
     # FastAPI's own telemetry records what failed validation, values included: people's data. Envelope records none.
     no_telemetry: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False}
@@ -94,6 +96,7 @@ def create_app(
     app.state.running, app.state.clients = running, None if clients is None else frozenset(clients)
     app.state.ready_when = {}
     app.state.shared = list(shared)
+    app.state.dialects = dialects or {}
     app.state.jobs = Jobs()
     app.include_router(_health)
     if package:

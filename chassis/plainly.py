@@ -1,4 +1,5 @@
-"""A refusal for whom it reaches: a problem (RFC 9457) for programs; for a person with a browser a page that says what to do next.
+"""A refusal for whom it reaches: a problem (RFC 9457) for programs; for a person with a browser a page that says what to do next; for
+whoever calls another standard's API (`dialects` of `create_app`) what that has for it.
 
 A browser that opens a page or sends a form asks for `text/html`; no program does.
 """
@@ -68,6 +69,9 @@ _PAGES = Pages(Path(__file__).parent / "templates", _WORDS)
 
 def answer(request: Request, problem: Problem) -> Response:
     """`again`: the same address once more, where only reading was refused and it may go the next time."""
+    dialect = request.app.state.dialects.get(request.url.path)
+    if dialect is not None:
+        return dialect(request, problem)
     if "text/html" not in request.headers.get("accept", ""):
         return problem.response()
     language = _PAGES.language(request.headers.get("accept-language"))

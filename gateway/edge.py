@@ -24,6 +24,7 @@ from gateway.limits import Limiter
 from gateway.revocations import Revocations
 from gateway.staff import check_standing
 from gateway.table import Row, Table
+from services.consent.contract import CONSENT_INFO, camara_refusal
 from services.registry.client import RegistryClient
 
 _INWARDS = frozenset(
@@ -191,7 +192,14 @@ async def _rest(first: bytes, receive: Receive) -> AsyncIterator[bytes]:
 
 def create_app(name: str, rows: Iterable[Row], own: Mapping[str, ASGIApp] | None = None) -> FastAPI:
     edge = Edge(rows, own)
-    app = chassis_app.create_app(name, Settings(), clients=None, running=edge.running, routers=[docs.router(name)])
+    app = chassis_app.create_app(
+        name,
+        Settings(),
+        clients=None,
+        running=edge.running,
+        routers=[docs.router(name)],
+        dialects={CONSENT_INFO: camara_refusal},
+    )
     app.router.redirect_slashes = False
     app.router.default = edge
     document = docs.document(name)

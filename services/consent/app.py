@@ -18,6 +18,7 @@ from chassis.together import Together
 from services.consent import short_road
 from services.consent.commands import notices, statements
 from services.consent.commands.desk import Desk
+from services.consent.contract import CONSENT_INFO, camara_refusal
 from services.consent.decisions import DecisionPoint
 from services.consent.jobs import BOOK_TICK, TICK, Clockwork
 from services.consent.leases import Barrier, Replica
@@ -37,6 +38,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         routers=[consents.router, calls.router, caches.router, captures.router, imports.router, replays.router],
         clients=CLIENTS,
         running=running,
+        dialects={CONSENT_INFO: camara_refusal},
     )
     in_front(app, short_road.PATHS)
     return app

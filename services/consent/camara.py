@@ -8,7 +8,6 @@ from services.consent.contract import Reason, State, StatusInfo
 from services.consent.rules import Verdict
 from services.registry.contract import PolicyBook
 
-PATH = "/consent-info/v0.2/retrieve"
 # A statusReason for which asking her can help.
 ASKABLE = frozenset({"PENDING", "REQUESTED", "EXPIRED"})
 
@@ -48,7 +47,9 @@ def covered_by(book: PolicyBook, purpose: str, scopes: Iterable[str]) -> dict[st
     found = {}
     for scope in scopes:
         covers = known.get(scope)
-        if covers is None or isinstance(rules.ground(book, purpose, covers, False), Reason):
+        ground = Reason.unknown_category if covers is None else rules.ground(book, purpose, covers, False)
+        # What people said to one another belongs to all of them: no status of one person says that it may be processed.
+        if isinstance(ground, Reason) or (ground.content and ground.basis == "consent"):
             raise _not_allowed()
         found[scope] = covers
     return found

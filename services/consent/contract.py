@@ -5,12 +5,15 @@ restriction (Art. 18). Statements are only ever added; the *standing* is what th
 the same instant the withdrawal does, in whatever order statements arrive.
 """
 
+import re
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
 from chassis.contract import Contract, Moment
 from chassis.errors import Conflict, Problem
@@ -387,12 +390,47 @@ class RetrievedStatus(BaseModel):
     captureUrl: str | None = None
 
 
+CONSENT_INFO = "/consent-info/v0.2/retrieve"
+_CORRELATOR = re.compile(r"[a-zA-Z0-9-_:;./<>{}]{0,256}")
+_SAID_BY_CAMARA = {
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    409: "CONFLICT",
+    429: "TOO_MANY_REQUESTS",
+    500: "INTERNAL",
+    502: "BAD_GATEWAY",
+    503: "UNAVAILABLE",
+}
+
+
 class CamaraError(BaseModel):
     """CAMARA's own shape of a refusal."""
 
     status: int
     code: str
     message: str
+
+
+def camara_answer(request: Request, said: dict[str, Any], status: int = 200) -> Response:
+    """With the caller's correlator."""
+    given = request.headers.get("x-correlator")
+    echoed = {"x-correlator": given} if given is not None and _CORRELATOR.fullmatch(given) else {}
+    return JSONResponse(said, status, echoed)
+
+
+def camara_refusal(request: Request, problem: Problem) -> Response:
+    """Of the house's own, at `CONSENT_INFO`, by whichever process it is refused."""
+    status = problem.status if problem.status in _SAID_BY_CAMARA else 400
+    told = CamaraError(
+        status=status,
+        code=_SAID_BY_CAMARA.get(status, "INVALID_ARGUMENT"),
+        message=f"{problem.title}. {problem.detail}".strip(),
+    )
+    answer = camara_answer(request, told.model_dump(), status)
+    answer.headers.update(problem.headers)
+    return answer
 
 
 class SetCallbacks(Command):

@@ -296,6 +296,33 @@ async def test_refusals_have_camara_s_shape(company, around, change, status, cod
     assert set(answer.json()) == {"status", "code", "message"}
 
 
+async def test_also_what_the_house_itself_refuses_has_camara_s_shape(company, around, monkeypatch):
+    headers = {"x-correlator": "b4333c46-49c0"}
+    refusals = {
+        (401, "UNAUTHENTICATED"): await ask(company, headers | {"authorization": ""}),
+        (403, "PERMISSION_DENIED"): await ask(company, await company.headers(scope="consent.read") | headers),
+    }
+    monkeypatch.setitem(company.served.app.state.settings.peers, "anonymizer", "http://127.0.0.1:9")
+    refusals[503, "UNAVAILABLE"] = await ask(company, headers)
+    for (status, code), answer in refusals.items():
+        assert (answer.status_code, answer.headers["x-correlator"]) == (status, "b4333c46-49c0"), answer.text
+        assert answer.headers["content-type"] == "application/json"
+        assert (answer.json()["status"], answer.json()["code"], set(answer.json())) == (
+            status, code, {"status", "code", "message"},
+        )  # fmt: skip
+
+
+async def test_no_consent_of_one_person_opens_what_people_said_to_one_another(company, around, anna, monkeypatch):
+    await company.give(anna, await company.notice())
+    written = company.served.app.state.policy.current().model_dump(mode="json")
+    for row in written["api_scopes"]:
+        row["covers"] = "recorded_call" if row["scope"] == LOCATION else row["covers"]
+    book = PolicyBook.model_validate(written, strict=False)
+    monkeypatch.setattr(company.served.app.state.policy, "current", lambda: book)
+    answer = await ask(company, purpose="dpv:CommunicationForCustomerCare")
+    assert (answer.status_code, answer.json()["code"]) == (403, "CONSENT_INFO.NOT_ALLOWED_SCOPES_PURPOSE")
+
+
 async def test_with_her_own_token_the_person_is_the_subject(company, around, anna):
     await company.notice()
     hers = await company.headers(kind="customer", sub=str(anna))

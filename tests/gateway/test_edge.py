@@ -122,6 +122,14 @@ async def test_a_service_that_is_down_is_a_problem_and_nothing_of_it_is_told(edg
     assert "127.0.0.1" not in answer.text and answer.headers["retry-after"]
 
 
+async def test_what_the_edge_refuses_at_another_standards_address_is_said_as_that_has_it(
+    edge: httpx2.AsyncClient, anna: str
+):
+    for headers, status, code in ({}, 401, "UNAUTHENTICATED"), (bearer(anna), 403, "PERMISSION_DENIED"):
+        answer = await edge.post("/consent-info/v0.2/retrieve", json={}, headers=headers | {"x-correlator": "c-1"})
+        assert (answer.status_code, answer.json()["code"], answer.headers["x-correlator"]) == (status, code, "c-1")
+
+
 @pytest.mark.parametrize("status", [201, 204, 304, 404, 409, 500])
 async def test_the_services_answer_is_the_callers(edge: httpx2.AsyncClient, behind: Behind, anna: str, status: int):
     behind.status = status

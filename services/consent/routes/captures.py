@@ -2,7 +2,6 @@
 
 import base64
 import hmac
-import re
 from hashlib import sha256
 from typing import Annotated, Any
 from urllib.parse import parse_qsl, urlencode
@@ -11,21 +10,22 @@ from uuid import UUID
 import httpx2
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import ValidationError
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from chassis.auth import Anyone, Caller, Requires
 from chassis.bodies import Body, refuse_ambiguous
 from chassis.db import Tx
-from chassis.errors import PROBLEM_JSON, Malformed, Problem, Unavailable
+from chassis.errors import Malformed, Problem, Unavailable
 from chassis.idempotency import Once
 from chassis.identifiers import BadIdentifier
 from services.anonymizer.client import AnonymizerClient
 from services.anonymizer.contract import FindPrincipal, Identifier, IdentifiersConflict, IdentifierType
-from services.consent import camara, pages
+from services.consent import pages
 from services.consent.camara import Refusal
 from services.consent.commands import captures
 from services.consent.commands.captures import Opened
 from services.consent.contract import (
+    CONSENT_INFO,
     Callbacks,
     CamaraError,
     NotAGuardian,
@@ -35,6 +35,7 @@ from services.consent.contract import (
     RetrievedStatus,
     RetrieveStatus,
     SetCallbacks,
+    camara_answer,
 )
 from services.consent.routes import terms
 from services.consent.tables import Capture, NoticeVersion
@@ -48,20 +49,15 @@ Word = Annotated[str | None, Query(max_length=2000)]
 
 CLIENT = "capture"
 RETURN = "/v1/captures/return"
-_CORRELATOR = re.compile(r"[a-zA-Z0-9-_:;./<>{}]{0,256}")
 _LONGEST_FORM = 4096
 
-_CAMARA: dict[str, Any] = {
-    "description": "CAMARA's shape of a refusal, or the edge's",
-    "model": CamaraError,
-    "content": {PROBLEM_JSON: {}},
-}
+_CAMARA: dict[str, Any] = {"description": "CAMARA's shape of a refusal", "model": CamaraError}
 _PAGE: dict[str, Any] = {"description": "A page", "content": {"text/html": {"schema": {"type": "string"}}}}
 _BACK: dict[str, Any] = {"description": "Back to the consumer, or to log in"}
 
 
 @router.post(
-    camara.PATH,
+    CONSENT_INFO,
     response_model=RetrievedStatus,
     response_model_exclude_none=True,
     openapi_extra={
@@ -70,16 +66,16 @@ _BACK: dict[str, Any] = {"description": "Back to the consumer, or to log in"}
             "content": {"application/json": {"schema": RetrieveStatus.model_json_schema()}},
         }
     },
-    responses={"4XX": _CAMARA},
+    responses={"4XX": _CAMARA, "5XX": _CAMARA},
 )
 async def retrieve_status(caller: ApiConsumer, request: Request):
     """May these scopes be used for this purpose? With a token of her own she is the subject; else `phoneNumber` names her."""
     try:
         found = await _retrieved(request, caller)
-        return _camara(request, found.model_dump(mode="json", exclude_none=True))
+        return camara_answer(request, found.model_dump(mode="json", exclude_none=True))
     except Refusal as refusal:
         told = {"status": refusal.status, "code": refusal.code, "message": refusal.message}
-        return _camara(request, told, refusal.status)
+        return camara_answer(request, told, refusal.status)
 
 
 async def _retrieved(request: Request, caller: Caller) -> RetrievedStatus:
@@ -119,12 +115,6 @@ async def _subject(request: Request, caller: Caller, asked: RetrieveStatus) -> U
     if found is None:
         raise Refusal(404, "IDENTIFIER_NOT_FOUND", "Phone number not found.")
     return found
-
-
-def _camara(request: Request, said: dict[str, Any], status: int = 200) -> Response:
-    given = request.headers.get("x-correlator")
-    echoed = {"x-correlator": given} if given is not None and _CORRELATOR.fullmatch(given) else {}
-    return JSONResponse(said, status, echoed)
 
 
 def _invalid(message: str) -> Refusal:
