@@ -149,7 +149,7 @@ class ServiceClient:
                 if answer.status_code >= 400:
                     await answer.aread()
                     raise _refusal(answer)
-                yield answer.aiter_bytes(1 << 16)
+                yield answer.aiter_bytes()
         except httpx2.HTTPError:
             raise Unavailable(f"The {self.audience} service stopped in the middle of its answer.") from None
 

@@ -1,5 +1,6 @@
 """What a typed client makes of a peer's answer."""
 
+from collections.abc import AsyncGenerator
 from typing import Any
 from unittest.mock import Mock
 
@@ -42,3 +43,21 @@ async def test_an_answer_in_another_form_is_a_peer_that_is_away_and_its_values_a
 
 async def test_an_answer_as_it_should_be_is_read() -> None:
     assert (await answered({"count": 3})).count == 3
+
+
+async def test_of_a_stream_is_given_what_came_while_the_rest_is_still_on_its_way() -> None:
+    given: list[bytes] = []
+
+    async def written() -> AsyncGenerator[bytes]:
+        yield b"one"
+        assert given == [b"one"], "it was kept until there was more"
+        yield b"two"
+
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, content=written()))
+    async with (
+        httpx2.AsyncClient(transport=transport) as http,
+        ServiceClient(http, "http://peer", Tokens()).stream("POST", "/lines") as pieces,  # type: ignore[arg-type]
+    ):
+        async for piece in pieces:
+            given.append(piece)
+    assert given == [b"one", b"two"]
