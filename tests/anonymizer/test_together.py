@@ -28,7 +28,7 @@ CROWD = ("K1001055", "K1001056", "K1001057", "K1001058")  # of whom other tests 
 async def test_of_several_people_each_is_given_what_they_are_given_alone(house: House, store: str):
     who = [await house.principal(key) for key in PEOPLE]
     for number in CROWD:
-        wish = FindPrincipal(identifiers=[Identifier(type=IdentifierType.customer, value=number)])
+        wish = FindPrincipal(identifiers=[_customer(number)])
         who.append(await house.client.principal(wish, tenant=PRIVATE.id))
     alone = [await house.collected(store, one) for one in who]
     wanted = OfStore(store=store, of=[Subject(step=uuid4(), principal=one) for one in who])
@@ -56,6 +56,20 @@ async def test_of_several_people_each_is_given_what_they_are_given_alone(house: 
     assert told == {str(one) for one in who}
 
 
+async def test_each_is_given_their_own_in_whatever_order_their_values_were_written(house: House):
+    who = [
+        await house.client.principal(FindPrincipal(identifiers=[_customer(number)]), tenant=PRIVATE.id)
+        for number in CROWD[:2]
+    ]
+    later = "UPDATE anonymizer.principal_identifier SET id = uuidv7() WHERE principal = $1"
+    await house.rows("wardline", later, min(who))
+    wanted = OfStore(store="billing", of=[Subject(step=uuid4(), principal=one) for one in who])
+    async with house.client.collect_together(CollectionsRequest(stores=[wanted]), tenant=PRIVATE.id) as [stream]:
+        lines = [orjson.loads(line) for line in (await _whole(stream)).splitlines()]
+    customers = [line[:2] for line in lines[1:3]]
+    assert sorted(customers) == [[place, number] for place, number in enumerate(CROWD[:2])]
+
+
 async def test_with_one_whom_nobody_knows_nobody_is_given_anything(house: House):
     of = [Subject(step=uuid4(), principal=one) for one in (await house.principal("anna"), uuid4())]
     with pytest.raises(PrincipalUnknown):
@@ -77,6 +91,10 @@ async def test_of_several_stores_one_that_is_refused_stops_none_of_the_others(ho
         assert tables == set(expected)
     told = {one["data"]["step"] for one in await house.events("data.collected")}
     assert {str(each.of[0].step) for each in of} - told == {str(of[1].of[0].step)}
+
+
+def _customer(number: str) -> Identifier:
+    return Identifier(type=IdentifierType.customer, value=number)
 
 
 async def _whole(stream: AsyncGenerator[bytes]) -> bytes:

@@ -88,7 +88,7 @@ class People:
 
     async def principal(self, tenant: UUID, wish: FindPrincipal) -> UUID:
         """The person of these identifiers, minted if nobody is known by them. Raises IdentifiersConflict."""
-        [known] = await self._completed(tenant, [_read(wish)])
+        [known], _ = await self._completed(tenant, [_read(wish)])
         try:
             return await self._found_or_minted(tenant, known)
         except PrincipalUnknown:
@@ -106,7 +106,7 @@ class People:
 
     async def lookup(self, tenant: UUID, wish: FindPrincipal) -> UUID | None:
         """The person of these identifiers, or None. Raises IdentifiersConflict."""
-        [known] = await self._completed(tenant, [_read(wish)])
+        [known], _ = await self._completed(tenant, [_read(wish)])
         async with self.database.transaction(tenant) as tx:
             return await self._find(tx, known)
 
@@ -189,7 +189,9 @@ class People:
         wanted = sorted({principal for principals in asked for principal in principals})
         async with self.database.transaction(tenant) as tx:
             known = await self._known(tx, wanted)
-        complete = dict(zip(wanted, await self._completed(tenant, list(known.values())), strict=True))
+        completed, in_vain = await self._completed(tenant, list(known.values()))
+        complete = dict(zip(wanted, completed, strict=True))
+        self._followed |= dict.fromkeys((wanted[place] for place in in_vain), time.monotonic())
         await self._follow_lately(tenant, complete)
         if changed := [principal for principal in wanted if set(complete[principal]) != set(known[principal])]:
             async with self.database.transaction(tenant) as tx:
@@ -229,8 +231,9 @@ class People:
         await tx.emit("principal.forgotten", told.model_dump(mode="json"), subject=principal)
         return at
 
-    async def _completed(self, tenant: UUID, people: list[list[Known]]) -> list[list[Known]]:
-        """Each one's values and all that billing knows of the customer behind them. Raises IdentifiersConflict for two people in one."""
+    async def _completed(self, tenant: UUID, people: list[list[Known]]) -> tuple[list[list[Known]], list[int]]:
+        """Each one's values and all that billing knows of the customer behind them; and the places of those in whose case nothing was
+        found, neither there nor beside what they are known by. Raises IdentifiersConflict for two people in one."""
         customers = await self._customers_of(tenant, people)
         nobodys = [place for place, theirs in enumerate(customers) if not theirs]
         more = await self.followed(tenant, [people[place] for place in nobodys]) if nobodys else []
@@ -239,7 +242,8 @@ class People:
             for place, found in zip(nobodys, more, strict=True):
                 people[place] = [*people[place], *found]
             customers = await self._customers_of(tenant, people)
-        return [_complete(known, theirs) for known, theirs in zip(people, customers, strict=True)]
+        in_vain = [place for place, found in zip(nobodys, more, strict=True) if not found]
+        return [_complete(known, theirs) for known, theirs in zip(people, customers, strict=True)], in_vain
 
     async def _customers_of(self, tenant: UUID, people: list[list[Known]]) -> list[list[list[Known]]]:
         """The customers that each one's values belong to, by billing."""
@@ -293,11 +297,11 @@ class People:
     async def _known(self, tx: Transaction, principals: Sequence[UUID]) -> dict[UUID, list[Known]]:
         keys = await self.sealer.keys(tx.connection, tx.tenant, principals)
         rows = await tx.connection.fetch(_OF, principals)
-        known: dict[UUID, list[Known]] = {row["principal"]: [] for row in rows}
-        if len(known) < len(principals):
+        if len({row["principal"] for row in rows}) < len(principals):
             raise PrincipalUnknown
         if len(keys) < len(principals):
             raise Shredded
+        known: dict[UUID, list[Known]] = {principal: [] for principal in principals}
         for row in rows:
             if row["type"]:
                 known[row["principal"]].append(_opened(keys[row["principal"]], row))
