@@ -11,7 +11,6 @@
 """
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -33,7 +32,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chassis import auth, clock, idempotency, plainly, schema, telemetry
+from chassis import auth, clock, idempotency, ids, plainly, schema, telemetry
 from chassis.bodies import BodyReader
 from chassis.client import TokenSource, trust
 from chassis.db import REST_AFTER, Database
@@ -50,7 +49,6 @@ from chassis.errors import (
     TooLarge,
     Unavailable,
 )
-from chassis.ids import new_id
 from chassis.ledger.routes import ledger_routes
 from chassis.ledger.sequencer import Sequencer
 from chassis.settings import Settings
@@ -61,7 +59,6 @@ Dialect = Callable[[Request, Problem], Response]
 
 MAX_BODY = 1 << 20
 _HEARD_OUT = 8 << 20
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")
 
 
 def create_app(
@@ -231,8 +228,7 @@ class Envelope:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        given = headers.get("x-request-id", "")
-        request_id = given if _REQUEST_ID.fullmatch(given) else str(new_id())
+        request_id = ids.request_id(headers.get("x-request-id", ""))
         began = time.perf_counter()
         status = 500
 

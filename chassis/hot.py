@@ -6,7 +6,6 @@ What is not plain (a token seen for the first time, a caller without the scope o
 goes on to the ordinary route of the same path, which asks the same code: the short road is only faster.
 """
 
-import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from prometheus_client import Counter, Histogram
 from pydantic import BaseModel
 from starlette.datastructures import State
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uuid_utils import uuid7
 
 from chassis import bodies, idempotency, telemetry
 from chassis.app import broken, database_trouble
@@ -25,8 +23,7 @@ from chassis.auth import Caller
 from chassis.durable import PASSING
 from chassis.errors import Problem
 from chassis.idempotency import AGAIN, Reply, Write
-
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._~-]{1,128}")
+from chassis.ids import request_id
 
 _AGAIN = tuple((name.encode(), value.encode()) for name, value in AGAIN)
 
@@ -156,11 +153,10 @@ def _text(headers: Headers, name: bytes) -> str:
 
 
 def _headers(request: Headers, answer: Answer) -> list[tuple[bytes, bytes]]:
-    given = request.get(b"x-request-id", b"")
     return [
         (b"content-type", answer.media_type),
         (b"content-length", b"%d" % len(answer.body)),
-        (b"x-request-id", given if _REQUEST_ID.fullmatch(given) else str(uuid7()).encode()),
+        (b"x-request-id", request_id(_text(request, b"x-request-id")).encode()),
         (b"x-content-type-options", b"nosniff"),
         (b"cache-control", b"no-store"),
         *answer.headers,

@@ -1,6 +1,8 @@
 """What comes by itself: a consent lapses, a child comes of age, another policy book comes into force. Each has its effect in a
 transaction of its tenant, once."""
 
+import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,6 +17,7 @@ from services.consent.contract import Kind, Regulation
 from services.consent.rules import Matter
 
 TICK, BOOK_TICK = 30.0, 1.0
+_BOOK_SETTLES = 10.0  # seconds: whoever had begun by another book has ended
 _AT_ONCE = 500
 _LAPSED = """
 SELECT tenant, principal, regulation, purpose FROM standing
@@ -22,29 +25,54 @@ WHERE kind = 'consent' AND state IN ('given', 'renewed_given') AND valid_until <
 # Long enough that somebody who comes late is told so.
 _KEPT = timedelta(days=1)
 _OVER = "DELETE FROM capture WHERE expires_at < $1"
+_NEXT_LAPSE = """
+SELECT valid_until FROM standing WHERE kind = 'consent' AND state IN ('given', 'renewed_given') AND valid_until <= $1
+ORDER BY valid_until LIMIT 1"""
 _BY_ANOTHER_BOOK = "SELECT DISTINCT tenant FROM call WHERE recording AND book_rows <> $1"
 _CHILDREN = "SELECT tenant, principal, born FROM guardianship WHERE born <= $1"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Clockwork:
-    """desk: who signs and by which book; asked anew each time, since the book changes."""
+    """desk: who signs and by which book; asked anew each time, since the book changes · rows: those of the book that open calls are
+    looked at by, until when."""
 
     database: Database
     desk: Callable[[], Desk]
+    rows: tuple[str, float] = "", 0.0
 
     async def tick(self) -> None:
-        while await self._lapse() == _AT_ONCE:
-            pass
+        until = time.monotonic() + TICK
+        await self._lapse_all()
         await self._come_of_age()
         async with self.database.system() as connection:
             await connection.execute(_OVER, clock.now() - _KEPT)
+        # What lapses before the next tick is told at its own instant: a call may be recorded by it.
+        while (left := await self._next_lapse()) is not None and time.monotonic() < until:
+            await asyncio.sleep(left)
+            await self._lapse_all()
+
+    async def _next_lapse(self) -> float | None:
+        """In how many seconds; None if not before the next tick."""
+        now = clock.now()
+        async with self.database.system() as connection:
+            found = await connection.fetchval(_NEXT_LAPSE, now + timedelta(seconds=TICK))
+        return max((found - now).total_seconds(), 0.05) if found else None
+
+    async def _lapse_all(self) -> None:
+        while await self._lapse() == _AT_ONCE:
+            pass
 
     async def follow_book(self) -> None:
         """A decision point answers by the book of today from the day's first instant on; call servers are told of open calls."""
         desk = self.desk()
+        rows, until = rules.rows_of(desk.book), time.monotonic() + _BOOK_SETTLES
+        if rows != self.rows[0]:
+            self.rows = rows, until
+        elif time.monotonic() > self.rows[1]:
+            return
         async with self.database.system() as connection:
-            found = await connection.fetch(_BY_ANOTHER_BOOK, rules.rows_of(desk.book))
+            found = await connection.fetch(_BY_ANOTHER_BOOK, rows)
         for row in found:
             async with self.database.transaction(row["tenant"]) as tx:
                 await recordings.review_book(tx, desk.book)

@@ -298,6 +298,8 @@ async def test_health_metrics_and_request_ids(toy):
     assert (await toy.http.get("/health/ready")).json() == {"ready": True, "waiting_for": []}
     answer = await toy.http.get("/v1/open", headers={"x-request-id": "ticket-7"})
     assert answer.headers["x-request-id"] == "ticket-7"
+    for name in ("urn:uuid:6f1c/2", "q83vEjRWeJA+/w==", "a@b,c;d~e"):
+        assert (await toy.http.get("/v1/open", headers={"x-request-id": name})).headers["x-request-id"] == name
     forged = await toy.http.get("/v1/open", headers={"x-request-id": "a b<script>"})
     assert UUID(forged.headers["x-request-id"])
     assert "wardline_requests_total" in (await toy.http.get("/metrics")).text

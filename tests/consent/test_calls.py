@@ -1,10 +1,12 @@
 """Calls: everybody in one must agree, a word in mid-call counts at once, and only a duty of law goes on regardless."""
 
 import asyncio
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 
+from chassis import clock
 from chassis.ids import new_id
 from services.consent import receipts
 from services.consent.contract import (
@@ -20,9 +22,10 @@ from services.consent.contract import (
     StartCall,
     UnknownCall,
 )
+from services.consent.jobs import Clockwork
 from services.registry.contract import PolicyBook
 from tests.consent.conftest import key
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, busy
 
 DUTY = SetDuty(state="recorded", legal_ref="Lag (2007:528) 9 kap.")
 
@@ -175,6 +178,26 @@ async def test_a_book_that_comes_into_force_stops_what_it_no_longer_allows_and_l
     # It is looked at once, not every second.
     await asyncio.sleep(1.5)
     assert await stops(obliged, calls[1]) == [("recording.kept", "tenant_legal_obligation")]
+
+
+async def test_a_recording_stops_when_a_consent_in_it_lapses(served, company, anna, monkeypatch):
+    told, agent = await company.notice(), new_id()
+    for who in (anna, agent):
+        given = await company.give(who, told)
+    call = await call_of(company, anna, agent)
+    assert call.recording
+    # As if two years had gone by, but for a second.
+    ahead = given.valid_until - clock.now() - timedelta(seconds=1)
+    now = clock.now
+    with monkeypatch.context() as later:
+        later.setattr(clock, "now", lambda: now() + ahead)
+        ticking = asyncio.create_task(Clockwork(served.app.state.database, served.app.state.own_desk).tick())
+        async with asyncio.timeout(5 * busy()):
+            while (await company.service.call_of(company.tenant, call.call)).recording:
+                await asyncio.sleep(0.05)
+        ticking.cancel()
+        await asyncio.gather(ticking, return_exceptions=True)
+    assert await stops(company, call) == [("recording.stop", "expired")]
 
 
 async def test_what_makes_no_sense_in_a_call_is_refused(company, anna):
