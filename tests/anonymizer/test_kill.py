@@ -46,8 +46,8 @@ class Victims:
             stderr=subprocess.DEVNULL,
         )
 
-    def start(self, port: int) -> int:
-        print(port, file=self.process.stdin, flush=True)
+    def start(self, port: int, gates: str = "") -> int:
+        print(port, gates, file=self.process.stdin, flush=True)
         for line in self.process.stdout:
             if line.strip().isdigit():
                 return int(line)

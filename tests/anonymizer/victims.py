@@ -1,14 +1,18 @@
 """Anonymizer processes that a test may kill: `python -m tests.anonymizer.victims` imports once, and forks a server for each port
-it reads on its input. It ends, with all of them, when its input closes."""
+it reads on its input, with the gates (`tests/anonymizer/gates.py`) that stand behind the port. It ends, with all of them, when its
+input closes."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
+from pathlib import Path
 
 import uvicorn
 
 from services.anonymizer.app import create_app
+from tests.anonymizer.gates import Gates
 
 
 def main() -> None:
@@ -17,7 +21,11 @@ def main() -> None:
         child = os.fork()
         if child == 0:
             sys.stdin.close()
-            _serve(int(line))
+            port, _, gates = line.strip().partition(" ")
+            if gates:
+                told = json.loads(gates)
+                Gates(Path(told["folder"]), told["closed"]).build()
+            _serve(int(port))
             os._exit(0)
         children.append(child)
         print(child, flush=True)

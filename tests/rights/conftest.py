@@ -21,7 +21,7 @@ from ops.catalogue import BY_NAME
 from ops.postgres import Postgres
 from services.registry.app import create_app as registry_app
 from services.registry.settings import Settings as RegistrySettings
-from services.requests.rights import contract
+from services.requests.rights import contract, jobs
 from services.requests.rights.app import create_app
 from services.requests.rights.client import RightsClient
 from services.requests.rights.contract import Confirm, Kind, OpenRequest
@@ -30,6 +30,8 @@ from tests.mailbox import Mailbox, mailbox
 from tests.patience import PATIENCE
 from tests.rights.operator import Operator
 from tests.serving import Issuer, serve
+
+jobs._COLLECTED_AT_ONCE = 1  # so that those who ask at the same moment are collected together, though they are few
 
 
 @dataclass

@@ -47,7 +47,7 @@ class Row:
 
 @dataclass
 class Operator:
-    """`down`: stores that do not answer · `stubborn`: stores whose erasure says done and leaves everything · `slow`:
+    """`together`: how many people were collected by each scan · `down`: stores that do not answer · `stubborn`: stores whose erasure says done and leaves everything · `slow`:
     seconds a step takes · `cut`: stores whose stream ends without its last line."""
 
     rows: dict[tuple[UUID, str], list[Row]] = field(default_factory=dict)
@@ -61,6 +61,7 @@ class Operator:
     running_first: int = 0
     frozen: set[tuple[UUID, str]] = field(default_factory=set)
     portable: set[UUID] = field(default_factory=set)
+    together: list[int] = field(default_factory=list)
     stood: list[tuple[str, UUID, dict[str, Any]]] = field(default_factory=list)
     consent_down: bool = False
     texts: list[dict[str, str]] = field(default_factory=list)
@@ -237,6 +238,7 @@ class Operator:
 
     async def _collect(self, request: Request) -> Response:
         wish = CollectionsRequest.model_validate_json(await request.body())
+        self.together += [len(wanted.of) for wanted in wish.stores]
         if wish.portable:
             self.portable |= {one.principal for wanted in wish.stores for one in wanted.of}
         return StreamingResponse(joined([self._lines(wanted) for wanted in wish.stores]))

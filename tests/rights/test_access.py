@@ -138,10 +138,13 @@ async def test_who_asks_at_the_same_moment_as_others_gets_her_own_and_nothing_of
     rows = [Row("customer", str(n), f"Kund nummer {n}.") for n in range(12)]
     more = {n: [("billing", Row("invoice", f"F{n}", "199,00"))] if n % 2 else [] for n in range(12)}
     clients = [house.person(house.operator.person(("billing", rows[n]), *more[n]), tenant) for n in range(12)]
+    before = len(house.operator.together)
     wish = OpenRequest(kind=Kind.access, passphrase=PASSPHRASE)
     asked = await asyncio.gather(*(client.open(wish, key=str(uuid4())) for client in clients))
-    for n, (client, one) in enumerate(zip(clients, asked, strict=True)):
+    for client, one in zip(clients, asked, strict=True):
         await house.until_state(client, one.request, "answered")
+    assert max(house.operator.together[before:]) > 1, "each was collected alone"
+    for n, (client, one) in enumerate(zip(clients, asked, strict=True)):
         said = {each.store: each.counts for each in (await client.answer(one.request)).found}
         assert said["billing"] == {"customer": 1} | ({"invoice": 1} if n % 2 else {})
         report = unlock(await fetched(house, client, one.request, tmp_path), PASSPHRASE).report

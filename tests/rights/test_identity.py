@@ -362,8 +362,17 @@ def test_the_book_says_until_when_somebody_acts_for_another(wish: RecordMandate,
         (acting("guardian", born=date(2012, 1, 15)), {}),
         (acting("guardian", born=date(2009, 1, 15), agreed=True), {}),
         (acting("guardian", born=date(2027, 1, 16)), {}),
+        (acting("guardian", born=date(2013, 1, 15), valid_from=date(2028, 1, 15)), {}),
     ],
-    ids=["no paper", "one of two", "not in this right", "15 today and not asked", "18 today", "born tomorrow"],
+    ids=[
+        "no paper",
+        "one of two",
+        "not in this right",
+        "15 today and not asked",
+        "18 today",
+        "born tomorrow",
+        "15 then",
+    ],
 )
 def test_whom_the_book_does_not_let_act_is_refused_and_told_why(wish: RecordMandate, told: dict[str, Any]):
     with pytest.raises(MandateRefused) as refused:
@@ -374,7 +383,14 @@ def test_whom_the_book_does_not_let_act_is_refused_and_told_why(wish: RecordMand
 
 
 @pytest.mark.parametrize(
-    "bent", [{"basis": "guardian"}, {"born": date(2014, 1, 1)}, {"agreed": True}, {"basis": "uncle"}]
+    "bent",
+    [
+        {"basis": "guardian"},
+        {"born": date(2014, 1, 1)},
+        {"agreed": True},
+        {"basis": "uncle"},
+        {"valid_from": date(2027, 2, 2), "valid_to": date(2027, 2, 1)},
+    ],
 )
 def test_a_child_has_a_day_of_birth_and_nobody_else_is_asked_for_one(bent: dict[str, Any]):
     said = {"principal": uuid4(), "agent": uuid4(), "kinds": [Kind.access]}

@@ -101,6 +101,29 @@ async def test_a_recording_that_only_the_organisation_has_is_its_request_alone(h
     assert [row.id for row in house.operator.held(omar, "recordings")] == ["r-2"]
 
 
+async def test_of_a_withdrawn_consent_the_organisation_is_asked_for_what_rested_on_it_and_nothing_else(
+    house: House, tenant: UUID
+):
+    await house.contact(tenant).name_controller(BANK, key=key())
+    rows = [("billing", Row("usage_statistics", "u-1")), ("billing", Row("invoice", "i-1"))]
+    rows += [("recordings", Row("recorded_call", "r-1")), ("recordings", Row("quality", "q-1"))]
+    vera = house.operator.person(*rows)
+    person = house.person(vera, tenant)
+    house.operator.consent_withdrawn(vera, tenant, ["recorded_call", "usage_statistics"])
+
+    async def parts() -> list[Request]:
+        return sorted((await person.requests()).items, key=lambda each: each.party)
+
+    ours, theirs = await house.seen(parts, lambda seen: len(seen) == 2)
+    await house.until_state(person, ours.request, "closed")
+    await house.until_state(person, theirs.request, "deciding")
+    [task] = (await house.contact(tenant).tasks(state="open")).items
+    await house.contact(tenant).propose(task.task, Propose(verdict=Verdict.granted, text=WORDS), key=key())
+    await house.until_state(person, theirs.request, "closed")
+    held = [row.id for store in ("billing", "recordings") for row in house.operator.held(vera, store)]
+    assert held == ["i-1", "q-1"]
+
+
 async def test_without_a_named_contact_the_operator_answers_everything(house: House, tenant: UUID):
     anna = house.operator.person(("recordings", Row("recording", "r-1")))
     person = house.person(anna, tenant)

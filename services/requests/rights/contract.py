@@ -307,6 +307,8 @@ class RecordMandate(Contract):
             raise ValueError("a guardian acts for somebody whose day of birth is named, and nobody else does")
         if self.agreed and self.basis != "guardian":
             raise ValueError("only a child agrees to its guardian")
+        if self.valid_from and self.valid_to and self.valid_to < self.valid_from:
+            raise ValueError("a mandate ends no earlier than it begins")
         return self
 
 

@@ -170,7 +170,7 @@ async def find_of_task(tx: Transaction, office: Office, caller: Caller, task: UU
 async def list_tasks(
     tx: Transaction, office: Office, caller: Caller, state: str | None, after: UUID | None, limit: int
 ) -> Tasks:
-    """What this caller may decide, the most urgent first."""
+    """What this caller may decide, the oldest first."""
     parties = [party for party, role in DECIDES.items() if role in caller.roles]
     wanted = select(TaskRow, RequestRow).join(RequestRow, col(RequestRow.id) == TaskRow.request)
     wanted = wanted.where(col(TaskRow.party).in_(parties)).order_by(col(TaskRow.id)).limit(limit)

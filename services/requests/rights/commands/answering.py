@@ -131,7 +131,7 @@ async def await_passphrase(
 
 async def await_confirmation(tx: Transaction, office: Office, row: RequestRow) -> None:
     """The person is to read what will be lost, and to say that she wants it; she is told until when."""
-    row.state, row.awaiting_since = State.previewed, clock.now()
+    row.state, row.awaiting_since, row.reminded_at = State.previewed, clock.now(), None
     await _write_of_confirmation(tx, office, row, "confirmation_wanted")
 
 

@@ -47,6 +47,9 @@ from services.requests.rights.rules import clock as counting
 from services.requests.rights.rules import kinds, way
 from services.requests.rights.tables import ControllerRow, RequestRow, TaskRow
 
+# What the two parts of a request have in common.
+_SHARED = set("tenant principal kind channel language recording elements ground agent by_post".split())
+
 
 async def open_task(
     tx: Transaction, office: Office, row: RequestRow, matter: Matter, due_on: date | None = None
@@ -286,9 +289,7 @@ async def _sent_back(tx: Transaction, office: Office, task: TaskRow, row: Reques
 async def part(tx: Transaction, office: Office, row: RequestRow) -> None:
     """The other controller's part: the same wish, received at the same moment, and decided by its privacy contact."""
     theirs = RequestRow(
-        **row.model_dump(
-            include={"tenant", "principal", "kind", "channel", "language", "recording", "ground", "agent", "by_post"}
-        ),
+        **row.model_dump(include=_SHARED),
         id=new_id(),
         state=State.identified,
         party="tenant",

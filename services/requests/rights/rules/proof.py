@@ -53,7 +53,7 @@ def last_day_of(book: PolicyBook, wish: RecordMandate, today: date) -> date | No
         return wish.valid_to
     age = row.until_age if wish.agreed else row.asked_from_age or row.until_age
     last = Period(count=age, unit="year").last_day(wish.born) - ONE_DAY
-    if not wish.born <= today <= last:
+    if not wish.born <= max(today, wish.valid_from or today) <= last:
         raise MandateRefused("At this age the child acts for itself, or is to agree.")
     return min(last, wish.valid_to or last)
 
