@@ -212,7 +212,8 @@ async def _plant(house: House) -> float:
         for n, part in enumerate(parts, 1):
             await admin.execute(put, n, position, part)
     async with admin.transaction():
-        await events.append(admin, "consent", *(_event(UUID(int=1), new_id(), n % MATTERS) for n in range(_SINCE)))
+        facts = [_event(UUID(int=1), new_id(), n % MATTERS) for n in range(_SINCE)]
+        await admin.execute(*events.inserting("consent", facts))
     while await admin.fetchval("SELECT max(position) FROM consent.ledger_entry") < position + _SINCE:
         await asyncio.sleep(0.1)
     await admin.close()

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import asyncpg
+import orjson
 from fastapi import Depends, Request
 from sqlalchemy import event as sa_event
 from sqlalchemy.exc import DisconnectionError
@@ -101,15 +102,11 @@ class Transaction:
         self.facts.append(fact)
         return fact
 
-    async def append(self, *facts: events.Composed) -> None:
-        """Append facts in their order, now: after those that were emitted before."""
-        await self.flush()
-        told, self.facts = [*self.facts, *facts], []
-        await events.append(self.connection, self.service, *told)
-
     async def finish(self) -> None:
-        """The last statements before the commit."""
-        await self.append()
+        """The last statements before the commit: facts, in their order, with what else is due, and jobs."""
+        if self.facts:
+            self.insert(*events.inserting(self.service, self.facts))
+        await self.flush()
         if self.jobs:
             await durable.enqueue(self.connection, self.service, self.tenant, self.jobs)
 
@@ -307,6 +304,7 @@ def _engine(settings: Settings, service: str, role: str, secret: str, size: int)
         pool_use_lifo=True,  # so that what is not needed stays idle
         pool_recycle=1800,
         hide_parameters=True,
+        json_deserializer=orjson.loads,
     )
     sa_event.listen(engine.sync_engine, "checkout", _refuse_used_up)
     return engine

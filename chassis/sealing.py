@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -143,14 +144,18 @@ class Sealer:
         missing = [subject for subject in subjects if subject not in found]
         if not missing:
             return found
+        new, making = self.make(tenant, missing)
+        ours = {subject: new[subject] for (subject,) in await connection.fetch(*making)}
+        # Whoever made one at the same moment was first.
+        return found | ours | await self.keys(connection, tenant, [each for each in new if each not in ours])
+
+    def make(self, tenant: UUID, subjects: Sequence[UUID]) -> tuple[dict[UUID, SubjectKey], tuple[Any, ...]]:
+        """New keys, and the statement by which they begin to exist: for whom nobody else can have made one."""
         self._look_for_epochs()
         epoch = max(self._epochs)
-        new = {subject: AESGCM.generate_key(256) for subject in missing}
-        wrapped = [self._wrap(tenant, subject, epoch, data_key) for subject, data_key in new.items()]
-        made = {row["subject"] for row in await connection.fetch(_MAKE, tenant, list(new), epoch, wrapped, VERSION)}
-        ours = {subject: SubjectKey(tenant, subject, new[subject]) for subject in made}
-        # Whoever made one at the same moment was first.
-        return found | ours | await self.keys(connection, tenant, [each for each in new if each not in made])
+        new = {subject: SubjectKey(tenant, subject, AESGCM.generate_key(256)) for subject in subjects}
+        wrapped = [self._wrap(tenant, subject, epoch, key.data_key) for subject, key in new.items()]
+        return new, (_MAKE, tenant, list(new), epoch, wrapped, VERSION)
 
     async def shred(self, connection: asyncpg.Connection, tenant: UUID, subject: UUID) -> bool:
         """Deletes a person's key; whether there was one. At commit everything sealed for her is unreadable for every process."""

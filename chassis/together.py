@@ -138,7 +138,6 @@ class Together(Generic[Item]):
             if fresh:
                 recorded = await self._record(tx, [item for _, item in fresh.values()])
                 outcomes |= _stored(tx, [sent for sent, _ in fresh.values()], recorded)
-                await tx.flush()
             refused = [] if look else [each for each in members if isinstance(outcomes[each[0].name], Problem)]
             if refused:
                 # What is refused now may have been done before.

@@ -1,4 +1,4 @@
-"""Writing facts: one INSERT on the connection of the transaction that makes them true, or no fact at all."""
+"""Writing facts: one INSERT in the transaction that makes them true, or no fact at all."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,6 @@ from functools import cache
 from typing import Any, Self
 from uuid import UUID
 
-import asyncpg
 import orjson
 
 from chassis.ids import new_id
@@ -89,17 +88,6 @@ def compose(
     if traceparent is not None:
         said["traceparent"] = traceparent
     return Composed(id, type, tenant, subject, time, canonical(said))
-
-
-async def append(connection: asyncpg.Connection, service: str, *composed: Composed) -> None:
-    """Append events, in their order, in the caller's open transaction.
-
-    Without one it refuses: the event would be committed by itself, whatever becomes of the deed it tells of.
-    """
-    if not connection.is_in_transaction():
-        raise RuntimeError("an event is written in the transaction of its deed, and none is open")
-    if composed:
-        await connection.execute(*inserting(service, composed))
 
 
 def inserting(service: str, composed: Sequence[Composed]) -> tuple[Any, ...]:

@@ -38,6 +38,7 @@ class Desk:
                 tx = Transaction(self.house.service, tenant, connection, None)
                 await tx.lock(*lock)
                 yield tx
+                await tx.finish()
         finally:
             await connection.close()
 

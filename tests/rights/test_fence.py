@@ -1,12 +1,15 @@
 """A worker that lost its step is refused where it would record, and asking again for what is done does nothing."""
 
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from uuid import UUID, uuid4
 
 import pytest
 
 from chassis.db import Database
+from ops.home import ROOT
 from services.anonymizer.contract import StoreUnavailable
+from services.registry.books import read_book
 from services.requests.rights.commands import doing
 from services.requests.rights.contract import Kind, OpenRequest
 from services.requests.rights.office import Office
@@ -55,7 +58,8 @@ async def test_a_thawed_worker_finds_its_step_taken_over(house: House, tenant: U
 
 
 def _office(house: House) -> Office:
-    return Office.open(house.settings, None)
+    book = read_book(ROOT / "policy" / "book.yaml")
+    return Office.open(house.settings, SimpleNamespace(current=lambda: book))
 
 
 async def _state(house: House, step: UUID) -> tuple[str, str | None, str | None]:

@@ -45,6 +45,7 @@ from services.requests.rights.commands import (
     receiving,
     transferring,
 )
+from services.requests.rights.commands.answering import ToPack
 from services.requests.rights.commands.doing import Claim
 from services.requests.rights.commands.transferring import Sending
 from services.requests.rights.contract import Kind, State, Transferred
@@ -111,7 +112,7 @@ class Work:
         )
         # Little packages are many and soon built: threads would fight for the interpreter, and none waits for a large one.
         self._builders = ThreadPoolExecutor(2, "package")
-        self._contents = Crowd(self._in_one(answering.contents_of))
+        self._to_pack = Crowd(self._in_one(answering.to_pack_of))
         self._built = Crowd(self._in_one(answering.packages_built))
 
     def register(self, jobs: Jobs) -> None:
@@ -165,8 +166,9 @@ class Work:
             result = await self._done(tenant, claim)
         except Problem as trouble:
             result = trouble
-        if await self._record(tenant, (claim, result)):
-            await self._packed(tenant, claim.request)
+        to_pack = await self._record(tenant, (claim, result))
+        if to_pack is not None:
+            await self._pack(tenant, to_pack)
 
     def _in_one(self, command: Callable[[Transaction, Office, Sequence[Any]], Awaitable[Any]]) -> Do[Any, Any]:
         """A command for many, in one transaction; a command that answers nothing answers None for each."""
@@ -189,11 +191,13 @@ class Work:
 
     async def _packed(self, tenant: UUID, request: UUID) -> None:
         """Nothing for a request that waits for no package."""
-        wanted = await self._contents(tenant, request)
-        if wanted is None:
-            return
-        contents, passphrase = wanted
-        lost = contents.lost()
+        to_pack = await self._to_pack(tenant, request)
+        if to_pack is not None:
+            await self._pack(tenant, to_pack)
+
+    async def _pack(self, tenant: UUID, to_pack: ToPack) -> None:
+        contents, passphrase = to_pack
+        request, lost = contents.request, contents.lost()
         if lost:
             async with self.database.transaction(tenant) as tx:
                 await doing.collect_again(tx, request, lost)

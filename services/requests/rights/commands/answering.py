@@ -35,18 +35,22 @@ from services.requests.rights.package.build import Built, Contents, Source
 from services.requests.rights.rules import answers
 from services.requests.rights.rules.about import about
 from services.requests.rights.rules.recipients import recipients_of
-from services.requests.rights.tables import ClockRow, ControllerRow, ProtectedRow, RequestRow, StepRow
+from services.requests.rights.tables import ClockRow, ControllerRow, RequestRow, StepRow
 
 Changes = TypeAdapter(list[Correction])
 # The rest of what was collected lies in the request's folder.
 _KEEP = (
     "INSERT INTO spool (tenant, step, request, content) SELECT $1, * FROM unnest($2::uuid[], $3::uuid[], $4::bytea[])"
 )
-_KEPT = "SELECT step, content FROM spool WHERE request = ANY ($1)"
+_KEPT = "SELECT step, content FROM spool WHERE step = ANY ($1)"
 _NO_SPOOLS = "DELETE FROM spool WHERE request = ANY ($1)"
 _NO_EVIDENCE = "DELETE FROM evidence_file WHERE request = $1"
 _NO_PROPOSALS = "UPDATE request_task SET text = NULL WHERE request = $1"
 _NO_LETTERS = "UPDATE letter SET subject = NULL, body = NULL, recipient = NULL WHERE request = $1"
+_PROTECTED = "SELECT principal FROM protected_person WHERE tenant = $1 AND principal = ANY ($2)"
+
+# What a package is to say, and its passphrase.
+ToPack = tuple[Contents, str]
 
 
 async def answer_deletion(tx: Transaction, office: Office, row: RequestRow, steps: Sequence[StepRow]) -> None:
@@ -176,20 +180,28 @@ async def reseal(tx: Transaction, office: Office, row: RequestRow, other: Reques
         setattr(other, column, theirs.seal("request", column, ours.open("request", column, getattr(row, column))))
 
 
-async def contents_of(tx: Transaction, office: Office, requests: Sequence[UUID]) -> list[tuple[Contents, str] | None]:
-    """What each package is to say, and its passphrase; None when it is not wanted (any more)."""
+async def to_pack_of(tx: Transaction, office: Office, requests: Sequence[UUID]) -> list[ToPack | None]:
+    """None for a request whose package is not wanted (any more)."""
     rows = await queries.requests_by_id(tx, requests)
     packing = [row for row in rows.values() if row.state == State.packing]
-    keys = await office.sealer.keys(tx.connection, tx.tenant, [row.id for row in packing])
-    steps = await queries.steps_of_all(tx, [row.id for row in packing])
-    little = await kept(tx, [row.id for row in packing])
-    found = {}
-    for row in packing:
-        if row.id not in keys:
-            raise Shredded
-        said = await contents(tx, office, row, keys[row.id], steps[row.id], little)
-        found[row.id] = said, keys[row.id].open("request", "passphrase", row.passphrase).decode()
+    steps_of = await queries.steps_of_all(tx, [row.id for row in packing])
+    found = await to_pack(tx, office, packing, steps_of, {})
     return [found.get(request) for request in requests]
+
+
+async def to_pack(
+    tx: Transaction,
+    office: Office,
+    rows: Sequence[RequestRow],
+    steps_of: Mapping[UUID, Sequence[StepRow]],
+    known: Mapping[UUID, bytes | None],
+) -> dict[UUID, ToPack]:
+    """By request. known: what steps collected, as far as the caller knows it; None lies in a file."""
+    if not rows:
+        return {}
+    keys = await office.sealer.keys(tx.connection, tx.tenant, [row.id for row in rows])
+    said = await contents_of(tx, office, rows, keys, steps_of, known)
+    return {row.id: (said[row.id], _opened(keys, row, "passphrase").decode()) for row in rows}
 
 
 def keep(tx: Transaction, spools: Sequence[tuple[StepRow, bytes]]) -> None:
@@ -198,39 +210,65 @@ def keep(tx: Transaction, spools: Sequence[tuple[StepRow, bytes]]) -> None:
         tx.insert(_KEEP, tx.tenant, *zip(*((step.id, step.request, little) for step, little in spools), strict=True))
 
 
-async def kept(tx: Transaction, requests: Sequence[UUID]) -> dict[UUID, bytes]:
-    """The same by step."""
-    return dict(await tx.connection.fetch(_KEPT, requests)) if requests else {}
-
-
-async def contents(
+async def contents_of(
     tx: Transaction,
     office: Office,
-    row: RequestRow,
-    key: SubjectKey,
-    steps: Sequence[StepRow],
-    little: Mapping[UUID, bytes],
-) -> Contents:
-    sources = [
-        Source(
-            store=step.store,
-            label=queries.label(step),
-            step=step.id,
-            kept=little.get(step.id) or office.spool(row.id, step.id),
-            counts=step.result["counts"],
+    rows: Sequence[RequestRow],
+    keys: Mapping[UUID, SubjectKey],
+    steps_of: Mapping[UUID, Sequence[StepRow]],
+    known: Mapping[UUID, bytes | None],
+) -> dict[UUID, Contents]:
+    """What packages say, by request."""
+    kept, book = await _kept(tx, [step.id for row in rows for step in steps_of[row.id]], known), office.book
+    protected = await _protected(tx, rows)
+    homes = frozenset(one.key for category in book.categories for one in category.elements if one.shows_home)
+    return {
+        row.id: Contents(
+            row.id,
+            row.language,
+            about(book),
+            [_source(office, step, kept.get(step.id)) for step in steps_of[row.id]],
+            _opened(keys, row, "spool_key"),
+            hidden=homes if row.principal in protected else frozenset(),
+            portable=row.kind == Kind.portability,
+            paper=row.by_post,
         )
-        for step in steps
-    ]
-    hidden: frozenset[str] = frozenset()
-    if await tx.session.get(ProtectedRow, (tx.tenant, row.principal)):
-        hidden = frozenset(
-            one.key for category in office.book.categories for one in category.elements if one.shows_home
-        )
-    spools = key.open("request", "spool_key", row.spool_key)
-    portable = row.kind == Kind.portability
-    return Contents(
-        row.id, row.language, about(office.book), sources, spools, hidden=hidden, portable=portable, paper=row.by_post
+        for row in rows
+    }
+
+
+def _source(office: Office, step: StepRow, little: bytes | None) -> Source:
+    return Source(
+        store=step.store,
+        label=queries.label(step),
+        step=step.id,
+        kept=little or office.spool(step.request, step.id),
+        counts=step.result["counts"],
     )
+
+
+async def _kept(
+    tx: Transaction, steps: Sequence[UUID], known: Mapping[UUID, bytes | None]
+) -> Mapping[UUID, bytes | None]:
+    """By step, what is little; the rest lies in files."""
+    others = [step for step in steps if step not in known]
+    return {**known, **dict(await tx.connection.fetch(_KEPT, others))} if others else known
+
+
+async def _protected(tx: Transaction, rows: Sequence[RequestRow]) -> set[UUID]:
+    """Whose homes are shown to nobody."""
+    found = await tx.connection.fetch(_PROTECTED, tx.tenant, [row.principal for row in rows])
+    return {principal for (principal,) in found}
+
+
+def key_of(keys: Mapping[UUID, SubjectKey], request: RequestRow) -> SubjectKey:
+    if request.id not in keys:
+        raise Shredded
+    return keys[request.id]
+
+
+def _opened(keys: Mapping[UUID, SubjectKey], row: RequestRow, column: str) -> bytes:
+    return key_of(keys, row).open("request", column, getattr(row, column))
 
 
 async def packages_built(tx: Transaction, office: Office, packages: Sequence[tuple[UUID, Built]]) -> None:

@@ -13,6 +13,7 @@ from chassis.auth import Caller
 from chassis.db import Transaction
 from chassis.errors import Forbidden, Problem
 from chassis.ids import new_id
+from chassis.sealing import SubjectKey
 from services.anonymizer.contract import Correction, FindPrincipal, Identifier
 from services.registry.contract import PolicyBook
 from services.requests.rights import queries
@@ -70,8 +71,8 @@ class Asked:
 async def open_requests(tx: Transaction, office: Office, asked: Sequence[Asked]) -> list[Request | Problem]:
     """Those that come at the same moment. What a rule refuses leaves nothing, and its neighbours stand."""
     rows = [await _row_of(tx, office, each) for each in asked]
-    new = [(each, row) for each, row in zip(asked, rows, strict=True) if isinstance(row, RequestRow)]
-    await _seal(tx, office, [(row, _words_of(each.wish)) for each, row in new])
+    new = [(each, row) for each, row in zip(asked, rows, strict=True) if not isinstance(row, Problem)]
+    _seal_new(tx, office, [(row, _words_of(each.wish)) for each, row in new])
     running: dict[UUID, ClockRow] = {}
     for each, row in new:
         with telemetry.span("request received", {"traceparent": each.traceparent} if each.traceparent else None):
@@ -120,7 +121,7 @@ async def take_ticket(tx: Transaction, office: Office, ticket: PostTicket) -> Ti
         if ticket.evidence:
             row.evidence_method = ticket.evidence.method
         said = _plain(ticket.text, None, ticket.identifiers, ticket.evidence, ticket.changes)
-        await _seal(tx, office, [(row, said)])
+        _seal_new(tx, office, [(row, said)])
         started = await _received(tx, office, row, proven=ticket.evidence is not None)
         await _written(tx, office, [row], [started])
         known = row
@@ -143,7 +144,7 @@ async def prove_identity(
     if row.state == State.received and row.evidence_method is not None:
         raise NotNow("Somebody has just made sure who asks.", state=row.state)
     row.evidence_method = proof.evidence.method
-    await _seal(tx, office, [(row, _plain(identifiers=proof.identifiers, evidence=proof.evidence))])
+    await _seal(tx, office, row, _plain(identifiers=proof.identifiers, evidence=proof.evidence))
     await clocks.resume(tx, office, row, "identity")
     await clocks.resume(tx, office, row, "clarification")
     row.state = State.received
@@ -160,7 +161,7 @@ async def set_passphrase(
     if row.kind not in kinds.PACKED:
         raise NotNow("This right has no package.", state=row.state)
     must_stand_in(State(row.state), {State.received, State.clarification, State.identified, State.awaiting_passphrase})
-    await _seal(tx, office, [(row, _plain(passphrase=wish.passphrase))])
+    await _seal(tx, office, row, _plain(passphrase=wish.passphrase))
     if row.state == State.awaiting_passphrase:
         row.state = State.packing
         await tx.enqueue("rights.pack", row.id)
@@ -263,7 +264,8 @@ def _new_row(tx: Transaction, office: Office, wish: Wish, channel: Channel, rece
     if received > now:
         raise ReceivedInFuture
     book = office.book
-    return RequestRow(
+    return fresh.new(
+        RequestRow,
         id=new_id(),
         tenant=tx.tenant,
         kind=wish.kind,
@@ -290,8 +292,8 @@ async def _received(tx: Transaction, office: Office, row: RequestRow, proven: bo
 
 
 async def _written(tx: Transaction, office: Office, rows: Sequence[RequestRow], clocks: Sequence[ClockRow]) -> None:
-    fresh.insert(tx, rows)
-    fresh.insert(tx, clocks)
+    fresh.insert(tx, RequestRow, rows)
+    fresh.insert(tx, ClockRow, clocks)
     claims = [row for row in rows if row.kind == Kind.damages]
     if claims:
         await tx.flush()
@@ -319,8 +321,19 @@ def _plain(
     return {column: plain for column, plain in given.items() if plain}
 
 
-async def _seal(tx: Transaction, office: Office, given: Sequence[tuple[RequestRow, dict[str, str]]]) -> None:
-    keys = await office.sealer.keys_for_sealing(tx.connection, tx.tenant, [row.id for row, said in given if said])
+def _seal_new(tx: Transaction, office: Office, given: Sequence[tuple[RequestRow, dict[str, str]]]) -> None:
+    """Of requests that nobody else knows yet; their keys are written with them."""
+    keys, making = office.sealer.make(tx.tenant, [row.id for row, said in given if said])
+    tx.insert(*making)
     for row, said in given:
-        for column, plain in said.items():
-            setattr(row, column, keys[row.id].seal("request", column, plain.encode()))
+        _write_sealed(row, said, keys.get(row.id))
+
+
+async def _seal(tx: Transaction, office: Office, row: RequestRow, said: dict[str, str]) -> None:
+    if said:
+        _write_sealed(row, said, await office.sealer.key_for_sealing(tx.connection, tx.tenant, row.id))
+
+
+def _write_sealed(row: RequestRow, said: dict[str, str], key: SubjectKey | None) -> None:
+    for column, plain in said.items():
+        setattr(row, column, key.seal("request", column, plain.encode()))

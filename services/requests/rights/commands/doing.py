@@ -12,10 +12,11 @@ from uuid import UUID
 from chassis import clock
 from chassis.db import Transaction
 from chassis.errors import Problem
-from chassis.sealing import Shredded, SubjectKey
+from chassis.sealing import SubjectKey
 from services.anonymizer.contract import Action, Correction, Scope, StepResult, StepState, Store
 from services.requests.rights import queries
 from services.requests.rights.commands import answering, clocks, deciding, fresh, posting, proving, steps
+from services.requests.rights.commands.answering import ToPack
 from services.requests.rights.contract import Kind, Matter, State, Verdict
 from services.requests.rights.moves import emit_moved, emit_step
 from services.requests.rights.office import Office
@@ -110,9 +111,9 @@ async def plan(
         row.id: [claim for step in planned[row.id] if _is_to_do(step) and (claim := _claim(office, step, row, keys))]
         for row in rows.values()
     }
-    fresh.insert(tx, [step for steps in added.values() for step in steps if step not in tx.session])
+    fresh.insert(tx, StepRow, [step for steps in added.values() for step in steps])
     for row in unnamed:
-        found[row.id] = Unnamed(_key_of(keys, row).open("request", "identifiers", row.identifiers or b""))
+        found[row.id] = Unnamed(answering.key_of(keys, row).open("request", "identifiers", row.identifiers or b""))
     return [found.get(each.request, []) for each in wanted]
 
 
@@ -129,7 +130,8 @@ async def _plan(
     await tx.flush()
     known = await queries.requests_of_all(tx, [row.principal for row in new])
     controller = await tx.session.get(ControllerRow, tx.tenant) if new else None
-    under_way = await _under_way(tx, [each for others in known.values() for each in others if each not in new])
+    asking = {row.id for row in new}
+    under_way = await _under_way(tx, [each for others in known.values() for each in others if each.id not in asking])
     begun: list[tuple[RequestRow, Sequence[Store]]] = []
     for row in new:
         others = [other for other in known[row.principal] if other.id != row.id]
@@ -215,8 +217,9 @@ async def _begin(
             await emit_moved(tx, "request.executing", row)
         if way.is_finished(mine):
             # Nothing is left to do, and what follows reads them.
-            tx.session.add_all(mine)
-            await _go_on(tx, office, row, mine)
+            fresh.insert(tx, StepRow, added.pop(row.id))
+            await tx.flush()
+            await _go_on(tx, office, row, await queries.steps_of(tx, row.id))
     return added
 
 
@@ -239,9 +242,9 @@ def _claim(office: Office, row: StepRow, request: RequestRow, keys: Mapping[UUID
         return None
     spool_key, changes = None, []
     if row.verb == "collect":
-        spool_key = _key_of(keys, request).open("request", "spool_key", request.spool_key)
+        spool_key = answering.key_of(keys, request).open("request", "spool_key", request.spool_key)
     if row.verb == "correct":
-        opened = _key_of(keys, request).open("request", "changes", request.changes)
+        opened = answering.key_of(keys, request).open("request", "changes", request.changes)
         changes = answering.Changes.validate_json(opened)
     row.state, row.fence, row.tries, row.next_at = "running", row.fence + 1, row.tries + 1, None
     return Claim(
@@ -260,19 +263,13 @@ def _claim(office: Office, row: StepRow, request: RequestRow, keys: Mapping[UUID
     )
 
 
-def _key_of(keys: Mapping[UUID, SubjectKey], request: RequestRow) -> SubjectKey:
-    if request.id not in keys:
-        raise Shredded
-    return keys[request.id]
-
-
-async def record(tx: Transaction, office: Office, results: Sequence[tuple[Claim, Result]]) -> list[bool]:
+async def record(tx: Transaction, office: Office, results: Sequence[tuple[Claim, Result]]) -> list[ToPack | None]:
     """What steps did (or the counts they collected, or why they could not), and what follows from it. Of a step that somebody
-    else has claimed since, nothing. Answers for each whether its request is to be packed now by whoever asks."""
+    else has claimed since, nothing. Answers with a request's package, where that is to be built now, for one of its steps."""
     requests = await queries.locked(tx, RequestRow, [claim.request for claim, _ in results])
     rows = await queries.locked(tx, StepRow, [claim.step for claim, _ in results])
     moved: dict[UUID, RequestRow] = {}
-    little: list[tuple[StepRow, bytes]] = []
+    kept: dict[UUID, bytes | None] = {}
     for claim, result in results:
         request, row = requests[claim.request], rows[claim.step]
         if not _is_ours(row, claim):
@@ -285,16 +282,17 @@ async def record(tx: Transaction, office: Office, results: Sequence[tuple[Claim,
             await _note(tx, office, request, row, result)
             if request.state not in way.ANSWERED:
                 moved[request.id] = request
-            if isinstance(result, Kept) and result.little and request.id in moved and request.state != State.withdrawn:
-                little.append((row, result.little))
-    answering.keep(tx, little)
+            if isinstance(result, Kept) and request.id in moved and request.state != State.withdrawn:
+                kept[row.id] = result.little
+    answering.keep(tx, [(rows[step], little) for step, little in kept.items() if little])
     for request in moved.values():
         if request.state == State.withdrawn:
             answering.remove(office.folder(request.id))
-    packed = await go_on(tx, office, [request for request in moved.values() if request.state != State.withdrawn])
-    # One of them, where several steps of a request were recorded together.
-    last = {claim.request: n for n, (claim, _) in enumerate(results) if claim.request in packed}
-    return [last.get(claim.request) == n for n, (claim, _) in enumerate(results)]
+    going = [request for request in moved.values() if request.state != State.withdrawn]
+    steps_of = await go_on(tx, office, going)
+    packing = [request for request in going if request.state == State.packing]
+    wanted = await answering.to_pack(tx, office, packing, steps_of, kept)
+    return [wanted.pop(claim.request, None) for claim, _ in results]
 
 
 async def _note(tx: Transaction, office: Office, request: RequestRow, row: StepRow, result: StepResult | Kept) -> None:
@@ -423,13 +421,13 @@ async def _wait(tx: Transaction, row: StepRow, result: StepResult) -> None:
     await tx.enqueue("rights.step", row.id, after=pause)
 
 
-async def go_on(tx: Transaction, office: Office, rows: Sequence[RequestRow]) -> set[UUID]:
-    """Where requests go once their steps stand as they do; called with their rows locked. Answers which are to be packed."""
+async def go_on(tx: Transaction, office: Office, rows: Sequence[RequestRow]) -> Mapping[UUID, Sequence[StepRow]]:
+    """Where requests go once their steps, which it answers with, stand as they do; called with their rows locked."""
     await tx.session.flush()
     steps_of = await queries.steps_of_all(tx, [row.id for row in rows])
     for row in rows:
         await _go_on(tx, office, row, steps_of[row.id])
-    return {row.id for row in rows if row.state == State.packing}
+    return steps_of
 
 
 async def _go_on(tx: Transaction, office: Office, row: RequestRow, done: Sequence[StepRow]) -> None:

@@ -1,21 +1,32 @@
-"""New rows that nothing of their transaction reads again: written with the others that are due, without a session's bookkeeping."""
+"""New rows that nothing of their transaction reads again: made and written without a session's bookkeeping, which costs more than
+all that is done with them. They go with the others that are due."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
+from types import SimpleNamespace
+from typing import Any, TypeVar, cast
 
+import orjson
+from pydantic_core import PydanticUndefined
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import SQLModel
 
 from chassis.db import Transaction
 
+Row = TypeVar("Row", bound=SQLModel)
 
-def insert(tx: Transaction, rows: Sequence[SQLModel]) -> None:
-    """Rows of one table, as they stand now, by one statement. What is due together is one round trip."""
+
+def new(table: type[Row], **given: Any) -> Row:
+    """A row's values and nothing else; what is not given is as the table says."""
+    return cast(Row, SimpleNamespace(**{**_defaults(table), **given}))
+
+
+def insert(tx: Transaction, table: type[Row], rows: Sequence[Row]) -> None:
+    """Rows as they stand now, by one statement. What is due together is one round trip."""
     if not rows:
         return
-    statement, columns = _insertion(type(rows[0]))
+    statement, columns = _insertion(table)
     tx.insert(
         statement,
         *([_written(getattr(row, name), is_json) for row in rows] for name, is_json in columns),
@@ -23,7 +34,13 @@ def insert(tx: Transaction, rows: Sequence[SQLModel]) -> None:
 
 
 def _written(value: object, is_json: bool) -> object:
-    return json.dumps(value) if is_json and value is not None else value
+    return orjson.dumps(value).decode() if is_json and value is not None else value
+
+
+@cache
+def _defaults(table: type[SQLModel]) -> Mapping[str, Any]:
+    defaults = {name: field.get_default() for name, field in table.model_fields.items()}
+    return {name: default for name, default in defaults.items() if default is not PydanticUndefined}
 
 
 @cache

@@ -8,6 +8,7 @@ from chassis import clock
 from chassis.db import Transaction
 from chassis.ids import new_id
 from services.anonymizer.contract import Store
+from services.requests.rights.commands import fresh
 from services.requests.rights.rules.kinds import PEOPLE, STANDING
 from services.requests.rights.tables import RequestRow, StepRow
 
@@ -34,8 +35,9 @@ def forgetting(request: RequestRow) -> StepRow:
     return _new(request, PEOPLE, _PEOPLE_LABEL, [], "forget")
 
 
-async def add(tx: Transaction, row: StepRow, pause: timedelta | None = None) -> StepRow:
+async def add(tx: Transaction, planned: StepRow, pause: timedelta | None = None) -> StepRow:
     """By a job of its own; who prepares the request writes its steps and does them."""
+    row = StepRow(**vars(planned))
     row.next_at = clock.now() + pause if pause else None
     tx.session.add(row)
     if row.state == "pending":
@@ -52,7 +54,8 @@ def _new(
     round: int = 1,
     state: str = "pending",
 ) -> StepRow:
-    return StepRow(
+    return fresh.new(
+        StepRow,
         id=new_id(),
         tenant=request.tenant,
         request=request.id,

@@ -51,8 +51,8 @@ async def to_send(tx: Transaction, office: Office, row: RequestRow | None) -> Se
     transfer = Transfer.model_validate_json(opened)
     known = await tx.session.get(OtherOperatorRow, (tx.tenant, transfer.operator))
     key, steps = await office.sealer.key(tx.connection, tx.tenant, row.id), await queries.steps_of(tx, row.id)
-    contents = await answering.contents(tx, office, row, key, steps, await answering.kept(tx, [row.id]))
-    return Sending(contents, transfer, known.name, known.url, known.signing, known.sealing)
+    contents = await answering.contents_of(tx, office, [row], {row.id: key}, {row.id: steps}, {})
+    return Sending(contents[row.id], transfer, known.name, known.url, known.signing, known.sealing)
 
 
 def handing_of_part(office: Office, sending: Sending, place: int, content: bytes) -> str:

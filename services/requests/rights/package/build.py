@@ -30,6 +30,7 @@ from services.requests.rights.rules.about import About
 SHOWN_ROWS = 200
 # Level 1 costs a third of the default's time and makes text a fifth larger.
 _COMPRESSION = 1
+_SMALL = 4096
 # A spreadsheet would run such a cell as a formula (CWE-1236).
 _FORMULA = re.compile(rb'"(?:[=+\-@]|\\t|\\r)')
 PORTABLE = "wardline-portability/1"
@@ -175,7 +176,9 @@ def _members(archive: zipfile.ZipFile, contents: Contents, source: Source, forma
 
 def _member(archive: zipfile.ZipFile, source: Source, name: str, pieces: Iterator[bytes]) -> None:
     if isinstance(source.kept, bytes):
-        archive.writestr(name, b"".join(pieces))
+        content = b"".join(pieces)
+        # Of what is small, making it smaller costs more than it saves.
+        archive.writestr(name, content, zipfile.ZIP_STORED if len(content) < _SMALL else None)
         return
     with archive.open(name, "w", force_zip64=True) as member:
         for piece in pieces:
