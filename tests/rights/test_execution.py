@@ -188,3 +188,20 @@ async def test_a_package_that_nobody_locks_is_given_up_with_everything_collected
     house.later(days=16)
     await house.until_state(person, asked.request, "withdrawn")
     assert await house.rows(KEPT, asked.request) == [] == list(house.settings.packages.glob(f"{asked.request}/*"))
+
+
+async def test_who_asked_for_something_else_meanwhile_is_forgotten_when_that_is_over(house: House, tenant: UUID):
+    vera = house.operator.person(("billing", Row("customer", "1")))
+    person = house.person(vera, tenant)
+    waiting = await person.open(OpenRequest(kind=Kind.access), key=key())
+    await house.until_state(person, waiting.request, "awaiting_passphrase")
+    asked = await house.confirmed(person)
+    house.later(hours=73)
+    await house.until_state(person, asked.request, "closed")
+    assert vera not in house.operator.forgotten, "her other request still needs to know who she is"
+    await person.withdraw(waiting.request, key=key())
+
+    async def forgotten() -> bool:
+        return vera in house.operator.forgotten
+
+    await house.seen(forgotten, bool)

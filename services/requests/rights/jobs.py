@@ -121,6 +121,7 @@ class Work:
         jobs.on("rights.pack", self.pack, _DELIVERIES)
         jobs.on("rights.transfer", self.transfer, _DELIVERIES)
         jobs.on("rights.code", self.code)
+        jobs.on("rights.over", self.over)
         jobs.on("rights.letter", self.letter, _DELIVERIES)
         jobs.on("rights.ticket", self.ticket, _DELIVERIES)
         jobs.every("rights.clock", TICK, self.tick)
@@ -307,6 +308,10 @@ class Work:
         await self.helpdesk.tell(row.ticket.removeprefix(helpdesk.PREFIX), update)
         async with self.database.transaction(job.tenant) as tx:
             await asking.ticket_told(tx, job.id, row.state)
+
+    async def over(self, job: Job) -> None:
+        async with self.database.transaction(job.tenant) as tx:
+            await doing.forget_who_waited(tx, job.id)
 
     async def tick(self) -> None:
         """Whatever's time has come, on any replica: each row is looked at again under its lock."""

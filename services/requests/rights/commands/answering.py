@@ -348,6 +348,8 @@ async def forget(tx: Transaction, office: Office, row: RequestRow) -> None:
     await tx.connection.execute(_NO_SPOOLS, [row.id])
     await office.sealer.shred(tx.connection, tx.tenant, row.id)
     await office.sealer.shred(tx.connection, tx.tenant, queries.shelf_of(row.id))
+    if row.principal is not None:
+        await tx.enqueue("rights.over", row.id)
 
 
 def remove(folder: Path) -> None:

@@ -407,6 +407,15 @@ async def forget_at_the_end(tx: Transaction, row: RequestRow) -> None:
         await steps.add(tx, steps.forgetting(row))
 
 
+async def forget_who_waited(tx: Transaction, request: UUID) -> None:
+    """A request is over, and perhaps a deletion that was done before had only waited for it."""
+    row = await tx.session.get(RequestRow, request)
+    for other in await queries.others_of(tx, row):
+        if other.kind == Kind.deletion and other.state == State.closed:
+            await tx.session.refresh(other, with_for_update=True)
+            await forget_at_the_end(tx, other)
+
+
 async def _tell_deferred(tx: Transaction, request: RequestRow, row: StepRow) -> None:
     erased = [outcome for outcome in queries.outcomes(row) if outcome.action is not Action.keep and outcome.count]
     if row.verb == "erase" and erased:
