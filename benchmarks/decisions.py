@@ -214,7 +214,7 @@ async def _plant(house: House) -> float:
     async with admin.transaction():
         facts = [_event(UUID(int=1), new_id(), n % MATTERS) for n in range(_SINCE)]
         await admin.execute(*events.inserting("consent", facts))
-    while await admin.fetchval("SELECT max(position) FROM consent.ledger_entry") < position + _SINCE:
+    while await admin.fetchval("SELECT coalesce(max(position), 0) FROM consent.ledger_entry") < position + _SINCE:
         await asyncio.sleep(0.1)
     await admin.close()
     return (len(index) + sum(map(len, parts))) / 1e6

@@ -162,7 +162,8 @@ async def test_what_rests_on_consent_no_longer_is_not_agreed_to_on_a_page_from_b
         row | ({"basis": "legitimate_interest"} if row["basis"] == "consent" else {}) for row in written["bases"]
     ]
     nowhere = [row for row in written["purposes"] if row["key"] != "development"]
-    for changed in ({"bases": on_balance}, {"purposes": nowhere}):
+    scopes = [row for row in written["api_scopes"] if row["scope"] != LOCATION]
+    for changed in ({"bases": on_balance}, {"purposes": nowhere}, {"api_scopes": scopes}):
         book = PolicyBook.model_validate(written | changed, strict=False)
         monkeypatch.setattr(company.served.app.state.policy, "current", lambda book=book: book)
         for answered in (await press(company, capture, page, "yes"), await open_page_again(company, capture)):

@@ -162,8 +162,10 @@ async def read(tx: Transaction, token: str) -> tuple[Capture, NoticeVersion]:
 
 
 def over(row: Capture, notice: NoticeVersion, book: PolicyBook) -> bool:
-    """Answered, too old, or about what rests on consent no longer."""
+    """Answered, too old, or about what rests on consent no longer, or what no scope opens any more."""
     if row.outcome is not None or row.expires_at <= clock.now():
+        return True
+    if not {each.scope for each in book.api_scopes}.issuperset(row.scopes):
         return True
     try:
         must_rest_on_consent(book, notice, row.purpose)
