@@ -19,9 +19,7 @@ from services.anonymizer.contract import (
     Action,
     HoldsUnreadable,
     IdentifierType,
-    Scope,
     StoreUnavailable,
-    VerbUnsupported,
 )
 from services.anonymizer.rules.person import Known
 from services.registry.contract import PolicyBook
@@ -108,8 +106,6 @@ async def test_what_is_done_there_is_as_if_it_were_done_here(lake: Apart):
 
 async def test_what_is_raised_there_is_raised_here(lake: Apart):
     anna = person(("msisdn", ANNA))
-    with pytest.raises(VerbUnsupported, match="single recording"):
-        await lake.verify(anna, TERMS, Scope(recording="1"))
     with pytest.raises(HoldsUnreadable):
         await lake.erase(uuid4(), anna, TERMS, Unreadable(), None)
     assert (await lake.verify(anna, TERMS, None)).remaining == 5
