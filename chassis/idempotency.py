@@ -6,7 +6,6 @@ A reply is kept for two days, long after any caller has given up repeating itsel
 
 import hmac
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -50,8 +49,7 @@ class Reply(NamedTuple):
 AGAIN = (("idempotent-replayed", "true"),)
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(NamedTuple):
     """A write as its caller sent it: under which key, what it said (as a keyed hash), and the status of its first answer."""
 
     client: str

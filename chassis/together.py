@@ -9,8 +9,8 @@ member has its own outcome: what the rules refuse leaves nothing, and its neighb
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, TypeVar
 from uuid import UUID
 from weakref import WeakValueDictionary
 
@@ -47,8 +47,7 @@ Item = TypeVar("Item")
 Record = Callable[[Transaction, Sequence[Item]], Awaitable[Sequence[BaseModel | Problem]]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Told:
+class _Told(NamedTuple):
     """A reply. first: who sent what it answers, where that is a member of this very group."""
 
     body_hash: bytes
@@ -62,15 +61,17 @@ class _Told:
         return sent.reply_again(self.body_hash, self.body, self.status)
 
 
-Members = Sequence[tuple[Write, Item]]
 Outcomes = dict[tuple[str, str], _Told | Problem]
 
 
-@dataclass
-class _Group(Generic[Item]):
-    members: list[tuple[Write, Item]] = field(default_factory=list)
-    written: "asyncio.Task[Outcomes] | None" = None
-    over: asyncio.Event = field(default_factory=asyncio.Event)
+@dataclass(slots=True)
+class _Member(Generic[Item]):
+    sent: Write
+    item: Item
+    answered: "asyncio.Future[_Told | Problem]"
+
+
+Members = Sequence[_Member[Item]]
 
 
 class Together(Generic[Item]):
@@ -87,66 +88,84 @@ class Together(Generic[Item]):
         shares: Callable[[UUID], str] | None = None,
     ) -> None:
         self._database, self._record, self._names, self._shares = database, record, names, shares
-        self._gathering: dict[UUID, _Group[Item]] = {}
+        self._gathering: dict[UUID, list[_Member[Item]]] = {}
         self._turns: WeakValueDictionary[UUID, asyncio.Semaphore] = WeakValueDictionary()
+        self._under_way: set[asyncio.Task[None]] = set()
 
     async def __call__(self, tenant: UUID | None, sent: Write, item: Item) -> Reply:
         """Does it, or answers what was answered before. Raises the Problem of this item alone, or KeyReused."""
         if tenant is None:
             raise Forbidden("This call names no customer organisation.")
         group = self._gathering.get(tenant)
-        if group is None or len(group.members) >= MOST:
-            group = self._gathering[tenant] = _Group()
-            group.written = asyncio.create_task(self._write_in_turn(tenant, group), name="together")
-            group.written.add_done_callback(lambda _: group.over.set())
-        group.members.append((sent, item))
-        # Not for the task itself: a caller that hangs up would take everybody's write with it.
-        await group.over.wait()
-        try:
-            outcomes = group.written.result()
-        except _ONES_FAULT:
-            if len(group.members) == 1:
-                raise
-            outcomes = await self._write(tenant, [(sent, item)], look=True)
-        outcome = outcomes[sent.name]
+        if group is None or len(group) >= MOST:
+            group = self._gathering[tenant] = []
+            writing = asyncio.create_task(self._write_in_turn(tenant, group), name="together")
+            self._under_way.add(writing)
+            writing.add_done_callback(self._under_way.discard)
+        # Each waits for its own: a caller that hangs up takes nobody's write with it.
+        answered = asyncio.get_running_loop().create_future()
+        group.append(_Member(sent, item, answered))
+        outcome = await answered
         if isinstance(outcome, Problem):
             raise outcome
         return outcome.to(sent)
 
-    async def _write_in_turn(self, tenant: UUID, group: _Group[Item]) -> Outcomes:
+    async def _write_in_turn(self, tenant: UUID, group: list[_Member[Item]]) -> None:
         turn = self._turns.setdefault(tenant, asyncio.Semaphore(_AT_ONCE))
         async with turn:
             if self._gathering.get(tenant) is group:
                 del self._gathering[tenant]
-            try:
-                return await self._write(tenant, group.members)
-            except asyncpg.UniqueViolationError:
-                return await self._write(tenant, group.members, look=True)
+            await self._settle(tenant, group)
 
-    async def _write(self, tenant: UUID, members: Members[Item], look: bool = False) -> Outcomes:
+    async def _settle(self, tenant: UUID, group: Members[Item], look: bool = False) -> None:
+        """Every member is answered, whatever happens."""
+        try:
+            outcomes = await self._write(tenant, group, look)
+        except asyncio.CancelledError:
+            for each in group:
+                each.answered.cancel()
+            raise
+        except Exception as fault:  # noqa: BLE001 - it is for those who wait
+            if isinstance(fault, asyncpg.UniqueViolationError) and not look:
+                await self._settle(tenant, group, look=True)
+            elif isinstance(fault, _ONES_FAULT) and len(group) > 1:
+                await asyncio.gather(*(self._settle(tenant, [each], look=True) for each in group))
+            else:
+                for each in _waiting(group):
+                    each.answered.set_exception(fault)
+        else:
+            for each in _waiting(group):
+                each.answered.set_result(outcomes[each.sent.name])
+
+    async def _write(self, tenant: UUID, members: Members[Item], look: bool) -> Outcomes:
         """look: whether to look first for what was answered before. Nearly all keys are new; the table refuses one that is not."""
-        lock = [f"key {tenant} {sent.client} {sent.key}" for sent, _ in members]
+        lock = [f"key {tenant} {each.sent.client} {each.sent.key}" for each in members]
         if self._names:
-            lock += [self._names(tenant, item) for _, item in members]
+            lock += [self._names(tenant, each.item) for each in members]
         share = [self._shares(tenant)] if self._shares else []
         async with self._database.transaction(tenant, lock, share) as tx:
             outcomes = await _told_before(tx, members) if look else {}
-            fresh: dict[tuple[str, str], tuple[Write, Item]] = {}
-            for sent, item in members:
-                if sent.name not in outcomes:
-                    fresh.setdefault(sent.name, (sent, item))
+            fresh: dict[tuple[str, str], _Member[Item]] = {}
+            for each in members:
+                if each.sent.name not in outcomes:
+                    fresh.setdefault(each.sent.name, each)
             if fresh:
-                recorded = await self._record(tx, [item for _, item in fresh.values()])
-                outcomes |= _stored(tx, [sent for sent, _ in fresh.values()], recorded)
-            refused = [] if look else [each for each in members if isinstance(outcomes[each[0].name], Problem)]
+                recorded = await self._record(tx, [each.item for each in fresh.values()])
+                outcomes |= _stored(tx, [each.sent for each in fresh.values()], recorded)
+            refused = [] if look else [each for each in members if isinstance(outcomes[each.sent.name], Problem)]
             if refused:
                 # What is refused now may have been done before.
                 outcomes |= await _told_before(tx, refused)
         return outcomes
 
 
+def _waiting(members: Members[Item]) -> list[_Member[Item]]:
+    """Without those who hung up."""
+    return [each for each in members if not each.answered.done()]
+
+
 async def _told_before(tx: Transaction, members: Members[Item]) -> Outcomes:
-    names = zip(*(sent.name for sent, _ in members), strict=True)
+    names = zip(*(each.sent.name for each in members), strict=True)
     found = await tx.connection.fetch(_STORED, tx.tenant, *names)
     return {(client, key): _Told(*told) for client, key, *told in found}
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from uuid import UUID
 
 import orjson
@@ -49,8 +49,7 @@ class Event:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Composed:
+class Composed(NamedTuple):
     """A fact that is ready to be written: its row of the table `event`, but for what the database adds."""
 
     id: UUID
@@ -90,10 +89,10 @@ def compose(
     return Composed(id, type, tenant, subject, time, canonical(said))
 
 
-def inserting(service: str, composed: Sequence[Composed]) -> tuple[Any, ...]:
-    """The statement that appends some events in their order, and its arguments."""
-    rows = ((each.id, each.type, each.tenant, each.subject, each.time, each.body) for each in composed)
-    return _insert(service), *zip(*rows, strict=True)
+def inserting(service: str, composed: Sequence[Composed]) -> tuple[str, str]:
+    """The statement that appends some events in their order, and its argument."""
+    rows = [each._asdict() | {"body": each.body.decode()} for each in composed]
+    return _insert(service), orjson.dumps(rows, default=str).decode()  # the driver's own UUIDs are of another class
 
 
 def _instant(time: datetime) -> str:
@@ -101,9 +100,11 @@ def _instant(time: datetime) -> str:
     return time.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
+# As JSON: of arrays the driver looks at each of their values, whether it is an array itself.
 @cache
 def _insert(schema: str) -> str:
     return (
         f'INSERT INTO "{schema}".event (id, type, tenant, subject, time, body) '
-        "SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[], $5::timestamptz[], $6::bytea[])"
+        "SELECT id, type, tenant, subject, time, convert_to(body, 'UTF8') FROM json_to_recordset($1::text::json) "
+        "composed(id uuid, type text, tenant uuid, subject uuid, time timestamptz, body text)"
     )

@@ -296,8 +296,8 @@ class Recorded(Reply):
     """One statement as it stands in the record.
 
     sequence: counts the statements of this person on this matter · current: whether it decides her standing now (a late arrival
-    may not) · valid_until: when a consent lapses · receipt: JWS over its canonical JSON, see `Receipt`; null for one that was taken
-    over, whose receipt is made when `GET /v1/receipts/{record}` asks for it · event: its entry in the ledger.
+    may not) · valid_until: when a consent lapses · receipt: JWS over its canonical JSON, see `Receipt`; null in a listing, for it is
+    made anew when `GET /v1/receipts/{record}` asks for it · event: its entry in the ledger.
     """
 
     record: UUID

@@ -1,6 +1,7 @@
 """Reads: notices in force, what a person said, what it adds up to, and the proof of it."""
 
 from datetime import datetime
+from hashlib import sha256
 from uuid import UUID
 
 import orjson
@@ -12,7 +13,7 @@ from chassis import clock
 from chassis.db import Database, Transaction
 from chassis.errors import Malformed, NotFound
 from chassis.ledger import queries as ledger
-from chassis.ledger.contract import NotInLedger
+from chassis.ledger.contract import Inclusion, NotInLedger
 from services.consent import receipts, rules
 from services.consent.contract import (
     Consequence,
@@ -20,7 +21,6 @@ from services.consent.contract import (
     Notice,
     Notices,
     NotYetInLedger,
-    Receipt,
     RecordDiffers,
     Recorded,
     Records,
@@ -32,7 +32,7 @@ from services.consent.contract import (
     UnknownPurpose,
 )
 from services.consent.contract import Standing as StandingTold
-from services.consent.records import own, purpose_of
+from services.consent.records import Frame, own, purpose_of
 from services.consent.tables import Guardianship, NoticeVersion, RecordFrame, Standing, Statement, TenantDuty
 from services.registry.contract import PolicyBook
 
@@ -76,12 +76,13 @@ async def records(tx: Transaction, principal: UUID, after: str | None, limit: in
     return Records(items=items, next=str(rows[-1][0].event) if len(rows) == limit else None)
 
 
-async def recorded(tx: Transaction, record: UUID) -> Recorded:
+async def recorded(tx: Transaction, record: UUID, key: OKPKey, publisher: str) -> Recorded:
     """One statement as it was answered, and whether it decides now."""
     row = await statement(tx, record)
     counting = select(Standing.statement).where(Standing.principal == row.principal, Standing.statement == record)
     current = (await tx.session.execute(counting)).scalar() is not None
-    return Recorded(**row.model_dump(), record=row.id, current=current)
+    said = row.model_dump() | {"receipt": await receipt(tx, row, key, publisher)}
+    return Recorded(**said, record=row.id, current=current)
 
 
 def _cursor(after: str) -> UUID:
@@ -158,11 +159,7 @@ async def statement(tx: Transaction, record: UUID) -> Statement:
     return row
 
 
-async def frame(tx: Transaction, row: Statement) -> RecordFrame | None:
-    return await tx.session.get(RecordFrame, (tx.tenant, row.frame)) if row.frame is not None else None
-
-
-async def superseded(tx: Transaction, row: Statement) -> UUID | None:
+async def _superseded(tx: Transaction, row: Statement) -> UUID | None:
     """What counted on the matter until this statement did; None for one that came too late to count."""
     matter = ("principal", "kind", "regulation", "purpose")
     same = (getattr(Statement, name) == getattr(row, name) for name in matter)
@@ -175,31 +172,31 @@ def _rank(row: Statement) -> rules.Rank:
     return rules.rank(rules.microseconds(row.occurred_at), State(row.state), row.id)
 
 
-async def receipt(
-    database: Database,
-    row: Statement,
-    frame: RecordFrame | None,
-    superseded: UUID | None,
-    key: OKPKey,
-    publisher: str,
-) -> Receipt:
-    """With the proof. `frame`: of a record that was taken over, whose receipt is made here, the same each time."""
-    async with database.system() as connection:
-        try:
-            proof = await ledger.inclusion(connection, database.service, row.event, row.tenant)
-        except NotInLedger:
-            raise NotYetInLedger from None
-    if frame is None:
-        return Receipt(receipt=row.receipt, proof=proof)
-    record = frame.body | own(Recorded(**row.model_dump(), record=row.id, current=False), row.evidence_ref)
-    if orjson.loads(proof.body)["data"]["sha256"] != receipts.fingerprint(record):
+async def receipt(tx: Transaction, row: Statement, key: OKPKey, publisher: str) -> str:
+    """The receipt of a statement, the same each time. Raises RecordDiffers for what is not as it was when it was said."""
+    if row.receipt is not None:
+        return row.receipt  # of a time when they were kept
+    frame = await tx.session.get(RecordFrame, (tx.tenant, row.frame))
+    alone = own(Recorded(**row.model_dump(), record=row.id, current=False), row.evidence_ref)
+    record = Frame(frame.body, frame.merge_delay_ms).record(alone)
+    event = await tx.connection.fetchval("SELECT body FROM event WHERE id = $1", row.event)
+    if orjson.loads(event)["data"]["sha256"] != sha256(record).hexdigest():
         raise RecordDiffers("What is stored is not what the ledger has the fingerprint of; nothing is signed.")
-    made = receipts.sign(
+    return receipts.sign(
         record,
+        alone,
         key,
         publisher=publisher,
         created=row.recorded_at,
         merge_delay_ms=frame.merge_delay_ms,
-        supersedes=superseded,
+        supersedes=await _superseded(tx, row),
     )
-    return Receipt(receipt=made, proof=proof)
+
+
+async def proof(database: Database, row: Statement) -> Inclusion:
+    """That its event stands in the ledger. Raises NotYetInLedger."""
+    async with database.system() as connection:
+        try:
+            return await ledger.inclusion(connection, database.service, row.event, row.tenant)
+        except NotInLedger:
+            raise NotYetInLedger from None

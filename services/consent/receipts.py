@@ -30,30 +30,33 @@ class BadReceipt(ValueError):
     """Why the receipt proves nothing."""
 
 
-def fingerprint(record: dict[str, Any] | Part) -> str:
+def fingerprint(record: Any) -> str:
     """What the ledger's event says of a record: the SHA-256 of its canonical JSON, hex."""
     return sha256(canonical(record)).hexdigest()
 
 
 def sign(
-    record: dict[str, Any],
+    record: bytes,
+    own: dict[str, Any],
     key: OKPKey,
     *,
     publisher: str,
     created: datetime,
     merge_delay_ms: int,
     supersedes: UUID | None,
-    written: Part | None = None,
 ) -> str:
-    """The receipt of one record. supersedes: the record that counted on this matter until this one did; written: this record's
-    canonical bytes, where they are known."""
+    """The receipt of one record: the same each time it is signed with one key.
+
+    record: its canonical JSON · own: what of it is said by it alone · supersedes: the record that counted on this matter until this
+    one did.
+    """
     receipt = {
-        "receipt_id": record["record_id"],
+        "receipt_id": own["record_id"],
         "schema_version": SCHEMA_VERSION,
         "created": created.isoformat(),
         "publisher": publisher,
-        "recipient": record["principal_id"],
-        "record": written or record,
+        "recipient": own["principal_id"],
+        "record": Part(record),
         "supersedes": None if supersedes is None else str(supersedes),
         "ledger": _promise(merge_delay_ms),
     }

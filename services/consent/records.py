@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -12,11 +12,11 @@ from uuid import UUID
 import orjson
 
 from chassis.auth import Caller
-from chassis.ledger.canonical import Part, canonical, part
+from chassis.ledger.canonical import canonical, part
 from services.consent import receipts
 from services.consent.contract import Kind, Recorded, Regulation, State
 from services.consent.rules import Matter
-from services.consent.tables import NoticeVersion
+from services.consent.tables import Published
 from services.registry.contract import NotInBook, PolicyBook, Purpose
 
 FIELDS = {
@@ -63,30 +63,47 @@ class Entry(NamedTuple):
     valid_until: datetime | None
 
 
-def common(
+class Frame:
+    """What many records have in common, spelled once: a record is its frame and what is its own.
+
+    said: canonical JSON, kept with the statements, so that a receipt can be made whatever this program's records look like by then;
+    merge_delay_ms: what their receipts promise.
+    """
+
+    def __init__(self, said: dict[str, Any], merge_delay_ms: int) -> None:
+        self.said, self.merge_delay_ms = canonical(said).decode(), merge_delay_ms
+        self.sha256 = sha256(self.said.encode()).digest()
+        self._spelled = {name: part(value) for name, value in said.items()}
+
+    def record(self, own: dict[str, Any]) -> bytes:
+        """The canonical JSON of a whole record."""
+        return orjson.dumps(self._spelled | own, option=orjson.OPT_SORT_KEYS)
+
+
+def frame(
     tenant: UUID,
     book: PolicyBook,
     caller: Caller,
     matter: Matter,
-    notice: NoticeVersion | None,
+    notice: Published | None,
     details: Mapping[str, Any],
-) -> dict[str, Any]:
-    """What the records of all who say the same in the same way have in common. To be read as canonical JSON: it is spelled already."""
+) -> Frame:
+    """Of the records of all who say the same in the same way."""
     told = notice if matter.kind is Kind.consent else None
-    named = (told.notice, told.version, details.get("language")) if told else None
-    key = (id(book), tenant, caller.original_client, caller.kind, matter, named)
-    held = _common.get(key)
+    named = (told.notice, told.version) if told else None
+    key = (id(book), tenant, caller.original_client, caller.kind, matter, named, canonical(details))
+    held = _frames.get(key)
     if held is None:
-        if len(_common) >= _REMEMBERED:
-            _common.clear()
-        parts = {name: part(value) for name, value in _in_common(tenant, book, caller, matter, told, details).items()}
+        if len(_frames) >= _REMEMBERED:
+            _frames.clear()
         # With the book, so that its number is not another's meanwhile.
-        held = _common[key] = (book, parts)
-    return held[1] | details
+        said = _in_common(tenant, book, caller, matter, told, details) | details
+        held = _frames[key] = book, Frame(said, book.period("consent_merge_delay").elapsed // timedelta(milliseconds=1))
+    return held[1]
 
 
 # Two thirds of a record are the same for everybody who reads one notice in one language under one book.
-_common: dict[tuple, tuple[PolicyBook, dict[str, Part]]] = {}
+_frames: dict[tuple, tuple[PolicyBook, Frame]] = {}
 _REMEMBERED = 1_000
 
 
@@ -95,7 +112,7 @@ def _in_common(
     book: PolicyBook,
     caller: Caller,
     matter: Matter,
-    notice: NoticeVersion | None,
+    notice: Published | None,
     details: Mapping[str, Any],
 ) -> dict[str, Any]:
     record = {
@@ -125,23 +142,7 @@ def own(said: Entry | Recorded, evidence_ref: str | None = None) -> dict[str, An
     }
 
 
-class Frame:
-    """What many records have in common, spelled once: the fingerprint of each is then a matter of what is its own.
-
-    said: kept with the statements, so that a receipt can be made whatever this program's records look like by then.
-    """
-
-    def __init__(self, said: dict[str, Any]) -> None:
-        self.said = said
-        self.sha256 = sha256(canonical(said)).digest()
-        self._spelled = {name: part(value) for name, value in said.items()}
-
-    def fingerprint(self, own: dict[str, Any]) -> str:
-        """`receipts.fingerprint` of the whole record."""
-        return sha256(orjson.dumps(self._spelled | own, option=orjson.OPT_SORT_KEYS)).hexdigest()
-
-
-def _tell(book: PolicyBook, notice: NoticeVersion, purpose: str, language: str | None) -> dict[str, Any]:
+def _tell(book: PolicyBook, notice: Published, purpose: str, language: str | None) -> dict[str, Any]:
     spoken = "en" if language == "en" else "sv"
     why = purpose_of(book, purpose)
     covered = sorted({each for row in notice.purposes if row["purpose"] == purpose for each in row["categories"]})
@@ -190,7 +191,7 @@ def _elements(book: PolicyBook, covered: str) -> tuple[str, ...]:
         return ()  # of an earlier book that the present one no longer has
 
 
-def _controller(book: PolicyBook, notice: NoticeVersion) -> dict[str, Any]:
+def _controller(book: PolicyBook, notice: Published) -> dict[str, Any]:
     """As the notice names it; the operator itself as the book does."""
     own = book.controller
     stated = notice.party

@@ -1,7 +1,7 @@
 """Rows: what was published, what was said, what it adds up to, and how far each decision point has read."""
 
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -32,9 +32,28 @@ class NoticeVersion(SQLModel, table=True):
     published_by: str
 
 
+class Published(NamedTuple):
+    """A version of a notice as it was read once, for all who consent under it."""
+
+    tenant: UUID
+    notice: str
+    version: int
+    channel: str
+    texts: dict[str, Any]
+    controller: str
+    purposes: list[dict[str, Any]]
+    withdrawal_url: str
+    party: dict[str, Any] | None
+    valid_from: datetime
+    valid_to: datetime | None
+    sha256: str
+    published_at: datetime
+    published_by: str
+
+
 class Statement(SQLModel, table=True):
-    """Append-only. `event` is its entry in the ledger; `receipt` the signed record as the person got it, or `frame` what her record has
-    in common with others that were taken over with it."""
+    """Append-only. `event` is its entry in the ledger; `frame` what her record has in common with others; `receipt` the signed record
+    as the person got it, in rows of a time when it was kept."""
 
     __tablename__ = "statement"
 

@@ -17,7 +17,7 @@ from bisect import bisect_right
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from typing import Annotated
 from uuid import UUID
 
@@ -127,6 +127,7 @@ class PolicyShelf:
         self._held: list[Held] = []
         self._periods: list[TenantPeriods] = []
         self._narrowed: dict[tuple[str, date, int], PolicyBook] = {}
+        self._now: tuple[datetime, datetime, PolicyBook] | None = None
         self._task: asyncio.Task[None] | None = None
         steps = (self._load, self._fetch, self._fetch_periods)
         self._troubles = {step.__name__: Trouble("policy not followed", step=step.__name__) for step in steps}
@@ -147,7 +148,18 @@ class PolicyShelf:
 
     def current(self) -> PolicyBook:
         """The book in force now (business time), with the rows that apply today. Raises Unavailable without one."""
-        return self.at(clock.now())
+        now = clock.now()
+        if self._now is None or not self._now[0] <= now < self._now[1]:
+            book = self.at(now)
+            self._now = now, self._changes_after(now, book), book
+        return self._now[2]
+
+    def _changes_after(self, now: datetime, book: PolicyBook) -> datetime:
+        """Until when, as far as is known, the book of `now` is the one in force with the rows that apply."""
+        midnight = datetime.combine(now.astimezone(book.tz).date() + timedelta(days=1), time.min, book.tz)
+        versions = [instant for held in self._held for instant in (held.valid_from, held.known_from)]
+        learned = [*versions, *(document.known_from for document in self._periods)]
+        return min([midnight, *(instant for instant in learned if instant > now)])
 
     def at(self, instant: datetime) -> PolicyBook:
         """The book that was in force at an instant, as it was known then: asking again later answers the same.
@@ -200,6 +212,7 @@ class PolicyShelf:
             async with self.database.system() as connection:
                 signed = await connection.fetch(_STORED_PERIODS)
             self._periods = [TenantPeriods.model_validate_json(stored_payload(row["jws"])) for row in signed]
+            self._now = None
 
     async def _fetch(self) -> None:
         fresh = await self.client.policy_versions(max((held.known_from for held in self._held), default=None))
@@ -225,10 +238,12 @@ class PolicyShelf:
         known = {(one.tenant, one.known_from) for one in self._periods}
         told = [one for one in told if (one.tenant, one.known_from) not in known]
         self._periods = sorted([*self._periods, *told], key=lambda one: one.known_from)
+        self._now = None
 
     def _hold(self, version: str, valid_from: datetime, known_from: datetime, book: PolicyBook) -> None:
         if all(held.version != version for held in self._held):
             self._held.append(Held(version, valid_from, known_from, book))
+            self._now = None
 
 
 def chosen(held: list[Held], instant: datetime) -> Held:

@@ -127,6 +127,17 @@ async def test_a_key_used_for_two_things_at_once_is_one_of_them(desk: Desk):
     assert sum(isinstance(outcome, KeyReused) for outcome in outcomes) == 4 and len(await desk.kept()) == 1
 
 
+async def test_two_processes_that_get_the_same_writes_in_another_order_do_each_once(desk: Desk):
+    other, keys = Desk(desk.house), [f"k{n:02}" for n in range(12)]
+    ours, theirs = (
+        asyncio.gather(*(one.send(each, each) for each in each_way))
+        for one, each_way in ((desk, keys), (other, keys[::-1]))
+    )
+    replies = await ours + await theirs
+    assert await desk.kept() == keys
+    assert sorted(said(reply) for reply in replies if not reply.again) == keys
+
+
 async def test_a_caller_that_hangs_up_takes_nobody_with_it(desk: Desk):
     asked = [asyncio.create_task(desk.send(words)) for words in ("a", "b", "c")]
     await asyncio.sleep(0)

@@ -26,6 +26,7 @@ from services.consent.contract import (
     Notice,
     NoticePurpose,
     PublishNotice,
+    Receipt,
     Recorded,
     WithdrawConsent,
     Words,
@@ -105,6 +106,11 @@ class Company:
     async def until_known(self, record: Recorded) -> None:
         """Giving does not wait for the decision points; a test that asks at once does."""
         await self.served.app.state.barrier.passed(record.event)
+
+    async def again(self, record: Recorded) -> Receipt:
+        """The receipt as it is made when somebody asks for it later, with its proof."""
+        await self.until_known(record)
+        return await self.service.receipt(self.tenant, record.record)
 
     async def post(self, path: str, content: bytes | str, **headers: str) -> httpx2.Response:
         usual = await self.headers()

@@ -207,7 +207,8 @@ async def test_a_child_reads_that_a_guardian_answers_and_how(company, around, an
     answered = await press(company, capture, page, "yes")
     assert answered.headers["location"].startswith(f"{CALLBACK}?capture_result=granted")
     (newest, _) = (await company.service.records(company.tenant, anna)).items
-    said = opened(newest.receipt, (await company.served.http.get(f"{company.served.url}/keys")).json())["record"]
+    receipt = (await company.again(newest)).receipt
+    said = opened(receipt, (await company.served.http.get(f"{company.served.url}/keys")).json())["record"]
     assert (said["type"], said["guardian"], said["state"]) == ("parental", str(erik), "given")
 
 

@@ -15,6 +15,7 @@ from chassis.together import Together
 from services.consent import receipts, verify
 from services.consent.contract import (
     AlreadyRecorded,
+    AskConsent,
     GiveConsent,
     GroundMissing,
     InTheFuture,
@@ -23,6 +24,8 @@ from services.consent.contract import (
     NotByConsent,
     NoticeDoesNotCover,
     NoticeNotInForce,
+    RecordDiffers,
+    RefuseConsent,
     SetDuty,
     SetObjection,
     SetRestriction,
@@ -32,6 +35,7 @@ from services.consent.contract import (
     WithdrawConsent,
 )
 from tests.consent.conftest import Company, key, notice
+from tests.consent.house import DATABASE
 
 # --- notices -------------------------------------------------------------------------------------------------------------
 
@@ -87,6 +91,40 @@ async def test_a_consent_given_is_answered_with_a_receipt_that_verifies_offline(
     assert record["record_id"] == str(given.record) and record["principal_id"] == str(anna)
     assert record["state"] == "given" and record["purpose"] == "communication"
     assert receipts.opened(given.receipt, jwks)["ledger"] == {"origin": "wardline/consent", "max_merge_delay_ms": 1000}
+
+
+async def test_what_was_said_gets_the_same_receipt_whenever_it_is_asked_for(company, anna):
+    """Nothing but a record's own fields and what it has in common with others is kept: the receipt is made of the two."""
+    told, service, tenant = await company.notice(), company.service, company.tenant
+    wish = {"purpose": "communication", "notice": told.notice, "notice_version": told.version, "principal": anna}
+    since = clock.now() - timedelta(minutes=1)
+    said = [
+        await service.ask_for_consent(tenant, AskConsent(**wish), key()),
+        await service.refuse(tenant, RefuseConsent(**wish, later=True), key()),
+        await service.give(tenant, GiveConsent(**wish, service="helpdesk", evidence_ref="archive/2026/17"), key()),
+        await service.give(tenant, GiveConsent(**wish, occurred_at=since, method="paper"), key()),
+        await service.give(tenant, GiveConsent(**wish, expression="explicit", method="app"), key()),
+        await company.withdraw(anna),
+        await service.set_objection(tenant, anna, "development", SetObjection(state="raised", case=new_id()), key()),
+        await service.set_restriction(tenant, anna, SetRestriction(state="set", ground="accuracy"), key()),
+    ]
+    assert len({each.state for each in said}) == 7
+    assert [(await company.again(each)).receipt for each in said] == [each.receipt for each in said]
+    listed = (await service.records(tenant, anna)).items
+    assert len(listed) == len(said) and {each.receipt for each in listed} == {None}
+
+
+async def test_what_was_tampered_with_gets_no_receipt(company, anna, consent_house):
+    given = await company.give(anna, await company.notice())
+    frame = "(SELECT frame FROM consent.statement WHERE id = $1)"
+    owner = await consent_house.postgres.connect(DATABASE)
+    await owner.execute(
+        f'UPDATE consent.record_frame SET body = body || \'{{"consequence": "none"}}\' WHERE sha256 = {frame}',
+        given.record,
+    )
+    await owner.close()
+    with pytest.raises(RecordDiffers):
+        await company.again(given)
 
 
 async def test_a_receipt_names_the_record_that_counted_before_it(company, anna):
@@ -161,7 +199,8 @@ async def test_the_record_tells_everything_she_said_newest_first_page_by_page(co
     assert [each.state for each in found] == ["renewed_given", "given", "withdrawn", "given"]
     assert [each.sequence for each in found] == [4, 3, 2, 1]
     assert [each.current for each in found] == [True, False, False, False]
-    assert found[:2] == [renewed, again.model_copy(update={"current": False})]
+    without = {"receipt": None}
+    assert found[:2] == [renewed.model_copy(update=without), again.model_copy(update=without | {"current": False})]
     after = str(found[1].event)
     assert (await company.service.records(company.tenant, anna, after)).items == found[2:]
 

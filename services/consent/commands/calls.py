@@ -118,10 +118,10 @@ async def indicate(tx: Transaction, desk: Desk, name: UUID, said: Indicate) -> C
                 "offset_ms": said.offset_ms,
             }
         ],
-    } | ({"evidence_ref": said.evidence_ref} if said.evidence_ref else {})
+    }
     matter = Matter(Kind.consent, Regulation.gdpr, call.purpose)
     state = State.given if yes else State.refused
-    told = await record(tx, desk, party.principal, matter, state, None, details, notice)
+    told = await record(tx, desk, party.principal, matter, state, None, details, notice, evidence_ref=said.evidence_ref)
     party.indication, party.offset_ms, party.record = (said.method if yes else "refused"), said.offset_ms, told.record
     await tx.session.refresh(call)  # a refusal has stopped it already
     await _decide_again(tx, desk, call, parties)

@@ -1,6 +1,6 @@
 """With what every command works."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from joserfc.jwk import OKPKey
 
@@ -8,8 +8,7 @@ from chassis.auth import Caller
 from services.registry.contract import PolicyBook
 
 
-@dataclass(frozen=True)
-class Desk:
+class Desk(NamedTuple):
     """With what a command works: the book in force, the key that signs receipts and in whose name, and for whom it acts."""
 
     book: PolicyBook

@@ -18,11 +18,10 @@ from chassis import clock, telemetry
 from chassis.db import Transaction
 from chassis.errors import Problem
 from chassis.ids import new_id
-from chassis.ledger.canonical import canonical
 from services.consent import rules
 from services.consent.commands import notices
 from services.consent.commands.desk import Desk
-from services.consent.commands.recording import AT_A_STRETCH, Spoken, merge_delay_ms, record_all
+from services.consent.commands.recording import AT_A_STRETCH, Entered, Spoken, record_all
 from services.consent.contract import (
     ChunkOutOfTurn,
     Import,
@@ -33,19 +32,14 @@ from services.consent.contract import (
     ImportTerms,
     Kind,
     LanguageMissing,
-    Recorded,
     StartImport,
     State,
     UnknownImport,
     UnknownPerson,
 )
-from services.consent.records import Frame, common
 from services.consent.rules import Matter
-from services.consent.tables import ConsentImport, ImportRefusal, NoticeVersion
+from services.consent.tables import ConsentImport, ImportRefusal, Published
 
-_FRAMES = """
-INSERT INTO record_frame (tenant, sha256, body, merge_delay_ms)
-SELECT $1, frame, body::jsonb, $4 FROM unnest($2::bytea[], $3::text[]) known(frame, body) ON CONFLICT DO NOTHING"""
 _REFUSED = """
 INSERT INTO import_refusal (tenant, name, row, code, reason) SELECT $1, $2, * FROM unnest($3::int[], $4::text[], $5::text[])"""
 
@@ -99,8 +93,7 @@ async def take(tx: Transaction, desk: Desk, name: UUID, number: int, chunk: Impo
             for place, outcome in enumerate(outcomes)
             if isinstance(outcome, Problem)
         ]
-        row.event = next((each.event for each in reversed(outcomes) if isinstance(each, Recorded)), row.event)
-    await tx.connection.execute(_FRAMES, tx.tenant, *reader.frames(), merge_delay_ms(desk.book))
+        row.event = next((each.event for each in reversed(outcomes) if isinstance(each, Entered)), row.event)
     if refused:
         await tx.connection.execute(_REFUSED, tx.tenant, name, *zip(*refused, strict=True))
     row.chunks, row.refused = number + 1, row.refused + len(refused)
@@ -142,9 +135,9 @@ def named(chunk: ImportChunk) -> list[Named]:
     return list(found)
 
 
-async def _recorded(tx: Transaction, reader: "_Reader", rows: Sequence[Sequence[str]]) -> list[Recorded | Problem]:
+async def _recorded(tx: Transaction, reader: "_Reader", rows: Sequence[Sequence[str]]) -> list[Entered | Problem]:
     """What became of each row, in their order."""
-    outcomes: list[Spoken | Recorded | Problem] = []
+    outcomes: list[Spoken | Entered | Problem] = []
     for place, cells in enumerate(rows, 1):
         if place % AT_A_STRETCH == 0:
             await asyncio.sleep(0)
@@ -163,9 +156,8 @@ class _Alike:
 
     matter: Matter
     state: State
-    notice: NoticeVersion | None
+    notice: Published | None
     details: Mapping[str, Any]
-    frame: Frame
 
 
 class _Reader:
@@ -197,14 +189,8 @@ class _Reader:
             alike.notice,
             self._traceparent,
             until=said.valid_until,
-            frame=alike.frame,
             evidence_ref=said.evidence_ref,
         )
-
-    def frames(self) -> tuple[list[bytes], list[str]]:
-        """Their SHA-256 and what they say; to be kept as long as the records of the chunk."""
-        found = {each.frame.sha256: each.frame.said for each in self._alike.values() if isinstance(each, _Alike)}
-        return list(found), [canonical(said).decode() for said in found.values()]
 
     def _person(self, said: ImportSaid) -> UUID:
         if said.principal is not None:
@@ -245,8 +231,7 @@ class _Reader:
             raise RowRefused("A consent names the notice and its version.")
         details = {"language": terms.language, "collection_method": terms.method, "type": "expressed"}
         details["import"] = str(self._name)
-        frame = Frame(common(self._tx.tenant, desk.book, desk.caller, matter, notice, details))
-        return _Alike(matter, state, notice, details, frame)
+        return _Alike(matter, state, notice, details)
 
 
 def _read(model: type[_Model], row: Mapping[str, str], columns: Sequence[str]) -> _Model:

@@ -47,7 +47,7 @@ async def signalled(tx: Transaction, desk: Desk, principal: UUID) -> Signalled:
         said = spoken.get(purpose.key)
         if purpose.gpc and (said is None or said.state is State.raised):
             if said is not None:
-                raised.append(await queries.recorded(tx, said.record))
+                raised.append(await queries.recorded(tx, said.record, desk.key, desk.publisher))
             else:
                 asked = SetObjection(state="raised")
                 raised.append(

@@ -6,8 +6,8 @@ refuses leaves nothing, and its neighbours stand.
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
+from hashlib import sha256
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -18,16 +18,14 @@ from chassis import clock
 from chassis.db import Transaction
 from chassis.errors import Problem
 from chassis.ledger import events
-from chassis.ledger.canonical import part
 from chassis.ledger.events import Composed
 from services.consent import receipts, rules
 from services.consent.commands import notices, recordings
 from services.consent.commands.desk import Desk
 from services.consent.contract import AlreadyRecorded, Kind, Recorded, State
-from services.consent.records import Entry, Frame, common, own
+from services.consent.records import Entry, Frame, frame, own
 from services.consent.rules import Matter
-from services.consent.tables import NoticeVersion
-from services.registry.contract import PolicyBook
+from services.consent.tables import Published
 
 AT_A_STRETCH = 25  # statements, after which whoever else asks this process is answered
 
@@ -52,12 +50,17 @@ LATERAL (SELECT state, notice, notice_version, occurred_at FROM statement WHERE 
 # Rows come as JSON: as arrays each of their four hundred values would be looked at by the driver, whether it is an array itself.
 _STATEMENTS = """
 INSERT INTO statement (tenant, principal, kind, regulation, purpose, sequence, id, state, occurred_at, notice, notice_version,
-                       valid_until, recorded_at, receipt, event, frame, evidence_ref)
+                       valid_until, recorded_at, event, frame, evidence_ref)
 SELECT $1, principal, kind, regulation, purpose, sequence, record, state, occurred_at, notice, notice_version,
-       valid_until, recorded_at, receipt, event, decode(frame, 'hex'), evidence_ref
+       valid_until, recorded_at, event, decode(frame, 'hex'), evidence_ref
 FROM json_to_recordset($2::text::json) said(principal uuid, kind text, regulation text, purpose text, sequence int, record uuid,
     state text, occurred_at timestamptz, notice text, notice_version int, valid_until timestamptz, recorded_at timestamptz,
-    receipt text, event uuid, frame text, evidence_ref text)"""
+    event uuid, frame text, evidence_ref text)"""
+# In one order for everybody; nearly always it is there.
+_FRAMES = """
+INSERT INTO record_frame (tenant, sha256, body, merge_delay_ms)
+SELECT $1, frame, body::jsonb, delay FROM unnest($2::bytea[], $3::text[], $4::int[]) known(frame, body, delay) ORDER BY frame
+ON CONFLICT DO NOTHING"""
 _STANDING = """
 INSERT INTO standing (tenant, principal, kind, regulation, purpose, sequence, statement, state, occurred_at, notice,
                       notice_version, valid_until)
@@ -70,13 +73,11 @@ _ABOUT = ("principal", "kind", "regulation", "purpose")
 _DUTIES = "SELECT purpose FROM tenant_duty WHERE tenant = $1 AND purpose = ANY ($2) AND state = 'recorded'"
 
 
-@dataclass(frozen=True, slots=True)
-class Spoken:
+class Spoken(NamedTuple):
     """What is to be recorded, checked against everything but what she said before.
 
-    claimed: when it was said, if that was before now · details: what the receipt's record says besides · traceparent: of the call ·
-    until: when a consent lapses, where that is not what the policy book says · frame: what her record has in common with others that
-    are taken over with it, `evidence_ref` what it has not; such a record gets its receipt when somebody asks for it.
+    claimed: when it was said, if that was before now · details: what the receipt's record says besides, but for `evidence_ref`, which
+    hardly two have in common · traceparent: of the call · until: when a consent lapses, where that is not what the policy book says.
     """
 
     desk: Desk
@@ -85,10 +86,9 @@ class Spoken:
     state: State
     claimed: datetime | None
     details: Mapping[str, Any]
-    notice: NoticeVersion | None = None
+    notice: Published | None = None
     traceparent: str | None = None
     until: datetime | None = None
-    frame: Frame | None = None
     evidence_ref: str | None = None
 
     @property
@@ -113,6 +113,29 @@ class Counted(NamedTuple):
     valid_until: datetime | None
 
 
+class Entered(NamedTuple):
+    """A statement on record, and what its receipt is made of: the whole record, what of it is its own, what it takes the place of."""
+
+    said: Entry
+    event: UUID
+    frame: Frame
+    own: dict[str, Any]
+    record: bytes
+    supersedes: UUID | None
+
+    def told(self, desk: Desk) -> Recorded:
+        receipt = receipts.sign(
+            self.record,
+            self.own,
+            desk.key,
+            publisher=desk.publisher,
+            created=self.said.recorded_at,
+            merge_delay_ms=self.frame.merge_delay_ms,
+            supersedes=self.supersedes,
+        )
+        return Recorded(**self.said._asdict(), receipt=receipt, event=self.event)
+
+
 async def record(
     tx: Transaction,
     desk: Desk,
@@ -121,15 +144,16 @@ async def record(
     state: State,
     claimed: datetime | None,
     details: Mapping[str, Any],
-    notice: NoticeVersion | None = None,
+    notice: Published | None = None,
     until: datetime | None = None,
+    evidence_ref: str | None = None,
 ) -> Recorded:
-    spoken = Spoken(desk, principal, matter, state, claimed, details, notice, until=until)
+    spoken = Spoken(desk, principal, matter, state, claimed, details, notice, until=until, evidence_ref=evidence_ref)
     (outcome,) = await record_all(tx, [spoken])
     await tx.flush()
     if isinstance(outcome, Problem):
         raise outcome
-    return outcome
+    return outcome.told(desk)
 
 
 async def stands(tx: Transaction, principal: UUID, matter: Matter) -> "Counted | None":
@@ -151,7 +175,7 @@ async def lock_each(tx: Transaction, about: Iterable[tuple[UUID, Matter]]) -> No
     await tx.lock(*(name(tx.tenant, each) for each in said))
 
 
-async def record_all(tx: Transaction, spoken: Sequence[Spoken]) -> list[Recorded | Problem]:
+async def record_all(tx: Transaction, spoken: Sequence[Spoken]) -> list[Entered | Problem]:
     """The outcome of each, in their order; at most some hundreds at once, for each takes a lock. The rows are due (`Transaction.insert`)."""
     if not spoken:
         return []
@@ -161,8 +185,9 @@ async def record_all(tx: Transaction, spoken: Sequence[Spoken]) -> list[Recorded
     await tx.lock(*(name(tx.tenant, about) for about in abouts))
     counted, children, ends, there, duties = await _known(tx, spoken, abouts)
     now = clock.now()
-    outcomes: list[Recorded | Problem] = []
+    outcomes: list[Entered | Problem] = []
     facts: list[Composed] = []
+    frames: dict[bytes, Frame] = {}
     rows: list[dict[str, Any]] = []
     changed: dict[tuple, Counted] = {}
     for place, (each, about) in enumerate(zip(spoken, abouts, strict=True), 1):
@@ -182,24 +207,31 @@ async def record_all(tx: Transaction, spoken: Sequence[Spoken]) -> list[Recorded
             continue
         there.add(same)
         counted[about] = changed[about] = _counts(said, before)
-        fingerprint, receipt = _entered(tx.tenant, each, said, before)
+        framed = frame(tx.tenant, each.desk.book, each.desk.caller, each.matter, each.notice, each.details)
+        frames[framed.sha256] = framed
+        alone = own(said, each.evidence_ref)
+        written = framed.record(alone)
         fact = tx.compose(
             _EVENTS[each.matter.kind, each.state],
-            _as_event(each, said, fingerprint, duties),
+            _as_event(each, said, alone, sha256(written).hexdigest(), duties),
             each.principal,
             each.traceparent,
             now,
         )
         facts.append(fact)
-        told = said._asdict() | {"receipt": receipt, "event": fact.id}
-        outcomes.append(Recorded(**told))
-        rows.append(told | {"frame": each.frame and each.frame.sha256.hex(), "evidence_ref": each.evidence_ref})
+        supersedes = before.statement if before is not None and said.current else None
+        outcomes.append(Entered(said, fact.id, framed, alone, written, supersedes))
+        kept = {"event": fact.id, "frame": framed.sha256.hex(), "evidence_ref": each.evidence_ref}
+        rows.append(said._asdict() | kept)
     if facts:
+        said_once = [(each.sha256, each.said, each.merge_delay_ms) for each in frames.values()]
+        tx.insert(_FRAMES, tx.tenant, *_columns(said_once))
         tx.insert(*events.inserting(tx.service, facts))
         standing = [dict(zip(_ABOUT, about, strict=True)) | counts._asdict() for about, counts in changed.items()]
         tx.insert(_STATEMENTS, tx.tenant, _as_json(rows))
         tx.insert(_STANDING, tx.tenant, _as_json(standing))
-    ended = {each.principal for each in _recorded(outcomes) if each.current and rules.protects(each.state)}
+    entered = [each.said for each in outcomes if isinstance(each, Entered)]
+    ended = {said.principal for said in entered if said.current and rules.protects(said.state)}
     if ended:
         await tx.flush()
         await recordings.review_after(tx, spoken[0].desk.book, ended)
@@ -305,10 +337,6 @@ def _counts(said: Entry, before: Counted | None) -> Counted:
     )
 
 
-def _recorded(outcomes: Sequence[Recorded | Problem]) -> list[Recorded]:
-    return [each for each in outcomes if isinstance(each, Recorded)]
-
-
 def _as_json(rows: list[dict[str, Any]]) -> str:
     return orjson.dumps(rows, default=str).decode()  # the driver's own UUIDs are of another class
 
@@ -350,44 +378,23 @@ _EVENTS = {
 }
 
 
-def _as_event(spoken: Spoken, said: Entry, fingerprint: str, duties: frozenset[str]) -> dict[str, Any]:
-    """A `Stated`, written without being validated once more."""
+def _as_event(
+    spoken: Spoken, said: Entry, alone: Mapping[str, Any], fingerprint: str, duties: frozenset[str]
+) -> dict[str, Any]:
+    """A `Stated`, written without being validated once more. alone: what her record says that is its own."""
     told: dict[str, Any] = {
-        "record": str(said.record),
+        "record": alone["record_id"],
         "sha256": fingerprint,
         "kind": said.kind.value,
         "regulation": said.regulation.value,
         "purpose": said.purpose,
-        "state": said.state.value,
+        "state": alone["state"],
         "sequence": said.sequence,
-        "occurred_at": said.occurred_at.isoformat(),
+        "occurred_at": alone["event_time"],
         "notice": said.notice,
         "notice_version": said.notice_version,
-        "valid_until": said.valid_until.isoformat() if said.valid_until else None,
+        "valid_until": alone["valid_until"],
     }
     if "case" in spoken.details:
         told["case"] = spoken.details["case"]
     return told | _erasing(spoken, duties) if said.current else told
-
-
-def _entered(tenant: UUID, spoken: Spoken, said: Entry, before: Counted | None) -> tuple[str, str | None]:
-    """The fingerprint that the ledger gets, and the receipt where it is made at once."""
-    if spoken.frame is not None:
-        return spoken.frame.fingerprint(own(said, spoken.evidence_ref)), None
-    desk = spoken.desk
-    record = common(tenant, desk.book, desk.caller, spoken.matter, spoken.notice, spoken.details) | own(said)
-    written, delay = part(record), merge_delay_ms(desk.book)
-    receipt = receipts.sign(
-        record,
-        desk.key,
-        publisher=desk.publisher,
-        created=said.recorded_at,
-        merge_delay_ms=delay,
-        supersedes=before.statement if before is not None and said.current else None,
-        written=written,
-    )
-    return receipts.fingerprint(written), receipt
-
-
-def merge_delay_ms(book: PolicyBook) -> int:
-    return book.period("consent_merge_delay").elapsed // timedelta(milliseconds=1)

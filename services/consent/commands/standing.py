@@ -48,7 +48,7 @@ async def _of_a_case(
     state, case, at = State(asked.state), asked.case, asked.occurred_at
     mine = held.pop(case, None) if case else None
     if mine is not None and (mine.state, mine.ground) == (state.value, ground):
-        return await queries.recorded(tx, mine.record)
+        return await queries.recorded(tx, mine.record, desk.key, desk.publisher)
     if case is None:
         for row in held.values() if not rules.protects(state) else ():
             await tx.session.delete(row)

@@ -1,7 +1,7 @@
 """What people say of their consent. What comes at the same moment is recorded in one transaction, each with its own outcome."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 from chassis import clock
@@ -28,12 +28,11 @@ from services.consent.contract import (
     WithdrawConsent,
 )
 from services.consent.rules import Matter
-from services.consent.tables import NoticeVersion
+from services.consent.tables import Published
 from services.registry.contract import PolicyBook
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(NamedTuple):
     """One call: who (`desk`) says what of whom, and its trace."""
 
     desk: Desk
@@ -49,8 +48,11 @@ def name(tenant: UUID, said: Said) -> str:
 
 async def record_together(tx: Transaction, said: Sequence[Said]) -> list[Recorded | Problem]:
     spoken = [await _spoken(tx, each) for each in said]
-    recorded = iter(await record_all(tx, [each for each in spoken if isinstance(each, Spoken)]))
-    return [each if isinstance(each, Problem) else next(recorded) for each in spoken]
+    entered = iter(await record_all(tx, [each for each in spoken if isinstance(each, Spoken)]))
+    outcomes = [each if isinstance(each, Problem) else next(entered) for each in spoken]
+    return [
+        each if isinstance(each, Problem) else each.told(call.desk) for each, call in zip(outcomes, said, strict=True)
+    ]
 
 
 async def _spoken(tx: Transaction, said: Said) -> Spoken | Problem:
@@ -79,11 +81,12 @@ async def _given(tx: Transaction, said: Said, wish: GiveConsent) -> Spoken:
     speaker = said.desk.caller.principal
     if wish.expression == "parental" and speaker == said.principal:
         raise ParentalNeeded("A guardian speaks with a login of her own.")
-    more = {"service": wish.service, "evidence_ref": wish.evidence_ref}
+    details = _how(wish) | {"type": wish.expression}
+    if wish.service:
+        details["service"] = wish.service
     if speaker not in (None, said.principal):
-        more["guardian"] = str(speaker)
-    details = _how(wish) | {"type": wish.expression} | {name: value for name, value in more.items() if value}
-    return _spoken_of(said, State.given, details, notice)
+        details["guardian"] = str(speaker)
+    return _spoken_of(said, State.given, details, notice, wish.evidence_ref)
 
 
 async def _refused(tx: Transaction, said: Said, wish: RefuseConsent) -> Spoken:
@@ -97,16 +100,28 @@ async def _withdrawn(tx: Transaction, said: Said, wish: WithdrawConsent) -> Spok
     return _spoken_of(said, State.withdrawn, {"collection_method": wish.method}, None)
 
 
-def _spoken_of(said: Said, state: State, details: dict[str, str], notice: NoticeVersion | None) -> Spoken:
-    matter = Matter(Kind.consent, said.wish.regulation, said.wish.purpose)
-    return Spoken(said.desk, said.principal, matter, state, said.wish.occurred_at, details, notice, said.traceparent)
+def _spoken_of(
+    said: Said, state: State, details: dict[str, str], notice: Published | None, evidence_ref: str | None = None
+) -> Spoken:
+    matter, claimed = Matter(Kind.consent, said.wish.regulation, said.wish.purpose), said.wish.occurred_at
+    return Spoken(
+        said.desk,
+        said.principal,
+        matter,
+        state,
+        claimed,
+        details,
+        notice,
+        said.traceparent,
+        evidence_ref=evidence_ref,
+    )
 
 
 def _how(wish: GiveConsent | RefuseConsent | AskConsent) -> dict[str, str]:
     return {"language": wish.language, "collection_method": wish.method, "type": "expressed"}
 
 
-async def _explaining(tx: Transaction, desk: Desk, wish: GiveConsent | RefuseConsent | AskConsent) -> NoticeVersion:
+async def _explaining(tx: Transaction, desk: Desk, wish: GiveConsent | RefuseConsent | AskConsent) -> Published:
     """The notice she read, in her language, and about a purpose that rests on consent; `record_all` asks whether it was in force."""
     notice = await notices.published(tx, wish.notice, wish.notice_version)
     if wish.language not in notice.texts:
@@ -120,7 +135,7 @@ _rests: dict[tuple[int, UUID, str, int, str], PolicyBook] = {}
 _REMEMBERED = 10_000
 
 
-def must_rest_on_consent(book: PolicyBook, notice: NoticeVersion, purpose: str) -> None:
+def must_rest_on_consent(book: PolicyBook, notice: Published, purpose: str) -> None:
     key = (id(book), notice.tenant, notice.notice, notice.version, purpose)
     if _rests.get(key) is book:
         return

@@ -157,9 +157,8 @@ async def read_receipt(caller: ConsentReader, record: UUID, request: Request):
     async with state.database.transaction(caller.tenant) as tx:
         statement = await queries.statement(tx, record)
         await terms.speaks_for(tx, caller, statement.principal)
-        frame = await queries.frame(tx, statement)
-        superseded = await queries.superseded(tx, statement) if frame else None
-    return await queries.receipt(state.database, statement, frame, superseded, state.receipt_key, state.settings.issuer)
+        receipt = await queries.receipt(tx, statement, state.receipt_key, state.settings.issuer)
+    return Receipt(receipt=receipt, proof=await queries.proof(state.database, statement))
 
 
 @router.get("/v1/standing/{principal}", response_model=Standing)
