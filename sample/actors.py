@@ -66,7 +66,8 @@ class Actor(ABC):
     def get(self, path: str, **query: Any) -> httpx2.Response:
         asked = {name: value for name, value in query.items() if value is not None}
         for _ in range(_TRIES):
-            answer = self.try_to("GET", path, params=asked)
+            # None and not {}: httpx would take an empty query for the whole of it, and drop what the path says.
+            answer = self.try_to("GET", path, params=asked or None)
             if answer.status_code != 503 or "retry-after" not in answer.headers:
                 break
             time.sleep(float(answer.headers["retry-after"]))
