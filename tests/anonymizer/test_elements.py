@@ -122,14 +122,14 @@ async def test_postgresql_loses_the_chats_and_keeps_the_tickets_and_tells_it(hou
 
 
 async def test_a_hold_keeps_what_rested_on_a_consent_as_it_keeps_all_else(house: House):
-    someone, msisdn, _ = await somebody(house, 14)
+    someone, msisdn, _ = await somebody(house, 8)
     hold = house.orders.hold(msisdn, ["traffic"], *ALWAYS)
     done = await house.step(Verb.erase, "calls", someone, of("participants"))
     assert sum(one.count for one in done.outcomes if one.action == "erase") == house.orders.preserved(hold) > 0
 
 
 async def test_of_a_row_of_postgresql_that_is_kept_only_the_column_goes(house: House):
-    someone, msisdn, _ = await somebody(house, 15)
+    someone, msisdn, _ = await somebody(house, 16)
     areas = "SELECT count(*) FILTER (WHERE area <> '') AS said, count(*) AS rows FROM call_record WHERE caller = $1"
     others = "SELECT count(*) FROM call_record WHERE callee = $1 AND caller <> $1 AND area <> ''"
     whose = await house.rows("calls", others, msisdn)
