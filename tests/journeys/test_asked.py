@@ -83,7 +83,8 @@ async def test_an_app_asks_and_she_logs_in_reads_answers_and_is_back_in_the_app(
     assert valid["statusValidForProcessing"]
     given = ines.get("/v1/consents").json()["items"][0]
     assert (given["state"], given["purpose"]) == ("given", "development")
-    record = receipts.opened(given["receipt"], ines.get("/keys/consent").json())["record"]
+    proof = Receipt.model_validate_json(ines.get(f"/v1/receipts/{given['record']}").content)
+    record = receipts.verify(proof, ines.get("/keys/consent").json())
     assert record["actor"] == {"client": "capture", "kind": "customer"} and record["type"] == "explicit"
 
 
