@@ -24,7 +24,6 @@ from gateway.limits import Limiter
 from gateway.revocations import Revocations
 from gateway.staff import check_standing
 from gateway.table import Row, Table
-from services.consent.contract import CONSENT_INFO, camara_refusal
 from services.registry.client import RegistryClient
 
 _INWARDS = frozenset(
@@ -190,7 +189,12 @@ async def _rest(first: bytes, receive: Receive) -> AsyncIterator[bytes]:
         yield message.get("body", b"")
 
 
-def create_app(name: str, rows: Iterable[Row], own: Mapping[str, ASGIApp] | None = None) -> FastAPI:
+def create_app(
+    name: str,
+    rows: Iterable[Row],
+    own: Mapping[str, ASGIApp] | None = None,
+    dialects: Mapping[str, chassis_app.Dialect] | None = None,
+) -> FastAPI:
     edge = Edge(rows, own)
     app = chassis_app.create_app(
         name,
@@ -198,7 +202,7 @@ def create_app(name: str, rows: Iterable[Row], own: Mapping[str, ASGIApp] | None
         clients=None,
         running=edge.running,
         routers=[docs.router(name)],
-        dialects={CONSENT_INFO: camara_refusal},
+        dialects=dialects,
     )
     app.router.redirect_slashes = False
     app.router.default = edge

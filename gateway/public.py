@@ -4,7 +4,8 @@ from fastapi import FastAPI
 
 from gateway import edge
 from gateway.routes import PUBLIC
+from services.consent.contract import CONSENT_INFO, camara_refusal
 
 
 def create_app() -> FastAPI:
-    return edge.create_app("public", PUBLIC)
+    return edge.create_app("public", PUBLIC, dialects={CONSENT_INFO: camara_refusal})

@@ -4,6 +4,7 @@ import time
 from base64 import urlsafe_b64encode
 from typing import Any
 
+import httpx2
 import pytest
 import yaml
 from joserfc.jwk import ECKey
@@ -12,6 +13,7 @@ from chassis.errors import PROBLEM_JSON
 from gateway.routes import INTERNAL, PUBLIC, SERVICES
 from gateway.table import Row
 from ops.home import ROOT
+from services.consent.contract import CONSENT_INFO
 from tests.attacks.mint import Mint, operation
 
 GUARDED = [row for row in (*PUBLIC, *INTERNAL) if not row.public]
@@ -32,22 +34,34 @@ HOLDERS = [
 ]
 
 every_guarded = pytest.mark.parametrize("row", GUARDED, ids=operation)
+# How a refusal is said: (status, code, media type).
+UNAUTHENTICATED = (401, "request.unauthenticated", PROBLEM_JSON)
+FORBIDDEN = (403, "request.forbidden", PROBLEM_JSON)
+AS_CAMARA_SAYS = {
+    UNAUTHENTICATED: (401, "UNAUTHENTICATED", "application/json"),
+    FORBIDDEN: (403, "PERMISSION_DENIED", "application/json"),
+}
+
+
+def is_refused(answer: httpx2.Response, row: Row, refusal: tuple[int, str, str]) -> bool:
+    if row.path == CONSENT_INFO:
+        refusal = AS_CAMARA_SAYS[refusal]
+    return (answer.status_code, answer.json()["code"], answer.headers["content-type"]) == refusal
 
 
 @every_guarded
 def test_without_a_token_in_order_nobody_is_let_in(mint: Mint, row: Row):
     for what, token in out_of_order(mint, row).items():
         answer = mint.try_row(row, token)
-        assert (answer.status_code, answer.json()["code"]) == (401, "request.unauthenticated"), what
+        assert is_refused(answer, row, UNAUTHENTICATED), (what, answer.text)
         assert answer.headers["www-authenticate"] == "Bearer"
-        assert answer.headers["content-type"] == PROBLEM_JSON
 
 
 @every_guarded
 def test_whoever_holds_all_other_scopes_is_refused(mint: Mint, row: Row):
     others = set(TABLE["audiences"][row.edge]) - row.scopes
     answer = mint.try_row(row, mint.rightful(row, scope=" ".join(sorted(others))))
-    assert (answer.status_code, answer.json()["code"]) == (403, "request.forbidden")
+    assert is_refused(answer, row, FORBIDDEN), answer.text
 
 
 @every_guarded
@@ -56,7 +70,7 @@ def test_whoever_the_row_is_not_for_is_refused_although_they_hold_its_scopes(min
     bent += [{"roles": []}] if row.roles else []
     for said in bent:
         answer = mint.try_row(row, mint.rightful(row, **said))
-        assert (answer.status_code, answer.json()["code"]) == (403, "request.forbidden"), said
+        assert is_refused(answer, row, FORBIDDEN), (said, answer.text)
 
 
 @every_guarded
@@ -67,7 +81,7 @@ def test_every_role_and_client_without_the_scope_is_refused(mint: Mint, row: Row
             continue
         token = mint.token(row.edge, held, kind=kind, client_id=client, roles=[role] if role else [])
         answer = mint.try_row(row, token)
-        assert (answer.status_code, answer.json()["code"]) == (403, "request.forbidden"), role or client
+        assert is_refused(answer, row, FORBIDDEN), (role or client, answer.text)
 
 
 @pytest.mark.parametrize("row", [row for row in GUARDED if row.key], ids=operation)
