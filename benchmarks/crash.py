@@ -21,11 +21,11 @@ def crash_resume(house: House) -> Row:
     with watched(house.pids("anonymizer")) as peak:
         for _ in range(ROUNDS):
             request = desk.open(person)
-            before = _collecting(desk.until(request, lambda seen: _collecting(seen).get("state") == "running"))
+            before = _collecting(desk.until(request, _is_collecting, of_steps=True))
             killed = time.perf_counter()
             house.stack.kill("rights", signal.SIGKILL)
             house.stack.restart("rights")
-            desk.until(request, lambda seen, before=before: _moved(before, _collecting(seen)))
+            desk.until(request, lambda seen, before=before: _moved(before, _collecting(seen)), of_steps=True)
             stood.append(time.perf_counter() - killed)
             desk.until(request, lambda seen: seen["state"] == "answered")
             finished.append(time.perf_counter() - killed)
@@ -43,6 +43,10 @@ def crash_resume(house: House) -> Row:
 def _collecting(request: dict[str, Any]) -> dict[str, Any]:
     """The step that reads the calls; empty before it is planned."""
     return next((step for step in request["steps"] if step["store"] == "calls"), {})
+
+
+def _is_collecting(request: dict[str, Any]) -> bool:
+    return _collecting(request).get("state") == "running"
 
 
 def _moved(before: dict[str, Any], now: dict[str, Any]) -> bool:

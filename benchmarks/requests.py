@@ -41,8 +41,11 @@ class Desk:
         }
         return self.staff.post("/staff/v1/requests", wish).json()["request"]
 
-    def until(self, request: str, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """The request as soon as it is as wanted; an edge or service that does not answer is asked again."""
+    def until(
+        self, request: str, wanted: Callable[[dict[str, Any]], bool], *, of_steps: bool = False
+    ) -> dict[str, Any]:
+        """The request as soon as it is as wanted; an edge or service that does not answer is asked again. of_steps: what is wanted can
+        come while the request's own state stays, so nobody waits for that."""
         until, query = time.monotonic() + _PATIENCE, ""
         while time.monotonic() < until:
             try:
@@ -54,5 +57,8 @@ class Desk:
             else:
                 if wanted(seen):
                     return seen
-                query = f"?wait={_WAIT}&known={seen['state']}"
+                if of_steps:
+                    time.sleep(_AGAIN)
+                else:
+                    query = f"?wait={_WAIT}&known={seen['state']}"
         raise RuntimeError(f"request {request} did not move on within {_PATIENCE} s")
