@@ -62,8 +62,11 @@ _TOLD = {
     409: "changed",
     410: "missing",
     429: "too_many",
+    500: "broken",
+    502: "away",
+    503: "away",
+    504: "away",
 }
-_TOLD |= {500: "broken", 502: "away", 503: "away", 504: "away"}
 _PAGES = Pages(Path(__file__).parent / "templates", _WORDS)
 
 

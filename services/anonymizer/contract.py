@@ -109,6 +109,8 @@ class Verb(StrEnum):
 
 
 StoreKind = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{1,30}$")]
+# The kinds of store that hold recordings: there a single one can be removed.
+RECORDINGS = ("folder", "objects")
 """`postgresql`, `mysql`, `manual`, or what `connectors/files/kinds.py` names."""
 
 StoreVerb = Literal[

@@ -16,7 +16,7 @@ from chassis.ledger.canonical import canonical, part
 from services.consent import receipts
 from services.consent.contract import Kind, Recorded, Regulation, State
 from services.consent.rules import Matter
-from services.consent.tables import Published
+from services.consent.tables import NoticeVersion
 from services.registry.contract import NotInBook, PolicyBook, Purpose
 
 FIELDS = {
@@ -85,7 +85,7 @@ def frame(
     book: PolicyBook,
     caller: Caller,
     matter: Matter,
-    notice: Published | None,
+    notice: NoticeVersion | None,
     details: Mapping[str, Any],
 ) -> Frame:
     """Of the records of all who say the same in the same way."""
@@ -112,7 +112,7 @@ def _in_common(
     book: PolicyBook,
     caller: Caller,
     matter: Matter,
-    notice: Published | None,
+    notice: NoticeVersion | None,
     details: Mapping[str, Any],
 ) -> dict[str, Any]:
     record = {
@@ -142,7 +142,7 @@ def own(said: Entry | Recorded, evidence_ref: str | None = None) -> dict[str, An
     }
 
 
-def _tell(book: PolicyBook, notice: Published, purpose: str, language: str | None) -> dict[str, Any]:
+def _tell(book: PolicyBook, notice: NoticeVersion, purpose: str, language: str | None) -> dict[str, Any]:
     spoken = "en" if language == "en" else "sv"
     why = purpose_of(book, purpose)
     covered = sorted({each for row in notice.purposes if row["purpose"] == purpose for each in row["categories"]})
@@ -191,7 +191,7 @@ def _elements(book: PolicyBook, covered: str) -> tuple[str, ...]:
         return ()  # of an earlier book that the present one no longer has
 
 
-def _controller(book: PolicyBook, notice: Published) -> dict[str, Any]:
+def _controller(book: PolicyBook, notice: NoticeVersion) -> dict[str, Any]:
     """As the notice names it; the operator itself as the book does."""
     own = book.controller
     stated = notice.party

@@ -1,7 +1,7 @@
 """Rows: what was published, what was said, what it adds up to, and how far each decision point has read."""
 
 from datetime import date, datetime
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -29,25 +29,6 @@ class NoticeVersion(SQLModel, table=True):
     valid_to: datetime | None = Field(sa_type=_MOMENT)
     sha256: str
     published_at: datetime = Field(sa_type=_MOMENT)
-    published_by: str
-
-
-class Published(NamedTuple):
-    """A version of a notice as it was read once, for all who consent under it."""
-
-    tenant: UUID
-    notice: str
-    version: int
-    channel: str
-    texts: dict[str, Any]
-    controller: str
-    purposes: list[dict[str, Any]]
-    withdrawal_url: str
-    party: dict[str, Any] | None
-    valid_from: datetime
-    valid_to: datetime | None
-    sha256: str
-    published_at: datetime
     published_by: str
 
 

@@ -22,6 +22,7 @@ from services.anonymizer.commands.people import People
 from services.anonymizer.commands.replays import leave_marks
 from services.anonymizer.connectors.protocol import Connector
 from services.anonymizer.contract import (
+    RECORDINGS,
     Action,
     DataCorrected,
     DataFrozen,
@@ -48,7 +49,6 @@ _CHANGED = {
     Verb.freeze: ("data.frozen", DataFrozen),
     Verb.unfreeze: ("data.unfrozen", DataFrozen),
 }
-RECORDINGS = ("folder", "objects")
 _GONE = (Action.erase, Action.redact)
 # What was asked before steps could correct anything, and before anything but an erasure had a dry run.
 _USUAL = {"changes": None, "of": Verb.erase.value}

@@ -32,7 +32,7 @@ from services.consent.contract import (
     StatusInfo,
 )
 from services.consent.rules import Matter
-from services.consent.tables import Capture, CaptureCallback, NoticeVersion, Published
+from services.consent.tables import Capture, CaptureCallback, NoticeVersion
 from services.registry.contract import PolicyBook
 
 _FIND = "SELECT tenant FROM capture WHERE token = $1"
@@ -80,7 +80,7 @@ async def _put(
     principal: UUID,
     purpose: str,
     scopes: list[str],
-    notice: Published,
+    notice: NoticeVersion,
     callback: str | None,
 ) -> str:
     """The token of a fresh address. She is asked, which stands in her record; how often, the policy book bounds."""
@@ -120,7 +120,7 @@ async def _put(
     return token
 
 
-async def _notice_for(tx: Transaction, book: PolicyBook, purpose: str, categories: set[str]) -> Published | None:
+async def _notice_for(tx: Transaction, book: PolicyBook, purpose: str, categories: set[str]) -> NoticeVersion | None:
     """A notice in force that people can read on a page, and that speaks of all this."""
     wanted = {element for category in categories for element in book.elements_of(category)}
     now = clock.now()
@@ -135,7 +135,7 @@ async def _notice_for(tx: Transaction, book: PolicyBook, purpose: str, categorie
         newest.setdefault(row.notice, row)
     for row in newest.values():
         if wanted <= spoken.explained(book, row.purposes, purpose):
-            return await notices.published(tx, row.notice, row.version)
+            return row
     return None
 
 
@@ -156,12 +156,12 @@ async def find(database: Database, token: str) -> Opened | None:
     return Opened(tenant, token) if tenant else None
 
 
-async def read(tx: Transaction, token: str) -> tuple[Capture, Published]:
+async def read(tx: Transaction, token: str) -> tuple[Capture, NoticeVersion]:
     row = await tx.session.get(Capture, (tx.tenant, _hashed(token)), with_for_update=True)
     return row, await notices.published(tx, row.notice, row.notice_version)
 
 
-def over(row: Capture, notice: Published, book: PolicyBook) -> bool:
+def over(row: Capture, notice: NoticeVersion, book: PolicyBook) -> bool:
     """Answered, too old, or about what rests on consent no longer, or what no scope opens any more."""
     if row.outcome is not None or row.expires_at <= clock.now():
         return True

@@ -38,7 +38,7 @@ from services.consent.contract import (
     UnknownPerson,
 )
 from services.consent.rules import Matter
-from services.consent.tables import ConsentImport, ImportRefusal, Published
+from services.consent.tables import ConsentImport, ImportRefusal, NoticeVersion
 
 _REFUSED = """
 INSERT INTO import_refusal (tenant, name, row, code, reason) SELECT $1, $2, * FROM unnest($3::int[], $4::text[], $5::text[])"""
@@ -156,7 +156,7 @@ class _Alike:
 
     matter: Matter
     state: State
-    notice: Published | None
+    notice: NoticeVersion | None
     details: Mapping[str, Any]
 
 

@@ -10,7 +10,7 @@ from chassis.db import Transaction
 from services.consent import queries, receipts, rules
 from services.consent.commands.desk import Desk
 from services.consent.contract import Notice, NoticeNotInForce, NoticePublished, PublishNotice, UnknownNotice
-from services.consent.tables import NoticeVersion, Published
+from services.consent.tables import NoticeVersion
 
 
 async def publish(tx: Transaction, desk: Desk, notice: PublishNotice) -> Notice:
@@ -47,7 +47,7 @@ async def _newest_version(tx: Transaction, notice: str) -> int | None:
     return (await tx.session.execute(newest.limit(1))).scalar()
 
 
-def must_be_in_force(row: Published, ends: datetime | None, at: datetime) -> None:
+def must_be_in_force(row: NoticeVersion, ends: datetime | None, at: datetime) -> None:
     """ends: when a later version begins."""
     if at < row.valid_from or any(end is not None and end <= at for end in (row.valid_to, ends)):
         raise NoticeNotInForce("Consent refers to the version that was in force when it was given.")
@@ -59,19 +59,20 @@ def name(tenant: UUID) -> str:
 
 
 # What is published never changes, so it is read once. Whether another version followed is asked where it is recorded.
-_read: dict[tuple[UUID, str, int], Published] = {}
+_read: dict[tuple[UUID, str, int], NoticeVersion] = {}
 _REMEMBERED = 10_000
 
 
-async def published(tx: Transaction, notice: str, version: int) -> Published:
+async def published(tx: Transaction, notice: str, version: int) -> NoticeVersion:
     """A version, whatever its days. Raises UnknownNotice."""
     key = (tx.tenant, notice, version)
-    known = _read.get(key)
-    if known is None:
+    row = _read.get(key)
+    if row is None:
         row = await tx.session.get(NoticeVersion, key)
         if row is None:
             raise UnknownNotice("Consent refers to one published version of a notice.")
+        tx.session.expunge(row)
         if len(_read) >= _REMEMBERED:
             _read.clear()
-        known = _read[key] = Published(**row.model_dump())
-    return known
+        _read[key] = row
+    return row

@@ -25,7 +25,7 @@ from services.consent.commands.desk import Desk
 from services.consent.contract import AlreadyRecorded, Kind, Recorded, State
 from services.consent.records import Entry, Frame, frame, own
 from services.consent.rules import Matter
-from services.consent.tables import Published
+from services.consent.tables import NoticeVersion
 
 AT_A_STRETCH = 25  # statements, after which whoever else asks this process is answered
 
@@ -86,7 +86,7 @@ class Spoken(NamedTuple):
     state: State
     claimed: datetime | None
     details: Mapping[str, Any]
-    notice: Published | None = None
+    notice: NoticeVersion | None = None
     traceparent: str | None = None
     until: datetime | None = None
     evidence_ref: str | None = None
@@ -144,7 +144,7 @@ async def record(
     state: State,
     claimed: datetime | None,
     details: Mapping[str, Any],
-    notice: Published | None = None,
+    notice: NoticeVersion | None = None,
     until: datetime | None = None,
     evidence_ref: str | None = None,
 ) -> Recorded:

@@ -28,7 +28,7 @@ from services.consent.contract import (
     WithdrawConsent,
 )
 from services.consent.rules import Matter
-from services.consent.tables import Published
+from services.consent.tables import NoticeVersion
 from services.registry.contract import PolicyBook
 
 
@@ -101,7 +101,7 @@ async def _withdrawn(tx: Transaction, said: Said, wish: WithdrawConsent) -> Spok
 
 
 def _spoken_of(
-    said: Said, state: State, details: dict[str, str], notice: Published | None, evidence_ref: str | None = None
+    said: Said, state: State, details: dict[str, str], notice: NoticeVersion | None, evidence_ref: str | None = None
 ) -> Spoken:
     matter, claimed = Matter(Kind.consent, said.wish.regulation, said.wish.purpose), said.wish.occurred_at
     return Spoken(
@@ -121,7 +121,7 @@ def _how(wish: GiveConsent | RefuseConsent | AskConsent) -> dict[str, str]:
     return {"language": wish.language, "collection_method": wish.method, "type": "expressed"}
 
 
-async def _explaining(tx: Transaction, desk: Desk, wish: GiveConsent | RefuseConsent | AskConsent) -> Published:
+async def _explaining(tx: Transaction, desk: Desk, wish: GiveConsent | RefuseConsent | AskConsent) -> NoticeVersion:
     """The notice she read, in her language, and about a purpose that rests on consent; `record_all` asks whether it was in force."""
     notice = await notices.published(tx, wish.notice, wish.notice_version)
     if wish.language not in notice.texts:
@@ -135,7 +135,7 @@ _rests: dict[tuple[int, UUID, str, int, str], PolicyBook] = {}
 _REMEMBERED = 10_000
 
 
-def must_rest_on_consent(book: PolicyBook, notice: Published, purpose: str) -> None:
+def must_rest_on_consent(book: PolicyBook, notice: NoticeVersion, purpose: str) -> None:
     key = (id(book), notice.tenant, notice.notice, notice.version, purpose)
     if _rests.get(key) is book:
         return

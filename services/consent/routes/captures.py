@@ -38,7 +38,7 @@ from services.consent.contract import (
     camara_answer,
 )
 from services.consent.routes import terms
-from services.consent.tables import Capture, Published
+from services.consent.tables import Capture, NoticeVersion
 
 router = APIRouter()
 
@@ -246,7 +246,7 @@ async def _logged_in(request: Request, code: str, token: str) -> Caller:
 
 
 def _question(
-    request: Request, row: Capture, notice: Published, token: str, form: str, language: str, for_a_child: bool
+    request: Request, row: Capture, notice: NoticeVersion, token: str, form: str, language: str, for_a_child: bool
 ) -> Response:
     book = request.app.state.policy.current()
     # Of the notice, a language it was published in.

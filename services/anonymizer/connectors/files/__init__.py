@@ -543,7 +543,7 @@ class Files:
         own = self._own(person, row)
         if scope is not None and scope.elements:
             return (own and self.table.rests_on(scope.elements), self._parts(scope, row) if own else [])
-        if scope is not None and row[self._scoped()] != scope.recording:
+        if scope is not None and row[self.table.key[0]] != scope.recording:
             return False, []
         return own, [] if own else self._as_callee(person, row)
 
@@ -779,13 +779,10 @@ class Files:
 
     def _left(self, scope: Scope, row: Row) -> list[str]:
         """What a record still says of the scope: the columns, or the one that the record as a whole is known by."""
+        known_by = self.table.key[0]
         if scope.recording is not None:
-            return [self._scoped()] if row[self._scoped()] == scope.recording else []
-        return [self.table.key[0]] if self.table.rests_on(scope.elements) else self._parts(scope, row)
-
-    def _scoped(self) -> str:
-        """The column that names a single recording."""
-        return self.table.key[0]
+            return [known_by] if row[known_by] == scope.recording else []
+        return [known_by] if self.table.rests_on(scope.elements) else self._parts(scope, row)
 
     async def _some(self, rows: Iterator[Result]) -> list[Result]:
         return await self._work(lambda: list(islice(rows, _ROWS_AT_ONCE)))

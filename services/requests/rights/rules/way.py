@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
-from services.anonymizer.contract import Action, Outcome, Scope, Store
+from services.anonymizer.contract import RECORDINGS, Action, Outcome, Scope, Store
 from services.requests.rights.contract import NotNow, State
 from services.requests.rights.rules.clock import day_after
 
@@ -36,8 +36,6 @@ ASKABLE = {
 ENDED = frozenset({State.closed, State.withdrawn, State.duplicate})
 ANSWERED = frozenset({State.answered, State.closed})
 
-# The kinds of store that hold recordings: there a single one can be removed.
-RECORDINGS = ("folder", "objects")
 # A reason that may end any day (an unpaid invoice, a claim, a running agreement) is asked about again each day.
 LOOK_AGAIN = timedelta(days=1)
 # A process that is away (restarted, redeployed) is back in seconds; a store may be away for days.
