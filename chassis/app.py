@@ -85,6 +85,7 @@ def create_app(
         title=f"Wardline {service}",
         version="1",
         lifespan=_lifespan,
+        openapi_url="/openapi.json" if package else None,  # an edge has a document of its own
         docs_url=None,
         redoc_url=None,
         telemetry=no_telemetry,
@@ -119,8 +120,8 @@ def about_to_end(app: FastAPI) -> None:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state, settings = app.state, app.state.settings
     telemetry.configure(state.service, settings.otlp_endpoint)
-    clock.use_file(settings.clock_file)
     async with AsyncExitStack() as stack:
+        stack.enter_context(clock.shifted_by(settings.clock_file))
         state.http = await stack.enter_async_context(
             httpx2.AsyncClient(
                 trust_env=False, verify=trust(), limits=httpx2.Limits(max_connections=200, max_keepalive_connections=50)
@@ -146,7 +147,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             state.ready_when["database"] = lambda: _database_ready(state.database, state.package)
             signer = OKPKey.import_key(settings.jwk("ledger")).private_key
             state.sequencer = sequencer = Sequencer(state.database.connect_system, state.service, signer)
-            state.database.on_commit = sequencer.wake
+            state.database.on_told = sequencer.wake
             tasks.append(_background("sequencer", sequencer.run()))
         if state.running:
             await stack.enter_async_context(state.running(app))
@@ -284,10 +285,8 @@ class Envelope:
 
     def _too_large(self, goes_on: bool) -> TooLarge:
         refusal = TooLarge(f"At most {self.max_body} bytes are read.")
-        if goes_on:
-            # Or the server would go on taking it in, for as long as it comes.
-            refusal.headers = {"Connection": "close"}  # type: ignore[misc]
-        return refusal
+        # Or the server would go on taking it in, for as long as it comes.
+        return refusal.with_headers({"Connection": "close"}) if goes_on else refusal
 
 
 def _declared_size(headers: dict[str, str]) -> int:

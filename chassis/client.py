@@ -81,13 +81,18 @@ class TokenSource:
 class ServiceClient:
     """The base of each typed client: a subclass has one method per endpoint that callers need.
 
-    `audience` is the process that answers. Raises the other service's own Problem classes, and Unavailable when it is away.
+    `audience` is the process that answers: a subclass says its own, who only reads a feed names it. Raises the other service's own
+    Problem classes, and Unavailable when it is away.
     """
 
-    audience = ""
+    audience: str
 
-    def __init__(self, http: httpx2.AsyncClient, base_url: str, tokens: TokenSource) -> None:
+    def __init__(
+        self, http: httpx2.AsyncClient, base_url: str, tokens: TokenSource, audience: str | None = None
+    ) -> None:
         self.http, self.base_url, self.tokens = http, base_url.rstrip("/"), tokens
+        if audience is not None:
+            self.audience = audience
 
     async def call(
         self,

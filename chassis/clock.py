@@ -1,18 +1,29 @@
 """Business time. Everything the law counts goes by `now()`; tokens, leases and heartbeats go by the machine's clocks."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-_file: Path | None = None
-_seen: int | None = None
+_files: dict[object, Path] = {}
+_seen: tuple[Path, int] | None = None
 _offset = timedelta(0)
 
 
-def use_file(path: Path | None) -> None:
-    """Shift business time by the seconds written in `path`. Only development settings may call this."""
-    global _file, _seen, _offset
-    _file, _seen, _offset = path, None, timedelta(0)
+@contextmanager
+def shifted_by(path: Path | None) -> Iterator[None]:
+    """As long as this lasts, business time is shifted by the seconds written in `path`. Only development settings may name one.
+
+    Where several apps run in one process the last that named a file counts, and one that ends takes nobody else's away.
+    """
+    me = object()
+    if path:
+        _files[me] = path
+    try:
+        yield
+    finally:
+        _files.pop(me, None)
 
 
 def now() -> datetime:
@@ -29,12 +40,13 @@ def set_offset(path: Path, offset: timedelta) -> None:
 
 def _shift() -> timedelta:
     global _seen, _offset
-    if _file is None:
+    if not _files:
         return timedelta(0)
+    file = next(reversed(_files.values()))
     try:
-        changed = os.stat(_file).st_mtime_ns
+        changed = file, os.stat(file).st_mtime_ns
     except FileNotFoundError:
         return timedelta(0)
     if changed != _seen:
-        _offset, _seen = timedelta(seconds=float(_file.read_text())), changed
+        _offset, _seen = timedelta(seconds=float(file.read_text())), changed
     return _offset

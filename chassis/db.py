@@ -5,7 +5,7 @@ answer is sent (FastAPI's default would commit afterwards), and rolls back when 
 """
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -20,10 +20,11 @@ from sqlalchemy import event as sa_event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import ORMExecuteState, Session
+from sqlalchemy.orm.exc import StaleDataError
 from sqlalchemy.pool import Pool
 from sqlalchemy.util import greenlet_spawn
 
-from chassis import auth, clock, durable, telemetry
+from chassis import auth, clock, durable, rows, telemetry
 from chassis.errors import Forbidden
 from chassis.ledger import events
 from chassis.settings import Settings
@@ -54,8 +55,8 @@ class Transaction:
 
     connection: raw asyncpg, for set-based statements · session: SQLModel/SQLAlchemy on the same connection, made when it is
     first asked for, since it costs as much as five statements · tenant: whose data it may see · committed: what to do after
-    the commit and before the answer (a barrier, a hint) · held, shared: the names it has locked · due: inserts that wait for
-    `flush` · facts, jobs: what is written just before the commit, each kind by one statement.
+    the commit and before the answer (a barrier, a hint) · held, shared: the names it has locked · due: statements that wait for
+    `flush` · facts, jobs: what is written just before the commit, each kind by one statement · told: whether it wrote facts.
     """
 
     service: str
@@ -65,28 +66,45 @@ class Transaction:
     committed: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     held: set[str] = field(default_factory=set)
     shared: set[str] = field(default_factory=set)
-    due: list[tuple[Any, ...]] = field(default_factory=list)
+    due: list[rows.Statement] = field(default_factory=list)
     facts: list[events.Composed] = field(default_factory=list)
     jobs: list[durable.Wanted] = field(default_factory=list)
+    told: bool = False
 
     @cached_property
     def session(self) -> AsyncSession:
         return AsyncSession(self.alchemy, sync_session_class=ReadsAnew, expire_on_commit=False)
 
     async def flush(self) -> None:
-        """Write what the session holds and what is due; what follows on `connection` then sees it."""
-        if self._has_session:
-            await self.session.flush()
-        if self.due:
-            inserts, self.due = self.due, []
-            await self.connection.execute(
-                _as_one(tuple(statement for statement, *_ in inserts)),
-                *(each for _, *those in inserts for each in those),
+        """Write what the session holds and what is due; what follows on `connection` then sees it. Raises StaleDataError when a row that was
+        changed is not there any more."""
+        changes = await self._changes()
+        if changes or self.due:
+            due, self.due = [*changes, *self.due], []
+            found = await self.connection.fetchval(
+                _as_one(tuple(statement for statement, *_ in due), len(changes)),
+                *(each for _, *those in due for each in those),
             )
+            if found != sum(len(ids) for _, ids, *_ in changes):
+                raise StaleDataError("a row that was changed is not there any more")
 
-    def insert(self, statement: str, *arguments: Any) -> None:
-        """Due at the next `flush`, the commit's at the latest: all inserts that are due then are one round trip."""
+    async def _changes(self) -> list[rows.Statement]:
+        if not self._has_session:
+            return []
+        session = self.session.sync_session
+        if session.new or session.deleted:
+            await self.session.flush()
+        return rows.changing(session)
+
+    def write(self, statement: str, *arguments: Any) -> None:
+        """Due at the next `flush`, the commit's at the latest: all that is due then is one round trip, with what the session's rows were given,
+        and none sees what another does."""
         self.due.append((statement, *arguments))
+
+    def insert(self, table: type[rows.Row], new: Sequence[rows.Row]) -> None:
+        """New rows that nothing of this transaction reads again, due like the others."""
+        if new:
+            self.write(*rows.inserting(table, new))
 
     async def close(self) -> None:
         if self._has_session:
@@ -105,10 +123,15 @@ class Transaction:
     async def finish(self) -> None:
         """The last statements before the commit: facts, in their order, with what else is due, and jobs."""
         if self.facts:
-            self.insert(*events.inserting(self.service, self.facts))
+            self.tell(self.facts)
         await self.flush()
         if self.jobs:
             await durable.enqueue(self.connection, self.service, self.tenant, self.jobs)
+
+    def tell(self, facts: Sequence[events.Composed]) -> None:
+        """Facts that are ready, due with the next `flush`."""
+        self.write(*events.inserting(self.service, facts))
+        self.told = True
 
     def compose(
         self,
@@ -179,14 +202,11 @@ class Database:
     def __init__(self, settings: Settings, service: str, pool_size: int = 5) -> None:
         self.service = service
         self.settings = settings
-        self.on_commit: Callable[[], None] = lambda: None
+        self.on_told: Callable[[], None] = lambda: None
         self._use, self._system_use = _Use(), _Use()
         self._replaced: list[Pool] = []
         self.engine = _engine(settings, service, service, "db", pool_size)
-        # The same pool; whoever takes from it here begins and ends transactions himself.
-        self._unmanaged = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self.system_engine = _engine(settings, service, f"{service}_system", "db_system", 3)
-        self._unmanaged_system = self.system_engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
     async def transaction(
@@ -199,12 +219,13 @@ class Database:
         if tenant is None:
             raise Forbidden("This call names no customer organisation.")
         with telemetry.span("transaction"), self._use.one():
-            async with self._unmanaged.connect() as alchemy:
+            async with self.engine.connect() as alchemy:
                 raw = await _raw(alchemy)
                 tx = Transaction(self.service, tenant, raw, alchemy, held=set(lock), shared=set(share))
                 async with _begun(tx):
                     yield tx
-            self.on_commit()
+            if tx.told:
+                self.on_told()
             for act in tx.committed:
                 await act()
 
@@ -218,7 +239,7 @@ class Database:
     async def system_look(self) -> AsyncIterator[asyncpg.Connection]:
         """The same outside a transaction, for a single statement that only reads."""
         with self._system_use.one():
-            async with self._unmanaged_system.connect() as connection:
+            async with self.system_engine.connect() as connection:
                 yield await _raw(connection)
 
     def system_pool(self, size: int) -> asyncpg.Pool:
@@ -270,15 +291,17 @@ Tx = Annotated[Transaction, Depends(open_transaction, scope="function")]
 
 
 @cache
-def _as_one(statements: tuple[str, ...]) -> str:
-    """Several INSERTs as one statement, whose arguments are theirs one after the other."""
+def _as_one(statements: tuple[str, ...], counted: int) -> str:
+    """Several as one statement, whose arguments are theirs one after the other. It answers how many rows the first ones gave, which are to
+    be counted; the server does what it answers from before all else, so whoever waits for a row does the rest after that."""
     parts, before = [], 0
     for n, statement in enumerate(statements):
         numbers = [int(number) for number in _ARGUMENT.findall(statement)]
         shifted = _ARGUMENT.sub(lambda found, by=before: f"${int(found[1]) + by}", statement)
-        parts.append(f"insert_{n} AS ({shifted})")
+        parts.append(f"due_{n} AS ({shifted})")
         before += max(numbers, default=0)
-    return f"WITH {', '.join(parts)} SELECT"
+    given = " + ".join(f"(SELECT count(*) FROM due_{n})" for n in range(counted))
+    return f"WITH {', '.join(parts)} SELECT {given or '0'}"
 
 
 def _where(settings: Settings, service: str, role: str, secret: str) -> dict[str, Any]:
@@ -298,6 +321,8 @@ def _engine(settings: Settings, service: str, role: str, secret: str, size: int)
     engine = create_async_engine(
         "postgresql+asyncpg://",
         connect_args=_where(settings, service, role, secret),
+        # Whoever takes a connection begins and ends transactions himself. Once for each: to set it at a checkout takes as long as the checkout.
+        isolation_level="AUTOCOMMIT",
         pool_size=size,
         max_overflow=0,
         pool_timeout=5,

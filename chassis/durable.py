@@ -68,11 +68,10 @@ _NOBODY = UUID(int=0)
 
 @dataclass(frozen=True)
 class Job:
-    """What a handler gets: the row to look at and its tenant. `delivery` counts every start, killed ones too."""
+    """What a handler gets: the row to look at and its tenant."""
 
     id: UUID
     tenant: UUID
-    delivery: int
 
 
 @dataclass(frozen=True)
@@ -91,17 +90,18 @@ Handler = Callable[[Job], Awaitable[None]]
 class Jobs:
     """A service's handlers and the worker that runs them.
 
-    A handler that raises is tried again with growing pauses; after `deliveries` starts it is held for a person to look at.
+    A handler that raises is tried again with growing pauses; after `deliveries` starts, killed ones too, it is held for a person to look
+    at. None: it never is.
     """
 
     def __init__(self) -> None:
-        self._handlers: dict[str, tuple[Handler, int, int]] = {}
+        self._handlers: dict[str, tuple[Handler, int | None, int]] = {}
         self._ticks: list[tuple[str, Callable[[], Awaitable[None]], float, bool]] = []
 
     def __bool__(self) -> bool:
         return bool(self._handlers or self._ticks)
 
-    def on(self, name: str, handler: Handler, deliveries: int = 50, abreast: int = 0) -> None:
+    def on(self, name: str, handler: Handler, deliveries: int | None = 50, abreast: int = 0) -> None:
         """abreast: how many of them run at a time in all replicas together, so that others find room; 0 is no bound."""
         self._handlers[name] = (handler, deliveries, abreast)
 
@@ -225,11 +225,14 @@ class _Deliveries:
         return [None] * len(jobs)
 
 
-def _runner(counted: _Deliveries, name: str, handler: Handler, most: int) -> Callable[[Delivery], Awaitable[None]]:
+def _runner(
+    counted: _Deliveries, name: str, handler: Handler, most: int | None
+) -> Callable[[Delivery], Awaitable[None]]:
     async def run(delivery: Delivery) -> None:
         headers = {key: str(value) for key, value in (delivery.headers or {}).items()}
-        deliveries = await counted.begun(delivery.id)
-        job = Job(UUID(bytes=delivery.payload), UUID(headers["tenant"]), deliveries)
+        # Before it begins, since it may be killed. What is never held needs no count of those: the queue has one of its failures.
+        begun = delivery.attempts + 1 if most is None else await counted.begun(delivery.id)
+        job = Job(UUID(bytes=delivery.payload), UUID(headers["tenant"]))
         with telemetry.span(f"job {name}", headers):
             try:
                 await handler(job)
@@ -237,18 +240,19 @@ def _runner(counted: _Deliveries, name: str, handler: Handler, most: int) -> Cal
                 telemetry.log().warning(
                     "job failed", job=name, id=str(job.id), error=type(failure).__name__, exc_info=True
                 )
-                if deliveries >= most:
+                if most is not None and begun >= most:
                     raise
                 trace.get_current_span().set_status(trace.StatusCode.ERROR)
-                raise RetryRequested(delay=_pause(deliveries), reason=type(failure).__name__) from None
-        await counted.over(delivery.id)
+                raise RetryRequested(delay=_pause(begun), reason=type(failure).__name__) from None
+        if most is not None:
+            await counted.over(delivery.id)
 
     return run
 
 
-def _pause(deliveries: int) -> timedelta:
+def _pause(begun: int) -> timedelta:
     """Doubling with jitter, so that many jobs waiting for one store do not come back at once."""
-    return min(_FIRST_RETRY * 2 ** min(deliveries - 1, 12), _LONGEST_RETRY) * random.uniform(0.7, 1.3)
+    return min(_FIRST_RETRY * 2 ** min(begun - 1, 12), _LONGEST_RETRY) * random.uniform(0.7, 1.3)
 
 
 async def _tick_forever(name: str, tick: Callable[[], Awaitable[None]], seconds: float, at_once: bool) -> None:

@@ -4,7 +4,7 @@ A service declares its own in `contract.py`, each with a code `service.reason` t
 can raise the very same class on the other side of the wire. Details are written for a helpdesk and hold no personal data.
 """
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from starlette.responses import JSONResponse
 
@@ -30,6 +30,11 @@ class Problem(Exception):
         super().__init_subclass__()
         if "code" in cls.__dict__:
             Problem.by_code[cls.code] = cls
+
+    def with_headers(self, headers: dict[str, str]) -> Self:
+        """This one refusal, told with headers of its own."""
+        self.headers = headers  # type: ignore[misc]
+        return self
 
     def body(self) -> dict[str, Any]:
         told = {"type": "about:blank", "title": self.title, "status": self.status, "code": self.code}

@@ -161,9 +161,9 @@ class Sealer:
         """Deletes a person's key; whether there was one. At commit everything sealed for her is unreadable for every process."""
         return await connection.execute(_SHRED, tenant, subject) == "DELETE 1"
 
-    async def shred_all(self, connection: asyncpg.Connection, tenant: UUID, subjects: Sequence[UUID]) -> None:
-        if subjects:
-            await connection.execute(_SHRED_ALL, tenant, subjects)
+    def shredding(self, tenant: UUID, subjects: Sequence[UUID]) -> tuple[Any, ...]:
+        """The same of many, as the statement by which it is done."""
+        return _SHRED_ALL, tenant, subjects
 
     async def rewrap(self, connection: asyncpg.Connection, limit: int = 500) -> int:
         """Brings up to `limit` keys of older epochs under the newest, on a connection of the system role; how many it did.

@@ -3,19 +3,18 @@
     together = Together(database, record)
     reply = await together(caller.tenant, sent, wish)        # in a route; `sent: Sent` is the write's Idempotency-Key
 
-While some groups are being written the next one gathers, so a lone write waits for nobody and a crowd shares the work. Every
+While some groups are being written the next one gathers, so a lone write waits for nobody and a crowd shares the work evenly. Every
 member has its own outcome: what the rules refuse leaves nothing, and its neighbours stand.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 from uuid import UUID
 from weakref import WeakValueDictionary
 
 import asyncpg
-from pydantic import BaseModel
 
 from chassis.db import Database, Transaction
 from chassis.errors import Forbidden, Problem
@@ -24,6 +23,10 @@ from chassis.idempotency import Reply, Write
 MOST = 200
 # Groups of one tenant under way: while one waits for the database, another is prepared.
 _AT_ONCE = 2
+# So few are not shared out among groups.
+_FEW = 8
+# Of the event loop, for which a group waits: those who were answered a moment ago and ask again come along.
+_TURNS = 3
 
 # `OFFSET 0` keeps each a look-up by the key, however many there are of one tenant.
 _STORED = """
@@ -43,22 +46,31 @@ _ONES_FAULT = (
     asyncpg.DeadlockDetectedError,
 )
 
+
+class Made(NamedTuple):
+    """What was made of one item. body: of the reply · kept: what of it is kept under the Idempotency-Key, and told to who asks again."""
+
+    body: bytes
+    kept: bytes
+
+
 Item = TypeVar("Item")
-Record = Callable[[Transaction, Sequence[Item]], Awaitable[Sequence[BaseModel | Problem]]]
+Record = Callable[[Transaction, Sequence[Item]], Awaitable[Sequence[Made | Problem]]]
 
 
 class _Told(NamedTuple):
-    """A reply. first: who sent what it answers, where that is a member of this very group."""
+    """A reply as it is kept. For what was made in this very group: who sent it, and the body of the first reply."""
 
     body_hash: bytes
-    body: bytes
+    kept: bytes
     status: int
     first: Write | None = None
+    body: bytes = b""
 
     def to(self, sent: Write) -> Reply:
         if self.first is sent:
             return Reply(self.status, self.body)
-        return sent.reply_again(self.body_hash, self.body, self.status)
+        return sent.reply_again(self.body_hash, self.kept, self.status)
 
 
 Outcomes = dict[tuple[str, str], _Told | Problem]
@@ -72,6 +84,25 @@ class _Member(Generic[Item]):
 
 
 Members = Sequence[_Member[Item]]
+
+
+@dataclass(eq=False)
+class _Queue(Generic[Item]):
+    """One tenant's. waiting: in their order · begun: whether a group is on its way to take of them · under_way: how many are being
+    written · turn: which a group takes while it is written."""
+
+    waiting: list[_Member[Item]] = field(default_factory=list)
+    begun: bool = False
+    under_way: int = 0
+    turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE))
+
+    def next_group(self) -> Members[Item]:
+        """An equal share of all who are here: a group of nearly all leaves the next one a handful, which costs as much as many."""
+        share = (len(self.waiting) + self.under_way + _AT_ONCE - 1) // _AT_ONCE
+        size = min(max(_FEW, share), MOST)
+        self.begun, group = False, self.waiting[:size]
+        del self.waiting[:size]
+        return group
 
 
 class Together(Generic[Item]):
@@ -88,34 +119,41 @@ class Together(Generic[Item]):
         shares: Callable[[UUID], str] | None = None,
     ) -> None:
         self._database, self._record, self._names, self._shares = database, record, names, shares
-        self._gathering: dict[UUID, list[_Member[Item]]] = {}
-        self._turns: WeakValueDictionary[UUID, asyncio.Semaphore] = WeakValueDictionary()
+        self._queues: WeakValueDictionary[UUID, _Queue[Item]] = WeakValueDictionary()
         self._under_way: set[asyncio.Task[None]] = set()
 
     async def __call__(self, tenant: UUID | None, sent: Write, item: Item) -> Reply:
         """Does it, or answers what was answered before. Raises the Problem of this item alone, or KeyReused."""
         if tenant is None:
             raise Forbidden("This call names no customer organisation.")
-        group = self._gathering.get(tenant)
-        if group is None or len(group) >= MOST:
-            group = self._gathering[tenant] = []
-            writing = asyncio.create_task(self._write_in_turn(tenant, group), name="together")
-            self._under_way.add(writing)
-            writing.add_done_callback(self._under_way.discard)
+        queue = self._queues.get(tenant)
+        if queue is None:
+            queue = self._queues[tenant] = _Queue()
         # Each waits for its own: a caller that hangs up takes nobody's write with it.
         answered = asyncio.get_running_loop().create_future()
-        group.append(_Member(sent, item, answered))
+        queue.waiting.append(_Member(sent, item, answered))
+        self._begin(tenant, queue)
         outcome = await answered
         if isinstance(outcome, Problem):
             raise outcome
         return outcome.to(sent)
 
-    async def _write_in_turn(self, tenant: UUID, group: list[_Member[Item]]) -> None:
-        turn = self._turns.setdefault(tenant, asyncio.Semaphore(_AT_ONCE))
-        async with turn:
-            if self._gathering.get(tenant) is group:
-                del self._gathering[tenant]
+    def _begin(self, tenant: UUID, queue: _Queue[Item]) -> None:
+        if queue.waiting and not queue.begun:
+            queue.begun = True
+            writing = asyncio.create_task(self._write_in_turn(tenant, queue), name="together")
+            self._under_way.add(writing)
+            writing.add_done_callback(self._under_way.discard)
+
+    async def _write_in_turn(self, tenant: UUID, queue: _Queue[Item]) -> None:
+        async with queue.turn:
+            for _ in range(_TURNS):
+                await asyncio.sleep(0)
+            group = queue.next_group()
+            self._begin(tenant, queue)
+            queue.under_way += len(group)
             await self._settle(tenant, group)
+            queue.under_way -= len(group)
 
     async def _settle(self, tenant: UUID, group: Members[Item], look: bool = False) -> None:
         """Every member is answered, whatever happens."""
@@ -170,15 +208,15 @@ async def _told_before(tx: Transaction, members: Members[Item]) -> Outcomes:
     return {(client, key): _Told(*told) for client, key, *told in found}
 
 
-def _stored(tx: Transaction, sent: Sequence[Write], recorded: Sequence[BaseModel | Problem]) -> Outcomes:
+def _stored(tx: Transaction, sent: Sequence[Write], recorded: Sequence[Made | Problem]) -> Outcomes:
     outcomes: Outcomes = {}
     for each, outcome in zip(sent, recorded, strict=True):
         if not isinstance(outcome, Problem):
-            outcome = _Told(each.body_hash, outcome.model_dump_json().encode(), each.status, each)
+            outcome = _Told(each.body_hash, outcome.kept, each.status, each, outcome.body)
         outcomes[each.name] = outcome
     rows = [
-        (*name, told.body_hash, told.body, told.status) for name, told in outcomes.items() if isinstance(told, _Told)
+        (*name, told.body_hash, told.kept, told.status) for name, told in outcomes.items() if isinstance(told, _Told)
     ]
     if rows:
-        tx.insert(_STORE, tx.tenant, *zip(*rows, strict=True))
+        tx.write(_STORE, tx.tenant, *zip(*rows, strict=True))
     return outcomes

@@ -4,7 +4,7 @@ Only the last entry of X-Forwarded-For is believed, since that is the one the pr
 TRUSTED_PROXY, since anybody else writes what she likes there. An IPv6 caller is her /64: she owns all of it.
 """
 
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from starlette.types import Scope
 
@@ -27,16 +27,22 @@ def address_of(scope: Scope, proxy: IPv4Network | IPv6Network | None) -> str:
 
 
 def _within(peer: str, proxy: IPv4Network | IPv6Network) -> bool:
-    try:
-        return ip_address(peer) in proxy
-    except ValueError:
-        return False
+    found = _read(peer)
+    return found is not None and found in proxy
 
 
 def _grouped(address: str) -> str:
     """The same text for whoever is the same caller; empty for what is no address."""
+    found = _read(address)
+    if found is None:
+        return ""
+    return str(found) if found.version == 4 else str(ip_network((found.packed, 64), strict=False))
+
+
+def _read(address: str) -> IPv4Address | IPv6Address | None:
+    """Who listens to both kinds hears an IPv4 caller as `::ffff:192.0.2.1`: as IPv6 all of them were one caller, and no proxy a proxy."""
     try:
         found = ip_address(address)
     except ValueError:
-        return ""
-    return str(found) if found.version == 4 else str(ip_network((found.packed, 64), strict=False))
+        return None
+    return found.ipv4_mapped or found if isinstance(found, IPv6Address) else found

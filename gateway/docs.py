@@ -1,13 +1,15 @@
 """An edge's documentation: the committed OpenAPI document, and a page rendered from it that loads nothing from anywhere."""
 
 import json
+from collections.abc import Awaitable, Callable
 from functools import cache
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter
-from starlette.responses import HTMLResponse
+import orjson
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import HTMLResponse, Response
 
 from chassis.auth import Anyone
 
@@ -28,14 +30,24 @@ def document(edge: str) -> dict[str, Any]:
     return json.loads(path(edge).read_bytes())
 
 
-def router(edge: str) -> APIRouter:
-    pages = APIRouter(include_in_schema=False)
+def router(edge: str, limit: Callable[[Request], Awaitable[None]]) -> APIRouter:
+    """limit: raises for who asks too often; the document is large, and nobody needs to say who she is."""
+    pages = APIRouter(include_in_schema=False, dependencies=[Depends(limit)])
+
+    @pages.get("/openapi.json")
+    async def openapi(_: Anyone) -> Response:
+        return Response(_written(edge), media_type="application/json")
 
     @pages.get("/docs")
     async def docs(_: Anyone) -> HTMLResponse:
         return HTMLResponse(_page(edge), headers={"Content-Security-Policy": _POLICY})
 
     return pages
+
+
+@cache
+def _written(edge: str) -> bytes:
+    return orjson.dumps(document(edge))
 
 
 @cache

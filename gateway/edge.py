@@ -36,7 +36,6 @@ _INWARDS = frozenset(
         b"if-match",
         b"if-none-match",
         b"prefer",
-        b"range",
         b"sec-gpc",
         b"x-correlator",
     }
@@ -60,6 +59,12 @@ _NOT_OUTWARDS = frozenset(
         b"x-request-id",
     }
 )
+# So long a little body may take to come, on the slowest line; it holds nothing of what is behind meanwhile.
+LONGEST_BODY = 60.0  # seconds
+LITTLE = 64 * 1024  # bytes
+# What comes of a larger one holds one connection to what is behind, and must come at a pace: a megabyte in a minute.
+SLOWEST_BODY = 16 * 1024  # bytes a second
+_GRACE = 5.0  # seconds
 _TIMEOUT = {"connect": 2.0, "pool": 2.0, "write": 10.0, "read": 120.0}
 
 
@@ -84,7 +89,7 @@ class Edge:
         # The transport and not a client: a client would keep one caller's cookies and send them with another's requests.
         async with httpx2.AsyncHTTPTransport(
             verify=trust(),
-            limits=httpx2.Limits(max_connections=500, max_keepalive_connections=100),
+            limits=httpx2.Limits(max_connections=1000, max_keepalive_connections=100),
             trust_env=False,
             retries=1,
         ) as self.transport:
@@ -95,14 +100,23 @@ class Edge:
         row = self.table.find(scope["method"], path)
         scope["route"] = row
         if row.public:
-            self.limiter.address(row.rate, address_of(scope, self.proxy))
-            return await self._forward(row, path, None, scope, receive, send)
+            address = address_of(scope, self.proxy)
+            self.limiter.address(row.rate, address)
+            with self.limiter.under_way("address", address):
+                return await self._forward(row, path, None, scope, receive, send)
         caller, token = await self._admitted(row, scope)
         if row.key and not any(name == b"idempotency-key" for name, _ in scope["headers"]):
             raise KeyMissing
         if row.path in self.own:
             return await self.own[row.path](scope, receive, send)
-        await self._forward(row, path, await self.exchange.token(token, caller, row.service), scope, receive, send)
+        machine = caller.kind == "client"
+        with self.limiter.under_way(*(("client", caller.original_client) if machine else ("subject", caller.subject))):
+            token = await self.exchange.token(token, caller, row.service)
+            await self._forward(row, path, token, scope, receive, send)
+
+    async def limit_page(self, request: Request) -> None:
+        """Of what the edge has itself to read for everybody."""
+        self.limiter.address("page", address_of(request.scope, self.proxy))
 
     async def _admitted(self, row: Row, scope: Scope) -> tuple[auth.Caller, str]:
         """The caller, if this row is for it and it does not call too often."""
@@ -114,9 +128,10 @@ class Edge:
         except Problem as denial:
             telemetry.refusals_total.labels(row.edge, denial.code).inc()
             raise
-        self.limiter.client(row.rate, caller.original_client)
+        # Her own bucket first: what somebody is refused takes nothing out of the one that she shares with everybody.
         if caller.kind != "client":
             self.limiter.subject(row.rate, caller.subject)
+        self.limiter.client(row.rate, caller.original_client)
         await check_standing(self.register, caller)
         return caller, auth.bearer(request)
 
@@ -171,22 +186,35 @@ class Edge:
 
 
 async def _body(receive: Receive) -> bytes | AsyncIterator[bytes]:
-    """Whole when it came in one piece, as nearly all do; else as it comes."""
-    message = await receive()
-    if not message.get("more_body"):
-        return message.get("body", b"")
-    return _rest(message.get("body", b""), receive)
+    """Whole when it is little, as nearly all are; else as it comes."""
+    body, more, left = b"", True, LONGEST_BODY
+    while more and len(body) < LITTLE:
+        piece, more, left = await _piece(receive, left)
+        body += piece
+    return _rest(body, receive) if more else body
 
 
 async def _rest(first: bytes, receive: Receive) -> AsyncIterator[bytes]:
     yield first
-    more = True
+    more, left = True, _GRACE
     while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Malformed("The body ended too early.")
-        more = message.get("more_body", False)
-        yield message.get("body", b"")
+        piece, more, left = await _piece(receive, left)
+        left += len(piece) / SLOWEST_BODY
+        yield piece
+
+
+async def _piece(receive: Receive, patience: float) -> tuple[bytes, bool, float]:
+    """What came, whether more will, and how much of the patience is left: only while the caller is waited for does it pass."""
+    began = asyncio.get_running_loop().time()
+    try:
+        async with asyncio.timeout(patience):
+            message = await receive()
+    except TimeoutError:
+        raise Malformed("The body came too slowly.").with_headers({"Connection": "close"}) from None
+    if message["type"] == "http.disconnect":
+        raise Malformed("The body ended too early.")
+    left = patience - (asyncio.get_running_loop().time() - began)
+    return message.get("body", b""), message.get("more_body", False), left
 
 
 def create_app(
@@ -201,7 +229,7 @@ def create_app(
         Settings(),
         clients=None,
         running=edge.running,
-        routers=[docs.router(name)],
+        routers=[docs.router(name, edge.limit_page)],
         dialects=dialects,
     )
     app.router.redirect_slashes = False

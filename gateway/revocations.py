@@ -32,8 +32,7 @@ class Revocations:
         self, http: httpx2.AsyncClient, edge: TokenSource, identity: str, forget: Callable[[str | None], None]
     ) -> None:
         self.http, self.edge, self.identity, self.forget = http, edge, identity, forget
-        self.feed = ServiceClient(http, identity, edge)
-        self.feed.audience = "identity"
+        self.feed = ServiceClient(http, identity, edge, "identity")
         self._heard = float("-inf")
         self._ended: dict[str, float] = {}
 

@@ -9,7 +9,6 @@ from gateway.table import WRITES, Row
 CUSTOMER = frozenset({"customer"})
 STAFF = frozenset({"staff"})
 MACHINE = frozenset({"client"})
-ANYONE = CUSTOMER | STAFF | MACHINE
 
 # service → its package, for generating the documents; the processes' catalogue lists the same.
 SERVICES = {
@@ -94,7 +93,7 @@ PUBLIC = (
     public("POST /consent-info/v0.2/retrieve", "consent", "consent-info:retrieve", rate="decision", key=False),
     # The page behind a captureUrl: people have no token there, and log in on the way.
     public("GET /v1/captures/return", "consent", rate="page"),
-    public("GET /v1/captures/{capture}", "consent", rate="page"),
+    public("GET /v1/captures/{capture}", "consent", rate="made"),
     public("POST /v1/captures/{capture}/answer", "consent", rate="login", key=False),
     public("GET /v1/snapshot", "consent", "snapshot.read", kinds=MACHINE, rate="bulk"),
     public("GET /v1/changes", "consent", "snapshot.read", kinds=MACHINE),
@@ -131,8 +130,8 @@ PUBLIC = (
     public("POST /v1/tickets", "rights", "ticket.post", kinds=MACHINE),
     public("POST /v1/zendesk/tickets", "rights", "ticket.post", kinds=MACHINE),
     # What the operator says of itself.
-    public("GET /privacy", "registry", rate="page"),
-    public("GET /privacy/history", "registry", rate="page"),
+    public("GET /privacy", "registry", rate="made"),
+    public("GET /privacy/history", "registry", rate="made"),
     public("GET /v1/pack/subprocessors", "registry", "pack.read", kinds=CUSTOMER),
     public("GET /v1/ropa", "registry", "registry.read"),
     public("GET /v1/subprocessors", "registry", "registry.read"),
@@ -231,6 +230,7 @@ INTERNAL = (
     staff("POST /v1/asks", "consent", "consent.write"),
     staff("POST /v1/invalidations", "consent", "notice.publish"),
     staff("PUT /v1/guardians/{principal}", "consent", "consent.write"),
+    staff("POST /v1/guardians/{principal}/end", "consent", "consent.write"),
     staff("GET /v1/consequences/{purpose}", "consent", "consent.read"),
     staff("GET /v1/standing/{principal}", "consent", "consent.read"),
     # The registry for those who keep it.

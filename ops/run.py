@@ -68,7 +68,7 @@ def house(home: Home, ports: dict[str, int], wishes: Wishes) -> Iterator[Supervi
             # An executor that is interrupted while it starts its thread forgets it, and would not be waited for.
             with deferred():
                 started = meanwhile.submit(postgres.start, say)
-            preload()
+            preload(wishes.only)
             started.result()
         if postgres.place != home.postgres:
             say(f"PostgreSQL's files lie in {postgres.place}, since its user may not enter {home.path}")

@@ -10,7 +10,8 @@ import uvicorn
 from pydantic import ValidationError
 
 from chassis.app import about_to_end
-from ops.catalogue import Process
+from ops.catalogue import EDGES, Process
+from ops.connections import Connection, StrangersConnection
 from ops.home import CannotRun
 
 GRACE = 3  # seconds that requests under way may take to end
@@ -23,23 +24,27 @@ class Server(uvicorn.Server):
 
 
 def serve(process: Process, host: str, port: int) -> None:
-    run(factory(process)(), host, port)
+    run(factory(process)(), host, port, connection_of(process))
 
 
-def run(app: Any, host: str, port: int) -> None:
+def connection_of(process: Process) -> type[Connection]:
+    return StrangersConnection if process in EDGES else Connection
+
+
+def run(app: Any, host: str, port: int, connection: type[Connection] = Connection) -> None:
     # Seven hundred new objects are a few requests here; looking for cycles that often took one in thirty of their time.
     gc.set_threshold(20_000, 20, 20)
-    Server(settings(app, host, port)).run()
+    Server(settings(app, host, port, connection)).run()
 
 
-def settings(app: Any, host: str, port: int) -> uvicorn.Config:
+def settings(app: Any, host: str, port: int, connection: type[Connection] = Connection) -> uvicorn.Config:
     """How every process is served; a benchmark that wants the same conditions takes them from here."""
     return uvicorn.Config(
         app,
         host=host,
         port=port,
         loop="uvloop",
-        http="httptools",
+        http=connection,
         ws="none",
         lifespan="on",
         log_config=None,  # chassis.telemetry decides how logs look

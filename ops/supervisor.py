@@ -23,7 +23,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ops.catalogue import BY_NAME, CALLED_BY_ALL, EDGES, PROCESSES, SERVICES, Process, calls
+from ops.catalogue import BY_NAME, CALLED_BY_ALL, EDGES, PROCESSES, Process, calls
 from ops.home import ROOT, CannotRun, Home, explain
 
 HOST = "127.0.0.1"
@@ -176,7 +176,7 @@ class Supervisor:
 
     def _build(self, names: Iterable[str]) -> None:
         """The apps before any fork: making one touches what all of them are made of, and each process would copy those pages."""
-        preload()
+        preload(names)
         from ops import serving
 
         for name in names:
@@ -196,7 +196,8 @@ class Supervisor:
         with _environment(self.told(process, port)):
             # An app made before the fork knows the stores of `policy/stores`; a house with a map of its own makes them again.
             made = name in self.apps and not self.home.data_map.is_dir()
-            serving.run(self.apps[name] if made else serving.factory(process)(), HOST, port)
+            app = self.apps[name] if made else serving.factory(process)()
+            serving.run(app, HOST, port, serving.connection_of(process))
 
 
 @contextmanager
@@ -238,18 +239,21 @@ def deferred() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def preload() -> None:
-    """Imports what all children share, once, and keeps the collector from touching (and so copying) those pages."""
+def preload(names: Iterable[str] = tuple(BY_NAME)) -> None:
+    """Imports what all children share and the apps of those that are wanted, once, and keeps the collector from touching (and so
+    copying) those pages."""
     if SHARED[0] in sys.modules:
         return
     before = threading.active_count()
-    apps = [edge.package for edge in EDGES] + [f"{service.package}.app" for service in SERVICES]
+    apps = [BY_NAME[name].app.partition(":")[0] for name in names]
     with deferred():
         for name in (*SHARED, *apps):
             import_module(name)
     if threading.active_count() > before:
         raise CannotRun("A library started a thread while it was imported; forking would not be safe.")
     import_module("chassis.client").trust()
+    # What the ORM works out about each table it would else work out in every process.
+    import_module("sqlalchemy.orm").configure_mappers()
     gc.collect()
     gc.freeze()
 

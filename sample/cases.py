@@ -16,11 +16,10 @@ class Tenant:
 
     id: UUID
     name: str
-    legal_duty_to_record: bool = False
 
 
 PRIVATE = Tenant(UUID("01941f29-7c00-7000-8000-000000000001"), "Nordtel privat")
-KUSTBANKEN = Tenant(UUID("01941f29-7c00-7000-8000-000000000002"), "Kustbanken AB", legal_duty_to_record=True)
+KUSTBANKEN = Tenant(UUID("01941f29-7c00-7000-8000-000000000002"), "Kustbanken AB")
 FJALLRESOR = Tenant(UUID("01941f29-7c00-7000-8000-000000000003"), "Fjällresor AB")
 TENANTS = (PRIVATE, KUSTBANKEN, FJALLRESOR)
 # A supervisory authority is no customer: under a customer's name it would hear of that one's people.

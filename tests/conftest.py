@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 from ops import keys
@@ -18,14 +19,21 @@ from ops.postgres import Postgres
 
 # No test takes the machine's power away: what PostgreSQL has written survives every kill without being forced to the disk.
 os.environ.setdefault("WARDLINE_POSTGRES_OPTIONS", "-c fsync=off")
+# Nothing of what is imported and collected becomes garbage; looking for it takes a third of the time that collecting takes.
+gc.disable()
+# How long a machine takes to draw an example, or to go through one, says nothing of what is tested.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 # Who runs beside whom: a folder's tests stay together, since what they share (a house, a running stack) is started once; files that
-# have a house of their own go by themselves. Longest first, so that nobody has a long one left when the others are done.
+# have a house of their own go by themselves, and the longest of rights. Longest first, so that nobody has a long one left when the
+# others are done; but behind a file of a single test comes a short group, since whoever has that one is handed the next at once.
 TOGETHER = """
-    containers attacks journeys rights anonymizer anonymizer/test_workers.py rights/test_boundaries.py journeys/test_secrecy.py registry ops/test_run.py
-    rights/test_kills.py consent anonymizer/test_kill.py ops chassis gateway consent/test_never_stale.py
-    anonymizer/test_sweep_kills.py anonymizer/test_oracle.py disclosure identity sample webhooks benchmarks
+    containers attacks journeys rights anonymizer/test_boundaries.py rights/test_access.py webhooks
+    anonymizer registry journeys/test_secrecy.py anonymizer/test_workers.py rights/test_boundaries.py sample
+    ops/test_run.py consent rights/test_kills.py disclosure anonymizer/test_kill.py identity ops chassis gateway
+    consent/test_never_stale.py anonymizer/test_sweep_kills.py anonymizer/test_oracle.py benchmarks
 """.split()
 
 
@@ -63,6 +71,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 def pytest_collection_finish() -> None:
     gc.freeze()  # six thousand tests and what they import stay to the end; nobody need look through them again and again
+    gc.enable()
 
 
 @contextmanager

@@ -1,10 +1,19 @@
 """How long tests wait. What comes by itself is waited for as long as it may take on a slow machine; what is promised within some
 seconds may take so many times longer as others keep the machine busy."""
 
+import asyncio
 import gc
 import os
+from collections.abc import Callable
 
 PATIENCE = 180.0  # seconds, until what should have come is missed
+
+
+async def until(is_so: Callable[[], object]) -> None:
+    """Of what this very process sees by itself: a file, a list, an event of a thread's."""
+    async with asyncio.timeout(PATIENCE):
+        while not is_so():
+            await asyncio.sleep(0.02)
 
 
 def busy() -> float:

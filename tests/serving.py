@@ -4,18 +4,20 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx2
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
+from chassis.client import trust
 from chassis.settings import Settings
+from tests.patience import PATIENCE
 
 
 def told(settings: Settings) -> dict[str, str]:
@@ -24,11 +26,16 @@ def told(settings: Settings) -> dict[str, str]:
     return {name: json.dumps(value) if isinstance(value, dict) else str(value) for name, value in said.items()}
 
 
+# Seconds, as in `ops/serving.py`: longer than a client keeps a connection. Who ends one just when it is used again has heard nothing.
+KEPT = 15
+
+
 @asynccontextmanager
 async def serve(app: FastAPI) -> AsyncIterator[str]:
     """The base URL of a running app; start-up and shutdown included."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1))
+    told = {"log_config": None, "access_log": False, "timeout_graceful_shutdown": 1}
+    server = uvicorn.Server(uvicorn.Config(app, timeout_keep_alive=KEPT, **told))
     server.install_signal_handlers = lambda: None
     task = asyncio.create_task(server.serve(sockets=[listener]))
     await _accepting(listener, task)
@@ -36,19 +43,29 @@ async def serve(app: FastAPI) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
-        async with asyncio.timeout(60):  # an app that does not end is a failure with a name, and no suite that hangs
+        # An app that does not end is a failure with a name, and no suite that hangs.
+        async with asyncio.timeout(PATIENCE):
             await task
 
 
 async def _accepting(listener: socket.socket, task: "asyncio.Task[None]") -> None:
     """Until the app answers, whatever it answers; its failure to start is raised here."""
-    async with httpx2.AsyncClient(trust_env=False) as http:
-        answer = asyncio.create_task(http.get(f"http://127.0.0.1:{listener.getsockname()[1]}/health/live", timeout=30))
+    async with httpx2.AsyncClient(trust_env=False, verify=trust()) as http:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/health/live"
+        answer = asyncio.create_task(http.get(url, timeout=PATIENCE))
         await asyncio.wait({answer, task}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             answer.cancel()
             task.result()
         await answer
+
+
+async def until_some(request: Request, there: Callable[[], bool], seconds: float) -> None:
+    """A feed that is played waits as a real one does: whoever follows one that answers at once asks ten times a second, for as long as
+    its house stands."""
+    over = time.monotonic() + seconds
+    while not there() and time.monotonic() < over and not await request.is_disconnected():
+        await asyncio.sleep(0.05)
 
 
 class Issuer:

@@ -5,7 +5,8 @@ replica, or the same process after a crash, finds the cursor moved. A handler th
 
 The cursor names the leaf of the entry that was read last. A service that came back from an older backup has another one there, or
 none: it refuses, and its feed is heard anew from the beginning, since what stands in the place of what was lost was never heard.
-So a handler knows by the event's own id, or by what it tells, what it has dealt with before.
+So a handler knows by the event's own id, or by what it tells, what it has dealt with before. Whoever told that service something
+tells it again (`anew`): it may have lost that, and does not know.
 """
 
 import asyncio
@@ -13,6 +14,8 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import groupby
 from typing import Any
+
+import asyncpg
 
 from chassis import telemetry
 from chassis.client import ServiceClient
@@ -40,7 +43,8 @@ class Follower:
 
     client: of the service that is followed · name: the cursor's, one for each feed and use · handle(tx, event): the effect, in a
     transaction of the event's tenant; `event.seq` is its position · types: None means all, also those it will learn to ignore · pause:
-    seconds after a page that was not full, in which more comes where one request tells ten facts in the tenth of a second.
+    seconds after a page that was not full, in which more comes where one request tells ten facts in the tenth of a second · anew: in
+    the system's transaction that goes back to the beginning.
     """
 
     page = 200
@@ -53,9 +57,10 @@ class Follower:
         handle: Callable[..., Awaitable[None]],
         types: Sequence[str] | None = None,
         pause: float = 0,
+        anew: Callable[[asyncpg.Connection], Awaitable[None]] | None = None,
     ) -> None:
         self.client, self.database, self.name = client, database, name
-        self.handle, self.types, self.pause = handle, types, pause
+        self.handle, self.types, self.pause, self.anew = handle, types, pause, anew
         self._at: tuple[int, str | None] | None = None
 
     async def run(self) -> None:
@@ -108,7 +113,9 @@ class Follower:
         telemetry.log().error(
             "the feed is another one than before; it is heard anew", feed=self.name, position=position
         )
-        await self._change(_ANEW, position, leaf)
+        async with self.database.system() as connection:
+            if await connection.execute(_ANEW, self.name, position, leaf) == "UPDATE 1" and self.anew is not None:
+                await self.anew(connection)
 
     async def _change(self, statement: str, position: int, leaf: str | None) -> None:
         async with self.database.system() as connection:

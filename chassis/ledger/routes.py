@@ -64,7 +64,7 @@ async def read_events(
     database, sequencer, until = _database(request), _sequencer(request), time.monotonic() + wait
     wanted, known = types.split(",") if types else None, bytes.fromhex(leaf) if leaf else None
     while True:
-        turn = sequencer.grown.turn()
+        turn = sequencer.grown.turn(wanted)
         async with database.system_look() as connection:
             page = await queries.feed(
                 connection,

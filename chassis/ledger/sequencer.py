@@ -7,10 +7,11 @@ running then, or began later. So a pass costs what is new, however long the ledg
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from weakref import WeakKeyDictionary
 
 import asyncpg
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -22,7 +23,7 @@ from chassis.ledger.tree import STEP, frontier_at
 from chassis.trouble import Trouble
 
 BATCH = 5000
-_BUSY, _IDLE = 0.05, 0.25
+_BUSY, _IDLE = 0.05, 0.5
 
 _LOCK = "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))"
 # One statement, so that rows, size and snapshot belong together; it runs after the lock was taken, and therefore sees
@@ -32,21 +33,22 @@ SELECT pg_snapshot_xmax(now_seen)::text AS unseen_from, array(SELECT pg_snapshot
        (SELECT coalesce(max(position), 0) FROM "{service}".ledger_entry) AS size,
        (SELECT count(*) FROM (SELECT FROM "{service}".ledger_checkpoint LIMIT 1) any_at_all) AS signed, found.*
 FROM pg_current_snapshot() now_seen, (
-    SELECT array_agg(id ORDER BY seq) AS ids, array_agg(leaf ORDER BY seq) AS leaves FROM (
-        SELECT id, seq, sha256('\\x00'::bytea || body) AS leaf FROM "{service}".event
+    SELECT array_agg(id ORDER BY seq) AS ids, array_agg(leaf ORDER BY seq) AS leaves, array_agg(DISTINCT type) AS types FROM (
+        SELECT id, seq, type, sha256('\\x00'::bytea || body) AS leaf FROM "{service}".event
         WHERE (xid >= $1::text::xid8 OR xid = ANY ($2::text[]::xid8[]))
           AND NOT EXISTS (SELECT FROM "{service}".ledger_entry WHERE event_id = event.id OFFSET 0)
         ORDER BY seq LIMIT $3
     ) new_ones
 ) found"""
-_ENTRIES = """
-INSERT INTO "{service}".ledger_entry (position, event_id, leaf)
-SELECT $1 + n, id, leaf FROM unnest($2::uuid[], $3::bytea[]) WITH ORDINALITY u(id, leaf, n)"""
 _NODES = """
 INSERT INTO "{service}".ledger_node (level, index, hash) SELECT * FROM unnest($1::smallint[], $2::bigint[], $3::bytea[])"""
-_CHECKPOINT = """
-WITH signed AS (INSERT INTO "{service}".ledger_checkpoint (size, root, note, time) VALUES ($1, $2, $3, $4))
-SELECT pg_notify($5, $1::text)"""
+# The entries, and the head that is signed over them.
+_GROWN = """
+WITH entered AS (
+    INSERT INTO "{service}".ledger_entry (position, event_id, leaf)
+    SELECT $1 + n, id, leaf FROM unnest($2::uuid[], $3::bytea[]) WITH ORDINALITY u(id, leaf, n)
+), signed AS (INSERT INTO "{service}".ledger_checkpoint (size, root, note, time) VALUES ($4, $5, $6, $7))
+SELECT pg_notify($8, $9)"""
 
 # The last is what asyncpg says in a process that was frozen until the server closed its connection.
 _LOST = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -65,15 +67,25 @@ class Bell:
 
     def __init__(self) -> None:
         self._next = asyncio.Event()
+        self._choosy: WeakKeyDictionary[asyncio.Event, frozenset[str]] = WeakKeyDictionary()
         self.silenced = False  # whether this process ends, and nobody is to wait any longer
 
-    def turn(self) -> asyncio.Event:
-        """To be taken *before* looking at the ledger, and waited for after nothing was found."""
-        return self._next
+    def turn(self, types: Collection[str] | None = None) -> asyncio.Event:
+        """To be taken *before* looking at the ledger, and waited for after nothing was found. types: what is waited for, where that is not
+        anything."""
+        if types is None:
+            return self._next
+        turn = asyncio.Event()
+        self._choosy[turn] = frozenset(types)
+        return turn
 
-    def ring(self) -> None:
+    def ring(self, types: Collection[str] | None = None) -> None:
+        """types: what has come, where that is known."""
         self._next.set()
         self._next = asyncio.Event()
+        for turn in [each for each, wanted in self._choosy.items() if types is None or not wanted.isdisjoint(types)]:
+            turn.set()
+            del self._choosy[turn]
 
     def silence(self) -> None:
         self.silenced = True
@@ -111,7 +123,7 @@ class Sequencer:
         self._trouble = Trouble("sequencer lost its database", service=service)
 
     def wake(self) -> None:
-        """A hint that something was committed in this process; without it the sequencer looks four times a second."""
+        """A hint that something was committed in this process; without it the sequencer looks twice a second."""
         self._hint.set()
 
     async def run(self) -> None:
@@ -133,11 +145,15 @@ class Sequencer:
             await connection.execute(
                 "SET idle_in_transaction_session_timeout = '2s'; SET plan_cache_mode = force_custom_plan"
             )
-            await connection.add_listener(f"{self.service}_event", lambda *_: self.grown.ring())
+            await connection.add_listener(f"{self.service}_event", self._heard)
             yield connection
         finally:
             # Not close(): that waits for the server, and the end of a process is no time to wait.
             connection.terminate()
+
+    def _heard(self, *notice: object) -> None:
+        types = str(notice[-1])
+        self.grown.ring(types.split(",") if types else None)
 
     async def sequence(self, connection: asyncpg.Connection) -> int | None:
         """One pass. How many events got a position; None when another sequencer holds the lock."""
@@ -145,12 +161,12 @@ class Sequencer:
             if not await connection.fetchval(_LOCK, f"ledger of {self.service}"):
                 return None
             new = await connection.fetchrow(self._sql(_NEW), self._unseen.start, self._unseen.running, self.batch)
-            ids, leaves = new["ids"] or [], new["leaves"] or []
+            ids = new["ids"] or []
             if self._frontier.size != new["size"]:
                 self._frontier = await frontier_at(connection, self.service, new["size"])
             frontier = self._frontier.copy()
             if ids or not new["signed"]:
-                await self._extend(connection, frontier, ids, leaves)
+                await self._extend(connection, frontier, ids, new["leaves"] or [], new["types"] or [])
         # Only now is it certain: what a failed or unknown commit left is read anew from the rows.
         self._frontier = frontier
         if len(ids) < self.batch:
@@ -158,10 +174,14 @@ class Sequencer:
         return len(ids)
 
     async def _extend(
-        self, connection: asyncpg.Connection, frontier: Frontier, ids: Sequence, leaves: Sequence[bytes]
+        self,
+        connection: asyncpg.Connection,
+        frontier: Frontier,
+        ids: Sequence,
+        leaves: Sequence[bytes],
+        types: Sequence[str],
     ) -> None:
-        if ids:
-            await connection.execute(self._sql(_ENTRIES), frontier.size, ids, leaves)
+        before = frontier.size
         complete = [done for leaf in leaves for done in frontier.append(leaf) if done[0][0] % STEP == 0]
         if complete:
             levels, indexes = [level // STEP for (level, _), _ in complete], [index for (_, index), _ in complete]
@@ -169,9 +189,9 @@ class Sequencer:
         head = Checkpoint(checkpoint.origin_of(self.service), frontier.size, frontier.root())
         note = checkpoint.sign(head, self.key)
         # The wall clock: when it was signed is a fact about this machine, not a period the law counts.
-        await connection.execute(
-            self._sql(_CHECKPOINT), head.size, head.root, note, datetime.now(UTC), f"{self.service}_event"
-        )
+        signed = head.size, head.root, note, datetime.now(UTC)
+        told = f"{self.service}_event", ",".join(types)
+        await connection.execute(self._sql(_GROWN), before, ids, leaves, *signed, *told)
 
     async def _follow_commits(self, connection: asyncpg.Connection) -> None:
         while True:
@@ -181,7 +201,8 @@ class Sequencer:
                 continue
             # Never more than twenty passes a second, however many commits call: one pass takes what all of them wrote.
             await asyncio.sleep(_BUSY)
-            if not done:
+            # Whoever found another at work looks again at once: what called it may not have been seen there.
+            if done is not None:
                 await self._called_or(_IDLE - _BUSY)
 
     async def _called_or(self, seconds: float) -> None:

@@ -807,9 +807,3 @@ class HoldsUnreadable(Problem):
     code = "anonymizer.paused"
     status = 503
     title = "Erasure is paused; try again"
-
-
-class DataMapInvalid(Problem):
-    code = "anonymizer.data_map_invalid"
-    status = 500
-    title = "The data map does not fit its model"

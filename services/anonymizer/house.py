@@ -12,7 +12,7 @@ from services.anonymizer.connectors.mysql import MySQL
 from services.anonymizer.connectors.postgresql import PostgreSQL
 from services.anonymizer.connectors.protocol import Connector
 from services.anonymizer.contract import IdentifierType, StoreUnavailable, StoreUnknown, VerbUnsupported
-from services.anonymizer.datamap import DataMap, Numbers, Store
+from services.anonymizer.datamap import DataMap, Store
 from services.anonymizer.rules.facts import Invoices, OpenInvoice, Terms
 from services.anonymizer.rules.joins import DEVICE, LEADING, Sighting, followed
 from services.anonymizer.rules.person import Known, normalised
@@ -22,6 +22,7 @@ from services.registry.contract import PolicyBook
 
 _CONNECTORS: dict[str, Callable[[Store, Settings], Connector]] = {"postgresql": PostgreSQL, "mysql": MySQL}
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+_NUMBER, _SINCE, _UNTIL = "wardline_number", "wardline_since", "wardline_until"
 
 
 class House:
@@ -93,8 +94,7 @@ class Billing:
             f"SELECT {invoice.id} AS id, {invoice.paid_at} AS paid_at, {invoice.claim_until} AS claim_until FROM {table} "
             f"WHERE ({invoice.paid_at} IS NULL OR {invoice.paid_at} >= $1) AND ($2::bigint[] IS NULL OR {invoice.id} = ANY($2))"
         )
-        async with self.connections.reading() as connection:
-            rows = await connection.fetch(select, since, None if only is None else sorted(only))
+        rows = await self.connections.fetch(select, since, None if only is None else sorted(only))
         return {row["id"]: OpenInvoice(row["paid_at"], row["claim_until"]) for row in rows}
 
     async def known(self) -> Told:
@@ -121,33 +121,29 @@ class Billing:
         column = {what.type: name for name, what in people.identifying.items() if what.party == "owner"}
         values = {type: [one.value for one in known if one.type == type] for type in column}
         dialled = [one for one in known if one.type == IdentifierType.msisdn]
-        async with self.connections.reading() as connection:
-            customers = await connection.fetch(
-                f"SELECT t.* FROM {self.store.people} t WHERE ($1::uuid IS NULL OR t.{people.tenant} = $1) AND (t.{column[IdentifierType.customer]} = ANY($2) "
-                f"OR t.{column[IdentifierType.email]} = ANY($3) OR t.{people.key[0]} IN (SELECT n.{numbers.holder} "
-                f"FROM {numbers.table} n JOIN unnest($4::text[], $5::timestamptz[], $6::timestamptz[]) k(number, since, until) "
-                f"ON n.{numbers.number} = k.number AND (n.{numbers.valid_from} <= k.since OR n.{numbers.valid_from} < k.until) "
-                f"AND (n.{numbers.valid_to} IS NULL OR n.{numbers.valid_to} > k.since)))",
-                tenant,
-                values[IdentifierType.customer],
-                values[IdentifierType.email],
-                [one.value for one in dialled],
-                [one.from_ or now for one in dialled],
-                [one.to for one in dialled],
-            )
-            periods = await connection.fetch(
-                f"SELECT * FROM {numbers.table} WHERE {numbers.holder} = ANY($1)",
-                [row[people.key[0]] for row in customers],
-            )
-        numbers_of: dict[object, list[Known]] = {}
-        for period in periods:
-            numbers_of.setdefault(period[numbers.holder], []).append(_number(numbers, period))
-        return [
-            [Known(type, normalised(type, row[name])) for type, name in column.items() if row[name]]
-            + numbers_of.get(row[people.key[0]], [])
-            for row in customers
-        ]
-
-
-def _number(numbers: Numbers, row) -> Known:
-    return Known(IdentifierType.msisdn, row[numbers.number], row[numbers.valid_from], row[numbers.valid_to])
+        key, named = people.key[0], f"SELECT c.{people.key[0]} FROM {self.store.people} c WHERE c"
+        rows = await self.connections.fetch(
+            f"SELECT t.*, n.{numbers.number} AS {_NUMBER}, n.{numbers.valid_from} AS {_SINCE}, n.{numbers.valid_to} AS {_UNTIL} "
+            f"FROM {self.store.people} t LEFT JOIN {numbers.table} n ON n.{numbers.holder} = t.{key} "
+            f"WHERE ($1::uuid IS NULL OR t.{people.tenant} = $1) AND t.{key} IN ("
+            f"{named}.{column[IdentifierType.customer]} = ANY($2) UNION {named}.{column[IdentifierType.email]} = ANY($3) "
+            f"UNION SELECT h.{numbers.holder} FROM {numbers.table} h "
+            f"JOIN unnest($4::text[], $5::timestamptz[], $6::timestamptz[]) k(number, since, until) "
+            f"ON h.{numbers.number} = k.number AND (h.{numbers.valid_from} <= k.since OR h.{numbers.valid_from} < k.until) "
+            f"AND (h.{numbers.valid_to} IS NULL OR h.{numbers.valid_to} > k.since))",
+            tenant,
+            values[IdentifierType.customer],
+            values[IdentifierType.email],
+            [one.value for one in dialled],
+            [one.from_ or now for one in dialled],
+            [one.to for one in dialled],
+        )
+        customers: dict[object, list[Known]] = {}
+        for row in rows:
+            if row[key] not in customers:
+                customers[row[key]] = [
+                    Known(type, normalised(type, row[name])) for type, name in column.items() if row[name]
+                ]
+            if row[_NUMBER] is not None:
+                customers[row[key]].append(Known(IdentifierType.msisdn, row[_NUMBER], row[_SINCE], row[_UNTIL]))
+        return list(customers.values())

@@ -13,10 +13,12 @@ from chassis.auth import Caller, Verifier
 from chassis.durable import PASSING
 from chassis.errors import Unavailable
 from chassis.hot import in_front
+from chassis.ledger.follow import Follower
 from chassis.settings import Settings
 from chassis.together import Together
+from services.anonymizer.client import AnonymizerClient
 from services.consent import short_road
-from services.consent.commands import notices, statements
+from services.consent.commands import notices, people, statements
 from services.consent.commands.desk import Desk
 from services.consent.contract import CONSENT_INFO, camara_refusal
 from services.consent.decisions import DecisionPoint
@@ -71,6 +73,9 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
         state.jobs.every("consent.clock", TICK, clockwork.tick)
         state.jobs.every("consent.book", BOOK_TICK, clockwork.follow_book)
         state.jobs.every("consent.image", IMAGE_EVERY, replica.keep_image)
+        anonymizer = AnonymizerClient(state.http, state.settings.peers["anonymizer"], state.tokens)
+        forgotten = Follower(anonymizer, state.database, "forgotten", people.forget, ("principal.forgotten",))
+        state.tasks.append(asyncio.create_task(forgotten.run(), name="forgotten"))
         holding = asyncio.create_task(replica.run(), name="lease")
         state.tasks.append(holding)
         try:

@@ -4,20 +4,20 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from services.consent import rules
-from services.consent.contract import Reason, State, StatusInfo
+from services.consent.contract import Reason, StatusInfo
 from services.consent.rules import Verdict
 from services.registry.contract import PolicyBook
 
-# A statusReason for which asking her can help.
+# A statusReason for which asking her can help. As long as a no of hers is respected, none of them is told.
 ASKABLE = frozenset({"PENDING", "REQUESTED", "EXPIRED"})
 
 _REASONS = {
     Reason.no_consent: "PENDING",
     Reason.notice_does_not_cover: "PENDING",
-    Reason.refused: "DENIED",
-    Reason.withdrawn: "DENIED",
-    Reason.revoked: "DENIED",
-    Reason.invalidated: "DENIED",
+    Reason.refused: "PENDING",
+    Reason.withdrawn: "PENDING",
+    Reason.revoked: "PENDING",
+    Reason.invalidated: "PENDING",
     Reason.expired: "EXPIRED",
     Reason.objected: "OBJECTED",
     Reason.restricted: "OBJECTED",
@@ -55,13 +55,16 @@ def covered_by(book: PolicyBook, purpose: str, scopes: Iterable[str]) -> dict[st
     return found
 
 
-def status(purpose: str, scope: str, verdict: Verdict) -> StatusInfo:
+def status(purpose: str, scope: str, verdict: Verdict, said_no: bool, asked: bool) -> StatusInfo:
+    """said_no: so lately that she is not to be asked again · asked: since she answered last, if ever."""
     if verdict.allowed:
         until = rules.instant(verdict.until) if verdict.until is not None else None
         return StatusInfo(scopes=[scope], purpose=purpose, statusValidForProcessing=True, expirationDate=until)
     reason, ended = _REASONS[verdict.reason], None
     said = verdict.said
-    if reason == "PENDING" and said is not None and said.state in (State.requested, State.deferred):
+    if reason in ASKABLE and said_no:
+        reason = "DENIED"
+    if reason == "PENDING" and asked:
         reason = "REQUESTED"
     if reason == "EXPIRED" and said is not None and said.valid_until is not None:
         ended = rules.instant(said.valid_until)

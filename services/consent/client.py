@@ -14,10 +14,12 @@ from services.consent.contract import (
     Duty,
     EndCall,
     EndConsent,
+    EndGuardian,
     Evaluation,
     Evaluations,
     GiveConsent,
     Guardian,
+    GuardianEnded,
     Indicate,
     Notice,
     Notices,
@@ -69,6 +71,10 @@ class ConsentClient(ServiceClient):
 
     async def set_guardian(self, tenant: UUID, child: UUID, wish: SetGuardian, key: str) -> Guardian:
         return await self.ask(Guardian, "PUT", f"/v1/guardians/{child}", tenant=tenant, body=wish, idempotency_key=key)
+
+    async def end_guardian(self, tenant: UUID, child: UUID, wish: EndGuardian, key: str) -> GuardianEnded:
+        path = f"/v1/guardians/{child}/end"
+        return await self.ask(GuardianEnded, "POST", path, tenant=tenant, body=wish, idempotency_key=key)
 
     async def consequence(self, tenant: UUID, principal: UUID, purpose: str) -> Consequence:
         query = {"principal": str(principal)}

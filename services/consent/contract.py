@@ -25,6 +25,8 @@ Line = Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whit
 Address = Annotated[str, StringConstraints(pattern=r"^(https?://|mailto:|tel:)[^\s\x00]+$", max_length=500)]
 Prose = Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
 Language = Literal["sv", "en"]
+# To where every period of a book can still be added to it.
+Day = Annotated[date, Field(lt=date(2900, 1, 1))]
 
 
 class Command(Contract):
@@ -153,8 +155,8 @@ EvidenceRef = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:/-]{1,200
 class GiveConsent(Command):
     """`POST /v1/consents`. A person speaks for herself and leaves `principal` out; a guardian names the child.
 
-    expression: `parental` is a guardian's word for a child below the policy book's age · service: of the policy book ·
-    occurred_at: when she said it, if that was before now (a call, a paper form); the notice version must have been in force then.
+    expression: `parental` is a guardian's word for a child below the policy book's age · guardian: who gave it, where she did so on paper
+    or by telephone and not with a login of her own · service: of the policy book · occurred_at: when she said it, if that was before now (a call, a paper form); the notice version must have been in force then.
     """
 
     purpose: Key
@@ -165,6 +167,7 @@ class GiveConsent(Command):
     language: Language = "sv"
     method: Method = "web_form"
     expression: Literal["expressed", "explicit", "parental"] = "expressed"
+    guardian: UUID | None = None
     service: Key | None = None
     evidence_ref: EvidenceRef | None = None
     occurred_at: Moment | None = None
@@ -217,17 +220,32 @@ class EndConsent(Command):
 
 
 class SetGuardian(Command):
-    """`PUT /v1/guardians/{principal}`: who speaks for this child until she has the policy book's age; forgotten on that day."""
+    """`PUT /v1/guardians/{principal}`: who speaks for this child, beside whoever else does, until she has the policy book's age;
+    forgotten on that day. until: the last day, if the guardianship ends before · born: null where nobody knows it any more; until
+    somebody records it, neither she nor her guardians say yes."""
 
     guardian: UUID
-    born: date
+    born: Day | None
     evidence_ref: EvidenceRef
+    until: Day | None = None
+
+
+class EndGuardian(Command):
+    """`POST /v1/guardians/{principal}/end`: speaks for this child no more."""
+
+    guardian: UUID
 
 
 class Guardian(Reply):
     principal: UUID
     guardian: UUID
-    of_age_on: date
+    of_age_on: date | None
+    event: UUID
+
+
+class GuardianEnded(Reply):
+    principal: UUID
+    guardian: UUID
     event: UUID
 
 
@@ -618,8 +636,8 @@ class Changes(Reply):
 class Receipt(Reply):
     """`GET /v1/receipts/{record}`: what the person got, and the proof that the ledger holds it.
 
-    receipt: the JWS of the 201 · proof: its event (whose data name the record and the SHA-256 of the record's canonical JSON)
-    stands in the ledger. `services.consent.receipts.verify` checks both offline with the keys of `GET /keys`.
+    receipt: the JWS of the 201, which says nothing that its record does not say · proof: its event (whose data name the record and the
+    SHA-256 of the record's canonical JSON) stands in the ledger. `services.consent.receipts.verify` checks both offline with the keys of `GET /keys`.
     """
 
     receipt: str
@@ -791,9 +809,16 @@ class Stated(Reply):
 
 
 class GuardianSet(Reply):
-    """`guardian.set`, `guardian.ended`: of the child that is the event's subject."""
+    """`guardian.set`: of the child that is the event's subject."""
 
     guardian: UUID
+
+
+class GuardianshipEnded(Reply):
+    """`guardian.ended`. why: the child consents for itself now; its last day is over; or somebody ended it."""
+
+    guardian: UUID
+    why: Literal["of_age", "last_day", "revoked"] = "of_age"
 
 
 class CallbacksSet(Reply):
@@ -856,7 +881,7 @@ EVENTS: dict[str, type[BaseModel]] = {
     "import.started": ImportTold,
     "import.ended": ImportTold,
     "guardian.set": GuardianSet,
-    "guardian.ended": GuardianSet,
+    "guardian.ended": GuardianshipEnded,
     "duty.recorded": DutySet,
     "duty.ended": DutySet,
 }

@@ -29,7 +29,8 @@ _NEXT_LAPSE = """
 SELECT valid_until FROM standing WHERE kind = 'consent' AND state IN ('given', 'renewed_given') AND valid_until <= $1
 ORDER BY valid_until LIMIT 1"""
 _BY_ANOTHER_BOOK = "SELECT DISTINCT tenant FROM call WHERE recording AND book_rows <> $1"
-_CHILDREN = "SELECT tenant, principal, born FROM guardianship WHERE born <= $1"
+_CHILDREN = "SELECT DISTINCT tenant, principal, born FROM guardianship WHERE born <= $1"
+_OVER_GUARDIANS = "SELECT DISTINCT tenant, principal FROM guardianship WHERE ended_at IS NULL AND until <= $1"
 
 
 @dataclass
@@ -45,6 +46,7 @@ class Clockwork:
         until = time.monotonic() + TICK
         await self._lapse_all()
         await self._come_of_age()
+        await self._end_guardianships()
         async with self.database.system() as connection:
             await connection.execute(_OVER, clock.now() - _KEPT)
         # What lapses before the next tick is told at its own instant: a call may be recorded by it.
@@ -101,4 +103,12 @@ class Clockwork:
             ]
         for tenant, child in children:
             async with self.database.transaction(tenant) as tx:
-                await people.forget_guardian(tx, child)
+                await people.forget_guardians(tx, child)
+
+    async def _end_guardianships(self) -> None:
+        """Whoever's last day is over speaks no more from the day's end on; this is what others are told."""
+        async with self.database.system() as connection:
+            over = await connection.fetch(_OVER_GUARDIANS, clock.now())
+        for tenant, child in over:
+            async with self.database.transaction(tenant) as tx:
+                await people.end_what_is_over(tx, child)

@@ -1,5 +1,7 @@
 """Reads: notices in force, what a person said, what it adds up to, and the proof of it."""
 
+from base64 import b64decode
+from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
 from uuid import UUID
@@ -14,6 +16,7 @@ from chassis.db import Database, Transaction
 from chassis.errors import Malformed, NotFound
 from chassis.ledger import queries as ledger
 from chassis.ledger.contract import Inclusion, NotInLedger
+from chassis.ledger.merkle import leaf_hash
 from services.consent import receipts, rules
 from services.consent.contract import (
     Consequence,
@@ -76,12 +79,12 @@ async def records(tx: Transaction, principal: UUID, after: str | None, limit: in
     return Records(items=items, next=str(rows[-1][0].event) if len(rows) == limit else None)
 
 
-async def recorded(tx: Transaction, record: UUID, key: OKPKey, publisher: str) -> Recorded:
+async def recorded(tx: Transaction, record: UUID, key: OKPKey) -> Recorded:
     """One statement as it was answered, and whether it decides now."""
     row = await statement(tx, record)
     counting = select(Standing.statement).where(Standing.principal == row.principal, Standing.statement == record)
     current = (await tx.session.execute(counting)).scalar() is not None
-    said = row.model_dump() | {"receipt": await receipt(tx, row, key, publisher)}
+    said = row.model_dump() | {"receipt": await receipt(tx, row, key)}
     return Recorded(**said, record=row.id, current=current)
 
 
@@ -123,8 +126,26 @@ async def _counted(tx: Transaction, principal: UUID, as_of: datetime) -> list[St
     return [best[matter][1] for matter in sorted(best)]
 
 
-async def guardian(tx: Transaction, child: UUID) -> Guardianship | None:
-    return await tx.session.get(Guardianship, (tx.tenant, child))
+async def guardianships(tx: Transaction, child: UUID) -> Sequence[Guardianship]:
+    """Those that ended as well; empty for whom nobody knows as a child."""
+    found = select(Guardianship).where(Guardianship.principal == child).order_by(Guardianship.guardian)
+    return (await tx.session.execute(found)).scalars().all()
+
+
+async def guardianships_with(tx: Transaction, person: UUID | None) -> Sequence[Guardianship]:
+    """Those of a child, and those of whoever is a guardian."""
+    either = or_(Guardianship.principal == person, Guardianship.guardian == person)
+    return (await tx.session.execute(select(Guardianship).where(either))).scalars().all()
+
+
+async def guardians(tx: Transaction, child: UUID) -> list[UUID]:
+    """Who speaks for her now."""
+    now = clock.now()
+    return [
+        row.guardian
+        for row in await guardianships(tx, child)
+        if row.ended_at is None and (row.until is None or row.until > now)
+    ]
 
 
 async def consequence(tx: Transaction, book: PolicyBook, principal: UUID, purpose: str) -> Consequence:
@@ -172,31 +193,31 @@ def _rank(row: Statement) -> rules.Rank:
     return rules.rank(rules.microseconds(row.occurred_at), State(row.state), row.id)
 
 
-async def receipt(tx: Transaction, row: Statement, key: OKPKey, publisher: str) -> str:
+async def receipt(tx: Transaction, row: Statement, key: OKPKey) -> str:
     """The receipt of a statement, the same each time. Raises RecordDiffers for what is not as it was when it was said."""
     if row.receipt is not None:
         return row.receipt  # of a time when they were kept
-    frame = await tx.session.get(RecordFrame, (tx.tenant, row.frame))
-    alone = own(Recorded(**row.model_dump(), record=row.id, current=False), row.evidence_ref)
-    record = Frame(frame.body, frame.merge_delay_ms).record(alone)
+    kept = (await tx.session.get(RecordFrame, (tx.tenant, row.frame))).body
+    alone = own(
+        Recorded(**row.model_dump(), record=row.id, current=False), await _superseded(tx, row), row.evidence_ref
+    )
+    if receipts.of_earlier_release(kept):
+        del alone["supersedes"]
+    frame = Frame(kept)
+    record = frame.record(alone)
     event = await tx.connection.fetchval("SELECT body FROM event WHERE id = $1", row.event)
     if orjson.loads(event)["data"]["sha256"] != sha256(record).hexdigest():
         raise RecordDiffers("What is stored is not what the ledger has the fingerprint of; nothing is signed.")
-    return receipts.sign(
-        record,
-        alone,
-        key,
-        publisher=publisher,
-        created=row.recorded_at,
-        merge_delay_ms=frame.merge_delay_ms,
-        supersedes=await _superseded(tx, row),
-    )
+    return frame.receipt(record, alone, key)
 
 
 async def proof(database: Database, row: Statement) -> Inclusion:
-    """That its event stands in the ledger. Raises NotYetInLedger."""
+    """That its event stands in the ledger. Raises NotYetInLedger, and RecordDiffers for an event that is not what was entered."""
     async with database.system() as connection:
         try:
-            return await ledger.inclusion(connection, database.service, row.event, row.tenant)
+            found = await ledger.inclusion(connection, database.service, row.event, row.tenant)
         except NotInLedger:
             raise NotYetInLedger from None
+    if b64decode(found.leaf) != leaf_hash(found.body.encode()):
+        raise RecordDiffers("What is stored is not what was entered into the ledger; nothing proves it.")
+    return found

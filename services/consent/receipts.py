@@ -1,15 +1,16 @@
 """Receipts: what a person said, signed, and proven to stand in the ledger; checked offline with public keys only.
 
 A receipt is a compact JWS (Ed25519) over canonical JSON. It promises that the record stands in the ledger within
-`max_merge_delay_ms`, for positions exist only after the commit; `GET /v1/receipts/{record}` brings the proof.
+`max_merge_delay_ms`, for positions exist only after the commit; `GET /v1/receipts/{record}` brings the proof. What it says beside its
+record, the promise and what the record supersedes, the record says too: the ledger's fingerprint of that proves all of it.
 """
 
 from base64 import urlsafe_b64encode
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import timedelta
 from functools import cache
 from hashlib import sha256
 from typing import Any
-from uuid import UUID
 
 import orjson
 from joserfc import jws
@@ -17,7 +18,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet, OKPKey
 
 from chassis.ledger import checkpoint
-from chassis.ledger.canonical import Part, canonical, part
+from chassis.ledger.canonical import Part, canonical
 from chassis.ledger.verify import verify_receipt
 from services.consent.contract import Receipt
 
@@ -35,43 +36,40 @@ def fingerprint(record: Any) -> str:
     return sha256(canonical(record)).hexdigest()
 
 
-def sign(
-    record: bytes,
-    own: dict[str, Any],
-    key: OKPKey,
-    *,
-    publisher: str,
-    created: datetime,
-    merge_delay_ms: int,
-    supersedes: UUID | None,
-) -> str:
-    """The receipt of one record: the same each time it is signed with one key.
+# What a receipt says beside its record, and which member of the record says the same.
+_AROUND = {
+    "receipt_id": "record_id",
+    "schema_version": "schema_version",
+    "created": "recorded_at",
+    "publisher": "publisher",
+    "recipient": "principal_id",
+    "supersedes": "supersedes",
+    "ledger": "ledger",
+}
 
-    record: its canonical JSON · own: what of it is said by it alone · supersedes: the record that counted on this matter until this
-    one did.
-    """
-    receipt = {
-        "receipt_id": own["record_id"],
-        "schema_version": SCHEMA_VERSION,
-        "created": created.isoformat(),
-        "publisher": publisher,
-        "recipient": own["principal_id"],
-        "record": Part(record),
-        "supersedes": None if supersedes is None else str(supersedes),
-        "ledger": _promise(merge_delay_ms),
+
+def around(said: Mapping[str, Any]) -> dict[str, Any]:
+    """What stands around a record that says this; a record of an earlier release says less, and so does its receipt."""
+    return {name: said[of] for name, of in _AROUND.items() if of in said}
+
+
+def sign(record: bytes, around: dict[str, Any], key: OKPKey) -> str:
+    """The receipt of one record: the same each time it is signed with one key. record: its canonical JSON."""
+    return _compact(canonical(around | {"record": Part(record)}), key)
+
+
+def promise(merge_delay: timedelta) -> dict[str, Any]:
+    """Into which ledger a record is entered, and how soon."""
+    return {
+        "origin": checkpoint.origin_of("consent"),
+        "max_merge_delay_ms": merge_delay // timedelta(milliseconds=1),
     }
-    return _compact(canonical(receipt), key)
 
 
 def _compact(payload: bytes, key: OKPKey) -> str:
     """RFC 7515's compact form, written here since every consent waits for it and the library takes as long again as the signature."""
     signed = _header(key.kid) + b"." + _base64url(payload)
     return (signed + b"." + _base64url(key.private_key.sign(signed))).decode()
-
-
-@cache
-def _promise(merge_delay_ms: int) -> Part:
-    return part({"origin": checkpoint.origin_of("consent"), "max_merge_delay_ms": merge_delay_ms})
 
 
 @cache
@@ -96,7 +94,10 @@ def opened(receipt: str, jwks: dict[str, Any]) -> dict[str, Any]:
 
 def verify(receipt: Receipt, jwks: dict[str, Any]) -> dict[str, Any]:
     """The record that a receipt with its proof proves. `jwks`: of `GET /keys`. Raises BadReceipt."""
-    record = opened(receipt.receipt, jwks)["record"]
+    said = opened(receipt.receipt, jwks)
+    record = said.pop("record")
+    if said != around(record) and not of_earlier_release(record):
+        raise BadReceipt("what it says beside its record is not what the record says")
     report = verify_receipt(receipt.proof, checkpoint.public_keys(jwks))
     if not report.holds:
         raise BadReceipt("; ".join(str(fault) for fault in report.faults))
@@ -104,3 +105,8 @@ def verify(receipt: Receipt, jwks: dict[str, Any]) -> dict[str, Any]:
     if entered.get("record") != record["record_id"] or entered.get("sha256") != fingerprint(record):
         raise BadReceipt("the ledger's entry is about another record")
     return record
+
+
+def of_earlier_release(record: Mapping[str, Any]) -> bool:
+    """Whose receipt said more than the ledger has a fingerprint of: of it, the record alone is proven."""
+    return "ledger" not in record

@@ -4,12 +4,13 @@
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
+from joserfc.jwk import OKPKey
 
 from chassis.auth import Caller
 from chassis.ledger.canonical import canonical, part
@@ -66,39 +67,44 @@ class Entry(NamedTuple):
 class Frame:
     """What many records have in common, spelled once: a record is its frame and what is its own.
 
-    said: canonical JSON, kept with the statements, so that a receipt can be made whatever this program's records look like by then;
-    merge_delay_ms: what their receipts promise.
+    said: canonical JSON, kept with the statements, so that a receipt can be made whatever this program's records look like by then.
     """
 
-    def __init__(self, said: dict[str, Any], merge_delay_ms: int) -> None:
-        self.said, self.merge_delay_ms = canonical(said).decode(), merge_delay_ms
+    def __init__(self, said: dict[str, Any]) -> None:
+        self.said = canonical(said).decode()
         self.sha256 = sha256(self.said.encode()).digest()
         self._spelled = {name: part(value) for name, value in said.items()}
+        self._around = receipts.around(self._spelled)
 
     def record(self, own: dict[str, Any]) -> bytes:
         """The canonical JSON of a whole record."""
         return orjson.dumps(self._spelled | own, option=orjson.OPT_SORT_KEYS)
 
+    def receipt(self, record: bytes, own: dict[str, Any], key: OKPKey) -> str:
+        """Signed. record: that of this frame and of what is its own."""
+        return receipts.sign(record, self._around | receipts.around(own), key)
+
 
 def frame(
     tenant: UUID,
     book: PolicyBook,
+    publisher: str,
     caller: Caller,
     matter: Matter,
     notice: NoticeVersion | None,
     details: Mapping[str, Any],
 ) -> Frame:
-    """Of the records of all who say the same in the same way."""
+    """Of the records of all who say the same in the same way. publisher: who signs their receipts."""
     told = notice if matter.kind is Kind.consent else None
     named = (told.notice, told.version) if told else None
-    key = (id(book), tenant, caller.original_client, caller.kind, matter, named, canonical(details))
+    key = (id(book), publisher, tenant, caller.original_client, caller.kind, matter, named, canonical(details))
     held = _frames.get(key)
     if held is None:
         if len(_frames) >= _REMEMBERED:
             _frames.clear()
         # With the book, so that its number is not another's meanwhile.
-        said = _in_common(tenant, book, caller, matter, told, details) | details
-        held = _frames[key] = book, Frame(said, book.period("consent_merge_delay").elapsed // timedelta(milliseconds=1))
+        said = _in_common(tenant, book, publisher, caller, matter, told, details) | details
+        held = _frames[key] = book, Frame(said)
     return held[1]
 
 
@@ -110,12 +116,15 @@ _REMEMBERED = 1_000
 def _in_common(
     tenant: UUID,
     book: PolicyBook,
+    publisher: str,
     caller: Caller,
     matter: Matter,
     notice: NoticeVersion | None,
     details: Mapping[str, Any],
 ) -> dict[str, Any]:
     record = {
+        "publisher": publisher,
+        "ledger": receipts.promise(book.period("consent_merge_delay").elapsed),
         "schema_version": receipts.SCHEMA_VERSION,
         "tenant": str(tenant),
         "policy_version": book.version,
@@ -128,13 +137,14 @@ def _in_common(
     return record if notice is None else record | _tell(book, notice, matter.purpose, details.get("language"))
 
 
-def own(said: Entry | Recorded, evidence_ref: str | None = None) -> dict[str, Any]:
-    """What is said by one record alone."""
+def own(said: Entry | Recorded, supersedes: UUID | None, evidence_ref: str | None = None) -> dict[str, Any]:
+    """What is said by one record alone. supersedes: the record that counted on this matter until this one did."""
     evidence = {} if evidence_ref is None else {"evidence_ref": evidence_ref}
     return evidence | {
         "record_id": str(said.record),
         "principal_id": str(said.principal),
         "state": said.state.value,
+        "supersedes": None if supersedes is None else str(supersedes),
         "sequence": said.sequence,
         "event_time": said.occurred_at.isoformat(),
         "recorded_at": said.recorded_at.isoformat(),

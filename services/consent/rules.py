@@ -155,6 +155,10 @@ def must_rest_on_consent(book: PolicyBook, purpose: str, covered: Sequence[str])
         raise NotByConsent("The policy book rests it on another basis, which consent can neither add to nor replace.")
 
 
+# A day of birth, in place of one that nobody knows any more: whether she is a child can't be known, so nobody's yes counts.
+LOST = date.max
+
+
 def of_age_on(book: PolicyBook, born: date, purpose: str | None = None) -> date:
     """The first day on which a person consents for herself, Art. 8(1); without a purpose, to whatever it be."""
     age = book.min_age(purpose) if purpose else max(book.min_age(row.key) for row in book.purposes)
@@ -165,7 +169,9 @@ def must_speak_for_herself(
     book: PolicyBook, purpose: str, born: date | None, said_at: datetime, parental: bool
 ) -> None:
     """Below the book's age a guardian speaks, and only then. `born`: None for whom no guardian is known."""
-    child = born is not None and said_at.astimezone(book.tz).date() < of_age_on(book, born, purpose)
+    if born == LOST and parental:
+        raise NotAGuardian("Her day of birth is not known any more: record her guardian again, with it.")
+    child = born == LOST or (born is not None and said_at.astimezone(book.tz).date() < of_age_on(book, born, purpose))
     if child and not parental:
         raise ParentalNeeded("She is below the age of consent of the policy book.")
     if parental and not child:
@@ -174,11 +180,16 @@ def must_speak_for_herself(
 
 def may_ask(book: PolicyBook, purpose: str, state: State | None, said_at: datetime | None, now: datetime) -> None:
     """A no is respected for a while: she is not asked until it is over."""
-    if state not in (State.refused, State.withdrawn) or said_at is None:
-        return
-    again = book.re_ask_after(purpose).after(said_at, book.tz)
-    if now < again:
+    again = respected_until(book, purpose, state, said_at)
+    if again is not None and now < again:
         raise AskedTooSoon("Her answer stands.", not_before=again.astimezone(book.tz).date().isoformat())
+
+
+def respected_until(book: PolicyBook, purpose: str, state: State | None, said_at: datetime | None) -> datetime | None:
+    """From when on she may be asked again; None for what is no no of hers."""
+    if state not in (State.refused, State.withdrawn) or said_at is None:
+        return None
+    return book.re_ask_after(purpose).after(said_at, book.tz)
 
 
 def must_be_in_book(book: PolicyBook, purpose: str, categories: Sequence[str]) -> None:
@@ -350,6 +361,8 @@ def _consent(ground: Ground, said: Sequence[Said], covering: frozenset[int], now
     """Art. 7. Under whatever regulation she spoke: every consent must stand, and there must be one. A question takes nothing away."""
     spoken = [each for each in said if each.matter.kind is Kind.consent]
     consents = [each for each in spoken if each.state not in _QUESTIONS] or spoken
+    if len(consents) > 1:
+        consents.sort(key=_by_law)  # of two noes the same is told, whoever was heard in which order
     for consent in consents:
         if consent.state in _NO:
             return Verdict(False, _NO[consent.state], consent)
@@ -367,6 +380,10 @@ def _consent(ground: Ground, said: Sequence[Said], covering: frozenset[int], now
             return Verdict(False, Reason.objected, objection)
     ends = [consent.valid_until for consent in consents if consent.valid_until is not None]
     return Verdict(True, Reason.consent, newest, min(ends, default=None), ("stop_on_withdrawal",))
+
+
+def _by_law(said: Said) -> str:
+    return said.matter.regulation
 
 
 def _of_all_parties(

@@ -11,7 +11,7 @@ from chassis.hot import Answer, Headers, Hot, created
 from chassis.idempotency import Reply, Write
 from services.consent import decisions
 from services.consent.commands.desk import Desk
-from services.consent.commands.statements import Said
+from services.consent.commands.statements import Said, say
 from services.consent.contract import GiveConsent
 
 GIVE = "/v1/consents"
@@ -28,7 +28,8 @@ async def decide_many(app: FastAPI, caller: Caller, headers: Headers, raw: bytes
 async def _given(state: State, caller: Caller, wish: GiveConsent, sent: Write) -> Reply:
     desk = Desk(state.policy.current(), state.receipt_key, state.settings.issuer, caller)
     principal: UUID = wish.principal or caller.own(None)
-    return await state.together(caller.tenant, sent, Said(desk, principal, wish, telemetry.traceparent()))
+    said = Said(desk, principal, wish, telemetry.traceparent())
+    return await say(state.database, state.together, sent, said)
 
 
 PATHS = {

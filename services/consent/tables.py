@@ -65,7 +65,6 @@ class RecordFrame(SQLModel, table=True):
     tenant: UUID = Field(primary_key=True)
     sha256: bytes = Field(primary_key=True)
     body: dict[str, Any] = Field(sa_type=JSONB)
-    merge_delay_ms: int
 
 
 class Standing(SQLModel, table=True):
@@ -103,15 +102,18 @@ class StandingCase(SQLModel, table=True):
 
 
 class Guardianship(SQLModel, table=True):
-    """Who speaks for a child; the row goes when she is of age."""
+    """Who speaks for a child, until when if that is known, and since when no more. That she is a child stays known: the rows go when
+    she is of age. born: null while nobody knows it any more."""
 
     __tablename__ = "guardianship"
 
     tenant: UUID = Field(primary_key=True)
     principal: UUID = Field(primary_key=True)
-    guardian: UUID
-    born: date
+    guardian: UUID = Field(primary_key=True)
+    born: date | None
     evidence_ref: str
+    until: datetime | None = Field(default=None, sa_type=_MOMENT)
+    ended_at: datetime | None = Field(default=None, sa_type=_MOMENT)
 
 
 class CallRow(SQLModel, table=True):

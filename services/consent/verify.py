@@ -52,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"holds: record {record['record_id']}, {record['purpose']} {record['state']}, said {record['event_time']}")
     if not whole:
         print("  by its signature alone: the proof that it stands in the ledger comes with GET /v1/receipts/{record}")
+    if receipts.of_earlier_release(record):
+        print("  the record alone: what an earlier release's receipt says beside it is not in the ledger")
     return 0
 
 

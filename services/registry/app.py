@@ -77,8 +77,7 @@ async def _running(app: FastAPI) -> AsyncIterator[None]:
     state.jobs.every("findings", _COUNT_AGAIN, partial(look, state.database, state.anonymizer))
     into_stores = partial(look_into_stores, state.database, state.anonymizer)
     state.jobs.every("drift", _LOOK_INTO_STORES, into_stores, at_once=False)
-    webhooks = ServiceClient(state.http, state.settings.peers["webhooks"], state.tokens)
-    webhooks.audience = "webhooks"
+    webhooks = ServiceClient(state.http, state.settings.peers["webhooks"], state.tokens, "webhooks")
     delivered = Follower(webhooks, state.database, "webhooks", _note_delivery, ("delivery.made",))
     state.tasks.append(asyncio.create_task(delivered.run(), name="deliveries"))
     state.jobs.every("endings", _COUNT_AGAIN, partial(conclude, state.database, state.anonymizer, state.signing_key))

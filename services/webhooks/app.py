@@ -66,6 +66,5 @@ def _urgent(app: FastAPI, feed: str) -> list[RunFollower]:
 
 
 def _follower(app: FastAPI, feed: str, name: str, types: Set[str], pause: float = 0) -> RunFollower:
-    client = ServiceClient(app.state.http, app.state.settings.peers[feed], app.state.tokens)
-    client.audience = feed
+    client = ServiceClient(app.state.http, app.state.settings.peers[feed], app.state.tokens, feed)
     return RunFollower(client, app.state.database, name, commands.fan_out, sorted(types), pause)

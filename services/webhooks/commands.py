@@ -8,13 +8,15 @@ from uuid import UUID
 import asyncpg
 import orjson
 
+from chassis import addresses
+from chassis.addresses import NotPublic
 from chassis.auth import Caller
 from chassis.db import Transaction
 from chassis.ids import made_at, new_id
 from chassis.ledger.events import Event
 from chassis.sealing import Sealer
 from services.registry import contract as registry
-from services.webhooks import addresses, queries
+from services.webhooks import queries
 from services.webhooks.contract import (
     EVENT_TYPES,
     PROVEN,
@@ -22,6 +24,7 @@ from services.webhooks.contract import (
     SUBJECT_OF,
     SUBJECTS,
     URGENT,
+    AddressRefused,
     Delivery,
     DeliveryMade,
     DeliveryUnknown,
@@ -57,7 +60,10 @@ async def register_endpoint(
     missing = {SUBJECT_OF[type] for type in wish.types} - may_hear
     if missing or not may_hear:
         raise MayNotHear(f"Missing: {', '.join(f'hear.{each}' for each in sorted(missing or SUBJECTS))}.")
-    addresses.check_shape(wish.url, loopback)
+    try:
+        addresses.check_shape(wish.url, loopback)
+    except NotPublic:
+        raise AddressRefused from None
     id = new_id()
     await tx.connection.execute(
         "INSERT INTO endpoint (tenant, id, url, types, state, secret, created_at, client, subjects) "

@@ -1,5 +1,6 @@
 """Sending: one job is one try. The try is made outside any transaction, and recorded under its fence in one."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -7,11 +8,12 @@ from uuid import UUID
 import httpx2
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from chassis import addresses
+from chassis.addresses import NotPublic
 from chassis.db import Database
 from chassis.durable import Job
 from chassis.sealing import Sealer
-from services.webhooks import addresses, commands, queries, rules
-from services.webhooks.contract import AddressRefused
+from services.webhooks import commands, queries, rules
 from services.webhooks.rules import Verdict
 
 PATIENCE = 15
@@ -66,17 +68,24 @@ class Sender:
                 "webhook-timestamp": str(int(now.timestamp())),
                 "webhook-signature": rules.signatures(id, now, body, secrets, self.key),
             }
-            name = target.host.partition(":")[0]
-            async with self.http.stream(
-                "POST", target.url, content=body, headers=headers, timeout=PATIENCE, extensions={"sni_hostname": name}
-            ) as answer:
+            async with (
+                asyncio.timeout(PATIENCE),  # however it drips
+                self.http.stream(
+                    "POST",
+                    target.url,
+                    content=body,
+                    headers=headers,
+                    timeout=PATIENCE,
+                    extensions={"sni_hostname": target.name},
+                ) as answer,
+            ):
                 # Its body is nobody's business, and may be endless.
                 verdict = rules.judge(answer.status_code)
                 wait = rules.retry_after(answer.headers.get("retry-after"))
                 return verdict, None if verdict is Verdict.delivered else f"http.{answer.status_code}", wait
-        except AddressRefused:
+        except NotPublic:
             return Verdict.again, "address_refused", None
-        except httpx2.TimeoutException:
+        except (httpx2.TimeoutException, TimeoutError):
             return Verdict.again, "timeout", None
         except (httpx2.HTTPError, OSError):
             return Verdict.again, "unreachable", None

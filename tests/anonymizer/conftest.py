@@ -7,7 +7,7 @@ played by `Orders`, which a test may tell to hold something, or to be silent.
 import asyncio
 import json
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -46,6 +46,7 @@ from services.registry.app import create_app as registry_app
 from services.registry.settings import Settings as RegistrySettings
 from services.requests.disclosure.leases import SECONDS as LEASE
 from tests.conftest import house as a_house
+from tests.overseer import Overseer
 from tests.patience import PATIENCE
 from tests.serving import Issuer, serve
 
@@ -128,6 +129,7 @@ class House:
     server: Postgres
     manifest: Manifest
     client: AnonymizerClient
+    overseer: Overseer
 
     @property
     def today(self) -> date:
@@ -166,11 +168,7 @@ class House:
 
     async def rows(self, store: str, statement: str, *values: Any) -> list[asyncpg.Record]:
         """As the superuser sees a store (or the anonymizer's own database)."""
-        connection = await self.server.connect(DATABASES.get(store, store))
-        try:
-            return await connection.fetch(statement, *values)
-        finally:
-            await connection.close()
+        return await self.overseer.rows(DATABASES.get(store, store), statement, *values)
 
     async def events(self, type: str) -> list[dict[str, Any]]:
         """What was recorded, whether or not it has its place in the ledger yet."""
@@ -226,7 +224,8 @@ async def fresh_sweep_house() -> AsyncIterator[House]:
 
 
 @asynccontextmanager
-async def a_filled_house() -> AsyncIterator[House]:
+async def a_filled_house(more: Mapping[str, str] = {}) -> AsyncIterator[House]:
+    """`more`: stores that are not the sample operator's, as the data map writes them."""
     with a_house() as home:
         keys.make(home)
         server = Postgres(home)
@@ -236,10 +235,12 @@ async def a_filled_house() -> AsyncIterator[House]:
         cluster = migrate.Cluster(str(server.socket_dir), home.path / "secrets")
         await migrate.migrate(cluster, [BY_NAME["registry"], BY_NAME["anonymizer"]], say=lambda _: None)
         async with AsyncExitStack() as stack:
-            yield await _running(stack, server, cluster, manifest)
+            yield await _running(stack, server, cluster, manifest, more)
 
 
-async def _running(stack: AsyncExitStack, server: Postgres, cluster: migrate.Cluster, manifest: Manifest) -> House:
+async def _running(
+    stack: AsyncExitStack, server: Postgres, cluster: migrate.Cluster, manifest: Manifest, more: Mapping[str, str]
+) -> House:
     issuer, orders = Issuer(), Orders()
     issuer.app.add_api_route("/token", _grant(issuer), methods=["POST"])
     identity = await stack.enter_async_context(serve(issuer.app))
@@ -249,7 +250,6 @@ async def _running(stack: AsyncExitStack, server: Postgres, cluster: migrate.Clu
     # Noon of the day the stores were filled for: no test crosses a midnight.
     noon = datetime.combine(manifest.today, datetime.min.time(), UTC) + timedelta(hours=12)
     clock.set_offset(clock_file, noon - datetime.now(UTC))
-    stack.callback(clock.use_file, None)
     told = {
         "environment": "development",
         "home": server.home.path,
@@ -262,7 +262,11 @@ async def _running(stack: AsyncExitStack, server: Postgres, cluster: migrate.Clu
         serve(registry_app(RegistrySettings(secrets_dir=cluster.secrets / "registry", peers=NOBODY, **told)))
     )
     shutil.copytree("policy/stores", data_map := server.home.path / "map")
-    (data_map / "mailbox.yaml").write_text(MAILBOX)
+    for store, written in {"mailbox": MAILBOX, **more}.items():
+        (data_map / f"{store}.yaml").write_text(written)
+    for store in more:
+        for role in ("wardline", "verifier"):
+            (cluster.secrets / "anonymizer" / "stores" / f"{store}.{role}.password").write_text("wonderland")
     peers = {"identity": identity, "registry": registry, "disclosure": disclosure}
     settings = Settings(
         secrets_dir=cluster.secrets / "anonymizer", peers=peers, data_map=data_map, lake_rest=60, **told
@@ -271,8 +275,9 @@ async def _running(stack: AsyncExitStack, server: Postgres, cluster: migrate.Clu
     async with asyncio.timeout(PATIENCE):
         while (await http.get(url + "/health/ready")).status_code != 200:
             await asyncio.sleep(0.05)
-    client = AnonymizerClient(http, url, Speaking(issuer))
-    return House(url, http, issuer, orders, settings, server, manifest, client)
+    client, overseer = AnonymizerClient(http, url, Speaking(issuer)), Overseer(server)
+    stack.push_async_callback(overseer.close)
+    return House(url, http, issuer, orders, settings, server, manifest, client, overseer)
 
 
 def _grant(issuer: Issuer) -> Callable[[Request], Any]:

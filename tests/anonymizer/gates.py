@@ -1,19 +1,23 @@
 """Gates: whatever a step is about to make durable is held there until the test has killed the process.
 
-Each place is named by what it does: a commit in a database, a file put in place or removed, what disclosure is told. What a step passed
+Each place is named by what it does: a commit in a database, a file put in place or removed, what a vendor, a bucket or disclosure is
+told. What a step passed
 is one line each in `FOLDER/<step>`; who is held leaves `FOLDER/<step>.held`, and goes no further.
 """
 
 import asyncio
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg.transaction
+import pymysql
 
 from chassis.db import Database
 from services.anonymizer.commands.collections import Collections
@@ -21,6 +25,8 @@ from services.anonymizer.commands.people import People
 from services.anonymizer.commands.steps import Steps
 from services.anonymizer.connectors.apart import Apart
 from services.anonymizer.connectors.files.formats import OWN
+from services.anonymizer.connectors.files.objects import Objects
+from services.anonymizer.connectors.files.zendesk import Zendesk
 from services.anonymizer.holds import Holds
 from services.anonymizer.house import House
 
@@ -47,10 +53,19 @@ class Gates:
             asyncpg.Connection.execute,
             lambda connection, query, *_, **__: "commit in wardline" if query == "COMMIT" else None,
         )
+        pymysql.connections.Connection.commit = self._before(
+            pymysql.connections.Connection.commit, lambda *_: "commit in mariadb"
+        )
+        Objects._change = self._before(Objects._change, lambda *_: "version put")
+        Objects._delete_by = self._before(
+            Objects._delete_by, lambda _, url: f"{PurePath(urlsplit(url).path).suffix} version removed"
+        )
+        Zendesk._call = self._before(Zendesk._call, _told)
         Holds.settle = self._around(Holds.settle, lambda *_: "disclosure told")
+        Steps._conclude = self._around(Steps._conclude, lambda *_: "concluded")
         Steps.take = _of(Steps.take, lambda steps, tenant, step, *_: step)
         Collections._noted = _of(Collections._noted, lambda collections, tenant, several: several[0].of[0].step)
-        People.forget = _of(People.forget, lambda people, tenant, principal, wish: principal)
+        People.forget = _of(People.forget, lambda people, tenant, principal, wish: wish.request)
         _here(House)
 
     def _before(self, work: Callable[..., Any], place: Callable[..., str | None]) -> Callable[..., Any]:
@@ -88,8 +103,15 @@ class Gates:
 
 
 def _role(path: Path) -> str:
-    """What a file is to the store: its own record, or the kind of what is kept beside them."""
-    return path.parts[path.parts.index(OWN) + 1] if OWN in path.parts else "record"
+    """What a file is to the store: its own record, or the kind of what is kept beside them, and of which table."""
+    if OWN not in path.parts:
+        return "record"
+    own = path.parts.index(OWN)
+    return f"{path.parts[own - 1]} {path.parts[own + 1]}"
+
+
+def _told(helpdesk: Zendesk, method: str, path: str, *_: Any, **named: Any) -> str | None:
+    return None if method == "GET" else f"{method} {re.sub(r'/[0-9]+', '', urlsplit(path).path)}"
 
 
 def _commit(transaction: Any) -> str | None:

@@ -12,6 +12,8 @@ from pathlib import Path
 import pymysql
 import pytest
 
+from tests.patience import PATIENCE
+
 
 @contextmanager
 def server(folder: Path) -> Iterator[int]:
@@ -46,7 +48,7 @@ def server(folder: Path) -> Iterator[int]:
         yield port
     finally:
         running.terminate()
-        running.wait(20)
+        running.wait(PATIENCE)
 
 
 def admin(port: int, database: str | None = None) -> pymysql.Connection:
@@ -58,7 +60,7 @@ def _user() -> str:
 
 
 def _until_up(port: int) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while True:
         try:
             admin(port).close()

@@ -143,7 +143,7 @@ async def test_a_process_that_is_killed_at_work_is_an_unavailable_store_and_the_
     os.kill(workers().pop(), signal.SIGKILL)
     guard.may_answer.set()
     with pytest.raises(StoreUnavailable):
-        await asyncio.wait_for(erasing, 30)
+        await asyncio.wait_for(erasing, PATIENCE)
     done = await lake.erase(step, anna, TERMS, Guard(), None)
     assert [(one.action, one.count) for one in done.outcomes] == [(Action.erase, 5)]
 

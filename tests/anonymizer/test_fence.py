@@ -6,6 +6,7 @@ import json
 import wave
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from sample.cases import PRIVATE
 from services.anonymizer.connectors.files import Files, leaving
 from services.anonymizer.connectors.guard import Lease
 from services.anonymizer.contract import Correction, DisclosureRequest, HoldsUnreadable, Identifier, StoreUnavailable
+from services.anonymizer.datamap import Table
 from services.anonymizer.rules.person import Known, Person
 from tests.anonymizer.directly import ALWAYS, NOW, TERMS, Guard, ago, collected, connector, person
 from tests.anonymizer.test_faults import lake, login, logs
@@ -292,6 +294,35 @@ async def test_a_line_that_was_frozen_stays_so_when_it_is_corrected(tmp_path: Pa
     assert await collected(files, known) == [] and b"bo@" in path.read_bytes()
 
 
+async def test_a_line_that_was_frozen_stays_so_when_who_corrects_it_is_killed_before_saying_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    files, path = logs(tmp_path, login("anna"), login("bo"))
+    known, step, later = person(*(("email", f"{name}@epost.example") for name in ("anna", "ny"))), uuid4(), uuid4()
+    await files.freeze(uuid4(), known, TERMS)
+    change = Correction(element=files.table.columns["email"].element, old="anna@epost.example", new="ny@epost.example")
+
+    def killed(*_: Any) -> None:
+        raise OSError
+
+    with monkeypatch.context() as dying:
+        dying.setattr(files.journal, "freeze", killed)
+        with pytest.raises(StoreUnavailable):
+            await files.correct(step, known, TERMS, [change])
+    assert "ny@epost.example" in path.read_text(), "it was corrected"
+    kept = await files.erase(later, known, TERMS, Guard(), None)
+    assert [(one.action, one.rule) for one in kept.outcomes] == [("keep", "restriction")]
+    assert (await files.verify(known, TERMS, None)).remaining == 0, "what is frozen may be there"
+    terms = replace(TERMS, now=TERMS.now + timedelta(days=9000))
+    [piece] = [one async for one in files.sweep(uuid4(), terms, Guard(), lambda: {})]
+    assert [one.count for one in piece.swept] == [1], "only Bo's goes"
+    assert "ny@epost.example" in path.read_text()
+    assert [one.count for one in (await files.correct(step, known, TERMS, [change])).outcomes] == [1]
+    await files.unfreeze(uuid4(), known, TERMS)
+    await files.erase(uuid4(), known, TERMS, Guard(), None)
+    assert await collected(files, known) == []
+
+
 @pytest.mark.parametrize("store", STORES)
 async def test_restrictions_and_erasures_at_once_in_files_are_one_after_the_other(tmp_path: Path, store: str):
     files, path, known, _ = filled(tmp_path, store)
@@ -370,6 +401,28 @@ async def test_a_copy_made_while_a_recording_lies_aside_has_its_sound(tmp_path: 
     with pytest.raises(HoldsUnreadable):
         await files.erase(uuid4(), ANNA, TERMS, guard, None)
     assert before[0][-1] == "1.wav" and len(before) > 1 and guard.copies == [before]
+
+
+@pytest.mark.parametrize("store", STORES)
+async def test_what_an_organisation_is_given_back_while_a_record_lies_aside_has_it_once_until_it_was_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str
+):
+    monkeypatch.setattr(Table, "for_tenants", lambda *_: True)
+    files, *_ = filled(tmp_path, store)
+    files.table = files.table.model_copy(update={"voices": [["caller"]]} if store == "recordings" else {})
+
+    async def returned() -> list[bytes]:
+        return sorted(b"".join([one async for one in files.give_back(PRIVATE.id, TERMS.book)]).splitlines())
+
+    class Returned(Guard):
+        async def held(self, step=None):
+            given.append(await returned())
+            return await super().held(step)
+
+    before, given = await returned(), list[list[bytes]]()
+    await files.erase(uuid4(), ANNA, TERMS, Returned(), None)
+    after = await returned()
+    assert given == [before] and len(before) > len(after)
 
 
 @pytest.mark.parametrize("looking", ["_pieces", "read"])

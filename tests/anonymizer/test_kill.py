@@ -61,7 +61,7 @@ def victims(house: House) -> Iterator[Victims]:
         yield running
     finally:
         running.process.stdin.close()
-        running.process.wait(20)
+        running.process.wait(PATIENCE)
         running.process.stdout.close()
 
 

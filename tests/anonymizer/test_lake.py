@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from sample.cases import PRIVATE
-from services.anonymizer.connectors.files import Files
+from services.anonymizer.connectors.files import Files, formats, standing
 from services.anonymizer.connectors.files.formats import Parquet
 from services.anonymizer.connectors.files.lake import Lake
 from services.anonymizer.contract import Action, StoreDrifted, StoreUnavailable, Swept
@@ -102,6 +102,91 @@ async def test_a_file_that_does_not_say_whom_it_names_is_told_and_not_passed_ove
     calls_of(1, NOW, [OTHER]).drop("callee").write_parquet(drifted / "part-0.parquet")
     with pytest.raises(StoreDrifted):
         await collected(lake, person(("msisdn", DISPUTED)))
+
+
+@pytest.fixture
+def looked_through(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Each file that is read to be remembered; those of a test are at rest as soon as they are there."""
+    monkeypatch.setattr(standing, "AT_REST", -1.0)
+    looks, whole = list[Path](), Parquet._whole
+    monkeypatch.setattr(Parquet, "_whole", lambda self, path, table: looks.append(path) or whole(self, path, table))
+    return looks
+
+
+async def test_a_small_file_is_read_once_and_gives_what_it_would_give_again(
+    lake: Files, looked_through: list[Path], monkeypatch: pytest.MonkeyPatch
+):
+    disputed, called, nobody = (person(("msisdn", number)) for number in (DISPUTED, "46800000001", "467"))
+    found = [await collected(lake, who) for who in (disputed, called, nobody)]
+    assert [len(rows) for rows in found] == [2 * CALLS, 2, 0]
+    assert looked_through == sorted(lake.format.pieces(lake.root))
+    with monkeypatch.context() as patched:
+        patched.setattr(Parquet, "_scan", lambda *_: pytest.fail("opened again"))
+        assert [await collected(lake, who) for who in (disputed, called, nobody)] == found
+    monkeypatch.setattr(standing, "MANY", 0)
+    assert [await collected(lake, who) for who in (disputed, called, nobody)] == found
+
+
+@pytest.mark.parametrize("how", ["renamed over", "written over", "written over, its time put back"])
+async def test_who_comes_into_a_file_that_was_looked_through_is_found(
+    lake: Files, looked_through: list[Path], how: str
+):
+    new, path = person(("msisdn", "46700000009")), min(lake.format.pieces(lake.root))
+    assert await collected(lake, new) == []
+    before, size = path.stat(), path.stat().st_size
+    fresh = path.with_name("fresh") if how == "renamed over" else path
+    number = ["46700000009"] * CALLS
+    calls_of(25_000, NOW - timedelta(days=750), number).write_parquet(fresh)
+    assert fresh.stat().st_size == size, "nothing tells by its size"
+    if fresh != path:
+        fresh.rename(path)
+    elif "back" in how:
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert len(await collected(lake, new)) == CALLS
+    assert len(await collected(lake, person(("msisdn", DISPUTED)))) == CALLS
+    assert len(looked_through) == 2 + 1
+
+
+async def test_who_is_erased_from_a_file_that_was_looked_through_is_gone_and_the_others_are_there(
+    lake: Files, looked_through: list[Path]
+):
+    disputed, other = person(("msisdn", DISPUTED)), person(("msisdn", OTHER))
+    for who in (disputed, other):
+        assert await collected(lake, who)
+    await lake.erase(uuid4(), disputed, TERMS, Guard(), None)
+    assert await collected(lake, disputed) == [] and len(await collected(lake, other)) == CALLS
+
+
+async def test_verification_looks_at_the_disk_and_not_at_what_is_remembered(
+    lake: Files, looked_through: list[Path], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(standing, "_state", lambda path: (1,))  # as if nothing ever changed
+    disputed = person(("msisdn", DISPUTED))
+    assert await collected(lake, disputed)
+    for path in lake.format.pieces(lake.root):
+        pl.read_parquet(path).filter(pl.col("caller") != DISPUTED).write_parquet(path)
+    assert (await lake.verify(disputed, TERMS, None)).remaining == 0
+
+
+@pytest.mark.parametrize(
+    "bound",
+    [(standing, "AT_REST", 3600.0), (standing, "SMALL", 100), (standing, "MANY", 0), (formats, "_FEW", CALLS - 1)],
+    ids=["just changed", "large", "one of many", "of many rows"],
+)
+async def test_a_file_that_may_not_be_remembered_is_read_each_time(
+    lake: Files, looked_through: list[Path], monkeypatch: pytest.MonkeyPatch, bound: tuple[object, str, float]
+):
+    monkeypatch.setattr(*bound)
+    for _ in range(2):
+        assert len(await collected(lake, person(("msisdn", DISPUTED)))) == 2 * CALLS
+    assert lake.format._standing._known == {}
+
+
+async def test_a_lake_whose_numbers_are_no_texts_is_told_and_not_passed_over(lake: Files, looked_through: list[Path]):
+    for path in lake.format.pieces(lake.root):
+        pl.read_parquet(path).with_columns(pl.col("callee").cast(pl.Int64)).write_parquet(path)
+    with pytest.raises(StoreDrifted):
+        await collected(lake, person(("msisdn", "467")))
 
 
 async def test_a_sweep_takes_every_row_but_the_frozen_ones_and_those_too_once_they_are_lifted(lake: Files):

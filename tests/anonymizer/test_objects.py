@@ -172,6 +172,25 @@ async def test_what_an_order_holds_is_copied_inside_the_bucket_first(bucket: Buc
     assert bucket.versions(".wardline/") == []
 
 
+async def test_who_was_killed_between_the_right_version_and_the_wrong_one_puts_no_second_right_one(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+):
+    change, step = Correction(element="customer_number", old="K0", new="K13"), uuid4()
+    before = bucket.versions("calls/")
+
+    def killed(*_: Any) -> None:
+        raise OSError
+
+    with monkeypatch.context() as dying:
+        dying.setattr(bucket.files.format, "_let_go", killed)
+        with pytest.raises(StoreUnavailable):
+            await bucket.files.correct(step, NADIA, TERMS, [change])
+    assert len(bucket.versions("calls/")) == len(before) + 1
+    await bucket.files.correct(step, NADIA, TERMS, [change])
+    assert sorted(bucket.versions("calls/")) == sorted(before), "each wrong version has one right one in its place"
+    assert [row[2] for row in await collected(bucket.files, NADIA)] == ["K13"] * 3
+
+
 async def test_a_correction_leaves_no_version_that_says_what_is_wrong(bucket: Bucket):
     change = Correction(element="customer_number", old="K0", new="K13")
     await bucket.files.correct(uuid4(), NADIA, TERMS, [change])

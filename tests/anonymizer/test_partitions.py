@@ -17,6 +17,7 @@ from sample.cases import PRIVATE
 from services.anonymizer.connectors.postgresql import PostgreSQL
 from services.anonymizer.contract import StoreUnavailable, Swept
 from tests.anonymizer.directly import NOW, TERMS, Guard, store_of
+from tests.patience import PATIENCE
 
 # By its name, for its package has a function that is called like it.
 sweeping = import_module("services.anonymizer.connectors.postgresql.sweep")
@@ -162,7 +163,7 @@ async def test_a_sweep_lets_whoever_works_in_the_store_go_first_and_comes_again(
     reading = traffic.operator.transaction()
     await reading.start()
     assert await traffic.there() == [1]
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         with pytest.raises(StoreUnavailable):
             await traffic.swept()
     assert await traffic.there() == [1]
@@ -172,7 +173,7 @@ async def test_a_sweep_lets_whoever_works_in_the_store_go_first_and_comes_again(
 
 async def _waits(operator: asyncpg.Connection) -> None:
     """Until the sweep waits for what `operator` has begun."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while not await operator.fetchval(
             "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
         ):

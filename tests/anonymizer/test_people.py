@@ -42,6 +42,9 @@ async def test_of_a_recycled_number_the_time_tells_whose_it_was(house: House):
     assert await house.client.lookup(known(("msisdn", RECYCLED_NUMBER)), tenant=PRIVATE.id) == rasmus
     then = known(("msisdn", RECYCLED_NUMBER), from_=now - timedelta(days=600))
     assert await house.client.lookup(then, tenant=PRIVATE.id) == petra
+    linked = [one["data"] for one in await house.events("principal.linked") if one["data"]["type"] == "msisdn"]
+    [ended] = [one["to"] for one in linked if one["principal"] == str(petra) and one["to"]]
+    assert [ended] <= [one["from"] for one in linked if one["principal"] == str(rasmus) and not one["to"]]
 
 
 async def test_identifiers_of_two_people_are_refused(house: House):

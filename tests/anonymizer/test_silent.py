@@ -17,6 +17,7 @@ from services.anonymizer.contract import IdentifierType, StoreUnavailable
 from services.anonymizer.rules.person import Known, Person
 from tests.anonymizer.conftest import House
 from tests.anonymizer.directly import TERMS, Guard
+from tests.patience import PATIENCE
 
 ANNA = Person(uuid4(), PRIVATE.id, (Known(IdentifierType.msisdn, PEOPLE["anna"].msisdn),))
 
@@ -90,7 +91,7 @@ async def test_a_store_that_is_cut_off_in_mid_stream_is_said_and_the_stream_has_
 async def test_a_store_that_falls_silent_is_given_up_and_nothing_is_done(
     way: Way, house: House, monkeypatch, verb: str
 ):
-    monkeypatch.setattr(store, "LONGEST", 0.3)
+    monkeypatch.setattr(store, "LONGEST", 1.0)
     await way.calls.invoices(ANNA)  # the connection stands
     before, way.silent = (await house.rows("calls", "SELECT count(*) AS n FROM call_record"))[0]["n"], True
     asked = {
@@ -99,5 +100,5 @@ async def test_a_store_that_falls_silent_is_given_up_and_nothing_is_done(
         "verify": lambda: way.calls.verify(ANNA, TERMS, None),
     }[verb]
     with pytest.raises(StoreUnavailable):
-        await asyncio.wait_for(asked(), 20)
+        await asyncio.wait_for(asked(), PATIENCE)
     assert (await house.rows("calls", "SELECT count(*) AS n FROM call_record"))[0]["n"] == before

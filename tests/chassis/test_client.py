@@ -26,7 +26,7 @@ async def answered(body: Any) -> Told:
     """What is read where a peer answers this."""
     transport = httpx2.MockTransport(lambda _: httpx2.Response(200, json=body))
     async with httpx2.AsyncClient(transport=transport) as http:
-        return await ServiceClient(http, "http://peer", Tokens()).ask(Told, "GET", "/told")  # type: ignore[arg-type]
+        return await ServiceClient(http, "http://peer", Tokens(), "peer").ask(Told, "GET", "/told")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("body", [{"count": "Ada Lovelace"}, {}, None, [1]])
@@ -56,7 +56,7 @@ async def test_of_a_stream_is_given_what_came_while_the_rest_is_still_on_its_way
     transport = httpx2.MockTransport(lambda _: httpx2.Response(200, content=written()))
     async with (
         httpx2.AsyncClient(transport=transport) as http,
-        ServiceClient(http, "http://peer", Tokens()).stream("POST", "/lines") as pieces,  # type: ignore[arg-type]
+        ServiceClient(http, "http://peer", Tokens(), "peer").stream("POST", "/lines") as pieces,  # type: ignore[arg-type]
     ):
         async for piece in pieces:
             given.append(piece)

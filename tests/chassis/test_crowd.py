@@ -35,6 +35,24 @@ async def test_whoever_comes_while_others_are_under_way_goes_together():
     assert [len(items) for tenant, items in doing.groups if tenant == TENANT] == [1, MOST, 1]
 
 
+async def test_as_many_groups_of_a_tenant_are_under_way_as_may_be_and_nobody_waits_for_another_tenants():
+    open_, begun = asyncio.Event(), list[tuple[UUID, list[int]]]()
+
+    async def held(tenant: UUID, items: Sequence[int]) -> list[int]:
+        begun.append((tenant, list(items)))
+        await open_.wait()
+        return list(items)
+
+    crowd, waiting = Crowd(held, at_once=2), []
+    for tenant, item in ((TENANT, 1), (TENANT, 2), (TENANT, 3), (TENANT, 4), (OTHER, 5)):
+        waiting.append(asyncio.create_task(crowd(tenant, item)))
+        for _ in range(3):
+            await asyncio.sleep(0)
+    assert begun == [(TENANT, [1]), (TENANT, [2]), (OTHER, [5])]
+    open_.set()
+    assert await asyncio.gather(*waiting) == [1, 2, 3, 4, 5] and begun[3:] == [(TENANT, [3, 4])]
+
+
 async def test_a_fault_is_one_members_own():
     doing = Doing()
     crowd = Crowd(doing)

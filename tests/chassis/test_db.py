@@ -2,35 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
-import pytest_asyncio
 from sqlmodel import Field, SQLModel, select
 
 from chassis.db import Database
-from chassis.settings import Settings
 from tests.patience import busy
 
-POOL = 5
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def database(cluster, house, tmp_path: Path) -> AsyncIterator[Database]:
-    made = await asyncio.to_thread(house)
-    (tmp_path / "db.password").write_text("trusted here")
-    settings = Settings(
-        secrets_dir=tmp_path,
-        issuer="none",
-        jwks_url="none",
-        database_host=str(cluster.socket),
-        database_name="postgres",
-    )
-    database = Database(settings, made.service, POOL)
-    yield database
-    await database.close()
+POOL = 5  # connections, where nobody says otherwise
 
 
 @pytest.mark.parametrize("late", range(1, 6))
@@ -117,7 +97,7 @@ async def opened(database: Database, cluster, most: int = 1) -> int:
     """How many connections the server has of this service, when those that were closed are gone."""
     connection = await cluster.connect("postgres")
     try:
-        for _ in range(50):
+        for _ in range(500):
             query = "SELECT count(*) FROM pg_stat_activity WHERE usename = $1"
             count = await connection.fetchval(query, database.service)
             if count <= most:

@@ -20,7 +20,7 @@ from chassis import durable, schema
 from chassis.db import Database
 from chassis.durable import Job, Jobs
 from chassis.errors import Unavailable
-from chassis.settings import Settings
+from tests.chassis.conftest import open_database
 from tests.patience import PATIENCE, busy
 
 TENANT = uuid4()
@@ -37,18 +37,9 @@ def create_work(op, _service) -> None:
 @pytest_asyncio.fixture(loop_scope="session")
 async def database(cluster, house, tmp_path: Path) -> AsyncIterator[Database]:
     made = await asyncio.to_thread(house, chassis.ledger.schema.create, create_work)
-    database = open_database(str(cluster.socket), made.service, tmp_path)
+    database = open_database(cluster.socket, made.service, tmp_path)
     yield database
     await database.close()
-
-
-def open_database(socket: str, service: str, secrets: Path) -> Database:
-    for name in ("db", "db_system"):
-        (secrets / f"{name}.password").write_text("trusted here")
-    return Database(
-        Settings(secrets_dir=secrets, issuer="none", jwks_url="none", database_host=socket, database_name="postgres"),
-        service,
-    )
 
 
 async def order(database: Database, job: str = "work.do") -> UUID:
@@ -106,20 +97,22 @@ async def test_a_committed_job_is_done_and_a_rolled_back_one_never_existed(datab
     assert await effects(database, ghost) is None
 
 
-async def test_a_failing_job_is_tried_again_and_counts_its_deliveries(database):
-    seen: list[int] = []
+@pytest.mark.parametrize("deliveries", [3, None])
+async def test_a_failing_job_is_tried_again_after_growing_pauses(database, deliveries: int | None):
+    seen: list[float] = []
 
-    def fail_twice(job: Job) -> None:
-        seen.append(job.delivery)
-        if job.delivery < 3:
+    def fail_twice(_job: Job) -> None:
+        seen.append(time.monotonic())
+        if len(seen) < 3:
             raise ConnectionError("the store is down")
 
     jobs = Jobs()
-    jobs.on("work.do", doing(database, fail_twice))
+    jobs.on("work.do", doing(database, fail_twice), deliveries)
     id = await order(database)
     async with working(database, jobs):
         await until(lambda: _is(effects(database, id), 1))
-    assert seen == [1, 2, 3]
+    first, second, third = seen
+    assert 0.7 <= second - first and 1.4 <= third - second
 
 
 async def test_a_job_that_never_succeeds_is_held_for_a_person(database):
@@ -174,7 +167,7 @@ async def _statuses(database: Database) -> list[str]:
 
 async def _hang(socket: str, service: str, secrets: str) -> None:
     """A worker that takes the job and dies before its effect."""
-    database = open_database(socket, service, Path(secrets))
+    database = open_database(Path(socket), service, Path(secrets))
 
     async def never(_job: Job) -> None:
         print("started", flush=True)
@@ -200,7 +193,7 @@ async def test_a_tick_that_met_a_trouble_that_passes_is_done_again(database):
     jobs = Jobs()
     jobs.every("clock", 0.01, tick)
     async with working(database, jobs):
-        await asyncio.wait_for(done.wait(), 5)
+        await asyncio.wait_for(done.wait(), PATIENCE)
 
 
 async def test_a_fault_of_ours_in_a_tick_ends_all_work_of_the_process_and_says_so(database):
@@ -216,5 +209,5 @@ async def test_a_fault_of_ours_in_a_tick_ends_all_work_of_the_process_and_says_s
     jobs.every("clock", 0.01, tick)
     jobs.every("other", 0.01, partial(asyncio.sleep, 0))
     with pytest.raises(ExceptionGroup) as ended:
-        await asyncio.wait_for(jobs.run(database), 5)
+        await asyncio.wait_for(jobs.run(database), PATIENCE)
     assert [type(each) for each in ended.value.exceptions] == [ValidationError]

@@ -21,6 +21,7 @@ from chassis import durable, idempotency, schema
 from chassis.app import create_app
 from chassis.auth import Anyone, Caller, Requires
 from chassis.bodies import Body
+from chassis.client import trust
 from chassis.contract import Contract
 from chassis.db import Database, Transaction, Tx
 from chassis.errors import Conflict
@@ -126,7 +127,7 @@ async def toy(cluster, house, tmp_path: Path, monkeypatch) -> AsyncIterator[Toy]
         app = create_app(
             made.service, settings, package="services.toy", routers=[router], clients={"tester"}, max_body=10_000
         )
-        async with serve(app) as url, httpx2.AsyncClient(base_url=url) as http:
+        async with serve(app) as url, httpx2.AsyncClient(base_url=url, verify=trust()) as http:
             yield Toy(http, issuer, made, made.service, app.state.database)
 
 

@@ -3,11 +3,15 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from types import SimpleNamespace
 
+import httpx2
 import pytest
 
+from chassis import telemetry
 from chassis.errors import Conflict, Unavailable
 from chassis.streams import joined, parted
+from tests.patience import PATIENCE
 
 
 async def _of(*pieces: bytes | Exception) -> AsyncGenerator[bytes]:
@@ -39,10 +43,11 @@ async def test_each_comes_out_as_it_went_in_however_the_answer_is_cut():
 
 
 async def test_what_is_refused_in_one_is_raised_there_and_nowhere_else():
-    async with parted(_cut(joined([_of(b"one", Conflict("two at once")), _of(b"two")])), 2) as (one, other):
-        refused, whole = await asyncio.gather(_all(one), _all(other), return_exceptions=True)
+    refusing = joined([_of(b"one"), _of(b"two", Conflict("two at once")), _of(b"three")])
+    async with parted(_cut(refusing), 3) as parts:
+        one, refused, three = await asyncio.gather(*map(_all, parts), return_exceptions=True)
     assert isinstance(refused, Conflict) and refused.detail == "two at once"
-    assert whole == b"two"
+    assert (one, three) == (b"one", b"three")
 
 
 async def test_of_an_answer_that_was_cut_nothing_ends_as_if_it_were_whole():
@@ -50,6 +55,52 @@ async def test_of_an_answer_that_was_cut_nothing_ends_as_if_it_were_whole():
         one, other = await asyncio.gather(*map(_all, parts), return_exceptions=True)
     assert one == b"one"
     assert isinstance(other, Unavailable)
+
+
+@pytest.mark.parametrize(
+    ("last", "told"),
+    [
+        ((), []),
+        ((httpx2.RemoteProtocolError("peer closed connection"),), []),
+        ((Unavailable(),), []),
+        ((b"\0\7\0\0\0\0\0",), ["answer not understood"]),
+    ],
+    ids=["it ends early", "its connection breaks", "it is given up", "a place that nobody asked for"],
+)
+async def test_however_an_answer_ends_too_early_everybody_is_told_and_only_nonsense_is_a_fault_of_ours(
+    last: tuple[bytes | Exception, ...], told: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    """Who only waited for the rest would wait for ever."""
+    faults: list[str] = []
+    monkeypatch.setattr(telemetry, "log", lambda: SimpleNamespace(error=lambda said, **_: faults.append(said)))
+    begun = b"\0\0\0\0\0\0\3one" + b"\0\0\1\0\0\0\0"
+    async with parted(_of(begun, *last), 2) as parts, asyncio.timeout(PATIENCE):
+        one, other = await asyncio.gather(*map(_all, parts), return_exceptions=True)
+    assert one == b"one" and isinstance(other, Unavailable) and faults == told
+
+
+async def test_who_reads_no_further_makes_nobody_give_more():
+    """What waits for a slow reader is bounded on both sides of the wire, and once she left nobody reads on for her."""
+    given, closed = [0], asyncio.Event()
+
+    async def endless() -> AsyncGenerator[bytes]:
+        try:
+            while given[0] < 10_000:
+                given[0] += 1
+                yield b"x" * (1 << 16)
+                await asyncio.sleep(0)
+        finally:
+            closed.set()
+
+    async with aclosing(joined([endless()])) as answer:
+        async with parted(answer, 1) as [one], aclosing(one):
+            await anext(one)
+            for _ in range(1000):
+                await asyncio.sleep(0)
+        for _ in range(1000):
+            await asyncio.sleep(0)
+        assert given[0] < 50
+    assert closed.is_set()
 
 
 async def test_a_fault_cuts_the_answer():
@@ -63,7 +114,9 @@ async def test_who_takes_no_more_of_one_keeps_nobody_waiting():
     async with parted(_cut(joined([_of(*many), _of(*many)]), 1000), 2) as (one, other):
         async with aclosing(one):
             await anext(one)
-        assert await asyncio.wait_for(_all(other), 5) == b"".join(many)
+            for _ in range(100):
+                await asyncio.sleep(0)  # until whoever deals waits for this one
+        assert await asyncio.wait_for(_all(other), PATIENCE) == b"".join(many)
 
 
 async def test_a_slow_one_keeps_nobody_waiting():
@@ -74,9 +127,9 @@ async def test_a_slow_one_keeps_nobody_waiting():
         yield b"late"
 
     async with aclosing(joined([slow(), _of(b"soon")])) as answer, parted(answer, 2) as (late, soon):
-        assert await asyncio.wait_for(_all(soon), 5) == b"soon"
+        assert await asyncio.wait_for(_all(soon), PATIENCE) == b"soon"
         told.set()
-        assert await asyncio.wait_for(_all(late), 5) == b"late"
+        assert await asyncio.wait_for(_all(late), PATIENCE) == b"late"
 
 
 async def test_a_reader_that_goes_away_closes_every_stream():
@@ -108,7 +161,7 @@ async def test_what_is_little_goes_together_and_waits_for_no_stream_that_is_slow
             yield b"%d," % n
 
     assert len([piece async for piece in joined([begun()])]) == 1
-    async with aclosing(joined([slow()])) as answer, asyncio.timeout(5):
+    async with aclosing(joined([slow()])) as answer, asyncio.timeout(PATIENCE):
         assert (await anext(answer)).endswith(b"one")
         more.set()
         assert b"two" in await anext(answer)

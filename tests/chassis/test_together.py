@@ -14,13 +14,18 @@ from chassis import idempotency, schema
 from chassis.db import Transaction
 from chassis.errors import Conflict, KeyReused, Problem
 from chassis.idempotency import Write
-from chassis.together import Together
+from chassis.together import Made, Together
 
 TENANT = uuid4()
 
 
 class Note(BaseModel):
     words: str
+
+
+def made(words: str) -> Made:
+    body = Note(words=words).model_dump_json().encode()
+    return Made(body, body if words != "long" else b'{"words":"short"}')
 
 
 class Desk:
@@ -42,12 +47,12 @@ class Desk:
         finally:
             await connection.close()
 
-    async def record(self, tx: Transaction, words: Sequence[str]) -> list[Note | Problem]:
+    async def record(self, tx: Transaction, words: Sequence[str]) -> list[Made | Problem]:
         self.groups.append(len(words))
         for each in words:
             if each not in self.refused:
                 await tx.connection.execute("INSERT INTO note (tenant, words) VALUES ($1, $2)", tx.tenant, each)
-        return [Conflict("No.") if each in self.refused else Note(words=each) for each in words]
+        return [Conflict("No.") if each in self.refused else made(each) for each in words]
 
     async def send(self, words: str, key: str | None = None):
         return await self.together(TENANT, Write("client", key or str(uuid4()), words.encode(), 201), words)
@@ -87,6 +92,19 @@ async def test_many_at_once_share_transactions_and_each_gets_its_own_answer(desk
     words = [f"n{n:02}" for n in range(40)]
     assert [said(reply) for reply in await asyncio.gather(*map(desk.send, words))] == words
     assert await desk.kept() == words and len(desk.groups) < 5
+
+
+async def test_a_crowd_is_shared_out_evenly_and_late_comers_come_along(desk: Desk):
+    late = [asyncio.create_task(desk.send(f"a{n:02}")) for n in range(40)]
+    await asyncio.sleep(0)
+    late += [asyncio.create_task(desk.send(f"b{n:02}")) for n in range(8)]
+    await asyncio.gather(*late)
+    assert desk.groups == [24, 24]
+
+
+async def test_who_asks_again_is_told_what_was_kept(desk: Desk):
+    first, again = await desk.send("long", "key"), await desk.send("long", "key")
+    assert (said(first), said(again), again.again) == ("long", "short", True)
 
 
 async def test_what_a_rule_refuses_leaves_nothing_and_its_neighbours_stand(desk: Desk):

@@ -1,5 +1,6 @@
 """The consent service alone in a house of its own: real PostgreSQL, migrated; an issuer whose tokens a test may bend."""
 
+import json
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import httpx2
 from joserfc import jws
 from joserfc.jwk import OKPKey
 
+from chassis.client import trust
 from chassis.settings import Settings
 from ops import migrate
 from ops.catalogue import BY_NAME
@@ -23,6 +25,7 @@ from ops.postgres import Postgres
 from services.consent.client import ConsentClient
 from services.registry.books import read_book
 from services.registry.contract.signed import ALGORITHM, POLICY, canonical_book
+from tests.patience import PATIENCE
 from tests.serving import Issuer
 
 EVERYTHING = "consent.read consent.write notice.publish decision.ask call.write snapshot.read consent-info:retrieve events.read ledger.read"
@@ -54,7 +57,7 @@ class House:
             secrets_dir=self.postgres.home.secrets("consent"),
             issuer=issuer.name,
             jwks_url=f"{issuer_url}/jwks",
-            peers={"registry": NOBODY_THERE},
+            peers={"registry": NOBODY_THERE, "anonymizer": NOBODY_THERE},
             database_host=str(self.postgres.socket_dir),
             database_name=DATABASE,
             clock_file=clock,
@@ -90,7 +93,7 @@ class House:
             started = subprocess.Popen(
                 [sys.executable, "-c", serve],
                 cwd=ROOT,
-                env=os.environ | told | {"WARDLINE_PEERS": f'{{"registry": "{NOBODY_THERE}"}}'},
+                env=os.environ | told | {"WARDLINE_PEERS": json.dumps(self.settings(issuer, issuer_url).peers)},
                 stdout=file,
                 stderr=subprocess.STDOUT,
             )
@@ -113,10 +116,10 @@ def client(http: httpx2.AsyncClient, url: str, issuer: Issuer, scope: str = EVER
 
 
 def _wait_until_ready(url: str, process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            if httpx2.get(url, trust_env=False).status_code == 200:
+            if httpx2.get(url, trust_env=False, verify=trust()).status_code == 200:
                 return
         except httpx2.HTTPError:
             pass

@@ -2,19 +2,21 @@
 
 import asyncio
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
 from chassis import clock
 from chassis.errors import Forbidden, NotFound
 from chassis.ids import new_id
-from services.consent import receipts, records
+from services.consent import queries, receipts, records
+from services.consent.commands import statements
 from services.consent.contract import (
     AlreadyGiven,
     AskConsent,
     AskedTooSoon,
     EndConsent,
+    EndGuardian,
     GiveConsent,
     NoConsentToEnd,
     NotAGuardian,
@@ -34,6 +36,7 @@ from services.registry.contract import PolicyBook
 from tests.consent.conftest import key
 from tests.consent.house import DATABASE
 from tests.consent.test_cases import feed
+from tests.patience import PATIENCE
 
 LAWYERS = Party(id="559999-0002", address="Provgatan 1, Stockholm", contact="dpo@operator.example")
 
@@ -191,6 +194,198 @@ async def test_for_a_child_her_guardian_speaks_until_she_is_of_age(company):
         await company.service.give(company.tenant, given(told, erik, expression="parental"), key())
 
 
+async def test_two_parents_speak_for_a_child_and_where_none_is_left_it_is_a_child_all_the_same(company):
+    told, maja, erik, eva = await company.notice(), new_id(), new_id(), new_id()
+    born = clock.now().date().replace(day=1) - timedelta(days=9 * 365)
+    for guardian in (erik, eva):
+        who = SetGuardian(guardian=guardian, born=born, evidence_ref="crm/17")
+        await company.service.set_guardian(company.tenant, maja, who, key())
+    parental = given(told, maja, expression="parental")
+    for guardian in (erik, eva):
+        await company.herself(guardian).give(company.tenant, parental, key())
+    ended = await company.service.end_guardian(company.tenant, maja, EndGuardian(guardian=erik), key())
+    assert (await feed(company, ended.event))["data"] == {"guardian": str(erik), "why": "revoked"}
+    with pytest.raises(NotFound):
+        await company.herself(erik).give(company.tenant, parental, key())
+    with pytest.raises(NotFound):
+        await company.herself(erik).records(company.tenant, maja)
+    await company.herself(eva).give(company.tenant, parental, key())
+    with pytest.raises(NotAGuardian):
+        await company.service.end_guardian(company.tenant, maja, EndGuardian(guardian=erik), key())
+    await company.service.end_guardian(company.tenant, maja, EndGuardian(guardian=eva), key())
+    with pytest.raises(NotFound):
+        await company.herself(eva).give(company.tenant, parental, key())
+    with pytest.raises(ParentalNeeded):
+        await company.herself(maja).give(company.tenant, given(told, None), key())
+    on_paper = given(told, maja, expression="parental", guardian=eva, method="paper")
+    with pytest.raises(NotAGuardian):  # nor does staff take a parent's yes on paper
+        await company.service.give(company.tenant, on_paper, key())
+    with pytest.raises(Forbidden):
+        await company.herself(erik).end_guardian(company.tenant, maja, EndGuardian(guardian=eva), key())
+
+
+async def test_a_parent_s_yes_on_paper_names_the_parent_who_is_known_to_speak(company):
+    told, maja, erik, anna = await company.notice(), new_id(), new_id(), new_id()
+    born = clock.now().date().replace(day=1) - timedelta(days=9 * 365)
+    who = SetGuardian(guardian=erik, born=born, evidence_ref="crm/17")
+    await company.service.set_guardian(company.tenant, maja, who, key())
+    on_paper = {"method": "paper", "evidence_ref": "archive/2026/17"}
+    for wrong in (
+        given(told, maja, **on_paper, expression="parental"),
+        given(told, maja, **on_paper, expression="parental", guardian=new_id()),
+        given(told, maja, **on_paper, expression="parental", guardian=maja),
+        given(told, maja, **on_paper, guardian=erik),
+        given(told, anna, **on_paper, guardian=erik),
+        given(told, anna, **on_paper, expression="parental", guardian=erik),
+    ):
+        with pytest.raises(NotAGuardian):
+            await company.service.give(company.tenant, wrong, key())
+    parental = given(told, maja, **on_paper, expression="parental", guardian=erik)
+    got = await company.service.give(company.tenant, parental, key())
+    jwks = (await company.served.http.get(f"{company.served.url}/keys")).json()
+    record = receipts.verify(await company.again(got), jwks)
+    assert (record["type"], record["guardian"], record["actor"]["kind"]) == ("parental", str(erik), "client")
+    with pytest.raises(NotAGuardian):  # whoever is logged in gives nobody else's
+        other = given(told, maja, expression="parental", guardian=new_id())
+        await company.herself(erik).give(company.tenant, other, key())
+
+
+async def test_nobody_consents_for_a_child_who_is_old_enough_for_the_purpose(company, monkeypatch):
+    told, maja, erik = await company.notice(), new_id(), new_id()
+    written = company.served.app.state.policy.current().model_dump(mode="json") | {"version": "2030.2"}
+    own = {"min_age": 16}
+    written["purposes"] = [row | (own if row["key"] == "communication" else {}) for row in written["purposes"]]
+    book = PolicyBook.model_validate(written, strict=False)
+    monkeypatch.setattr(company.served.app.state.policy, "current", lambda: book)
+    day = clock.now().date()
+    who = SetGuardian(guardian=erik, born=day.replace(year=day.year - 14, day=1), evidence_ref="crm/17")
+    await company.service.set_guardian(company.tenant, maja, who, key())
+    for expression in ("expressed", "parental"):
+        with pytest.raises(NotAGuardian):
+            wish = given(told, maja, purpose="development", expression=expression)
+            await company.herself(erik).give(company.tenant, wish, key())
+
+
+async def test_of_a_child_whose_day_of_birth_was_lost_nobody_s_yes_counts_until_it_is_recorded_again(
+    company, consent_house
+):
+    """As rights tells it after consent came back from a backup: who speaks, and not when the child was born."""
+    told, maja, erik, eva = await company.notice(), new_id(), new_id(), new_id()
+    born = clock.now().date().replace(day=1) - timedelta(days=9 * 365)
+
+    async def tells(guardian, born, **other):
+        who = SetGuardian(guardian=guardian, born=born, evidence_ref="mandate/1", **other)
+        return await company.service.set_guardian(company.tenant, maja, who, key())
+
+    assert (await tells(erik, None)).of_age_on is None
+    parental = given(told, maja, expression="parental")
+    with pytest.raises(ParentalNeeded):
+        await company.herself(maja).give(company.tenant, given(told, None), key())
+    with pytest.raises(NotAGuardian):
+        await company.herself(erik).give(company.tenant, parental, key())
+    no = WithdrawConsent(purpose="communication")
+    assert (await company.herself(maja).withdraw(company.tenant, no, key())).state == "withdrawn"
+    assert (await tells(eva, born)).of_age_on.year == born.year + 13
+    for who in (erik, eva):
+        await company.herself(who).give(company.tenant, parental, key())
+    # What is known stays, and whoever ended does not come back without a proof.
+    until = clock.now().date() + timedelta(days=30)
+    await tells(eva, born, until=until)
+    assert (await tells(eva, None)).of_age_on.year == born.year + 13
+    await company.service.end_guardian(company.tenant, maja, EndGuardian(guardian=erik), key())
+    with pytest.raises(NotAGuardian):
+        await tells(erik, None)
+    with pytest.raises(NotFound):
+        await company.herself(erik).give(company.tenant, parental, key())
+    await company.herself(eva).give(company.tenant, parental, key())
+    owner = await consent_house.postgres.connect(DATABASE)
+    ends = await owner.fetchval("SELECT until FROM consent.guardianship WHERE guardian = $1", eva)
+    await owner.close()
+    assert ends.date() == until, "told again without a proof, it lasts as long as it did"
+
+
+async def test_a_guardian_s_yes_that_began_before_the_guardianship_ended_is_not_recorded_after_it(company, monkeypatch):
+    told, maja, erik = await company.notice(), new_id(), new_id()
+    born = clock.now().date().replace(day=1) - timedelta(days=9 * 365)
+    who = SetGuardian(guardian=erik, born=born, evidence_ref="crm/17")
+    await company.service.set_guardian(company.tenant, maja, who, key())
+    looked, go_on, as_before = asyncio.Event(), asyncio.Event(), statements.record_all
+
+    async def later(*args):
+        looked.set()
+        await go_on.wait()
+        return await as_before(*args)
+
+    monkeypatch.setattr(statements, "record_all", later)
+    yes = asyncio.create_task(
+        company.herself(erik).give(company.tenant, given(told, maja, expression="parental"), key())
+    )
+    await looked.wait()
+    end = company.service.end_guardian(company.tenant, maja, EndGuardian(guardian=erik), key())
+    ending = asyncio.create_task(end)
+    await asyncio.wait({ending}, timeout=0.5)
+    assert not ending.done()
+    go_on.set()
+    assert (await yes).event < (await ending).event
+
+
+async def test_a_guardianship_ends_with_its_last_day_and_all_of_them_when_the_child_is_of_age(company, consent_house):
+    told, maja, erik, eva = await company.notice(), new_id(), new_id(), new_id()
+    book = company.served.app.state.policy.current()
+    today = clock.now().astimezone(book.tz).date()
+    # Thirteen within nine to eleven days, whichever leap days lie between.
+    born = today + timedelta(days=9 - 3 - 13 * 365)
+    for guardian, until in ((erik, today + timedelta(days=3)), (eva, None)):
+        who = SetGuardian(guardian=guardian, born=born, evidence_ref="crm/17", until=until)
+        await company.service.set_guardian(company.tenant, maja, who, key())
+    with pytest.raises(NotAGuardian):
+        over = who.model_copy(update={"until": today - timedelta(days=1)})
+        await company.service.set_guardian(company.tenant, maja, over, key())
+    state = company.served.app.state
+    clockwork = Clockwork(state.database, state.own_desk)
+    parental = given(told, maja, expression="parental")
+    midnight = datetime.combine(today + timedelta(days=4), time.min, book.tz)
+
+    async def ended(guardian):
+        listener = await company.headers(scope="events.read", client_id="webhooks", sub="webhooks")
+        page = await company.served.http.get(
+            company.served.url + "/events", params={"types": "guardian.ended", "limit": 500}, headers=listener
+        )
+        found = [each for each in page.json()["items"] if each["subject"] == str(maja)]
+        return [each["data"]["why"] for each in found if each["data"]["guardian"] == str(guardian)]
+
+    def at(moment):
+        clock.set_offset(company.served.clock, moment - datetime.now(UTC))
+
+    try:
+        at(midnight - timedelta(seconds=90))
+        await company.herself(erik).give(company.tenant, parental, key())
+        at(midnight)
+        with pytest.raises(NotFound):  # before anything came round to say so
+            await company.herself(erik).give(company.tenant, parental, key())
+        await company.herself(eva).give(company.tenant, parental, key())
+        await clockwork.tick()
+        await clockwork.tick()
+        async with asyncio.timeout(PATIENCE):
+            while await ended(erik) != ["last_day"]:
+                await asyncio.sleep(0.1)
+        at(midnight + timedelta(days=7))
+        await clockwork.tick()
+        with pytest.raises(NotFound):
+            await company.herself(eva).give(company.tenant, parental, key())
+        async with asyncio.timeout(PATIENCE):
+            while await ended(eva) != ["of_age"]:
+                await asyncio.sleep(0.1)
+        assert await ended(erik) == ["last_day"], "what had ended is not told again"
+        await company.herself(maja).give(company.tenant, given(told, None), key())
+    finally:
+        clock.set_offset(company.served.clock, timedelta(0))
+    admin = await consent_house.postgres.connect(DATABASE)
+    left = await admin.fetchval("SELECT count(*) FROM consent.guardianship WHERE principal = $1", maja)
+    await admin.close()
+    assert left == 0, "nor is her day of birth known any more"
+
+
 async def test_each_purpose_may_have_its_own_validity_pause_after_a_no_and_age(company, monkeypatch):
     told, maja, erik, today = await company.notice(), new_id(), new_id(), company.served.app.state.policy.current()
     own = {"consent_validity": "1 month", "re_ask_after": "2 years", "min_age": 16}
@@ -234,6 +429,28 @@ async def test_a_browser_s_signal_objects_to_what_the_book_maps_it_to_and_yields
     await company.service.set_objection(company.tenant, anna, "development", SetObjection(state="lifted"), key())
     assert (await signal(**{"sec-gpc": "1"})).json()["objections"] == []
     assert (await company.decision(anna, "development", "usage_statistics")).decision
+
+
+async def test_a_signal_that_comes_with_her_own_word_yields_to_it(company, anna, monkeypatch):
+    headers = await company.headers(kind="customer", sub=str(anna)) | {"sec-gpc": "1"}
+    as_before, lifting = queries.standing, []
+
+    async def and_she_lifts_it(*args):
+        found = await as_before(*args)
+        lift = SetObjection(state="lifted")
+        lifting.append(
+            asyncio.create_task(company.service.set_objection(company.tenant, anna, "development", lift, key()))
+        )
+        await asyncio.wait(lifting, timeout=0.5)
+        return found
+
+    monkeypatch.setattr(queries, "standing", and_she_lifts_it)
+    answer = await company.served.http.post(company.served.url + "/v1/signals", json={}, headers=headers)
+    monkeypatch.undo()
+    assert answer.status_code == 200
+    await lifting[0]
+    [objection] = (await company.service.standing(company.tenant, anna)).objections
+    assert objection.state == "lifted"
 
 
 async def test_a_consent_that_lapsed_is_told_to_subscribers_and_one_given_meanwhile_still_counts(company, anna):

@@ -10,6 +10,9 @@ GIVE, WITHDRAW = "/v1/consents", "/v1/withdrawals"
 ANNA = "01890a5d-ac96-774b-bcce-b302099a8057"
 
 
+GUARDIAN = {"guardian": "01890a5d-ac96-774b-bcce-b302099a8058", "born": "2020-01-01", "evidence_ref": "crm/1"}
+
+
 def wish(**other) -> dict:
     return {"purpose": "communication", "notice": "recordings", "notice_version": 1, "principal": ANNA} | other
 
@@ -111,6 +114,10 @@ async def test_a_put_with_a_fault_is_told(company):
         (f"/v1/standing/{ANNA}/restriction", {"state": "set"}, 422),
         (f"/v1/standing/{ANNA}/restriction", {"state": "set", "ground": "whim"}, 422),
         ("/v1/duties/communication", {"state": "recorded", "legal_ref": ""}, 422),
+        (f"/v1/guardians/{ANNA}", GUARDIAN | {"born": "9999-12-31"}, 422),
+        (f"/v1/guardians/{ANNA}", GUARDIAN | {"born": "2899-01-01"}, 422),
+        (f"/v1/guardians/{ANNA}", GUARDIAN | {"until": "9999-12-31"}, 422),
+        (f"/v1/guardians/{ANNA}", {"guardian": ANNA, "evidence_ref": "crm/1"}, 422),
         ("/v1/duties/astrology", {"state": "recorded", "legal_ref": "x"}, 422),
     ]:
         headers = await company.headers() | {"idempotency-key": key()}

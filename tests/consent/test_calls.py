@@ -9,6 +9,7 @@ import pytest
 from chassis import clock
 from chassis.ids import new_id
 from services.consent import receipts
+from services.consent.commands import calls, recordings
 from services.consent.contract import (
     CallEnded,
     CallKnown,
@@ -17,6 +18,8 @@ from services.consent.contract import (
     NotContent,
     NotInTheCall,
     PartyUnknown,
+    RefuseConsent,
+    Regulation,
     SetDuty,
     SetRestriction,
     StartCall,
@@ -45,16 +48,18 @@ async def said(company, call, told, party, answer="yes", **other):
 
 
 async def stops(company, call):
-    """Every word of the feed about this call's recording."""
+    """Every word of the feed about this call's recording, once there is one: what is committed gets its place in the ledger afterwards."""
     headers = await company.headers(client_id="webhooks", sub="webhooks", tenant=None)
     found, after = [], 0
-    while True:
-        query = {"after": after, "types": "recording.start,recording.stop,recording.kept"}
-        page = (await company.served.http.get(company.served.url + "/events", params=query, headers=headers)).json()
-        found += [item for item in page["items"] if item["data"]["call"] == str(call.call)]
-        if int(page["next"]) == after:
-            return [(item["type"], item["data"]["reason"]) for item in found]
-        after = int(page["next"])
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            query = {"after": after, "types": "recording.start,recording.stop,recording.kept"}
+            page = (await company.served.http.get(company.served.url + "/events", params=query, headers=headers)).json()
+            found += [item for item in page["items"] if item["data"]["call"] == str(call.call)]
+            if int(page["next"]) == after and found:
+                return [(item["type"], item["data"]["reason"]) for item in found]
+            await asyncio.sleep(0.05 if int(page["next"]) == after else 0)
+            after = int(page["next"])
 
 
 async def test_a_call_is_recorded_when_everybody_in_it_has_said_yes(company, anna):
@@ -79,6 +84,61 @@ async def test_a_call_is_recorded_when_everybody_in_it_has_said_yes(company, ann
     # Next time nobody needs to be asked.
     again = await call_of(company, anna, omar)
     assert again.recording and [each.indication for each in again.participants] == ["prior", "prior"]
+
+
+@pytest.mark.parametrize("law", list(Regulation))
+async def test_a_yes_in_a_call_answers_a_no_by_whichever_law_it_was_said(company, anna, law):
+    told, omar = await company.notice(), new_id()
+    wish = {"purpose": "communication", "notice": told.notice, "notice_version": 1}
+    await company.service.refuse(company.tenant, RefuseConsent(**wish, principal=anna, regulation=law), key())
+    await company.give(omar, told)
+    call = await call_of(company, anna, omar)
+    assert (call.recording, call.reason) == (False, "refused")
+    assert (await said(company, call, told, 0)).recording
+    await said(company, call, told, 0, "no")
+    standing = await company.service.standing(company.tenant, anna)
+    assert [(each.regulation, each.state) for each in standing.consents] == [(law, "refused")]
+
+
+async def test_a_duty_that_ends_while_a_call_begins_carries_no_recording(company, anna, monkeypatch):
+    await company.service.set_duty(company.tenant, "communication", DUTY, key())
+    as_before, ends = recordings.may_record, DUTY.model_copy(update={"state": "ended"})
+
+    async def and_the_duty_ends(*args):
+        found = await as_before(*args)
+        monkeypatch.setattr(recordings, "may_record", as_before)
+        ending.append(asyncio.create_task(company.service.set_duty(company.tenant, "communication", ends, key())))
+        await asyncio.wait(ending, timeout=0.5)
+        return found
+
+    ending: list[asyncio.Task] = []
+    monkeypatch.setattr(recordings, "may_record", and_the_duty_ends)
+    call = await call_of(company, anna, new_id())
+    await ending[0]
+    assert not (await company.service.call_of(company.tenant, call.call)).recording
+
+
+async def test_a_duty_told_ten_times_at_once_is_recorded_and_none_is_refused(company):
+    told = await asyncio.gather(
+        *(company.service.set_duty(company.tenant, "communication", DUTY, key()) for _ in range(10))
+    )
+    assert {each.state for each in told} == {"recorded"}
+
+
+async def test_a_withdrawal_at_the_very_end_of_a_call_stopped_it_when_it_did(company, anna, monkeypatch):
+    told, omar = await company.notice(), new_id()
+    for who in (anna, omar):
+        await company.give(who, told)
+    call, as_before = await call_of(company, anna, omar), calls._open_call
+
+    async def and_somebody_withdraws(tx, name):
+        found = await as_before(tx, name)
+        await company.withdraw(anna)
+        return found
+
+    monkeypatch.setattr(calls, "_open_call", and_somebody_withdraws)
+    ended = await company.service.end_call(company.tenant, call.call, key())
+    assert ended.reason == "withdrawn" and ended.stopped_at < ended.ended_at
 
 
 async def test_a_party_nobody_knows_has_not_consented(company, anna):
@@ -186,22 +246,25 @@ async def test_a_recording_stops_when_a_consent_in_it_lapses(served, company, an
         given = await company.give(who, told)
     call = await call_of(company, anna, agent)
     assert call.recording
-    # As if two years had gone by, but for a second.
-    ahead = given.valid_until - clock.now() - timedelta(seconds=1)
-    now = clock.now
-    with monkeypatch.context() as later:
+    now, clockwork = clock.now, Clockwork(served.app.state.database, served.app.state.own_desk)
+
+    def two_years_on(but_for: float) -> None:
+        ahead = given.valid_until - now() - timedelta(seconds=but_for)
         later.setattr(clock, "now", lambda: now() + ahead)
-        ticking = asyncio.create_task(Clockwork(served.app.state.database, served.app.state.own_desk).tick())
+
+    with monkeypatch.context() as later:
+        # What was given in other tests lapses before, and is as much as there are tests.
+        two_years_on(but_for=5)
+        while await clockwork._lapse():
+            """Until nothing is left that had."""
+        two_years_on(but_for=1)
+        ticking = asyncio.create_task(clockwork.tick())
         async with asyncio.timeout(5 * busy()):
             while (await company.service.call_of(company.tenant, call.call)).recording:
                 await asyncio.sleep(0.05)
         ticking.cancel()
         await asyncio.gather(ticking, return_exceptions=True)
-    # What is committed is in the feed when it has its place in the ledger.
-    async with asyncio.timeout(5 * busy()):
-        while not (said := await stops(company, call)):
-            await asyncio.sleep(0.05)
-    assert said == [("recording.stop", "expired")]
+    assert await stops(company, call) == [("recording.stop", "expired")]
 
 
 async def test_what_makes_no_sense_in_a_call_is_refused(company, anna):

@@ -5,6 +5,7 @@ import re
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
+from zoneinfo import ZoneInfo
 
 import pytest
 from fastapi import Request
@@ -12,7 +13,17 @@ from fastapi import Request
 from chassis import clock
 from chassis.ids import new_id
 from services.consent import camara
-from services.consent.contract import NotYetEverywhere, SetGuardian, SetObjection
+from services.consent.contract import (
+    EndConsent,
+    EndGuardian,
+    GiveConsent,
+    NotYetEverywhere,
+    RefuseConsent,
+    Regulation,
+    SetGuardian,
+    SetObjection,
+    WithdrawConsent,
+)
 from services.consent.receipts import opened
 from services.registry.contract import PolicyBook
 from tests.consent.conftest import key
@@ -78,6 +89,11 @@ async def may_call_back(company, *urls):
     return answer.status_code
 
 
+async def test_addresses_set_ten_times_at_once_are_set(company):
+    own = ["https://app.example/back", "https://app.example/again"]
+    assert set(await asyncio.gather(*(may_call_back(company, *own) for _ in range(10)))) == {200}
+
+
 def here(company, address):
     """An address of ours as it is behind the edge."""
     parts = urlsplit(address)
@@ -138,6 +154,103 @@ async def test_a_no_is_a_no_and_no_new_address_is_given(company, around, anna):
     assert denied["statusInfo"][0]["statusReason"] == "DENIED" and "captureUrl" not in denied
     found = (await company.service.records(company.tenant, anna)).items
     assert [each.state for each in found] == ["refused", "requested"]
+
+
+@pytest.fixture
+def later(served):
+    """Moves the clock that many days on, until the test is over."""
+    yield lambda days: clock.set_offset(served.clock, timedelta(days=days))
+    clock.set_offset(served.clock, timedelta(0))
+
+
+async def no(company, anna, how, law="gdpr"):
+    said = {"purpose": "development", "principal": anna, "regulation": Regulation(law)}
+    if how == "withdrawn":
+        return await company.service.withdraw(company.tenant, WithdrawConsent(**said, method="web_form"), key())
+    words = {"notice": company.last.notice, "notice_version": company.last.version, "language": "sv"}
+    return await company.service.refuse(company.tenant, RefuseConsent(**said, **words, method="web_form"), key())
+
+
+@pytest.mark.parametrize("law", ["gdpr", "eprivacy"])
+@pytest.mark.parametrize("how", ["refused", "withdrawn"])
+async def test_a_no_is_respected_for_the_book_s_while_and_then_she_may_be_asked_again(
+    company, around, anna, later, how, law
+):
+    company.last = await company.notice()
+    await no(company, anna, how, law)
+    month = company.served.app.state.policy.current().re_ask_after("development")
+    last_day = (month.after(clock.now(), ZoneInfo("Europe/Stockholm")) - clock.now()).days - 1
+    later(last_day)
+    denied = (await ask(company)).json()
+    assert denied["statusInfo"][0]["statusReason"] == "DENIED" and "captureUrl" not in denied
+    later(last_day + 2)
+    again = (await ask(company)).json()
+    assert again["statusInfo"][0]["statusReason"] == "PENDING", "nobody asked her yet"
+    waiting = (await ask(company)).json()
+    assert waiting["statusInfo"][0]["statusReason"] == "REQUESTED"
+    found = (await company.service.records(company.tenant, anna)).items
+    assert [each.state for each in found] == ["requested", how], "it is one question, however many addresses it has"
+    assert not (await company.decision(anna, "development", "traffic")).decision, "a question changes nothing"
+    page = await open_page(company, waiting["captureUrl"])
+    assert "Tack" in (await press(company, waiting["captureUrl"], page, "yes")).text
+    assert (await ask(company)).json()["statusInfo"][0]["statusValidForProcessing"]
+    assert (await company.decision(anna, "development", "traffic")).decision
+
+
+async def test_a_second_no_begins_the_pause_anew(company, around, anna, later):
+    company.last = await company.notice()
+    await no(company, anna, "refused")
+    later(200)
+    capture = (await ask(company)).json()["captureUrl"]
+    page = await open_page(company, capture)
+    assert "Tack" in (await press(company, capture, page, "no")).text
+    for day, says in ((300, "DENIED"), (400, "PENDING")):
+        later(day)
+        assert (await ask(company)).json()["statusInfo"][0]["statusReason"] == says
+
+
+async def test_a_yes_answers_every_no_that_stands_and_a_young_one_closes_the_question(company, around, anna, later):
+    company.last = await company.notice()
+    await no(company, anna, "refused", "eprivacy")
+    later(100)
+    await no(company, anna, "withdrawn", "gdpr")
+    later(200)
+    denied = (await ask(company)).json()
+    assert denied["statusInfo"][0]["statusReason"] == "DENIED" and "captureUrl" not in denied
+    later(300)
+    capture = (await ask(company)).json()["captureUrl"]
+    page = await open_page(company, capture)
+    await press(company, capture, page, "yes")
+    assert (await ask(company)).json()["statusInfo"][0]["statusValidForProcessing"]
+    stands = (await company.service.standing(company.tenant, anna)).consents
+    assert [(each.regulation, each.state) for each in stands] == [("eprivacy", "given"), ("gdpr", "given")]
+
+
+@pytest.mark.parametrize(("lapsed", "refused"), [("gdpr", "eprivacy"), ("eprivacy", "gdpr")])
+async def test_a_consent_that_lapsed_by_one_law_is_not_asked_for_while_a_no_by_the_other_is_young(
+    company, around, anna, later, lapsed, refused
+):
+    told = company.last = await company.notice()
+    wish = {"purpose": "development", "notice": told.notice, "notice_version": told.version, "principal": anna}
+    await company.service.give(company.tenant, GiveConsent(**wish, regulation=Regulation(lapsed)), key())
+    valid = company.served.app.state.policy.current().consent_validity("development")
+    days = (valid.after(clock.now(), ZoneInfo("Europe/Stockholm")) - clock.now()).days
+    later(days - 30)
+    await no(company, anna, "refused", refused)
+    later(days + 30)
+    denied = (await ask(company)).json()
+    assert denied["statusInfo"][0]["statusReason"] == "DENIED" and "captureUrl" not in denied
+
+
+async def test_whoever_ended_her_consent_may_ask_her_anew_since_she_said_no_such_thing(company, around, anna):
+    await company.give(anna, await company.notice(), "development")
+    ended = EndConsent(purpose="development", principal=anna, state="invalidated", legal_ref="GDPR Art. 7(1)")
+    await company.service.end(company.tenant, ended, key())
+    told = (await ask(company)).json()
+    assert told["statusInfo"][0]["statusReason"] == "PENDING"
+    page = await open_page(company, told["captureUrl"])
+    await press(company, told["captureUrl"], page, "yes")
+    assert (await company.decision(anna, "development", "traffic")).decision
 
 
 async def test_words_that_others_followed_meanwhile_are_not_agreed_to_but_a_no_counts(company, around, anna):
@@ -224,6 +337,17 @@ async def test_a_child_may_say_no_and_a_guardian_s_page_is_of_no_use_to_the_chil
     assert (await company.service.standing(company.tenant, anna)).consents[0].state == "refused"
 
 
+async def test_a_page_opened_by_a_guardian_who_ended_meanwhile_is_not_answered_by_them(company, around, anna):
+    erik = around.person = await _guardian_of(company, anna)
+    await company.notice()
+    capture = (await ask(company)).json()["captureUrl"]
+    page = await open_page(company, capture)
+    await company.service.end_guardian(company.tenant, anna, EndGuardian(guardian=erik), key())
+    assert (await press(company, capture, page, "yes")).status_code == 400
+    assert (await open_page(company, capture)).status_code == 403
+    assert (await company.service.standing(company.tenant, anna)).consents[0].state == "requested"
+
+
 async def _guardian_of(company, child):
     born = clock.now().date().replace(day=1) - timedelta(days=9 * 365)
     wish = SetGuardian(guardian=new_id(), born=born, evidence_ref="crm/17")
@@ -254,11 +378,11 @@ async def test_an_address_that_is_too_old_sends_back_with_timeout(company, aroun
     await company.notice()
     await may_call_back(company, CALLBACK)
     capture = (await ask(company, callbackUrl=CALLBACK)).json()["captureUrl"]
-    company.served.clock.write_text("3600")
+    clock.set_offset(company.served.clock, timedelta(hours=1))
     try:
         late = await company.served.http.get(here(company, capture))
     finally:
-        company.served.clock.write_text("0")
+        clock.set_offset(company.served.clock, timedelta(0))
     assert (late.status_code, late.headers["location"]) == (303, f"{CALLBACK}?capture_result=timeout")
 
 

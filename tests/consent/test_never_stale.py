@@ -30,6 +30,8 @@ from tests.consent.house import DATABASE, House, client, migrated
 from tests.patience import PATIENCE, busy
 from tests.serving import Issuer, serve
 
+_PROLONG = """
+UPDATE consent.replica_lease SET expires_at = clock_timestamp() + interval '3 seconds' WHERE expires_at > clock_timestamp()"""
 SEEDS = range(int(os.environ.get("WARDLINE_RACE_SEEDS", "8")))
 
 
@@ -105,7 +107,9 @@ async def pair(tmp_path_factory) -> AsyncIterator[Pair]:
 
 @asynccontextmanager
 async def _http() -> AsyncIterator[httpx2.AsyncClient]:
-    async with httpx2.AsyncClient(trust_env=False, timeout=30, limits=httpx2.Limits(max_connections=1000)) as http:
+    async with httpx2.AsyncClient(
+        trust_env=False, timeout=PATIENCE, limits=httpx2.Limits(max_connections=1000)
+    ) as http:
         yield http
 
 
@@ -230,9 +234,11 @@ async def test_a_withdrawal_sent_again_waits_again(pair: Pair):
     anna, same = new_id(), key()
     await pair.give(anna)
     await pair.until(pair.other, anna, "consent")
-    wish = WithdrawConsent(purpose="development", principal=anna)
+    wish, admin = WithdrawConsent(purpose="development", principal=anna), await pair.house.postgres.connect(DATABASE)
     pair.other.stop()
     try:
+        # So that it is not over before the second is sent, on a busy machine either.
+        await admin.execute(_PROLONG)
         first = asyncio.create_task(pair.one.client.withdraw(pair.tenant, wish, same))
         await asyncio.sleep(0.2)
         first.cancel()
@@ -241,6 +247,7 @@ async def test_a_withdrawal_sent_again_waits_again(pair: Pair):
         waited = time.monotonic() - began
     finally:
         pair.other.go_on()
+        await admin.close()
     assert waited > 0.3
     await asyncio.gather(first, return_exceptions=True)
     assert len((await pair.one.client.records(pair.tenant, anna)).items) == 2
@@ -388,13 +395,15 @@ async def test_a_process_that_starts_from_an_old_image_knows_what_was_said_since
     asked = asyncio.create_task(_first_answer(pair, pair.at(port), people[0]))
     async with pair.third(port) as third:
         assert await asked in ("stale", "withdrawn")
-        assert {await pair.reason(third, anna) for anna in people} == {"withdrawn"}
+        assert {await pair.reason(third, anna) for anna in people} <= {"stale", "withdrawn"}
+        for anna in people:
+            await pair.until(third, anna, "withdrawn")
     await admin.execute("DELETE FROM memory_image")
     await admin.close()
 
 
 async def _first_answer(pair: Pair, unborn: ConsentClient, anna: UUID) -> str:
-    async with asyncio.timeout(90):
+    async with asyncio.timeout(PATIENCE):
         while True:
             try:
                 return (await unborn.decide(pair.tenant, question(anna, "development", "traffic"))).context.reason
@@ -429,7 +438,7 @@ async def test_the_database_crashes_under_load_and_nothing_acknowledged_is_lost(
         assert record in {each.record for each in (await pair.one.client.records(pair.tenant, anna)).items}
     for process in (pair.one, pair.other):
         await pair.until(process, kept[-1][0], "consent")
-        assert await pair.reason(process, kept[0][0]) == "consent"
+        await pair.until(process, kept[0][0], "consent")
 
 
 def _server_processes(postgres: Postgres) -> list[int]:

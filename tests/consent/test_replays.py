@@ -6,7 +6,8 @@ import pytest
 
 from chassis import clock
 from chassis.errors import Malformed
-from services.consent.contract import AskAgain, InTheFuture, SetDuty
+from chassis.ids import new_id
+from services.consent.contract import AskAgain, InTheFuture, RefuseConsent, Regulation, SetDuty, WithdrawConsent
 from tests.consent.conftest import key, question
 
 
@@ -44,6 +45,22 @@ async def test_every_decision_of_a_history_is_answered_again_as_it_was(company, 
     # A consent that has lapsed since stood then; one that had not been given yet did not.
     before = await ask_again(company, asked, answers[0][0] - timedelta(days=1))
     assert not before.decision
+
+
+async def test_of_two_noes_the_same_is_told_whichever_was_heard_first(company, anna):
+    """By two laws; what a decision point knows of others decides nothing."""
+    told, bert = await company.notice(), new_id()
+    await company.give(bert, told)
+    for law in (Regulation.eprivacy, Regulation.gdpr):
+        asked = {"purpose": "communication", "principal": anna, "regulation": law}
+        if law is Regulation.eprivacy:
+            asked |= {"notice": told.notice, "notice_version": told.version}
+            await company.service.refuse(company.tenant, RefuseConsent(**asked), key())
+        else:
+            await company.service.withdraw(company.tenant, WithdrawConsent(**asked), key())
+    wish = question(anna, "communication", "recorded_call", participants=[])
+    answer = await company.service.decide(company.tenant, wish)
+    assert await ask_again(company, wish, clock.now(), answer.context.state_version) == answer
 
 
 async def test_only_the_past_can_be_asked_again(company, anna):

@@ -12,6 +12,7 @@ from services.consent.contract import SetDuty, SetObjection
 from services.consent.leases import Replica
 from services.consent.memory import Memory
 from tests.consent.conftest import key
+from tests.patience import PATIENCE
 
 LEDGER = """
 SELECT l.position, e.type, e.tenant, e.subject, e.body FROM ledger_entry l JOIN event e ON e.id = l.event_id
@@ -65,7 +66,7 @@ async def test_a_ledger_that_lost_its_last_entries_is_read_anew(company, served,
 async def _held(replica: Replica, known: Callable[[], object]) -> None:
     """Its lease is held until it may answer and this is known."""
     holding = asyncio.create_task(replica.run())
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while not (replica.may_answer() and known()):
             await asyncio.sleep(0.01)
     holding.cancel()

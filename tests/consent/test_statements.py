@@ -1,12 +1,17 @@
 """What people say, through the typed client, on real PostgreSQL over real HTTP."""
 
 import asyncio
+import base64
+import hashlib
+import json
 import random
 from datetime import timedelta
 from uuid import uuid4
 
 import asyncpg
 import pytest
+import rfc8785
+from joserfc import jws
 
 from chassis import clock
 from chassis.errors import Forbidden, KeyReused, NotFound
@@ -34,6 +39,7 @@ from services.consent.contract import (
     UnknownPurpose,
     WithdrawConsent,
 )
+from services.registry.contract import PolicyBook
 from tests.consent.conftest import Company, key, notice
 from tests.consent.house import DATABASE
 
@@ -61,7 +67,7 @@ async def test_not_even_the_service_itself_can_change_what_was_published_or_said
         host=settings.database_host, user="consent", password=settings.password("db"), database=settings.database_name
     )
     await connection.execute("SELECT set_config('app.tenant', $1, false)", str(company.tenant))
-    for table in ("notice_version", "statement"):
+    for table in ("notice_version", "statement", "record_frame"):
         assert await connection.fetchval(f"SELECT count(*) FROM consent.{table}") == 1
         for change in (f"UPDATE consent.{table} SET tenant = tenant", f"DELETE FROM consent.{table}"):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
@@ -93,8 +99,9 @@ async def test_a_consent_given_is_answered_with_a_receipt_that_verifies_offline(
     assert receipts.opened(given.receipt, jwks)["ledger"] == {"origin": "wardline/consent", "max_merge_delay_ms": 1000}
 
 
-async def test_what_was_said_gets_the_same_receipt_whenever_it_is_asked_for(company, anna):
-    """Nothing but a record's own fields and what it has in common with others is kept: the receipt is made of the two."""
+async def test_what_was_said_gets_the_same_receipt_whenever_it_is_asked_for(company, anna, monkeypatch):
+    """Nothing but a record's own fields and what it has in common with others is kept: the receipt is made of the two, and not of what
+    the policy book says by then."""
     told, service, tenant = await company.notice(), company.service, company.tenant
     wish = {"purpose": "communication", "notice": told.notice, "notice_version": told.version, "principal": anna}
     since = clock.now() - timedelta(minutes=1)
@@ -109,19 +116,86 @@ async def test_what_was_said_gets_the_same_receipt_whenever_it_is_asked_for(comp
         await service.set_restriction(tenant, anna, SetRestriction(state="set", ground="accuracy"), key()),
     ]
     assert len({each.state for each in said}) == 7
+    written = company.served.app.state.policy.current().model_dump(mode="json") | {"version": "2030.1"}
+    delay = {"period": "9 seconds"}
+    written["limits"] = [row | (delay if row["key"] == "consent_merge_delay" else {}) for row in written["limits"]]
+    book = PolicyBook.model_validate(written, strict=False)
+    monkeypatch.setattr(company.served.app.state.policy, "current", lambda: book)
+    said.append(await service.give(tenant, GiveConsent(**wish), key()))
+    jwks = (await company.served.http.get(f"{company.served.url}/keys")).json()
+    promised = [receipts.opened(each.receipt, jwks)["ledger"]["max_merge_delay_ms"] for each in said]
+    assert promised == [1000] * 8 + [9000]
     assert [(await company.again(each)).receipt for each in said] == [each.receipt for each in said]
     listed = (await service.records(tenant, anna)).items
     assert len(listed) == len(said) and {each.receipt for each in listed} == {None}
 
 
-async def test_what_was_tampered_with_gets_no_receipt(company, anna, consent_house):
-    given = await company.give(anna, await company.notice())
-    frame = "(SELECT frame FROM consent.statement WHERE id = $1)"
-    owner = await consent_house.postgres.connect(DATABASE)
-    await owner.execute(
-        f'UPDATE consent.record_frame SET body = body || \'{{"consequence": "none"}}\' WHERE sha256 = {frame}',
-        given.record,
+async def test_receipts_and_what_the_ledger_has_the_fingerprint_of_are_canonical_by_the_reference_library(
+    company, anna
+):
+    """Whoever checks one has another program than ours, and words in Swedish."""
+    notice = await company.notice(controller="Ljus & Telefoni Åland AB \u2028 \U0001f4de")
+    given = await company.give(anna, notice)
+    objected = await company.service.set_objection(
+        company.tenant, anna, "development", SetObjection(state="raised"), key()
     )
+    for said in (given, objected):
+        proven = await company.again(said)
+        payload = base64.urlsafe_b64decode(said.receipt.split(".")[1] + "==")
+        receipt = json.loads(payload)
+        assert rfc8785.dumps(receipt) == payload
+        told = json.loads(proven.proof.body)["data"]
+        assert told["sha256"] == hashlib.sha256(rfc8785.dumps(receipt["record"])).hexdigest()
+        assert rfc8785.dumps(json.loads(proven.proof.body)).decode() == proven.proof.body
+
+
+_FRAME = "UPDATE consent.record_frame SET {} WHERE sha256 = (SELECT frame FROM consent.statement WHERE id = $1)"
+_STATEMENT = "UPDATE consent.statement SET {} WHERE id = $1"
+
+
+_BEFORE = """
+UPDATE consent.statement b SET {} FROM consent.statement s WHERE s.id = $1 AND b.principal = s.principal AND b.id <> s.id"""
+# Even where nobody could have: the ledger's own row is compared with the leaf that was signed.
+_EVENT = """
+UPDATE consent.event SET body = body || ' '::bytea WHERE id = (SELECT event FROM consent.statement WHERE id = $1)"""
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        _FRAME.format("""body = replace(body::text, '"communication"', '"development"')::jsonb"""),
+        _STATEMENT.format("state = 'withdrawn'"),
+        _STATEMENT.format("occurred_at = occurred_at - interval '1 second'"),
+        _STATEMENT.format("recorded_at = recorded_at + interval '1 microsecond'"),
+        _STATEMENT.format("valid_until = valid_until + interval '1 year'"),
+        _STATEMENT.format("sequence = sequence + 1"),
+        _STATEMENT.format("principal = gen_random_uuid()"),
+        _STATEMENT.format("evidence_ref = 'crm/2'"),
+        _STATEMENT.format("evidence_ref = NULL"),
+        _FRAME.format("body = jsonb_set(body, '{ledger,max_merge_delay_ms}', '9000')"),
+        _FRAME.format("body = jsonb_set(body, '{publisher}', '\"https://elsewhere.example\"')"),
+        _BEFORE.format("occurred_at = b.occurred_at + interval '1 day'"),
+        _BEFORE.format("id = gen_random_uuid()"),
+        _BEFORE.format("sequence = 7"),
+        _BEFORE.format("principal = gen_random_uuid()"),
+        _EVENT,
+    ],
+    ids=lambda changed: changed.partition(" SET ")[2][:24],
+)
+async def test_what_was_tampered_with_gets_no_receipt(company, anna, consent_house, changed):
+    told = await company.notice()
+    wish = GiveConsent(
+        purpose="communication",
+        notice=told.notice,
+        notice_version=told.version,
+        principal=anna,
+        evidence_ref="crm/1",
+    )
+    await company.withdraw(anna)
+    given = await company.service.give(company.tenant, wish, key())
+    assert (await company.again(given)).receipt == given.receipt
+    owner = await consent_house.postgres.connect(DATABASE)
+    assert await owner.execute(changed, given.record) == "UPDATE 1"
     await owner.close()
     with pytest.raises(RecordDiffers):
         await company.again(given)
@@ -135,6 +209,44 @@ async def test_a_receipt_names_the_record_that_counted_before_it(company, anna):
     late = await company.give(anna, told, at=since + timedelta(minutes=1))
     found = [receipts.opened(each.receipt, jwks)["supersedes"] for each in (given, taken, late)]
     assert found == [None, str(given.record), None]
+
+
+@pytest.mark.parametrize(
+    "said", ["supersedes", "ledger", "publisher", "recipient", "created", "receipt_id", "promises"]
+)
+async def test_a_receipt_that_says_more_than_its_record_proves_nothing(company, anna, said):
+    """Signed by the service itself, with the ledger's own proof: nobody has to believe it."""
+    told, key_ = await company.notice(), company.served.app.state.receipt_key
+    await company.withdraw(anna)
+    proven = await company.again(await company.give(anna, told))
+    jwks = (await company.served.http.get(f"{company.served.url}/keys")).json()
+    assert receipts.verify(proven, jwks)["supersedes"]
+    header, payload = (json.loads(base64.urlsafe_b64decode(each + "==")) for each in proven.receipt.split(".")[:2])
+    forged = jws.serialize_compact(header, rfc8785.dumps(payload | {said: "other"}), key_, algorithms=["Ed25519"])
+    with pytest.raises(receipts.BadReceipt):
+        receipts.verify(proven.model_copy(update={"receipt": forged}), jwks)
+
+
+async def test_of_an_earlier_release_s_record_a_receipt_says_only_what_the_ledger_has_the_fingerprint_of(
+    company, anna, consent_house
+):
+    told, sent = await company.notice(), key()
+    await company.withdraw(anna)
+    wish = GiveConsent(purpose="communication", notice=told.notice, notice_version=told.version, principal=anna)
+    given = await company.service.give(company.tenant, wish, sent)
+    jwks = (await company.served.http.get(f"{company.served.url}/keys")).json()
+    record = receipts.opened(given.receipt, jwks)["record"]
+    earlier = {name: said for name, said in record.items() if name not in ("ledger", "publisher", "supersedes")}
+    owner = await consent_house.postgres.connect(DATABASE)
+    await owner.execute(_FRAME.format("body = body - 'ledger' - 'publisher'"), given.record)
+    await owner.execute(
+        "UPDATE consent.event SET body = convert_to(replace(convert_from(body, 'UTF8'), $2, $3), 'UTF8') WHERE id = $1",
+        given.event, receipts.fingerprint(record), receipts.fingerprint(earlier),
+    )  # fmt: skip
+    await owner.close()
+    said = receipts.opened((await company.service.give(company.tenant, wish, sent)).receipt, jwks)
+    assert said.pop("record") == earlier
+    assert set(said) == {"receipt_id", "schema_version", "created", "recipient"}
 
 
 async def test_whoever_has_the_public_keys_checks_a_receipt_from_the_command_line(company, anna, tmp_path, capsys):
@@ -339,8 +451,20 @@ async def test_fifty_identical_posts_at_once_leave_one_record_and_get_one_answer
     told, same = await company.notice(), key()
     wish = GiveConsent(purpose="communication", notice=told.notice, notice_version=1, principal=anna)
     answers = await asyncio.gather(*(company.service.give(company.tenant, wish, same) for _ in range(50)))
-    assert len({each.record for each in answers}) == 1
+    answers.append(await company.service.give(company.tenant, wish, same))
+    assert len({each.model_dump_json() for each in answers}) == 1
     assert len((await company.service.records(company.tenant, anna)).items) == 1
+
+
+async def test_a_receipt_is_not_kept_under_its_key_but_made_again(company, anna, consent_house):
+    told, same = await company.notice(), key()
+    given, withdrawn = await company.give(anna, told), WithdrawConsent(purpose="communication", principal=anna)
+    first = await company.service.withdraw(company.tenant, withdrawn, same)
+    owner = await consent_house.postgres.connect(DATABASE)
+    kept = await owner.fetchval("SELECT convert_from(reply, 'UTF8') FROM consent.idempotency WHERE key = $1", same)
+    await owner.close()
+    assert str(first.record) in kept and "receipt" not in kept and given.receipt and first.receipt
+    assert await company.service.withdraw(company.tenant, withdrawn, same) == first
 
 
 async def test_a_key_used_for_something_else_is_refused_and_changes_nothing(company, anna):

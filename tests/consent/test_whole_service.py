@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -23,6 +23,7 @@ from schemathesis.specs.openapi.checks import (
 
 from chassis import clock
 from chassis.ids import new_id
+from services.consent.contract import SetGuardian
 from services.consent.routes import caches, calls, captures, consents, imports, replays
 from tests.consent.conftest import Company, key, question
 from tests.consent.test_captures import LOCATION, NUMBER, Around
@@ -40,17 +41,20 @@ class Right:
     """A company about whom everything is known, and for each operation a request that is right."""
 
     def __init__(self, company: Company, anna: Any) -> None:
-        self.company, self.anna = company, str(anna)
+        self.company, self.anna, self.guardian = company, str(anna), new_id()
         self.ids: dict[str, Any] = {"principal": self.anna, "purpose": "communication", "notice": "recordings"}
         self.ids |= {"version": 1, "number": 0, "client": "public"}
 
-    async def prepare(self) -> None:
+    async def prepare(self, operation: str) -> None:
         company = self.company
         told = await company.notice()
         self.ids["record"] = str((await company.give(UUID(self.anna), told)).record)
         call = {"call": str(new_id()), "participants": [{"role": "caller", "principal": self.anna}]}
         for path, body, name in [("/v1/calls", call, "call"), ("/v1/imports", {"source": "crm"}, "name")]:
             self.ids[name] = (await company.post(path, json.dumps(body))).json()[name]
+        if "/guardians/" in operation:
+            child = SetGuardian(guardian=self.guardian, born=date(2024, 1, 1), evidence_ref="case/1")
+            await company.service.set_guardian(company.tenant, UUID(self.anna), child, key())
 
     def body(self, operation: str) -> dict[str, Any] | None:
         camara = {
@@ -73,6 +77,7 @@ class Right:
             "POST /v1/withdrawals": hers,
             "POST /v1/invalidations": hers | {"state": "revoked", "legal_ref": "Art. 7"},
             "PUT /v1/guardians/{principal}": {"guardian": str(new_id()), "born": "2024-01-01", "evidence_ref": "case/1"},
+            "POST /v1/guardians/{principal}/end": {"guardian": str(self.guardian)},
             "PUT /v1/standing/{principal}/objections/{purpose}": {"state": "raised"},
             "PUT /v1/standing/{principal}/restriction": {"state": "set", "ground": "accuracy"},
             "PUT /v1/duties/{purpose}": {"state": "recorded", "legal_ref": "LVM"},
@@ -100,7 +105,7 @@ def document(app: FastAPI) -> Any:
 @pytest.mark.parametrize("operation", OPERATIONS)
 async def test_every_answer_is_one_that_the_document_declares(company: Company, anna, operation: str):
     right, (method, path) = Right(company, anna), operation.split()
-    await right.prepare()
+    await right.prepare(operation)
     Around(company.served, company).known[NUMBER] = str(anna)
     declared = document(company.served.app)[path][method]
     there = {name: value for name, value in right.ids.items() if f"{{{name}}}" in path}

@@ -4,6 +4,7 @@ anonymizer a small server whose streams a test may cut."""
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,7 @@ from ops.postgres import Postgres
 from services.registry.books import read_book
 from services.registry.contract import PolicyBook
 from services.registry.contract.signed import ALGORITHM, POLICY, canonical_book
+from tests.patience import PATIENCE
 from tests.serving import Issuer
 
 DATABASE = "disclosure_tests"
@@ -65,6 +67,13 @@ class House:
             database_name=DATABASE,
             clock_file=clock,
         )
+
+    async def recorded(self, tenant: UUID) -> int:
+        """How many events of a tenant there are, whether or not they have their places yet."""
+        admin = await self.postgres.connect(DATABASE)
+        found = await admin.fetchval("SELECT count(*) FROM disclosure.event WHERE tenant = $1", tenant)
+        await admin.close()
+        return found
 
     async def hold_book(self) -> None:
         """The operator's first book, as if the registry had sent it."""
@@ -135,6 +144,7 @@ class Anonymizer:
 class Desk:
     """A tenant of its own with its staff and one registered authority; each person calls by her own token."""
 
+    house: House
     http: httpx2.AsyncClient
     url: str
     issuer: Issuer
@@ -145,6 +155,11 @@ class Desk:
     recipient: ECKey = field(
         default_factory=lambda: ECKey.generate_key("P-256", {"kid": "authority-enc"}, private=True)
     )
+
+    def beside(self, authority: str) -> "Desk":
+        """Another authority at the same tenant's."""
+        own = self.house, self.http, self.url, self.issuer, self.anonymizer, self.clock
+        return Desk(*own, tenant=self.tenant, authority=authority)
 
     @property
     def client(self) -> str:
@@ -231,22 +246,19 @@ class Desk:
         return await self.until(order, lambda now: now["stage"] == stage)
 
     async def until(self, order: dict[str, Any], reached: Any) -> dict[str, Any]:
-        for _ in range(300):
-            now = (await self.person("rut", "GET", f"/v1/orders/{order['order']}")).json()
-            if reached(now):
-                return now
+        ended = time.monotonic() + PATIENCE
+        while not reached(now := (await self.person("rut", "GET", f"/v1/orders/{order['order']}")).json()):
+            assert time.monotonic() < ended, f"it never came so far: {now['stage']} {now['tasks']}"
             await asyncio.sleep(0.05)
-        raise AssertionError(f"it never came so far: {now['stage']} {now['tasks']}")
+        return now
 
     async def events(self) -> list[dict[str, Any]]:
-        """This tenant's custody events, as an auditor reads them."""
-        for _ in range(100):
-            items = (await self.person("rut", "GET", "/events?limit=500")).json()["items"]
-            if items:
-                await asyncio.sleep(0.2)
-                return (await self.person("rut", "GET", "/events?limit=500")).json()["items"]
-            await asyncio.sleep(0.05)
-        return []
+        """This tenant's custody events, as an auditor reads them once all have their places in the ledger."""
+        recorded = await self.house.recorded(self.tenant)
+        async with asyncio.timeout(PATIENCE):
+            while len(items := (await self.person("rut", "GET", "/events?limit=500")).json()["items"]) < recorded:
+                await asyncio.sleep(0.05)
+        return items
 
 
 def an_order(**changed: Any) -> dict[str, Any]:

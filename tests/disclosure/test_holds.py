@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from chassis import clock
 from services.requests.disclosure import leases
 from tests.disclosure.house import Desk, a_preservation, an_order
+from tests.patience import PATIENCE
 
 NUMBERS = iter(range(46701700000, 46701799999))
 
@@ -64,34 +66,50 @@ async def test_nobody_else_is_held_and_no_disclosure_holds(desk: Desk) -> None:
     assert await held(desk, other) == []
 
 
-async def test_an_order_is_acknowledged_only_when_no_erasure_can_commit_by_an_older_answer(desk: Desk) -> None:
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """An order has seen which leases are older than it, and waits for them: none is over before what ends it earlier was waited for."""
+    seen, sleep = asyncio.Event(), asyncio.sleep
+
+    async def seen_and_sleep(seconds: float) -> None:
+        seen.set()
+        await sleep(seconds)
+
+    monkeypatch.setattr(leases, "SECONDS", 2 * PATIENCE)
+    monkeypatch.setattr(leases, "asyncio", SimpleNamespace(sleep=seen_and_sleep))
+    return seen
+
+
+async def test_an_order_is_acknowledged_only_when_no_erasure_can_commit_by_an_older_answer(
+    desk: Desk, waits: asyncio.Event
+) -> None:
     step, wish = uuid4(), a_preservation(**somebody())
     lent = (await desk.asks(None, step=step)).json()
-    assert lent["lease_seconds"] > 5
+    assert lent["lease_seconds"] == leases.SECONDS
     placing = asyncio.create_task(desk.placed(**wish))
+    await asyncio.wait_for(waits.wait(), PATIENCE)
+    assert (await held(desk, wish)) != [], "the next answer names it already"
     await asyncio.sleep(0.4)
     assert not placing.done(), "acknowledged while an erasure that knows nothing of it may still commit"
-    assert (await held(desk, wish)) != [], "the next answer names it already"
     await desk.settles(step, "calls", [])
-    await asyncio.wait_for(placing, 2)
+    await asyncio.wait_for(placing, PATIENCE)
 
 
-async def test_a_lease_that_was_lent_after_the_hold_keeps_no_order_waiting(desk: Desk) -> None:
+async def test_a_lease_that_was_lent_after_the_hold_keeps_no_order_waiting(desk: Desk, waits: asyncio.Event) -> None:
     first = a_preservation(**somebody())
     step = uuid4()
     await desk.asks(None, step=step)
     placing = asyncio.create_task(desk.placed(**first))
-    while not await held(desk, first):
-        await asyncio.sleep(0.01)
+    await asyncio.wait_for(waits.wait(), PATIENCE)
     await desk.asks(None, step=step)
-    await asyncio.wait_for(placing, 2)
+    await asyncio.wait_for(placing, PATIENCE)
     await desk.settles(step, "calls", [])
 
 
 async def test_an_erasure_that_never_settles_delays_an_order_by_its_lease_only(desk: Desk, monkeypatch) -> None:
     monkeypatch.setattr(leases, "SECONDS", 0.5)
     await desk.asks(None, step=uuid4())
-    await asyncio.wait_for(desk.placed(**a_preservation(**somebody())), 3)
+    await asyncio.wait_for(desk.placed(**a_preservation(**somebody())), PATIENCE)
 
 
 async def test_a_sweep_asks_for_everything_that_is_held(desk: Desk) -> None:
@@ -191,8 +209,6 @@ async def released(desk: Desk) -> list[str]:
 
 
 async def until(reached) -> None:
-    for _ in range(300):
-        if reached():
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError("it never came so far")
+    async with asyncio.timeout(PATIENCE):
+        while not reached():
+            await asyncio.sleep(0.05)

@@ -52,9 +52,7 @@ async def test_staff_intake_names_the_authority_and_where_its_letter_lies(desk: 
 
 
 async def test_an_authority_is_unknown_until_a_second_person_confirmed_it(desk: Desk) -> None:
-    other = Desk(
-        desk.http, desk.url, desk.issuer, desk.anonymizer, desk.clock, tenant=desk.tenant, authority="SE-polisen"
-    )
+    other = desk.beside("SE-polisen")
     made = await other.person("ingrid", "POST", "/v1/authorities", other.registration())
     assert made.status_code == 201 and made.json()["confirmed_by"] is None
     too_soon = await other.own("POST", "/v1/orders", an_order())
@@ -73,9 +71,7 @@ async def test_a_private_key_is_refused_for_an_authority(desk: Desk) -> None:
 
 async def test_another_authoritys_order_looks_as_if_it_did_not_exist(desk: Desk) -> None:
     order = await desk.placed()
-    other = Desk(
-        desk.http, desk.url, desk.issuer, desk.anonymizer, desk.clock, tenant=desk.tenant, authority="SE-polisen"
-    )
+    other = desk.beside("SE-polisen")
     await other.register()
     theirs, nobodys = f"/v1/orders/{order['order']}", f"/v1/orders/{uuid4()}"
     for method, suffix, body in (
@@ -206,9 +202,7 @@ async def test_an_emergency_goes_ahead_on_one_word_and_is_reviewed_by_a_second(d
 
 
 async def test_a_german_prosecutors_order_case_11(desk: Desk) -> None:
-    german = Desk(
-        desk.http, desk.url, desk.issuer, desk.anonymizer, desk.clock, tenant=desk.tenant, authority="DE-sta-muenchen"
-    )
+    german = desk.beside("DE-sta-muenchen")
     await german.register(country="DE", instruments=["epoc_subscriber", "epoc_traffic"])
     issued = {
         "issuer": {"kind": "prosecutor", "name": "StA München I"},

@@ -168,9 +168,7 @@ async def test_nobody_fetches_before_a_third_person_released_it(desk: Desk) -> N
 
 
 async def test_another_authoritys_package_looks_as_if_it_did_not_exist(desk: Desk, released: dict) -> None:
-    other = Desk(
-        desk.http, desk.url, desk.issuer, desk.anonymizer, desk.clock, tenant=desk.tenant, authority="SE-polisen"
-    )
+    other = desk.beside("SE-polisen")
     await other.register()
     for suffix in ("", "/content"):
         real = await other.own("GET", f"/v1/packages/{released['package']}{suffix}")

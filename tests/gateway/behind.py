@@ -8,7 +8,7 @@ from starlette.types import Receive, Scope, Send
 
 
 class Behind:
-    """`seen` holds every request: method, path, query, headers (latin-1), body. `answer` changes what comes back."""
+    """`begun`: how many requests have reached it, be it in part · `seen` holds every request: method, path, query, headers (latin-1), body. `answer` changes what comes back."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -16,6 +16,7 @@ class Behind:
 
     def behave(self) -> None:
         """As before any test."""
+        self.begun = 0
         self.seen: list[dict[str, Any]] = []
         self.headers: list[tuple[bytes, bytes]] = [(b"content-type", b"application/json")]
         self.status = 200
@@ -26,6 +27,7 @@ class Behind:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             return await _live(receive, send)
+        self.begun += 1
         body, more = b"", True
         while more:
             message = await receive()

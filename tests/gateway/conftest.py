@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import httpx2
 import pytest
 
+from chassis.client import trust
 from gateway import public
 from ops.stack import Stack
 from tests.gateway.behind import Behind
@@ -41,7 +42,9 @@ def clients(house: Stack) -> dict[str, Client]:
 
 @pytest.fixture
 async def internal(house: Stack) -> AsyncIterator[httpx2.AsyncClient]:
-    async with httpx2.AsyncClient(base_url=house.url("internal"), trust_env=False, timeout=PATIENCE) as http:
+    async with httpx2.AsyncClient(
+        base_url=house.url("internal"), trust_env=False, timeout=PATIENCE, verify=trust()
+    ) as http:
         yield http
 
 
@@ -55,7 +58,9 @@ async def issuer(
     house: Stack, clients: dict[str, Client], internal: httpx2.AsyncClient, register: Register
 ) -> AsyncIterator[Issuer]:
     """As it is seen through the public edge, where people and the operator's systems find it."""
-    async with httpx2.AsyncClient(base_url=house.url("public"), trust_env=False, timeout=PATIENCE) as http:
+    async with httpx2.AsyncClient(
+        base_url=house.url("public"), trust_env=False, timeout=PATIENCE, verify=trust()
+    ) as http:
         yield Issuer(http, house.url("public"), clients, (internal, "internal"), register)
 
 
@@ -82,7 +87,7 @@ async def own_url(house: Stack, service: Behind) -> AsyncIterator[str]:
 @pytest.fixture
 async def edge(own_url: str, behind: Behind) -> AsyncIterator[httpx2.AsyncClient]:
     """The public edge in this process, with `behind` in the place of consent and nobody in that of rights."""
-    async with httpx2.AsyncClient(base_url=own_url, trust_env=False, timeout=PATIENCE) as http:
+    async with httpx2.AsyncClient(base_url=own_url, trust_env=False, timeout=PATIENCE, verify=trust()) as http:
         yield http
 
 
@@ -101,7 +106,10 @@ async def own_edge(house: Stack, behind: Behind) -> AsyncIterator[str]:
         for name, value in settings.items():
             environment.setenv(name, value)
         app = public.create_app()
-    async with serve(app) as url, httpx2.AsyncClient(base_url=url, trust_env=False, timeout=PATIENCE) as http:
+    async with (
+        serve(app) as url,
+        httpx2.AsyncClient(base_url=url, trust_env=False, timeout=PATIENCE, verify=trust()) as http,
+    ):
         while (await http.get("/health/ready")).status_code != 200:
             await asyncio.sleep(0.05)
         yield url

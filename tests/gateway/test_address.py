@@ -27,6 +27,8 @@ def scope(peer: str | None, *forwarded: str) -> dict[str, Any]:
         ("10.1.2.3", ("anything",), PROXY, "10.1.2.3"),
         ("10.1.2.3", (), PROXY, "10.1.2.3"),
         ("10.1.2.3", ("2001:db8:1:2:3::4",), PROXY, "2001:db8:1:2::/64"),
+        ("::ffff:203.0.113.5", (), None, "203.0.113.5"),
+        ("::ffff:10.1.2.3", ("::ffff:198.51.100.1",), PROXY, "198.51.100.1"),
         (None, ("198.51.100.1",), PROXY, ""),
     ],
     ids=[
@@ -39,6 +41,8 @@ def scope(peer: str | None, *forwarded: str) -> dict[str, Any]:
         "rubbish",
         "none",
         "v6",
+        "v4 where both are heard",
+        "proxy where both are heard",
         "no peer",
     ],
 )

@@ -2,15 +2,19 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import httpx2
 import pytest
 
+import gateway.edge
+from gateway import limits
+from gateway.limits import Rate
 from ops.stack import Stack
 from tests.gateway.behind import Behind
 from tests.identity.parties import Issuer, claims
-from tests.patience import busy
+from tests.patience import PATIENCE, busy
 
 
 def bearer(token: str, **more: str) -> dict[str, str]:
@@ -54,6 +58,7 @@ async def test_what_a_caller_says_of_itself_in_headers_does_not_arrive(
         "traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01",
         "connection": "x-user",
         "te": "trailers",
+        "range": "bytes=0-1",
     }
     assert (await edge.get("/v1/consents", headers=bearer(anna) | spoofed)).status_code == 200
     arrived = behind.seen[0]["headers"]
@@ -103,7 +108,7 @@ async def test_an_answer_is_passed_on_while_it_is_still_being_made(edge: httpx2.
     behind.slow_parts = 1
     async with edge.stream("GET", "/v1/consents", headers=bearer(anna)) as answer:
         parts = answer.aiter_raw()
-        assert await asyncio.wait_for(anext(parts), 2) == b"first\n"
+        assert await asyncio.wait_for(anext(parts), PATIENCE) == b"first\n"
         behind.released.set()
         assert b"".join([part async for part in parts])
 
@@ -192,6 +197,92 @@ async def test_too_many_calls_of_one_person_are_told_to_wait_and_others_are_not(
     username, _ = await issuer.account(tenant)
     other = (await issuer.log_in(username))["access_token"]
     assert (await edge.get("/v1/consents", headers=bearer(other))).status_code == 200
+
+
+async def test_one_person_s_flood_does_not_use_up_what_all_people_of_a_client_share(
+    edge: httpx2.AsyncClient, issuer: Issuer, tenant: UUID, anna: str
+):
+    """Packages: few at once for all who use the portal. `rights` is away here, so 503 is a call that was let through."""
+    username, _ = await issuer.account(tenant)
+    other = (await issuer.log_in(username))["access_token"]
+    path, flooding = f"/v1/requests/{uuid4()}/package", True
+
+    async def flood() -> list[int]:
+        said = []
+        while flooding:
+            said.append((await edge.get(path, headers=bearer(anna))).status_code)
+        return said
+
+    floods = [asyncio.create_task(flood()) for _ in range(8)]
+    await asyncio.sleep(1)
+    heard = [(await edge.get(path, headers=bearer(other))).status_code for _ in range(4)]
+    flooding = False
+    refused = sum(await asyncio.gather(*floods), [])
+    assert heard == [503] * 4 and refused.count(429) > len(refused) / 2
+
+
+async def test_who_sends_half_of_many_bodies_holds_no_more_than_a_share_of_the_way_in(
+    edge: httpx2.AsyncClient, behind: Behind, anna: str, monkeypatch: pytest.MonkeyPatch
+):
+    """Nobody's: no token is needed to begin. What does not come in time is let go, and the same caller is heard again."""
+    monkeypatch.setattr(gateway.edge, "LONGEST_BODY", 2.0)
+    most = limits.UNDER_WAY["address"]
+    half = b"POST /v1/captures/x/answer HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nansw"
+    monkeypatch.setitem(limits.RATES, "login", replace(limits.RATES["login"], address=Rate(1000, 1000)))
+    opened = [await asyncio.open_connection(edge.base_url.host, edge.base_url.port) for _ in range(most + 20)]
+    for _, writer in opened:
+        writer.write(half)
+    await asyncio.sleep(0.5)
+    assert (await edge.get("/v1/consents", headers=bearer(anna))).status_code == 200
+    assert behind.begun == 1, "of what is behind nothing is held for it"
+    said = [await asyncio.wait_for(reader.readline(), PATIENCE) for reader, _ in opened]
+    assert sorted(line.split()[1] for line in said) == [b"400"] * most + [b"429"] * 20
+    assert (await edge.post("/v1/captures/x/answer", content=b"answer=no")).status_code == 200
+    for _, writer in opened:
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    ("pause", "piece", "status"), [(0.1, 15_000, b"200"), (2.0, 3_000, b"400"), (0.1, 100, b"400")]
+)
+async def test_a_large_body_may_come_slowly_and_not_as_slowly_as_it_likes(
+    edge: httpx2.AsyncClient, behind: Behind, monkeypatch: pytest.MonkeyPatch, pause: float, piece: int, status: bytes
+):
+    monkeypatch.setattr(gateway.edge, "_GRACE", 0.5)
+    reader, writer = await asyncio.open_connection(edge.base_url.host, edge.base_url.port)
+    writer.write(b"POST /v1/captures/x/answer HTTP/1.1\r\nhost: x\r\ncontent-length: 220000\r\n\r\n" + b"a" * 70_000)
+    said = asyncio.create_task(reader.readline())
+    for _ in range(10):
+        await asyncio.sleep(pause)
+        if said.done():
+            break
+        writer.write(b"a" * piece)
+    assert (await asyncio.wait_for(said, PATIENCE)).split()[1] == status
+    writer.close()
+
+
+@pytest.mark.parametrize("path", ["/privacy", "/privacy/history", "/v1/captures/x"])
+async def test_one_who_reads_in_a_loop_what_is_made_for_each_reader_leaves_the_house_to_others(
+    edge: httpx2.AsyncClient, behind: Behind, monkeypatch: pytest.MonkeyPatch, path: str
+):
+    monkeypatch.setitem(limits.RATES, "made", replace(limits.RATES["made"], address=Rate(0.01, 2)))
+    assert [(await edge.get(path)).status_code for _ in range(4)][-1] == 429
+
+
+async def test_who_waits_for_many_answers_at_once_is_told_to_wait_with_the_rest(
+    edge: httpx2.AsyncClient, behind: Behind, anna: str
+):
+    behind.slow_parts = 1
+    most = limits.UNDER_WAY["subject"]
+    asked = [asyncio.create_task(edge.get("/v1/consents", headers=bearer(anna))) for _ in range(most + 5)]
+    async with asyncio.timeout(PATIENCE):
+        while len(waiting := [each for each in asked if not each.done()]) > most:
+            await asyncio.sleep(0.05)
+    told = [each.result().status_code for each in asked if each not in waiting]
+    assert told == [429] * 5 and len(waiting) == most
+    behind.released.set()
+    assert {answer.status_code for answer in await asyncio.gather(*waiting)} == {200}
+    assert (await edge.get("/v1/consents", headers=bearer(anna))).status_code == 200, "and then she is heard again"
 
 
 async def test_the_edge_adds_little(edge: httpx2.AsyncClient, behind: Behind, anna: str, house: Stack):

@@ -10,6 +10,7 @@ import asyncpg
 import httpx2
 import pytest
 
+from chassis.client import trust
 from chassis.db import Database
 from chassis.settings import Settings
 from ops.postgres import PORT
@@ -63,7 +64,9 @@ def register(house: Stack) -> Register:
 
 @pytest.fixture
 async def issuer(house: Stack, clients: dict[str, Client], register: Register) -> AsyncIterator[Issuer]:
-    async with httpx2.AsyncClient(base_url=house.url("identity"), trust_env=False, timeout=PATIENCE) as http:
+    async with httpx2.AsyncClient(
+        base_url=house.url("identity"), trust_env=False, timeout=PATIENCE, verify=trust()
+    ) as http:
         discovered = (await http.get("/.well-known/openid-configuration")).json()
         yield Issuer(http, discovered["issuer"], clients, register=register)
 

@@ -17,6 +17,7 @@ import httpx2
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
+from chassis.client import trust
 from tests.patience import PATIENCE
 
 CALLBACK = "http://127.0.0.1/callback"
@@ -92,7 +93,7 @@ class Register:
 
     async def post(self, token: str, path: str, body: Any) -> httpx2.Response:
         headers = {"authorization": f"Bearer {token}", "idempotency-key": str(uuid4())}
-        async with httpx2.AsyncClient(base_url=self.url, trust_env=False, timeout=PATIENCE) as http:
+        async with httpx2.AsyncClient(base_url=self.url, trust_env=False, timeout=PATIENCE, verify=trust()) as http:
             return await http.post(path, json=body, headers=headers)
 
     async def _managers(self, issuer: "Issuer") -> list[str]:

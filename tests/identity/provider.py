@@ -20,6 +20,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from tests.identity.parties import Issuer, note_of
+from tests.patience import PATIENCE
 from tests.serving import serve
 
 CLIENT = "nordtel-at-the-broker"
@@ -110,7 +111,7 @@ def provider() -> Iterator[Provider]:
 
     thread = threading.Thread(target=lambda: asyncio.run(run()))
     thread.start()
-    assert ready.wait(60), "the provider did not start"
+    assert ready.wait(PATIENCE), "the provider did not start"
     yield made
     over.set()
     thread.join()

@@ -1,24 +1,27 @@
 """The end: Vera, of whom no store has anything, asked for deletion. Afterwards nothing in the house says that she ever was here, not
 even to somebody who has every table, every file and every key that is left."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 
 from chassis.sealing import Sealer, SubjectKey
-from ops.catalogue import SERVICES, Process
+from ops.catalogue import BY_NAME, SERVICES, Process
 from sample.cases import PRIVATE
 from services.anonymizer.contract import IdentifierType
 from tests.journeys.conftest import Act
 from tests.journeys.test_traces import TABLES, superuser
 from tests.nordtel import Nordtel, request_of, until
+from tests.patience import PATIENCE
 
 EMAIL, NAME = "vera.sparlos@post.example", "Vera Spårlös"
 SEALED = 1
+CHILD = uuid4()
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +43,13 @@ def vera(nordtel: Nordtel, february: Act) -> dict[str, Any]:
         {"about": "clarification", "text": {"sv": f"Är du {NAME}?", "en": f"Are you {NAME}?"}},
     )
     helpdesk.post(f"{path}/replies", {"text": f"Ja, {EMAIL}."})
+    about = privacy.get(f"/staff{path}").json()["principal"]
+    for child, guardian in ((about, str(uuid4())), (str(CHILD), about)):
+        born = (nordtel.now() - timedelta(days=9 * 365)).date().isoformat()
+        wish = {"guardian": guardian, "born": born, "evidence_ref": "crm/17"}
+        privacy.put(f"/staff/v1/guardians/{child}", wish)
     helpdesk.post(f"{path}/confirm", {"preview": helpdesk.get(f"{path}/preview").json()["digest"]})
-    return {"request": request, "helpdesk": helpdesk}
+    return {"request": request, "helpdesk": helpdesk, "principal": UUID(about)}
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +73,21 @@ def test_while_her_request_ran_she_was_known_and_what_she_wrote_was_there_to_be_
     assert {"rights.request.identifiers", "rights.request.said", "rights.request.evidence"} <= before
     assert {"rights.letter.body", "anonymizer.principal_identifier.value"} <= before
     assert "anonymizer.principal_identifier.index" in before
+
+
+async def test_of_a_child_that_is_forgotten_no_day_of_birth_is_left_and_nobody_who_is_forgotten_speaks_for_one(
+    nordtel: Nordtel, vera: dict[str, Any], over: None
+):
+    async with superuser(nordtel, BY_NAME["consent"]) as connection:
+
+        async def guardianships(of: UUID) -> list[Any]:
+            return await connection.fetch("SELECT ended_at FROM consent.guardianship WHERE principal = $1", of)
+
+        async with asyncio.timeout(PATIENCE):
+            while await guardianships(vera["principal"]):
+                await asyncio.sleep(0.1)
+        [as_guardian] = await guardianships(CHILD)
+        assert as_guardian["ended_at"] is not None
 
 
 async def test_afterwards_nobody_finds_her_with_every_table_and_every_key_that_is_left(nordtel: Nordtel, over: None):

@@ -33,7 +33,7 @@ def command(home: Home, *arguments: str) -> list[str]:
 
 def run(home: Home, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(home, *arguments), cwd=ROOT, capture_output=True, text=True, timeout=240, stdin=subprocess.DEVNULL
+        command(home, *arguments), cwd=ROOT, capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL
     )
 
 
@@ -84,7 +84,7 @@ def test_interrupted_while_it_starts_it_leaves_nothing_half_started(home: Home, 
                 break
         running.send_signal(signal.SIGINT)
         running.stdout.read()
-        assert running.wait(90) == 130
+        assert running.wait(PATIENCE) == 130
     assert processes_of(home) == []
 
 

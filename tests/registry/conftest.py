@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 
 from chassis import clock
+from chassis.client import trust
 from ops import migrate
 from ops.catalogue import BY_NAME, Process
 from ops.postgres import Postgres
@@ -126,7 +127,7 @@ class Site:
         self, policy_book: Path = BOOK, until: str = "/health/ready", says: int = 200, **more: Any
     ) -> AsyncIterator[Registry]:
         settings = self.settings(policy_book=policy_book, **more)
-        async with serve(create_app(settings)) as url, httpx2.AsyncClient(timeout=60) as http:
+        async with serve(create_app(settings)) as url, httpx2.AsyncClient(timeout=60, verify=trust()) as http:
             registry = Registry(url, http, self.issuer)
             await registry.wait_for(until, says)
             if says == 200:

@@ -1,6 +1,5 @@
 """The anonymizer as the registry sees it: says whether a book fits the stores, and what it would change in them."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,7 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 
 from services.registry.contract import PolicyBook, faults
-from tests.serving import serve
+from tests.serving import serve, until_some
 
 CHANGE = {
     "store": "recordings",
@@ -67,11 +66,11 @@ class DataPlane:
     async def _give_back(self, store: str) -> Response:
         return Response(self.lines[store], media_type="application/x-ndjson")
 
-    async def _events(self, after: int, wait: float) -> dict[str, Any]:
-        return await _fresh(self.events, after, wait)
+    async def _events(self, request: Request, after: int, wait: float) -> dict[str, Any]:
+        return await _fresh(request, self.events, after, wait)
 
-    async def _delivered(self, after: int, wait: float) -> dict[str, Any]:
-        return await _fresh(self.deliveries, after, wait)
+    async def _delivered(self, request: Request, after: int, wait: float) -> dict[str, Any]:
+        return await _fresh(request, self.deliveries, after, wait)
 
     async def _simulate(self, request: Request) -> Any:
         raw = await request.json()
@@ -88,9 +87,9 @@ class DataPlane:
         return {"as_of": raw["as_of"], "policy_version": "2026.1", "items": [], "changes": changes}
 
 
-async def _fresh(events: list[dict[str, Any]], after: int, wait: float) -> dict[str, Any]:
+async def _fresh(request: Request, events: list[dict[str, Any]], after: int, wait: float) -> dict[str, Any]:
+    await until_some(request, lambda: any(event["position"] > after for event in events), wait)
     fresh = [event for event in events if event["position"] > after]
-    await asyncio.sleep(0 if fresh else min(wait, 0.1))
     position = max((event["position"] for event in fresh), default=after)
     items = [event | {"leaf": f"{event['position']:064x}"} for event in fresh]
     return {"items": items, "next": position, "leaf": f"{position:064x}" if position else None}

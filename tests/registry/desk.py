@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import httpx2
 
 from chassis import clock
+from chassis.client import trust
 from services.registry.app import create_app
 from services.registry.settings import Settings
 from tests.identity.parties import APPROVED, wish
@@ -95,7 +96,7 @@ class Desk:
 async def open_desk(settings: Settings, issuer: Issuer) -> AsyncIterator[Desk]:
     file = settings.clock_file
     file.write_text("0")
-    async with httpx2.AsyncClient(timeout=PATIENCE) as http:
+    async with httpx2.AsyncClient(timeout=PATIENCE, verify=trust()) as http:
         async with serve(create_app(settings)) as url:
             desk = Desk(issuer, url, http, file, str(uuid4()), str(uuid4()), UUID(int=0))
             async with asyncio.timeout(PATIENCE):
@@ -103,7 +104,6 @@ async def open_desk(settings: Settings, issuer: Issuer) -> AsyncIterator[Desk]:
                     await asyncio.sleep(0.05)
             assert (await desk.found()).status_code == 201
             yield desk
-    clock.use_file(None)
 
 
 async def until(look: Any) -> Any:

@@ -129,11 +129,8 @@ async def world(server: Postgres, tmp_path_factory: pytest.TempPathFactory) -> A
             "smtp_from": "dataskydd@nordtel.example",
             "smtp_starttls": False,
         }
-        try:
-            async with new_site(server) as site, site.registry(**more) as registry:
-                yield World(registry, site.plane, box, clock_file)
-        finally:
-            clock.use_file(None)
+        async with new_site(server) as site, site.registry(**more) as registry:
+            yield World(registry, site.plane, box, clock_file)
 
 
 @pytest.fixture(autouse=True)
@@ -231,9 +228,7 @@ async def test_an_upheld_objection_rejects_the_change_and_the_customer_hears_of_
     told = await world.until(change, "rejected")
     assert (told["objections"], told["upheld"]) == (1, 1)
     assert wish["subprocessor"] not in await world.listed()
-    async with asyncio.timeout(PATIENCE):
-        while not (heard := await events(world, customer, "subprocessor.change_decided")):
-            await asyncio.sleep(0.1)
+    heard = await heard_of(world, customer, "subprocessor.change_decided")
     assert [each["data"]["status"] for each in heard] == ["rejected"]
     again = await world.registry.send("POST", path, answer, "officer", OFFICER)
     assert (again.status_code, again.json()["code"]) == (409, "registry.change_decided")
@@ -253,6 +248,14 @@ async def test_an_unresolved_objection_holds_the_change_after_its_window(world: 
     await world.until(change, "active")
 
 
+async def heard_of(world: World, customer: UUID, type: str) -> list[dict[str, Any]]:
+    """Once there is something: what is committed gets its place in the ledger afterwards."""
+    async with asyncio.timeout(PATIENCE):
+        while not (found := await events(world, customer, type)):
+            await asyncio.sleep(0.05)
+    return found
+
+
 async def events(world: World, customer: UUID, type: str) -> list[dict[str, Any]]:
     items = (await world.registry.get("/events", types=type, limit=500)).json()["items"]
     return [item for item in items if item["tenant"] == str(customer)]
@@ -261,7 +264,7 @@ async def events(world: World, customer: UUID, type: str) -> list[dict[str, Any]
 async def test_each_customer_hears_of_its_own_notice_on_the_feed(world: World) -> None:
     customer = await world.contract("30 days", ["sms_notification"])
     told = await world.announced(**addition())
-    [heard] = await events(world, customer, "subprocessor.change_announced")
+    [heard] = await heard_of(world, customer, "subprocessor.change_announced")
     [notice] = [notice for notice in told["notices"] if notice["customer"] == str(customer)]
     assert heard["data"] == {
         "change": told["change"],
@@ -273,7 +276,7 @@ async def test_each_customer_hears_of_its_own_notice_on_the_feed(world: World) -
 async def test_a_delivery_that_a_receiver_took_is_kept_as_proof(world: World) -> None:
     customer = await world.contract("30 days", ["sms_notification"], notices_to=None)
     change = (await world.announced(**addition()))["change"]
-    [heard] = await events(world, customer, "subprocessor.change_announced")
+    [heard] = await heard_of(world, customer, "subprocessor.change_announced")
     delivery, beside = str(uuid4()), str(uuid4())
     for tenant, made in ((customer, delivery), (uuid4(), beside)):
         world.delivers(tenant, heard["id"], made)
@@ -420,7 +423,7 @@ async def test_each_customer_concerned_is_told_of_a_breach_and_the_proof_meets_i
     assert "Article 33(2) GDPR" in text and "An encrypted tape did not arrive." in text
     assert "Not known yet: Number of people concerned" in text
     assert (await world.clocks(breach))[str(by_webhook)]["state"] == "running", "nothing proves yet that it heard"
-    [heard] = await events(world, by_webhook, "breach.notified")
+    [heard] = await heard_of(world, by_webhook, "breach.notified")
     assert heard["data"].keys() == {"breach", "letter"}
     world.delivers(by_webhook, heard["id"], str(delivery := uuid4()))
     assert (await world.met(breach, by_webhook))["reference"] == f"webhook: {delivery}"

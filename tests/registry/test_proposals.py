@@ -96,7 +96,7 @@ async def test_a_changed_book_is_in_force_after_another_person_approved_what_was
     first, second = (fact["data"] for fact in facts)
     assert (first["version"], first["how"], first["author"]) == ("2026.1", "bootstrap", None)
     assert (second["how"], second["author"], second["approver"]) == ("approved", OFFICER, LAWYER)
-    bundle = await fresh.get("/v1/exports", profile="art30-controller")
+    bundle = await fresh.get("/v1/exports", profile="art30-controller", format="csv")
     assert verify.check(bundle.content, (await fresh.get("/keys", scopes=None)).json()) == []
 
 
@@ -151,7 +151,7 @@ async def test_a_book_that_begins_in_the_past_says_that_it_corrects(fresh: Regis
     yesterday = ("valid_from: 2024-01-01\nzone", f"valid_from: {today(-1)}\nzone")
     assert code(await propose(fresh, book("2026.3", yesterday))) == (409, "registry.back_dated")
     then = {"as_of": f"{today(-1)}T20:00:00Z", "known_at": datetime.now(UTC).isoformat()}
-    exported = (await fresh.get("/v1/exports", profile="art30-controller", **then)).content
+    exported = (await fresh.get("/v1/exports", profile="art30-controller", format="csv", **then)).content
     corrected = (
         ("    keep: 10 months", "    keep: 11 months"),
         (
@@ -162,7 +162,7 @@ async def test_a_book_that_begins_in_the_past_says_that_it_corrects(fresh: Regis
     made = await propose(fresh, book("2026.3", yesterday, *corrected), correction=True)
     told = await fresh.checked(made.json()["proposal"])
     assert (await approve(fresh, told)).status_code == 200
-    again = await fresh.get("/v1/exports", profile="art30-controller", **then)
+    again = await fresh.get("/v1/exports", profile="art30-controller", format="csv", **then)
     assert (again.status_code, again.content) == (200, exported), "it is exported as it was known then"
     now_known = await fresh.get("/v1/ropa", as_of=then["as_of"])
     assert now_known.json()["policy_version"] == "2026.3"

@@ -13,11 +13,13 @@ import httpx2
 import pytest
 import pytest_asyncio
 
+from chassis.cells import no_formula
 from ops.postgres import Postgres
 from services.registry import verify
 from services.registry.contract import PolicyBook
 from services.registry.contract.dpv import terms
 from services.registry.export.linked import DPV, GDPR
+from services.registry.export.text import _line
 from services.registry.rules import completeness
 from tests.days import today
 from tests.registry.conftest import Registry, new_site
@@ -340,6 +342,18 @@ async def test_the_spreadsheet_has_every_sheet_and_no_formula(everything: dict[s
     assert not any("<f>" in sheet for sheet in sheets)
     assert any("=cmd()" in sheet for sheet in sheets)
     assert "'=cmd()" in everything["processing-records.csv"].decode()
+
+
+def test_no_cell_of_a_csv_is_taken_for_a_formula_by_whoever_separates_cells_by_semicolons() -> None:
+    for text in ("=1+1", "a;=1+1;b", "a\n=1+1", "a\r\n@SUM(1)", "\t-1"):
+        for delimiter in ",;\t":
+            cells = [
+                each
+                for row in csv.reader(io.StringIO(_line([no_formula(text)]).decode()), delimiter=delimiter)
+                for each in row
+            ]
+            assert not [each for each in cells if each.lstrip('"').startswith(("=", "+", "-", "@"))], (text, delimiter)
+    assert no_formula("A-1; b = c") == "A-1; b = c"
 
 
 async def test_the_document_has_every_letter(everything: dict[str, bytes]) -> None:

@@ -2,9 +2,10 @@
 to them."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -12,7 +13,9 @@ import orjson
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
+from chassis import identifiers
 from chassis.errors import Unavailable
+from chassis.ledger.contract import PositionUnknown
 from chassis.streams import joined
 from services.anonymizer.contract import (
     Action,
@@ -21,13 +24,17 @@ from services.anonymizer.contract import (
     IdentifiersConflict,
     OfStore,
     Outcome,
+    PrincipalUnknown,
     StepRequest,
     StepResult,
+    StoreDrifted,
     StoreUnavailable,
     VerbUnsupported,
     Waiting,
 )
+from services.consent.contract import NotAGuardian
 from services.registry.contract import Text
+from tests.serving import until_some
 
 KINDS = {"billing": "postgresql", "helpdesk": "postgresql", "recordings": "folder"}
 ELEMENTS = {"billing": ["name", "usage_statistics"], "helpdesk": ["helpdesk_ticket"], "recordings": ["recorded_call"]}
@@ -36,25 +43,33 @@ REASON = Text(sv="Skälet i reglerna", en="The reason in the rules")
 
 @dataclass
 class Row:
-    """One record. `keep`: the rule that keeps it, if one does, and until when."""
+    """One record. `keep`: the rule that keeps it, if one does, and until when · `action`: what an erasure does with it."""
 
     table: str
     id: str
     text: str = ""
     keep: str | None = None
     until: date | None = None
+    category: str = "customer_invoice"
+    action: str = "erase"
 
 
 @dataclass
 class Operator:
     """`together`: how many people were collected by each scan · `down`: stores that do not answer · `stubborn`: stores whose erasure says done and leaves everything · `slow`:
-    seconds a step takes · `cut`: stores whose stream ends without its last line."""
+    seconds a step takes · `cut`: stores whose stream ends without its last line · `unknown`: whom the anonymizer does not know any more ·
+    `formerly`: whose something was once · `broken`: of whom a store has a record that cannot be read · `gate`: before it is open nobody is given what is collected ·
+    `asked_for_stores`: how often · `away`: nobody says which stores there are."""
 
     rows: dict[tuple[UUID, str], list[Row]] = field(default_factory=dict)
     people: dict[tuple[str, str], UUID] = field(default_factory=dict)
+    formerly: dict[tuple[str, str], UUID] = field(default_factory=dict)
     down: set[str] = field(default_factory=set)
     stubborn: set[str] = field(default_factory=set)
     cut: set[str] = field(default_factory=set)
+    unknown: set[UUID] = field(default_factory=set)
+    broken: set[tuple[UUID, str]] = field(default_factory=set)
+    gate: asyncio.Event | None = None
     journal: list[tuple[UUID, str, str]] = field(default_factory=list)
     results: dict[UUID, StepResult] = field(default_factory=dict)
     asked: list[UUID] = field(default_factory=list)
@@ -63,10 +78,14 @@ class Operator:
     portable: set[UUID] = field(default_factory=set)
     together: list[int] = field(default_factory=list)
     stood: list[tuple[str, UUID, dict[str, Any]]] = field(default_factory=list)
+    restored: bool = False
+    guardians: dict[UUID, dict[str, dict[str, Any]]] = field(default_factory=dict)
     consent_down: bool = False
     texts: list[dict[str, str]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     has_mailbox: bool = False
+    asked_for_stores: int = 0
+    away: bool = False
     zendesk_down: bool = False
     slow_ticket: str | None = None
     tickets: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
@@ -99,6 +118,8 @@ class Operator:
         app.add_api_route("/v1/withdrawals", self._stand, methods=["POST"])
         app.add_api_route("/v1/standing/{principal}/objections/{purpose}", self._stand, methods=["PUT"])
         app.add_api_route("/v1/standing/{principal}/restriction", self._stand, methods=["PUT"])
+        app.add_api_route("/v1/guardians/{principal}", self._guardian, methods=["PUT"])
+        app.add_api_route("/v1/guardians/{principal}/end", self._guardian, methods=["POST"])
         return app
 
     def said_of(self, principal: UUID) -> list[dict[str, Any]]:
@@ -129,8 +150,23 @@ class Operator:
         }
         return JSONResponse(recorded)
 
+    async def _guardian(self, request: Request) -> Response:
+        """A guardian is set with a day of birth, or ends; who is nobody's is refused."""
+        if self.consent_down:
+            return Unavailable().response()
+        said, child = orjson.loads(await request.body()), UUID(request.path_params["principal"])
+        guardian, known = said["guardian"], self.guardians.setdefault(child, {})
+        if request.method == "PUT":
+            known[guardian] = said
+        elif known.pop(guardian, None) is None:
+            return NotAGuardian().response()
+        answer = {"principal": str(child), "guardian": guardian, "event": str(uuid4()), "of_age_on": "2040-01-01"}
+        return JSONResponse(answer)
+
     async def _principal(self, request: Request) -> Response:
         wish = FindPrincipal.model_validate_json(await request.body())
+        if any(each.type == "msisdn" and not each.value.isdigit() for each in wish.identifiers):
+            return identifiers.BadIdentifier().response()
         found = {self.people.get((each.type, each.value)) for each in wish.identifiers}
         if len(found - {None}) > 1:
             return IdentifiersConflict().response()
@@ -141,18 +177,36 @@ class Operator:
 
     async def _lookup(self, request: Request) -> Response:
         wish = FindPrincipal.model_validate_json(await request.body())
-        found = {self.people.get((each.type, each.value)) for each in wish.identifiers} - {None}
+        try:
+            spelled = [(each.type, identifiers.normalise(each.type, each.value)) for each in wish.identifiers]
+        except identifiers.BadIdentifier as refusal:
+            return refusal.response()
+        once = [each.from_ is not None or each.to is not None for each in wish.identifiers]
+        whose = [self.formerly if was else self.people for was in once]
+        found = {known.get(each) for known, each in zip(whose, spelled, strict=True)} - {None}
         if len(found) > 1:
             return IdentifiersConflict().response()
         principal = next(iter(found), None)
         return JSONResponse({"principal": str(principal) if principal else None})
 
-    async def _feed(self, after: int = 0, wait: float = 0) -> dict[str, Any]:
-        """What the consent service tells; it waits a little, as a feed does."""
-        if len(self.events) <= after:
-            await asyncio.sleep(min(wait, 0.2))
+    async def _feed(
+        self, request: Request, types: str, after: int = 0, wait: float = 0, leaf: str | None = None
+    ) -> Any:
+        """What the consent service tells. One that came back from a backup refuses once, whoever follows what it tells."""
+        asked = types.split(",")
+
+        def refuses() -> bool:
+            return self.restored and leaf is not None and "consent.withdrawn" in asked
+
+        def told() -> list[dict[str, Any]]:
+            return [event for event in self.events[after:] if event["type"] in asked]
+
+        await until_some(request, lambda: refuses() or bool(told()), wait)
+        if refuses():
+            self.restored = False
+            return PositionUnknown().response()
         leaf = self.events[-1]["leaf"] if self.events else None
-        return {"items": self.events[after:], "next": str(len(self.events)), "leaf": leaf}
+        return {"items": told(), "next": str(len(self.events)), "leaf": leaf}
 
     def consent_withdrawn(self, principal: UUID, tenant: UUID, elements: list[str]) -> dict[str, Any]:
         said = {
@@ -170,13 +224,15 @@ class Operator:
         } | ({"erase_rule": "recordings_go", "erase_elements": elements} if elements else {})
         return self.consent_told("consent.withdrawn", principal, tenant, said)
 
-    def consent_told(self, type: str, principal: UUID, tenant: UUID, said: dict[str, Any]) -> dict[str, Any]:
+    def consent_told(
+        self, type: str, principal: UUID, tenant: UUID, said: dict[str, Any], time: datetime | None = None
+    ) -> dict[str, Any]:
         event = {
             "specversion": "1.0",
             "id": str(uuid4()),
             "type": type,
             "source": "/wardline/consent",
-            "time": "2026-11-20T12:00:00.000000Z",
+            "time": (time or datetime(2026, 11, 20, 12, tzinfo=UTC)).isoformat(),
             "tenant": str(tenant),
             "subject": str(principal),
             "dataschema": f"urn:wardline:event:{type}/v1",
@@ -209,7 +265,10 @@ class Operator:
         self.texts.append(orjson.loads(await request.body()))
         return Response(status_code=202)
 
-    async def _stores(self) -> dict[str, Any]:
+    async def _stores(self) -> Any:
+        self.asked_for_stores += 1
+        if self.away:
+            return Unavailable().response()
         verbs = ["collect", "preview", "erase", "verify", "correct", "freeze", "unfreeze"]
         mailbox = {
             "store": "mailbox",
@@ -239,6 +298,11 @@ class Operator:
     async def _collect(self, request: Request) -> Response:
         wish = CollectionsRequest.model_validate_json(await request.body())
         self.together += [len(wanted.of) for wanted in wish.stores]
+        if self.unknown & {one.principal for wanted in wish.stores for one in wanted.of}:
+            return PrincipalUnknown().response()
+        if gate := self.gate:
+            self.gate = None
+            await gate.wait()
         if wish.portable:
             self.portable |= {one.principal for wanted in wish.stores for one in wanted.of}
         return StreamingResponse(joined([self._lines(wanted) for wanted in wish.stores]))
@@ -246,6 +310,8 @@ class Operator:
     async def _lines(self, wanted: OfStore) -> AsyncGenerator[bytes]:
         if wanted.store in self.down:
             raise StoreUnavailable
+        if any((one.principal, wanted.store) in self.broken for one in wanted.of):
+            raise StoreDrifted
         counts: dict[str, int] = {}
         theirs = [(place, row) for place, one in enumerate(wanted.of) for row in self.held(one.principal, wanted.store)]
         for table in sorted({row.table for _, row in theirs}):
@@ -262,6 +328,8 @@ class Operator:
     async def _step(self, step: UUID, request: Request) -> Response:
         wish = StepRequest.model_validate_json(await request.body())
         self.asked.append(step)
+        if wish.principal in self.unknown:
+            return PrincipalUnknown().response()
         if wish.store in self.down:
             return StoreUnavailable().response()
         if wish.verb == "erase" and wish.store not in (*KINDS, "mailbox"):
@@ -314,23 +382,20 @@ def _is_meant(wish: StepRequest, row: Row) -> bool:
 
 
 def _outcomes(rows: list[Row]) -> list[Outcome]:
-    found: dict[tuple[str, str | None, date | None], int] = {}
-    for row in rows:
-        key = (row.table, row.keep, row.until)
-        found[key] = found.get(key, 0) + 1
+    found = Counter((row.table, row.category, row.action, row.keep, row.until) for row in rows)
     return [
         Outcome(
             table=table,
             element="name",
-            category="customer_invoice",
-            action="keep" if rule else "erase",
+            category=category,
+            action="keep" if rule else action,
             rule=rule or "agreement_data",
             reason=REASON,
             legal_ref="GDPR Art. 17",
             until=until,
             count=count,
         )
-        for (table, rule, until), count in found.items()
+        for (table, category, action, rule, until), count in found.items()
     ]
 
 

@@ -4,9 +4,11 @@ import asyncio
 import csv
 import io
 import json
+import os
 import re
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from collections.abc import AsyncIterator
@@ -14,9 +16,13 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import orjson
 import pytest
 
+from chassis import durable
+from services.anonymizer.contract import TableLine
 from services.requests.rights import jobs
+from services.requests.rights.commands import answering, asking
 from services.requests.rights.contract import (
     DownloadsUsed,
     Kind,
@@ -28,9 +34,11 @@ from services.requests.rights.contract import (
     SetPassphrase,
     State,
 )
+from services.requests.rights.package import build as building
+from services.requests.rights.package import passphrase
 from services.requests.rights.package.build import build
 from services.requests.rights.package.unlock import DoesNotOpen, unlock
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, until
 from tests.rights.conftest import House
 from tests.rights.operator import Row
 from tests.rights.test_deletion import certified
@@ -59,24 +67,92 @@ async def _all(stream: AsyncIterator[bytes]) -> bytes:
     return b"".join([piece async for piece in stream])
 
 
+@pytest.mark.parametrize("words", [PASSPHRASE, passphrase.draw()], ids=["own", "drawn"])
 async def test_whoever_takes_over_after_the_last_step_builds_the_package_and_collects_nothing_again(
-    house: House, tenant: UUID, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    house: House, tenant: UUID, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str
 ):
-    """As a worker leaves it that dies between the two: everything is recorded, and nobody else knows of the package."""
+    """As a worker leaves it that dies between the two: everything is recorded, and nobody else knows of the package. So does a disk that
+    refuses what would have been built at once."""
     died = []
 
-    def dying_once(*told: Any) -> Any:
-        if not died:
+    def dying_twice(*told: Any) -> Any:
+        if len(died) < 2:
             died.append(told)
             raise OSError("No space left on device")
         return build(*told)
 
-    monkeypatch.setattr(jobs, "build", dying_once)
+    monkeypatch.setattr(jobs, "build", dying_twice)
     client = house.person(somebody(house), tenant)
-    asked = await client.open(OpenRequest(kind=Kind.access, passphrase=PASSPHRASE), key=str(uuid4()))
+    asked = await client.open(OpenRequest(kind=Kind.access, passphrase=words), key=str(uuid4()))
     done = await house.until_state(client, asked.request, "answered")
-    assert died and [step.tries for step in done.steps] == [1, 1, 1]
-    assert unlock(await fetched(house, client, asked.request, tmp_path), PASSPHRASE).archive
+    assert len(died) == 2 and [step.tries for step in done.steps] == [1, 1, 1]
+    assert unlock(await fetched(house, client, asked.request, tmp_path), words).archive
+
+
+async def test_the_words_for_a_package_that_nobody_builds_go_with_its_request(house: House, tenant: UUID):
+    client = house.person(somebody(house), tenant)
+    wish = OpenRequest(kind=Kind.access, passphrase=PASSPHRASE)
+    house.operator.down.add("billing")
+    first = await client.open(wish, key=str(uuid4()))
+    again = await client.open(wish, key=str(uuid4()))
+    await house.until_state(client, again.request, "duplicate")
+    house.operator.down.clear()
+    await house.until_state(client, first.request, "answered")
+    words = "SELECT 1 FROM rights.request WHERE id = ANY ($1) AND passphrase IS NOT NULL"
+    assert await house.rows(words, [first.request, again.request]) == []
+
+
+async def test_what_the_disk_loses_after_it_was_written_is_no_answer(
+    house: House, tenant: UUID, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The disk works while the answer is written to the database, which must not be committed before."""
+    words, lost, fsync = passphrase.draw(), [], os.fsync
+
+    def losing_once(file: int) -> None:
+        if not lost:
+            time.sleep(0.5)
+            lost.append(file)
+            raise OSError("Input/output error")
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", losing_once)
+    client = house.person(somebody(house), tenant)
+    asked = await client.open(OpenRequest(kind=Kind.access, passphrase=words), key=str(uuid4()))
+    while not lost:
+        assert (await client.request(asked.request)).state != "answered" or lost
+        await asyncio.sleep(0.02)
+    await house.until_state(client, asked.request, "answered")
+    assert unlock(await fetched(house, client, asked.request, tmp_path), words).archive
+
+
+@pytest.mark.parametrize(
+    ("file", "named"),
+    [
+        ("0191-åäö (2).wav", "0191-åäö (2).wav"),
+        ("../../x.wav", "x.wav"),
+        ("..", "_"),
+        ("..\\..\\x.lnk", "_.._x.lnk"),
+        ("C:x.wav", "C_x.wav"),
+        ("a\u202egpj.exe", "a_gpj.exe"),
+        (".bashrc", "bashrc"),
+        ("a\nb\0c", "a_b_c"),
+    ],
+)
+def test_a_file_s_name_in_an_archive_leads_nowhere_and_shows_what_it_is(file: str, named: str):
+    assert building._named(file) == named
+
+
+@pytest.mark.parametrize(
+    "text", ["=1+1", "\t=1", "pris; 199;=1+1;", "hej\n=1+1\n", "hej\r\n@SUM(1)", "a\t+1", '";=1', '",=1']
+)
+def test_no_spreadsheet_finds_a_formula_whatever_it_takes_for_the_end_of_a_cell(text: str):
+    """What separates cells is the reader's own setting: in Swedish it is the semicolon."""
+    column = {"name": "text", "element": "name", "category": "customer_invoice", "label": {"sv": "T", "en": "T"}}
+    table = TableLine.model_validate({"table": "chat", "label": {"sv": "T", "en": "T"}, "columns": [column]})
+    written = b"".join(building._as_csv(table, iter([orjson.dumps(["x", text, 7, None]) + b"\n"]))).decode("utf-8-sig")
+    for delimiter in ",;\t":
+        for row in csv.reader(io.StringIO(written), delimiter=delimiter):
+            assert not [cell for cell in row if cell.lstrip('"').startswith(("=", "+", "-", "@"))], (delimiter, row)
 
 
 async def test_who_waits_for_a_request_hears_when_it_goes_on_and_nobody_else_waits_for_it(house: House, tenant: UUID):
@@ -132,23 +208,105 @@ async def test_a_person_gets_everything_in_a_file_that_only_her_passphrase_opens
     assert said["package_sha256"] == done.package.sha256 and "found" not in said
 
 
+def a_dozen(house: House, tenant: UUID) -> list[tuple[UUID, Any]]:
+    """Each a customer, every second with invoices in an order of their own, every third with a ticket."""
+    found = []
+    for n in range(12):
+        rows = [("billing", Row("customer", str(n), f"Kund nummer {n}."))]
+        rows += [("billing", Row("invoice", f"F{n}-{each}", f"Kund nummer {n}.")) for each in (3, 1, 2) if n % 2]
+        rows += [("helpdesk", Row("ticket", f"T{n}", f"Kund nummer {n}."))] if n % 3 == 0 else []
+        principal = house.operator.person(*rows)
+        found.append((principal, house.person(principal, tenant)))
+    return found
+
+
+async def hers(house: House, client: Any, request: UUID, n: int, into: Path) -> None:
+    """The answer counts what is hers, and the package has it in its order, and nothing of anybody else."""
+    said = {each.store: each.counts for each in (await client.answer(request)).found}
+    assert said["billing"] == {"customer": 1} | ({"invoice": 3} if n % 2 else {})
+    assert said["helpdesk"] == ({} if n % 3 else {"ticket": 1}) and said["recordings"] == {}
+    unlocked = unlock(await fetched(house, client, request, into), PASSPHRASE)
+    archive = zipfile.ZipFile(io.BytesIO(unlocked.archive))
+    tables = {
+        name: json.loads(archive.read(name))["rows"]
+        for name in archive.namelist()
+        if name.count("/") == 2 and name.endswith(".json")
+    }
+    expected = {"json/billing/customer.json": [[str(n), f"Kund nummer {n}."]]}
+    if n % 2:
+        expected["json/billing/invoice.json"] = [[f"F{n}-{each}", f"Kund nummer {n}."] for each in (3, 1, 2)]
+    if n % 3 == 0:
+        expected["json/helpdesk/ticket.json"] = [[f"T{n}", f"Kund nummer {n}."]]
+    assert tables == expected
+    assert [other for other in range(12) if f"Kund nummer {other}." in unlocked.report] == [n]
+
+
 async def test_who_asks_at_the_same_moment_as_others_gets_her_own_and_nothing_of_theirs(
     house: House, tenant: UUID, tmp_path: Path
 ):
-    rows = [Row("customer", str(n), f"Kund nummer {n}.") for n in range(12)]
-    more = {n: [("billing", Row("invoice", f"F{n}", "199,00"))] if n % 2 else [] for n in range(12)}
-    clients = [house.person(house.operator.person(("billing", rows[n]), *more[n]), tenant) for n in range(12)]
-    before = len(house.operator.together)
-    wish = OpenRequest(kind=Kind.access, passphrase=PASSPHRASE)
-    asked = await asyncio.gather(*(client.open(wish, key=str(uuid4())) for client in clients))
-    for client, one in zip(clients, asked, strict=True):
+    """Some to see it, some to take along what they gave."""
+    people, before = a_dozen(house, tenant), len(house.operator.together)
+    kinds = [Kind.portability if n in (2, 5, 9) else Kind.access for n in range(12)]
+    asked = await asyncio.gather(
+        *(
+            client.open(OpenRequest(kind=kind, passphrase=PASSPHRASE), key=str(uuid4()))
+            for (_, client), kind in zip(people, kinds, strict=True)
+        )
+    )
+    for (_, client), one in zip(people, asked, strict=True):
         await house.until_state(client, one.request, "answered")
     assert max(house.operator.together[before:]) > 1, "each was collected alone"
-    for n, (client, one) in enumerate(zip(clients, asked, strict=True)):
-        said = {each.store: each.counts for each in (await client.answer(one.request)).found}
-        assert said["billing"] == {"customer": 1} | ({"invoice": 1} if n % 2 else {})
-        report = unlock(await fetched(house, client, one.request, tmp_path), PASSPHRASE).report
-        assert [other for other in range(12) if f"Kund nummer {other}." in report] == [n]
+    for n, ((principal, client), one) in enumerate(zip(people, asked, strict=True)):
+        await hers(house, client, one.request, n, tmp_path)
+        assert (principal in house.operator.portable) == (kinds[n] is Kind.portability)
+
+
+@pytest.mark.parametrize("stopped", ["nobody knows her any more", "a record of hers cannot be read"])
+async def test_one_whom_nobody_knows_or_whose_record_cannot_be_read_stops_none_of_those_who_ask_with_her(
+    house: House, tenant: UUID, tmp_path: Path, stopped: str
+):
+    people, wish = a_dozen(house, tenant), OpenRequest(kind=Kind.access, passphrase=PASSPHRASE)
+    principal, before, hers_done = people[7][0], len(house.operator.together), set[str]()
+    if stopped.startswith("nobody"):
+        house.operator.unknown.add(principal)
+    else:
+        house.operator.broken.add((principal, "helpdesk"))
+        hers_done = {"billing", "recordings"}
+    try:
+        asked = await asyncio.gather(*(client.open(wish, key=str(uuid4())) for _, client in people))
+        for n, ((_, client), one) in enumerate(zip(people, asked, strict=True)):
+            if n != 7:
+                done = await house.until_state(client, one.request, "answered")
+                assert {step.tries for step in done.steps} == {1}, "she was tried again because of another"
+                await hers(house, client, one.request, n, tmp_path)
+        assert max(house.operator.together[before:]) > 1, "each was collected alone"
+        seen = await people[7][1].request(asked[7].request)
+        assert seen.state == "identified" and {one.store for one in seen.steps if one.state == "done"} == hers_done
+    finally:
+        house.operator.unknown.clear()
+        house.operator.broken.clear()
+    await house.until_state(people[7][1], asked[7].request, "answered")
+    await hers(house, people[7][1], asked[7].request, 7, tmp_path)
+
+
+async def test_who_comes_while_others_are_collected_is_none_of_theirs_and_is_given_her_own(
+    house: House, tenant: UUID, tmp_path: Path
+):
+    people, wish = a_dozen(house, tenant), OpenRequest(kind=Kind.access, passphrase=PASSPHRASE)
+    house.operator.gate, before = asyncio.Event(), len(house.operator.together)
+    gate, ((_, first), *others) = house.operator.gate, people
+    try:
+        asked = [await first.open(wish, key=str(uuid4()))]
+        await until(lambda: house.operator.gate is None)
+        asked += await asyncio.gather(*(client.open(wish, key=str(uuid4())) for _, client in others))
+        for (_, client), one in zip(others, asked[1:], strict=True):
+            await house.until_state(client, one.request, "identified")
+    finally:
+        gate.set()
+    for n, ((_, client), one) in enumerate(zip(people, asked, strict=True)):
+        await house.until_state(client, one.request, "answered")
+        await hers(house, client, one.request, n, tmp_path)
+    assert house.operator.together[before : before + 3] == [1, 1, 1] and max(house.operator.together[before:]) > 1
 
 
 async def test_a_wrong_passphrase_and_a_changed_file_do_not_open(house: House, tenant: UUID, tmp_path: Path):
@@ -190,7 +348,7 @@ async def test_nothing_stays_here_but_the_locked_file_and_that_goes_on_time(hous
     asked = await client.open(wish, key=str(uuid4()))
     done = await house.until_state(client, asked.request, "answered")
     folder = house.settings.packages / str(asked.request)
-    await _until(lambda: [path.name for path in folder.iterdir()] == ["package.html"])
+    await until(lambda: [path.name for path in folder.iterdir()] == ["package.html"])
     sealed = await house.rows(
         "SELECT said, passphrase, spool_key, identifiers, evidence FROM rights.request WHERE id = $1", asked.request
     )
@@ -212,6 +370,48 @@ async def test_a_package_is_fetched_as_often_as_the_book_says(house: House, tena
         await fetched(house, client, asked.request, tmp_path)
     with pytest.raises(DownloadsUsed):
         await fetched(house, client, asked.request, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "part", ["bytes=0-1", "bytes=99999999-", "lines=1", "bytes=" + ",".join(f"{n}-{n}" for n in range(0, 4_000, 2))]
+)
+async def test_what_counts_as_a_download_is_a_whole_one_also_for_who_asks_for_a_part(
+    house: House, tenant: UUID, part: str
+):
+    """A browser that probes, or names a part that is not there, would have used up a download and had nothing."""
+    client = house.person(somebody(house), tenant)
+    asked = await client.open(OpenRequest(kind=Kind.access, passphrase=PASSPHRASE), key=str(uuid4()))
+    done = await house.until_state(client, asked.request, "answered")
+    headers = {"authorization": f"Bearer {await client.tokens.token('rights')}", "range": part}
+    answer = await house.http.get(f"{house.url}/v1/requests/{asked.request}/package", headers=headers)
+    assert (answer.status_code, len(answer.content)) == (200, done.package.bytes)
+    assert answer.headers["accept-ranges"] == "none"
+
+
+async def test_whoever_fetches_a_package_in_the_instant_in_which_it_is_removed_gets_it_whole(
+    house: House, tenant: UUID, monkeypatch: pytest.MonkeyPatch
+):
+    """Its time may be over between the commit that counts the download and the first byte."""
+    client = house.person(somebody(house), tenant)
+    asked = await client.open(OpenRequest(kind=Kind.access, passphrase=PASSPHRASE), key=str(uuid4()))
+    done = await house.until_state(client, asked.request, "answered")
+    counted = asking.download
+
+    async def counted_and_removed(tx: Any, *told: Any) -> Any:
+        async def remove() -> None:
+            answering.remove(house.settings.packages / str(asked.request))
+
+        tx.after_commit(remove)
+        return await counted(tx, *told)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(asking, "download", counted_and_removed)
+        async with client.package(asked.request) as pieces:
+            assert sum([len(piece) async for piece in pieces]) == done.package.bytes
+    with pytest.raises(PackageGone):
+        async with client.package(asked.request):
+            """Nothing to read."""
+    assert (await client.request(asked.request)).package.downloads_left == done.package.downloads_left - 1
 
 
 async def test_nothing_of_a_person_is_readable_in_any_table(house: House, tenant: UUID):
@@ -263,6 +463,55 @@ async def test_a_package_waits_for_its_passphrase(house: House, tenant: UUID, tm
     await client.set_passphrase(asked.request, SetPassphrase(passphrase=PASSPHRASE), key=str(uuid4()))
     await house.until_state(client, asked.request, "answered")
     assert unlock(await fetched(house, client, asked.request, tmp_path), PASSPHRASE).archive
+    letters = (await client.letters(asked.request)).items
+    assert [each.template for each in letters] == ["passphrase_wanted"], "what we wrote outlives what she said"
+
+
+async def test_of_two_who_build_one_package_the_second_s_is_not_left_beside_it(
+    house: House, tenant: UUID, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """As when a worker is taken for dead, and is not."""
+    one, other, built = threading.Event(), threading.Event(), []
+
+    def held(*told: Any) -> Any:
+        done = build(*told)
+        built.append(done)
+        if len(built) == 1:
+            one.set()
+            assert other.wait(PATIENCE)
+        return done
+
+    monkeypatch.setattr(jobs, "build", held)
+    client = house.person(somebody(house), tenant)
+    asked = await client.open(OpenRequest(kind=Kind.access, passphrase=PASSPHRASE), key=str(uuid4()))
+    await until(one.is_set)
+    connection = await house.server.connect(house.settings.database_name)
+    await durable.enqueue(connection, "rights", tenant, [durable.Wanted("rights.pack", asked.request)])
+    await connection.close()
+    await house.until_state(client, asked.request, "answered")
+    other.set()
+    await until(lambda: not built[0].path.exists())
+    assert unlock(await fetched(house, client, asked.request, tmp_path), PASSPHRASE).archive
+    folder = house.settings.packages / str(asked.request)
+    assert len(built) == 2 and [path.name for path in folder.iterdir()] == ["package.html"]
+
+
+async def test_who_asks_while_nobody_says_which_stores_there_are_is_not_told_that_there_are_none(
+    house: House, tenant: UUID
+):
+    client, before = house.person(somebody(house), tenant), house.operator.asked_for_stores
+    house.operator.away = True
+    try:
+        asked = await client.open(OpenRequest(kind=Kind.access, passphrase=PASSPHRASE), key=str(uuid4()))
+        await until(lambda: house.operator.asked_for_stores > before + 5)  # in more than one call
+    finally:
+        house.operator.away = False
+    await house.until_state(client, asked.request, "answered")
+    assert {found.store for found in (await client.answer(asked.request)).found} == {
+        "billing",
+        "helpdesk",
+        "recordings",
+    }
 
 
 async def test_spools_that_were_lost_are_collected_again(house: House, tenant: UUID):
@@ -282,12 +531,37 @@ async def test_somebody_unknown_gets_the_same_kind_of_answer(house: House, tenan
     assert 'lang="en"' in report and report.count("There is nothing about you here.") == 3
 
 
-async def _until(holds) -> None:
-    import asyncio
-
-    async with asyncio.timeout(PATIENCE):
-        while not holds():
-            await asyncio.sleep(0.05)
+@pytest.mark.parametrize(
+    ("words", "more", "at_once"),
+    [
+        (passphrase.draw(), 0, True),
+        (passphrase.draw(), 60_000, True),
+        (passphrase.draw(), 200_000, False),
+        (PASSPHRASE, 0, False),
+    ],
+    ids=["little", "some", "much", "own words"],
+)
+async def test_what_is_soon_built_is_answered_in_the_transaction_that_records_its_last_step(
+    house: House, tenant: UUID, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, more: int, at_once: bool
+):
+    """A person's own words are stretched for as long as other transactions must not wait."""
+    built: list[Any] = []
+    monkeypatch.setattr(jobs, "build", lambda *told: built.append(told) or build(*told))
+    said = [
+        (store, Row(table, "7", "x" * more))
+        for store, table in (("billing", "invoice"), ("helpdesk", "ticket"))
+        if more
+    ]
+    client = house.person(house.operator.person(("billing", Row("customer", "1", "Anna Testlind")), *said), tenant)
+    asked = await client.open(OpenRequest(kind=Kind.access, passphrase=words), key=str(uuid4()))
+    await house.until_state(client, asked.request, "answered")
+    assert len(built) == 1
+    events = "SELECT type, xid::text FROM rights.event WHERE convert_from(body, 'UTF8')::json->'data'->>'request' = $1 ORDER BY seq"
+    (recorded, one), (answered, other) = (await house.rows(events, str(asked.request)))[-2:]
+    assert (recorded, answered) == ("request.step_done", "request.answered")
+    assert (one == other) is at_once
+    assert await house.rows("SELECT 1 FROM rights.spool WHERE request = $1", asked.request) == []
+    assert "Anna Testlind" in unlock(await fetched(house, client, asked.request, tmp_path), words).report
 
 
 async def test_a_drawn_passphrase_needs_no_second_and_a_persons_own_words_do(
@@ -296,11 +570,11 @@ async def test_a_drawn_passphrase_needs_no_second_and_a_persons_own_words_do(
     client = house.person(somebody(house), tenant)
     drawn = await client.drawn_passphrase()
     rounds = {}
-    for passphrase in (drawn, PASSPHRASE, drawn[:-1] + ("0" if drawn[-1] != "0" else "1")):
-        asked = await client.open(OpenRequest(kind=Kind.access, passphrase=passphrase), key=str(uuid4()))
+    for words in (drawn, PASSPHRASE, drawn[:-1] + ("0" if drawn[-1] != "0" else "1")):
+        asked = await client.open(OpenRequest(kind=Kind.access, passphrase=words), key=str(uuid4()))
         await house.until_state(client, asked.request, "answered")
         package = await fetched(house, client, asked.request, tmp_path)
-        assert "Anna Testlind" in unlock(package, passphrase).report
-        rounds[passphrase] = int(re.search(r'"iterations":(\d+)', package.read_text())[1])
+        assert "Anna Testlind" in unlock(package, words).report
+        rounds[words] = int(re.search(r'"iterations":(\d+)', package.read_text())[1])
     assert list(rounds.values()) == [1_000, 600_000, 600_000], "one letter off, it is somebody's own words"
     assert drawn != await client.drawn_passphrase()

@@ -90,6 +90,15 @@ def test_a_ticket_that_does_not_say_which_right_is_refused(tags: tuple[str, ...]
         helpdesk.read(ZendeskPost.model_validate(a_post(*tags), strict=False))
 
 
+@pytest.mark.parametrize(
+    ("phone", "names_her"), [("+46 70 174 06 05", True), ("070-174 06 05", True), (" ", False), ("ring inte", False)]
+)
+def test_what_stands_for_a_number_and_is_none_does_not_hide_who_wrote(phone: str, names_her: bool):
+    requester = {"email": "anna@epost.example", "phone": phone}
+    ticket = helpdesk.read(ZendeskPost.model_validate(a_post("gdpr_access", requester=requester), strict=False))
+    assert [one.type for one in ticket.identifiers] == ["email", "msisdn"][: 1 + names_her]
+
+
 @pytest.mark.parametrize("state", State)
 @pytest.mark.parametrize("language", ["sv", "en"])
 def test_every_state_has_words(state: State, language: str):

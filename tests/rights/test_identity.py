@@ -1,5 +1,7 @@
 """Who asks: codes to contacts on file, logins that are sure and fresh enough, mandates, and nothing told to who probes."""
 
+import asyncio
+import json
 import re
 import time
 from asyncio import gather
@@ -14,8 +16,10 @@ from pydantic import ValidationError
 
 from chassis.errors import Forbidden, NotFound, TooMany
 from services.anonymizer.contract import Identifier, IdentifierType, Scope
-from services.requests.rights.commands import asking
+from services.registry.contract import PolicyBook, Text
+from services.requests.rights.commands import asking, proving
 from services.requests.rights.contract import (
+    Ask,
     AskCode,
     CheckCode,
     Evidence,
@@ -29,6 +33,7 @@ from services.requests.rights.contract import (
     SetPassphrase,
     StepUpNeeded,
 )
+from services.requests.rights.office import Office
 from services.requests.rights.rules import proof
 from tests.rights.conftest import House
 from tests.rights.operator import Row
@@ -94,6 +99,24 @@ async def test_a_code_comes_by_text_message_too(house: House, tenant: UUID):
     assert (await system.check_code(request, CheckCode(code=code), key=key())).proven
 
 
+async def test_what_is_written_to_is_the_address_that_was_found_on_file_however_it_was_spelled(
+    house: House, tenant: UUID
+):
+    """A sign that looks like a K and is one when spellings are compared, and a number as people write it from abroad."""
+    name, number = uuid4().hex, "46701740688"
+    house.operator.person(email=f"k{name}@epost.example", msisdn=number)
+    spelled = [mail(f"\u212a{name}@Epost.Example"), phone("0046 70-174 06 88")]
+    for contact in spelled:
+        request = await a_ticket(house, tenant, contact)
+        await house.ticket_system(tenant).code(request, AskCode(contact=contact), key=key())
+    await a_code_to(house, f"k{name}@epost.example")
+
+    async def sent() -> list[str]:
+        return [message["to"] for message in house.operator.texts]
+
+    assert f"+{number}" in await house.seen(sent, lambda seen: any(number[-4:] in to.replace(" ", "") for to in seen))
+
+
 async def test_unknown_people_and_other_people_s_addresses_get_the_same_answer_and_no_code(
     house: House, tenant: UUID, anna: tuple[UUID, str]
 ):
@@ -156,6 +179,35 @@ async def test_only_so_many_codes_a_day_go_to_one_contact_whatever_request_they_
         await system.code(request, AskCode(contact=mail(address)), key=key())
 
 
+async def test_with_tickets_in_her_name_strangers_use_up_no_code_that_staff_send_to_whom_they_speak_with(
+    house: House, tenant: UUID, anna: tuple[UUID, str]
+):
+    system, desk, wish = house.ticket_system(tenant), house.helpdesk(tenant), AskCode(contact=mail(anna[1]))
+    for _ in range(5):
+        await system.code(await a_ticket(house, tenant, mail(anna[1])), wish, key=key())
+    request = await a_ticket(house, tenant, mail(anna[1]))
+    with pytest.raises(TooMany):
+        await system.code(request, wish, key=key())
+    for _ in range(5):
+        await desk.code(request, wish, key=key())
+    with pytest.raises(TooMany):
+        await desk.code(await a_ticket(house, tenant, mail(anna[1])), wish, key=key())
+
+
+async def test_nobody_who_is_logged_in_uses_up_the_codes_of_somebody_else_s_address(
+    house: House, tenant: UUID, anna: tuple[UUID, str]
+):
+    """Her own request waits for a reply, as a request waits for which codes may be asked."""
+    erik = house.person(house.operator.person(), tenant)
+    asked = await erik.open(OpenRequest(kind=Kind.deletion), key=key())
+    await house.until_state(erik, asked.request, "previewed")
+    question = Ask(about="clarification", text=Text(sv="Vilket ärende?", en="Which case?"))
+    await house.helpdesk(tenant).question(asked.request, question, key=key())
+    with pytest.raises(Forbidden):
+        await erik.code(asked.request, AskCode(contact=mail(anna[1])), key=key())
+    assert not await house.rows("SELECT 1 FROM rights.one_time_code WHERE request = $1", asked.request)
+
+
 async def test_of_many_who_ask_for_codes_to_one_contact_at_once_as_many_are_heard_as_in_a_row(
     house: House, tenant: UUID, anna: tuple[UUID, str]
 ):
@@ -181,6 +233,44 @@ async def test_a_number_given_on_to_somebody_else_proves_nothing_about_its_forme
         return len(house.operator.texts) - before
 
     assert await house.seen(sent, bool) == 1, "only to whom the number belongs now"
+
+
+def test_a_code_is_sent_to_whom_a_contact_belongs_now_and_not_to_whom_it_once_did():
+    """By the time in which it was hers its former owner would be found, and who has the number now would read the code."""
+    once = {"type": "msisdn", "value": NUMBER, "from": "2025-03-01T00:00:00Z"}
+    for contact in (once, {**once, "from": None, "to": "2025-09-01T00:00:00Z"}):
+        with pytest.raises(ValidationError, match="belongs now"):
+            AskCode.model_validate_json(json.dumps({"contact": contact}))
+
+
+async def test_what_was_named_beside_a_proven_contact_is_not_on_file_for_who_proved_it(
+    house: House, tenant: UUID, anna: tuple[UUID, str]
+):
+    """It may be anybody's; she would be given what is kept of them, and they would prove that they are she."""
+    principal, address = anna
+    other = f"{uuid4().hex}@epost.example"
+    system, request = house.ticket_system(tenant), await a_ticket(house, tenant, mail(other), mail(address))
+    await system.code(request, AskCode(contact=mail(address)), key=key())
+    code = await a_code_to(house, address)
+    assert (await system.check_code(request, CheckCode(code=code), key=key())).proven
+    seen = await house.until_state(system, request, "awaiting_passphrase")
+    assert seen.principal == principal and ("email", other) not in house.operator.people
+    letters = await house.seen(
+        lambda: house.rows("SELECT state FROM rights.letter WHERE request = $1", request),
+        lambda seen: seen and seen[0]["state"] != "queued",
+    )
+    assert [each["state"] for each in letters] == ["kept"] and not house.mailbox.texts(other)
+
+
+async def test_who_was_forgotten_while_a_code_was_on_its_way_is_asked_again(
+    house: House, tenant: UUID, anna: tuple[UUID, str]
+):
+    system, request = house.ticket_system(tenant), await a_ticket(house, tenant, mail(anna[1]))
+    await system.code(request, AskCode(contact=mail(anna[1])), key=key())
+    code = await a_code_to(house, anna[1])
+    del house.operator.people[("email", anna[1])]
+    assert (await system.check_code(request, CheckCode(code=code), key=key())).proven
+    await house.until_state(system, request, "clarification")
 
 
 async def test_a_code_reaches_who_asked_for_it_once_the_mail_server_is_back(
@@ -301,6 +391,45 @@ async def test_an_agent_with_a_mandate_asks_and_reads_until_it_ends(house: House
         await agent.request(asked.request)
     assert not (await agent.requests()).items, "nor does her list tell more"
     assert (await house.person(anna[0], tenant).request(asked.request)).agent == erik, "the person sees who asked"
+
+
+async def test_who_acts_for_somebody_does_not_learn_that_her_identity_is_protected(
+    house: House, tenant: UUID, anna: tuple[UUID, str]
+):
+    erik = house.operator.person()
+    await mandated(house, tenant, anna[0], erik)
+    agent, said = house.person(erik, tenant), []
+    for protected in (False, True):
+        await house.helpdesk(tenant).protect(anna[0], ProtectPerson(protected=protected), key=key())
+        wish = OpenRequest(kind=Kind.access, principal=anna[0])
+        asked = await agent.open(wish, key=key())
+        seen = await house.until_state(agent, asked.request, "awaiting_passphrase")
+        with pytest.raises(Forbidden) as opened:
+            await agent.open(wish.model_copy(update={"by_post": True}), key=key())
+        with pytest.raises(Forbidden) as instead:
+            await agent.on_paper(asked.request, key=key())
+        said.append((opened.value.body(), instead.value.body(), seen.by_post, seen.model_dump().keys()))
+        await agent.withdraw(asked.request, key=key())
+    assert said[0] == said[1]
+
+
+async def test_whose_package_opens_by_others_words_gets_one_of_her_own(
+    house: House, tenant: UUID, anna: tuple[UUID, str]
+):
+    """Whoever acts for her locks it with words of his: hers would be answered by a file that she cannot open, and an estate's by one that
+    only the deceased could."""
+    erik = house.operator.person()
+    await mandated(house, tenant, anna[0], erik)
+    his, hers = house.person(erik, tenant), house.person(anna[0], tenant)
+    for first, second in ((his, hers), (hers, his)):
+        asked = []
+        for one in (first, second, second):
+            asked.append(await one.open(OpenRequest(kind=Kind.access, principal=anna[0]), key=key()))
+            await house.until_state(one, asked[-1].request, "awaiting_passphrase", "duplicate")
+        states = [(await hers.request(each.request)).state for each in asked]
+        assert states == ["awaiting_passphrase", "awaiting_passphrase", "duplicate"]
+        for one, each in ((first, asked[0]), (second, asked[1])):
+            await one.withdraw(each.request, key=key())
 
 
 async def test_a_mandate_begins_with_the_day_where_the_operator_is(house: House, tenant: UUID, anna: tuple[UUID, str]):
@@ -426,7 +555,151 @@ async def test_a_guardian_asks_until_the_child_is_to_be_asked_itself(
     assert (await house.person(erik, tenant).request(asked.request)).agent == erik
 
 
-async def test_a_guardian_whom_consent_knows_acts_here_too_until_consent_knows_another_or_none(
+def guardian_of(child: UUID, agent: UUID, **more: Any) -> RecordMandate:
+    born = date.today() - timedelta(days=9 * 365)
+    return acting("guardian", principal=child, agent=agent, kinds=[Kind.access, Kind.withdrawal], born=born, **more)
+
+
+async def test_consent_is_told_of_a_guardian_proven_here_and_of_the_end(
+    house: House, tenant: UUID, anna: tuple[UUID, str]
+):
+    erik, today = house.operator.person(), house.now().date()
+    helpdesk, known = house.helpdesk(tenant), lambda: house.operator.guardians.get(anna[0], {})
+
+    async def knows(*who: UUID) -> None:
+        await house.seen(lambda: asyncio.sleep(0, set(known())), lambda found: found == {str(each) for each in who})
+
+    house.operator.consent_down = True
+    wish = guardian_of(anna[0], erik, valid_to=today + timedelta(days=100))
+    first = await helpdesk.record_mandate(wish, key=key())
+    await asyncio.sleep(0.5)
+    assert known() == {}
+    house.operator.consent_down = False
+    await knows(erik)
+    said = known()[str(erik)]
+    assert (said["born"], said["until"]) == (str(wish.born), str(wish.valid_to))
+    assert said["evidence_ref"] == f"mandate/{first.mandate}"
+    stored = "SELECT born FROM rights.mandate WHERE id = $1"
+    await house.seen(lambda: house.rows(stored, first.mandate), lambda rows: rows[0]["born"] is None)
+    # Proven again: the older one's end is none of hers.
+    second = await helpdesk.record_mandate(guardian_of(anna[0], erik), key=key())
+    await house.seen(lambda: house.rows(stored, second.mandate), lambda rows: rows[0]["born"] is None)
+    await helpdesk.revoke_mandate(first.mandate, key=key())
+    await asyncio.sleep(1)
+    assert set(known()) == {str(erik)}
+    await helpdesk.revoke_mandate(second.mandate, key=key())
+    await knows()
+
+
+async def test_consent_is_told_only_of_whom_the_book_lets_speak_and_only_from_the_day_on(
+    house: House, tenant: UUID, anna: tuple[UUID, str], monkeypatch: pytest.MonkeyPatch
+):
+    helpdesk, in_two_days = house.helpdesk(tenant), house.now().date() + timedelta(days=2)
+    only_access = guardian_of(anna[0], house.operator.person()).model_copy(update={"kinds": [Kind.access]})
+    later = guardian_of(anna[0], house.operator.person(), valid_from=in_two_days)
+    # A timer goes by the clock on the wall, and comes before the day does.
+    monkeypatch.setattr(proving, "_until_day", lambda day, office: timedelta(seconds=0.2))
+    by_another_proof = {str(later.agent): {"guardian": str(later.agent)}}
+    house.operator.guardians[anna[0]] = dict(by_another_proof)
+    written = BOOK.model_dump(mode="json")
+    written["representations"] = [row | {"known_to_consent": False} for row in written["representations"]]
+    # First, so that no timer of the others comes while that book is in force.
+    with monkeypatch.context() as apart:
+        book = PolicyBook.model_validate(written, strict=False)
+        apart.setattr(Office, "book", property(lambda _: book))
+        await helpdesk.record_mandate(guardian_of(anna[0], house.operator.person()), key=key())
+    for wish in (only_access, later):
+        await helpdesk.record_mandate(wish, key=key())
+    await asyncio.sleep(1)
+    assert house.operator.guardians[anna[0]] == by_another_proof
+    house.later(days=3)
+    await house.seen(
+        lambda: asyncio.sleep(0, house.operator.guardians[anna[0]]), lambda known: "born" in known[str(later.agent)]
+    )
+
+
+async def test_a_consent_service_that_came_back_from_a_backup_is_told_again_of_every_guardian_and_of_every_end(
+    house: House, tenant: UUID
+):
+    helpdesk, wards = house.helpdesk(tenant), [house.operator.person() for _ in range(5)]
+    of_two, of_staff, of_one_who_ended, of_nobody, of_age = wards
+    erik, eva, lars, ines = (house.operator.person() for _ in range(4))
+
+    async def told(about: dict[UUID, set[UUID]]) -> None:
+        await house.seen(
+            lambda: asyncio.sleep(0, {child: set(house.operator.guardians.get(child, {})) for child in about}),
+            lambda found: found == {child: {str(each) for each in who} for child, who in about.items()},
+        )
+
+    stored = "SELECT born FROM rights.mandate WHERE id = $1"
+    ended = await helpdesk.record_mandate(guardian_of(of_one_who_ended, lars), key=key())
+    ended_long_ago = await helpdesk.record_mandate(guardian_of(of_nobody, lars), key=key())
+    for child, who in ((of_two, erik), (of_two, eva), (of_age, ines)):
+        mandate = await helpdesk.record_mandate(guardian_of(child, who), key=key())
+        await house.seen(lambda one=mandate: house.rows(stored, one.mandate), lambda rows: rows[0]["born"] is None)
+    for one in (ended, ended_long_ago):
+        await helpdesk.revoke_mandate(one.mandate, key=key())
+    house.operator.consent_told("guardian.set", of_staff, tenant, {"guardian": str(lars)})
+    over = {"guardian": str(ines), "why": "of_age"}
+    house.operator.consent_told("guardian.ended", of_age, tenant, over, house.now())
+    by_consent = "SELECT FROM rights.mandate WHERE principal = $1 AND revoked_at IS NULL"
+    await house.seen(lambda: house.rows(by_consent, of_staff), bool)
+    marked = "SELECT FROM rights.mandate WHERE principal = $1 AND of_age"
+    await house.seen(lambda: house.rows(marked, of_age), bool)
+    await told({of_two: {erik, eva}, of_one_who_ended: set(), of_nobody: set()})
+    # As a backup has it: of two nobody knows one, and of two who ended one speaks, and the other is known no more.
+    house.operator.guardians = {of_two: {str(eva): {"born": "2020-01-01"}}, of_one_who_ended: {str(lars): {}}}
+    house.operator.restored = True
+    await told({of_two: {erik, eva}, of_staff: {lars}, of_one_who_ended: set(), of_age: set()})
+    await asyncio.sleep(1)
+    assert not house.operator.guardians.get(of_age), "who consents for herself is no child again"
+    assert house.operator.guardians[of_two][str(erik)]["born"] is None, "which is not kept here"
+    left = "SELECT FROM rights.pgqueuer WHERE entrypoint LIKE 'rights.guardian%' AND headers->>'tenant' = $1"
+    await house.seen(lambda: house.rows(left, str(tenant)), lambda jobs: jobs == [])
+
+
+async def test_what_was_recorded_here_is_not_widened_by_consent_nor_opened_after_its_end(
+    house: House, tenant: UUID, anna: tuple[UUID, str]
+):
+    """What consent says of a guardian comes back by its feed, late, and again when the feed is heard anew."""
+    erik, helpdesk = house.operator.person(), house.helpdesk(tenant)
+    mandate = await helpdesk.record_mandate(guardian_of(anna[0], erik), key=key())
+    said = {"guardian": str(erik)}
+
+    async def mandates(count: int) -> list[dict[str, Any]]:
+        """Once what was told is heard."""
+        eva = house.operator.person()
+        house.operator.consent_told("guardian.set", anna[0], tenant, {"guardian": str(eva)}, house.now())
+        asked = {"query": {"principal": str(anna[0])}, "tenant": tenant}
+        items = (
+            await house.seen(
+                lambda: helpdesk.call("GET", "/v1/mandates", **asked),
+                lambda found: any(one["agent"] == str(eva) for one in found["items"]),
+            )
+        )["items"]
+        assert sum(one["agent"] == str(erik) for one in items) == count
+        return [one for one in items if one["agent"] == str(erik)]
+
+    told_at = house.now()
+    house.operator.consent_told("guardian.set", anna[0], tenant, said, told_at)
+    [one] = await mandates(1)
+    assert one["kinds"] == ["access", "withdrawal"]
+    long_ago = told_at - timedelta(days=100)
+    house.operator.consent_told("guardian.ended", anna[0], tenant, said | {"why": "revoked"}, long_ago)
+    [one] = await mandates(1)
+    assert one["revoked_at"] is None, "an end from before it was proven, heard once more"
+    house.operator.consent_told("guardian.ended", anna[0], tenant, said | {"why": "of_age"}, house.now())
+    [one] = await mandates(1)
+    assert one["revoked_at"] is None, "of age for consent is not of age for what was proven here"
+    await helpdesk.revoke_mandate(mandate.mandate, key=key())
+    house.operator.consent_told("guardian.set", anna[0], tenant, said, told_at)
+    [one] = await mandates(1)
+    assert one["revoked_at"]
+    house.operator.consent_told("guardian.set", anna[0], tenant, said, house.now() + timedelta(seconds=1))
+    assert {bool(each["revoked_at"]) for each in await mandates(2)} == {True, False}, "proven anew, there"
+
+
+async def test_a_guardian_whom_consent_knows_acts_here_too_until_consent_knows_them_no_more(
     house: House, tenant: UUID, anna: tuple[UUID, str]
 ):
     erik, eva = house.operator.person(), house.operator.person()
@@ -441,7 +714,9 @@ async def test_a_guardian_whom_consent_knows_acts_here_too_until_consent_knows_a
     for guardian in (erik, erik, eva):
         house.operator.consent_told("guardian.set", anna[0], tenant, {"guardian": str(guardian)})
         await house.seen(lambda guardian=guardian: may(guardian), bool)
-    assert not await may(erik)
+    house.operator.consent_told("guardian.ended", anna[0], tenant, {"guardian": str(erik)})
+    await house.seen(lambda: may(erik), lambda may: not may)
+    assert await may(eva), "the other parent goes on"
     mandates = await house.helpdesk(tenant).call(
         "GET", "/v1/mandates", query={"principal": str(anna[0])}, tenant=tenant
     )

@@ -195,14 +195,16 @@ def _telephoned(who: UUID, received_at: datetime | None = None) -> OpenRequest:
     )
 
 
-async def test_identifiers_of_different_people_need_clarification(house: House, tenant: UUID):
-    one, other = f"{uuid4().hex}@epost.example", f"{uuid4().hex}@epost.example"
+@pytest.mark.parametrize("beside", ["other@epost.example", "ring inte"])
+async def test_identifiers_of_different_people_and_what_is_none_need_clarification(
+    house: House, tenant: UUID, beside: str
+):
+    one, other = f"{uuid4().hex}@epost.example", f"{uuid4().hex}{beside}"
     house.operator.person(email=one)
     house.operator.person(email=other)
     helpdesk = house.helpdesk(tenant)
-    wish = OpenRequest(
-        kind=Kind.access, channel=Channel.email, identifiers=[email(one), email(other)], evidence=EVIDENCE
-    )
+    wrong = email(other) if "@" in beside else Identifier(type=IdentifierType.msisdn, value=beside)
+    wish = OpenRequest(kind=Kind.access, channel=Channel.email, identifiers=[email(one), wrong], evidence=EVIDENCE)
     asked = await helpdesk.open(wish, key=str(uuid4()))
     await house.until_state(helpdesk, asked.request, "clarification")
     proof = ProveIdentity(identifiers=[email(one)], evidence=EVIDENCE)

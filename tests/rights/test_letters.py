@@ -25,7 +25,7 @@ def anna(house: House) -> str:
 async def asked(house: House, tenant: UUID, address: str, **more: Any) -> tuple[RightsClient, UUID]:
     """A ticket of which nobody knows yet whether it is hers, and a question that we ask about it."""
     named = [Identifier(type=IdentifierType.email, value=address)]
-    wish = PostTicket(ticket=uuid4().hex, kind=Kind.complaint, text="Fel", identifiers=named, **more)
+    wish = PostTicket(**{"ticket": uuid4().hex, "kind": Kind.complaint, "text": "Fel", "identifiers": named} | more)
     request = (await house.ticket_system(tenant).post_ticket(wish, key=str(uuid4()))).request
     helpdesk = house.helpdesk(tenant)
     await helpdesk.question(request, Ask(about="identity", text=QUESTION), key=str(uuid4()))
@@ -53,6 +53,17 @@ async def test_an_address_that_is_on_nobody_s_file_gets_no_letter(house: House, 
     helpdesk, request = await asked(house, tenant, address)
     await house.seen(lambda: letter_of(helpdesk, request), lambda letter: letter.state == "kept")
     assert house.mailbox.texts(address) == []
+
+
+async def test_an_address_that_was_hers_once_and_is_somebody_else_s_now_gets_no_letter(
+    house: House, tenant: UUID, anna: str
+):
+    """By the time in which it was hers her former address is her own, and who has it now would read the letter."""
+    house.operator.formerly["email", anna] = house.operator.person()
+    until = {"type": "email", "value": anna, "to": "2026-01-01T00:00:00Z"}
+    helpdesk, request = await asked(house, tenant, anna, identifiers=[Identifier.model_validate(until, strict=False)])
+    await house.seen(lambda: letter_of(helpdesk, request), lambda letter: letter.state == "kept")
+    assert house.mailbox.texts(anna) == []
 
 
 async def test_a_mail_server_that_is_away_is_seen_in_the_letter_and_gets_it_later(

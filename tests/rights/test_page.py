@@ -12,7 +12,7 @@ from uuid import uuid4
 import orjson
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright
 
 from services.registry.books import read_book
 from services.registry.contract import Text
@@ -26,6 +26,18 @@ from services.requests.rights.rules.about import about
 PASSPHRASE = "Fyra gröna hästar"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 BOOK = Path(__file__).parents[2] / "policy" / "book.yaml"
+# What others may have written where it is now about her: each would run something, fetch something, or end what it stands in.
+HOSTILE = [
+    "<img src=https://evil.example/x onerror=\"document.title='taken'\">",
+    "</td></tr></table></iframe></script><script>parent.document.title='taken'</script>",
+    "<svg><style><img src=x onerror=parent.document.title='taken'></style></svg>",
+    '<math><mtext><table><mglyph><style><!--</style><img title="--&gt;&lt;img src=x onerror=alert(1)&gt;">',
+    "<meta http-equiv=refresh content='0;url=https://evil.example/'><base href=https://evil.example/>",
+    "<form action=https://evil.example/><button autofocus>Faktura</button></form><link rel=stylesheet href=https://evil.example/x.css>",
+    "&lt;script&gt;document.title='taken'&lt;/script&gt;",
+    "{{ 7*7 }} ${7*7} <!-- parts --> \x1e\x1f\u202egpj.exe ' \" ` ]]>",
+    "javascript:document.title='taken'",
+]
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, which .ci/run installs")
 
 
@@ -38,7 +50,11 @@ async def source(tmp_path: Path) -> Source:
     lines = [
         *({"table": "invoice", "label": {"sv": "Faktura", "en": "Invoice"}, "columns": [column]}, *rows),
         *(once, ["2026-07-01T22:30:00.250000+00:00"]),
-        {"end": True, "counts": {"invoice": len(rows), "login": 1}},
+        *(
+            {"table": "chat", "label": {"sv": "Chatt", "en": "Chat"}, "columns": [column]},
+            *([each] for each in HOSTILE),
+        ),
+        {"end": True, "counts": {"invoice": len(rows), "login": 1, "chat": len(HOSTILE)}},
     ]
     key, step, kept = os.urandom(32), uuid4(), tmp_path / "spool"
 
@@ -59,19 +75,25 @@ def package(source: Source, tmp_path: Path) -> Path:
     return target
 
 
-@pytest.fixture
-async def page() -> AsyncIterator[Page]:
-    """A page whose every complaint and every request beyond the disk fails the test."""
+@pytest.fixture(scope="module")
+async def browser() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = await browser.new_page()
-        said: list[str] = []
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: request.url.startswith(("file:", "blob:")) or said.append(request.url))
-        yield page
-        assert said == []
+        yield browser
         await browser.close()
+
+
+@pytest.fixture
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    """A page, in a context of its own, whose every complaint and every request beyond the disk fails the test."""
+    context = await browser.new_context()
+    page, said = await context.new_page(), list[str]()
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: request.url.startswith(("file:", "blob:")) or said.append(request.url))
+    yield page
+    assert said == []
+    await context.close()
 
 
 async def test_the_passphrase_opens_the_report_and_the_archive_from_disk(package: Path, page: Page):
@@ -80,7 +102,7 @@ async def test_the_passphrase_opens_the_report_and_the_archive_from_disk(package
     await page.get_by_role("button", name="Öppna").click()
     report = page.frame_locator("#report")
     await report.get_by_role("heading", name="Dina uppgifter hos Nordtel AB").wait_for()
-    assert await report.get_by_role("columnheader", name="Namn").count() == 2
+    assert await report.get_by_role("columnheader", name="Namn").count() == 3
     assert await report.get_by_text("Faktura 198", exact=True).count() == 1
     assert await report.get_by_text("Faktura 250", exact=True).count() == 0
     assert await report.get_by_text("document.title='owned'").count() == 1
@@ -212,6 +234,26 @@ async def test_a_search_leaves_the_rows_that_hold_it_and_says_how_many(package: 
     assert await page.title() == "Ett låst utdrag", "what is shown anew runs nothing either"
 
 
+@pytest.mark.parametrize("wanted", ["<img src=x onerror=\"document.title='taken'\">", "evil.example", "\u202e", ".*"])
+async def test_nothing_that_others_wrote_runs_or_is_fetched_also_when_it_is_searched_for(
+    package: Path, page: Page, wanted: str
+):
+    """`page` fails for whatever is said on its console and whatever is asked of a network."""
+    opened: list[str] = []
+    page.on("dialog", lambda dialog: opened.append(dialog.message))
+    await page.goto(package.as_uri())
+    await page.get_by_label("Lösenfras").fill(PASSPHRASE)
+    await page.get_by_role("button", name="Öppna").click()
+    report = page.frame_locator("#report")
+    for text in HOSTILE:
+        await report.get_by_text(text.translate({0x1E: None, 0x1F: None}), exact=True).first.wait_for(state="attached")
+    await page.get_by_label("Sök i rapportens rader").fill(wanted)
+    found = sum(wanted.lower() in text.lower() for text in HOSTILE)
+    await page.get_by_text(f"{found} rader innehåller det").wait_for()
+    assert await report.locator("td *, img, svg, math, form, base, link, script").count() == 0
+    assert await page.title() == "Ett låst utdrag" and opened == [] and len(page.frames) == 2
+
+
 async def test_a_package_for_another_service_says_what_it_holds_and_a_protected_home_is_not_shown(
     source: Source, tmp_path: Path
 ):
@@ -223,7 +265,7 @@ async def test_a_package_for_another_service_says_what_it_holds_and_a_protected_
     archive = zipfile.ZipFile(io.BytesIO(opened.archive))
     manifest = orjson.loads(archive.read("portability.json"))
     assert manifest["format"] == "wardline-portability/1"
-    [file, _] = manifest["files"]
+    [file, *_] = manifest["files"]
     rows = orjson.loads(archive.read(file["file"]))["rows"]
     assert len(rows) == file["rows"] == 300 and {row[0] for row in rows} == {HIDDEN}
     assert "Faktura 17" not in opened.report and "Faktura 17" not in archive.read("csv/billing/invoice.csv").decode()

@@ -9,12 +9,14 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from chassis.errors import Problem
-from services.anonymizer.contract import Correction
+from services.anonymizer.contract import Correction, Identifier, IdentifierType
 from services.registry.contract import Text
 from services.requests.rights.client import RightsClient
 from services.requests.rights.contract import (
     Ask,
+    Channel,
     Charge,
+    Evidence,
     GroundUnknown,
     Kind,
     NotNow,
@@ -33,6 +35,7 @@ from services.requests.rights.contract import (
     Verdict,
     VerdictUnfit,
 )
+from services.requests.rights.queries import shelf_of
 from tests.rights.conftest import House
 from tests.rights.operator import Row
 
@@ -255,9 +258,14 @@ async def test_a_restriction_is_lifted_only_after_the_person_was_told(house: Hou
     assert told.state == "answered" and told.executes_at > house.now() + timedelta(days=2)
     assert (await person.letters(seen.request)).items[-1].template == "restriction_ends"
     assert (anna, "billing") in house.operator.frozen
+    recipients = {(each["recipient"], each["done"]) for each in await house.told(seen.request)}
     house.later(days=5)
     await house.until_state(person, seen.request, "closed")
     assert (anna, "billing") not in house.operator.frozen
+    named = {each.recipient for each in (await person.answer(seen.request)).recipients}
+    assert named >= {"microsoft", "zendesk"} and recipients == {(one, "restricted") for one in named}
+    lifted = {(each["recipient"], each["done"]) for each in await house.told(seen.request)} - recipients
+    assert lifted == {(one, "unrestricted") for one in named}
     assert [said["state"] for said in house.operator.said_of(anna)] == ["set", "lifted"]
 
 
@@ -417,6 +425,36 @@ async def test_a_claim_outlives_other_answers_and_then_goes_too(house: House, te
     assert (await person.answer(requests[Kind.damages])).text == WORDS.sv
 
 
+COPIES = """
+SELECT r.said, r.identifiers, r.evidence, r.changes, r.reason, t.text, l.subject, l.body, k.wrapped AS key, s.wrapped AS shelf
+FROM rights.request r
+LEFT JOIN rights.request_task t ON t.request = r.id LEFT JOIN rights.letter l ON l.request = r.id
+LEFT JOIN rights.subject_key k ON k.subject = r.id LEFT JOIN rights.subject_key s ON s.subject = $2 WHERE r.id = $1"""
+
+
+async def test_when_a_request_is_over_none_of_its_words_is_left_not_even_sealed(house: House, tenant: UUID):
+    """Also nothing of what staff noted, and no key that would open what a backup has."""
+    address = f"{uuid4().hex}@epost.example"
+    house.operator.person(("billing", Row("customer", "1", "Anna Testlind")), email=address)
+    said = {
+        "channel": Channel.letter,
+        "identifiers": [Identifier(type=IdentifierType.email, value=address)],
+        "evidence": Evidence(method="id_document", note="Pass nr 4711"),
+        "changes": [Correction(element="name", old="Anna Testlind", new="Anna Provlind")],
+    }
+    desk = house.helpdesk(tenant)
+    asked = await opened(desk, Kind.correction, text="Jag har gift mig", **said)
+    await house.until_state(desk, asked.request, "deciding")
+    await decided(house, tenant, asked.request, Verdict.granted)
+    await house.until_state(desk, asked.request, "answered")
+    held = await house.rows(COPIES, asked.request, shelf_of(asked.request))
+    assert {name for row in held for name, value in row.items() if value is not None} == {*held[0].keys()}
+    house.later(days=130)
+    await house.until_state(desk, asked.request, "closed")
+    left = await house.rows(COPIES, asked.request, shelf_of(asked.request))
+    assert {name for row in left for name, value in row.items() if value is not None} == set()
+
+
 # --- who decides ------------------------------------------------------------------------------------------------------
 
 
@@ -436,6 +474,15 @@ async def test_who_proposed_does_not_review_and_another_role_does_neither(house:
     said = await officer.propose(task.task, proposal, key=key())
     with pytest.raises(SamePerson):
         await officer.review(task.task, Review(proposal=said.digest, agreed=True), key=key())
+
+
+async def test_what_ends_while_tasks_are_listed_hides_no_other(house: House, tenant: UUID, anna: UUID):
+    """Between the row and its key somebody may have withdrawn, and what was proposed is gone."""
+    request, task = await claimed(house, tenant, anna)
+    await house.officer(tenant).propose(task.task, Propose(verdict=Verdict.granted, text=WORDS), key=key())
+    await house.rows("DELETE FROM rights.subject_key WHERE subject = $1", shelf_of(request))
+    [seen] = (await house.officer(tenant).tasks()).items
+    assert (seen.task, seen.state, seen.text) == (task.task, "proposed", None)
 
 
 async def test_of_two_who_decide_at_once_one_is_told_that_it_moved_on(house: House, tenant: UUID, anna: UUID):

@@ -37,9 +37,9 @@ STORES = [
 ]
 
 
-def kept(until: date | None, count: int = 1, action: str = "keep") -> Outcome:
-    said = {"table": "t", "element": "name", "category": "c", "rule": "r", "reason": WORDS, "legal_ref": "x"}
-    return Outcome(**said, action=action, until=until, count=count)
+def kept(until: date | None, count: int = 1, action: str = "keep", rule: str = "r") -> Outcome:
+    said = {"table": "t", "element": "name", "category": "c", "reason": WORDS, "legal_ref": "x"}
+    return Outcome(**said, rule=rule, action=action, until=until, count=count)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +83,7 @@ def test_retries_double_and_end_at_a_minute():
         ([kept(None, action="erase")], None),
         ([kept(date(2027, 3, 1), count=0)], None),
         ([kept(date(2027, 3, 1)), kept(date(2027, 2, 1))], (datetime(2027, 2, 1, 23, tzinfo=UTC), date(2027, 2, 1))),
+        ([kept(date(2027, 3, 1), rule="r.claim_open")], (NOW + timedelta(days=1), date(2027, 3, 1))),
         ([kept(None), kept(date(2027, 2, 1))], (NOW + timedelta(days=1), None)),
         ([kept(date(2027, 1, 15))], (NOW + timedelta(days=1), date(2027, 1, 15))),
     ],

@@ -14,6 +14,7 @@ from chassis.db import Database
 from ops import serving
 from services.requests.rights.app import create_app
 from services.requests.rights.settings import Settings
+from tests.patience import PATIENCE
 from tests.serving import told
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +40,7 @@ class Victim:
         """Returns when it listens."""
         print(self.port, file=self.parent.stdin, flush=True)
         self.pid = next(int(line) for line in self.parent.stdout if line.strip().isdigit())
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while True:
             try:
                 return socket.create_connection((HOST, self.port), 1).close()
@@ -53,7 +54,7 @@ class Victim:
 
     def end(self) -> None:
         self.parent.stdin.close()
-        self.parent.wait(20)
+        self.parent.wait(PATIENCE)
         self.parent.stdout.close()
 
 

@@ -13,6 +13,7 @@ import pytest_asyncio
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
+from chassis.client import trust
 from chassis.ids import new_id
 from chassis.ledger.events import Event
 from ops import migrate
@@ -128,7 +129,7 @@ async def service(server: Postgres) -> AsyncIterator[tuple[FastAPI, str, Issuer]
 @pytest_asyncio.fixture(loop_scope="session")
 async def webhooks(service: tuple[FastAPI, str, Issuer]) -> AsyncIterator[Webhooks]:
     app, url, issuer = service
-    async with httpx2.AsyncClient(base_url=url, timeout=PATIENCE) as http:
+    async with httpx2.AsyncClient(base_url=url, timeout=PATIENCE, verify=trust()) as http:
         yield Webhooks(http, app, issuer)
 
 

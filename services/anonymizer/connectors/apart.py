@@ -15,7 +15,7 @@ import sys
 import traceback
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, closing
-from functools import partial
+from functools import cache, partial
 from typing import Any, Self
 
 from services.anonymizer.connectors.files import Files
@@ -112,8 +112,8 @@ class Apart:
 
     def __init__(self, store: Store, settings: Settings, elsewhere: Elsewhere) -> None:
         """Raises DataMapFault."""
-        self.files, self.settings, self.elsewhere = Files(store, settings), settings, elsewhere
-        self.store, self.verbs = store, self.files.verbs
+        self.files, self.elsewhere = Files(store, settings), elsewhere
+        self.store, self.verbs, self._told = store, self.files.verbs, pickle.dumps((store, settings))
 
     def __getattr__(self, verb: str) -> Callable[..., Any]:
         work = getattr(Files, verb)
@@ -137,7 +137,7 @@ class Apart:
         sent = [None if place in asked else one for place, one in enumerate(told)]
         books = {place: self.elsewhere.number(one) for place, one in asked.items() if isinstance(one, PolicyBook)}
         async with self.elsewhere.call(verb) as line:
-            await line.say("do", (self.store, self.settings, verb, sent, list(asked), books))
+            await line.say("do", (self._told, verb, sent, list(asked), books))
             kind = ""
             while kind != "answer":
                 kind, what = await line.hear()
@@ -232,13 +232,19 @@ async def _serve(control: socket.socket) -> None:
 async def _take(connection: socket.socket) -> None:
     with closing(await _Line.over(connection)) as line:
         try:
-            _, (store, settings, verb, told, asked, books) = await line.hear()
+            _, (of, verb, told, asked, books) = await line.hear()
             for place in asked:
                 there = _There(line, place)
                 told[place] = await _book(books[place], there) if place in books else there
-            await line.say(*await _outcome(_work(line, getattr(Files(store, settings), verb)(*told))))
+            await line.say(*await _outcome(_work(line, getattr(_files(of), verb)(*told))))
         except _GONE:
             return  # whoever called gave up
+
+
+@cache
+def _files(of: bytes) -> Files:
+    """One connector for all calls to a store: it remembers what it has read."""
+    return Files(*pickle.loads(of))
 
 
 _heard = dict[int, PolicyBook]()

@@ -9,7 +9,7 @@ from chassis.db import Transaction
 from services.consent import rules
 from services.consent.commands import notices, recordings
 from services.consent.commands.desk import Desk
-from services.consent.commands.recording import lock_matters, record
+from services.consent.commands.recording import lock_matters, record, to_answer
 from services.consent.commands.statements import must_rest_on_consent
 from services.consent.contract import (
     Call,
@@ -19,24 +19,22 @@ from services.consent.contract import (
     EndCall,
     Indicate,
     InTheFuture,
-    Kind,
     LanguageMissing,
     NotContent,
     NotInTheCall,
     Participant,
     PartyUnknown,
     Reason,
-    Regulation,
     StartCall,
     State,
     UnknownCall,
 )
-from services.consent.rules import Matter
 from services.consent.tables import CallPartyRow, CallRow
 
 
 async def start(tx: Transaction, desk: Desk, wish: StartCall) -> Call:
-    """Under the locks of all that its parties could say: a withdrawal comes before this decision, or finds the call."""
+    """Under the locks of all that its parties could say, and of the duty to record: what ends one comes before this decision, or finds the
+    call."""
     rules.must_be_in_book(desk.book, wish.purpose, [wish.category])
     if not desk.book.is_content(wish.category):
         raise NotContent("Ask the decision point about other data.")
@@ -47,6 +45,7 @@ async def start(tx: Transaction, desk: Desk, wish: StartCall) -> Call:
     await tx.lock(f"call {tx.tenant} {wish.call}")
     if await tx.session.get(CallRow, (tx.tenant, wish.call)):
         raise CallKnown("Each call has a name of its own.")
+    await tx.share(recordings.duty(tx.tenant, wish.purpose))
     await lock_matters(tx, [each for each in people if each], recordings.matters(wish.purpose))
     verdict, duty = await recordings.may_record(tx, desk.book, wish.purpose, wish.category, people)
     call = CallRow(
@@ -86,7 +85,8 @@ async def start(tx: Transaction, desk: Desk, wish: StartCall) -> Call:
 
 
 async def indicate(tx: Transaction, desk: Desk, name: UUID, said: Indicate) -> Call:
-    """Her answer is a consent or a refusal like any other, with the call as its evidence; then the call is decided anew."""
+    """Her answer is a consent or a refusal like any other, by every law by which she had spoken of the purpose, with the call as its
+    evidence; then the call is decided anew."""
     notice = await notices.published(tx, said.notice, said.notice_version)
     if said.language not in notice.texts:
         raise LanguageMissing("Ask in a language in which the notice was published.")
@@ -98,6 +98,7 @@ async def indicate(tx: Transaction, desk: Desk, name: UUID, said: Indicate) -> C
         raise PartyUnknown("The recording of a call with a party nobody knows is refused.")
     must_rest_on_consent(desk.book, notice, call.purpose)
     people = [each.principal for each in parties if each.principal]
+    await tx.share(recordings.duty(tx.tenant, call.purpose))
     await lock_matters(tx, people, recordings.matters(call.purpose))
     yes = said.answer == "yes"
     details = {
@@ -119,9 +120,11 @@ async def indicate(tx: Transaction, desk: Desk, name: UUID, said: Indicate) -> C
             }
         ],
     }
-    matter = Matter(Kind.consent, Regulation.gdpr, call.purpose)
     state = State.given if yes else State.refused
-    told = await record(tx, desk, party.principal, matter, state, None, details, notice, evidence_ref=said.evidence_ref)
+    for matter in await to_answer(tx, party.principal, call.purpose):
+        told = await record(
+            tx, desk, party.principal, matter, state, None, details, notice, evidence_ref=said.evidence_ref
+        )
     party.indication, party.offset_ms, party.record = (said.method if yes else "refused"), said.offset_ms, told.record
     await tx.session.refresh(call)  # a refusal has stopped it already
     await _decide_again(tx, desk, call, parties)
@@ -144,6 +147,7 @@ async def _decide_again(tx: Transaction, desk: Desk, call: CallRow, parties: lis
 
 async def end(tx: Transaction, _desk: Desk, name: UUID, wish: EndCall) -> Call:
     call, parties = await _open_call(tx, name)
+    await tx.session.refresh(call, with_for_update=True)  # a withdrawal may have stopped it this moment
     now = clock.now()
     if wish.ended_at is not None and wish.ended_at > now:
         raise InTheFuture("The end is dated later than now.")

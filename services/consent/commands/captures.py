@@ -2,7 +2,9 @@
 
 import hmac
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from hashlib import sha256
 from urllib.parse import urlencode
 from uuid import UUID
@@ -13,29 +15,34 @@ from sqlmodel import select
 from chassis import clock
 from chassis.db import Database, Transaction
 from chassis.errors import Problem
-from services.consent import camara, queries, rules, spoken
+from services.consent import camara, rules, spoken
 from services.consent.camara import Refusal
-from services.consent.commands import notices
+from services.consent.commands import notices, people, recordings
 from services.consent.commands.desk import Desk
-from services.consent.commands.recording import record, stands
+from services.consent.commands.recording import lock_matters, record, to_answer
 from services.consent.commands.statements import must_rest_on_consent
 from services.consent.contract import (
     BadCallback,
     Callbacks,
     Kind,
     Recorded,
-    Regulation,
     RetrievedStatus,
     RetrieveStatus,
     SetCallbacks,
     State,
     StatusInfo,
 )
-from services.consent.rules import Matter
+from services.consent.rules import Said
 from services.consent.tables import Capture, CaptureCallback, NoticeVersion
 from services.registry.contract import PolicyBook
 
 _FIND = "SELECT tenant FROM capture WHERE token = $1"
+# A question takes nothing away from what she answered, so her standing does not show it.
+_ASKED = """
+SELECT EXISTS (SELECT FROM statement WHERE tenant = $1 AND principal = $2 AND kind = 'consent' AND purpose = $3
+  AND state IN ('requested', 'request_deferred') AND occurred_at > coalesce(
+    (SELECT max(occurred_at) FROM standing WHERE tenant = $1 AND principal = $2 AND kind = 'consent' AND purpose = $3
+       AND state NOT IN ('requested', 'request_deferred')), '-infinity'))"""
 
 
 async def retrieve(
@@ -46,6 +53,8 @@ async def retrieve(
     covers = camara.covered_by(desk.book, purpose, asked.scopes)
     if asked.callbackUrl is not None:
         await _must_own(tx, desk.caller.original_client, asked.callbackUrl)
+    if asked.requestCaptureUrl:
+        await lock_matters(tx, [principal], recordings.consents_to(purpose))
     told = camara.together(await _statuses(tx, desk.book, principal, purpose, asked.purpose, covers))
     askable = [each for each in told if each.statusReason in camara.ASKABLE]
     if not askable or not asked.requestCaptureUrl:
@@ -62,16 +71,31 @@ async def _statuses(
     tx: Transaction, book: PolicyBook, principal: UUID, purpose: str, named: str, covers: dict[str, str]
 ) -> list[StatusInfo]:
     """One for each scope."""
-    now, found = rules.microseconds(clock.now()), []
+    now, found = clock.now(), []
+    asked = await tx.connection.fetchval(_ASKED, tx.tenant, principal, purpose)
     for scope, category in covers.items():
         said, covering = await spoken.said_of(tx, book, purpose, category, [principal])
         hers = said.get(principal, [])
         verdict = rules.decide(
-            rules.ground(book, purpose, category, False), hers, None, operation=None, covering=covering, now=now
+            rules.ground(book, purpose, category, False),
+            hers,
+            None,
+            operation=None,
+            covering=covering,
+            now=rules.microseconds(now),
         )
-        asked = next((each for each in hers if each.matter.kind is Kind.consent), None)
-        found.append(camara.status(named, scope, verdict._replace(said=verdict.said or asked)))
+        found.append(camara.status(named, scope, verdict, _said_no(book, hers, now), asked))
     return found
+
+
+def _said_no(book: PolicyBook, hers: Sequence[Said], now: datetime) -> bool:
+    """A no is one to the purpose, by whichever law it was said."""
+    consents = [each for each in hers if each.matter.kind is Kind.consent]
+    pauses = [
+        rules.respected_until(book, each.matter.purpose, each.state, rules.instant(each.occurred_at))
+        for each in consents
+    ]
+    return any(until is not None and now < until for until in pauses)
 
 
 async def _put(
@@ -85,8 +109,6 @@ async def _put(
 ) -> str:
     """The token of a fresh address. She is asked, which stands in her record; how often, the policy book bounds."""
     now = clock.now()
-    matter = Matter(Kind.consent, Regulation.gdpr, purpose)
-    before = await stands(tx, principal, matter)
     waiting = select(sa.func.count()).where(
         Capture.principal == principal, Capture.outcome.is_(None), Capture.expires_at > now
     )
@@ -96,9 +118,10 @@ async def _put(
             "CONSENT_INFO.CAPTURE_FREQUENCY_EXCEEDED",
             "The frequency of consent capture requests has been exceeded. Please try again later.",
         )
-    if before is None or before.state is not State.requested:
+    if not await tx.connection.fetchval(_ASKED, tx.tenant, principal, purpose):
         details = {"collection_method": "web_form", "type": "expressed", "asked_by": desk.caller.original_client}
-        await record(tx, desk, principal, matter, State.requested, None, details, notice)
+        for matter in await to_answer(tx, principal, purpose):
+            await record(tx, desk, principal, matter, State.requested, None, details, notice)
     token = secrets.token_urlsafe(32)
     tx.session.add(
         Capture(
@@ -175,9 +198,8 @@ def over(row: Capture, notice: NoticeVersion, book: PolicyBook) -> bool:
 
 
 async def speakers(tx: Transaction, row: Capture) -> list[UUID]:
-    """Who may answer: she herself, and of a child the guardian."""
-    guardianship = await queries.guardian(tx, row.principal)
-    return [row.principal, *([guardianship.guardian] if guardianship else [])]
+    """Who may answer: she herself, and of a child its guardians."""
+    return [row.principal, *await people.speaking_for(tx, row.principal)]
 
 
 async def show(row: Capture, speaker: UUID) -> str:
@@ -190,20 +212,20 @@ async def show(row: Capture, speaker: UUID) -> str:
 async def answer(
     tx: Transaction, desk: Desk, token: str, form: str, yes: bool, language: str
 ) -> tuple[Capture, Recorded]:
-    """The answer, under the notice that was shown. Raises Refusal for a form that is not of this page, ParentalNeeded for a child's own
+    """The answer, under the notice that was shown, and the last of its records. Raises Refusal for a form that is not of this page, ParentalNeeded for a child's own
     yes."""
     row, notice = await read(tx, token)
     shown_to = [] if row.form is None else await speakers(tx, row)
     speaker = next((each for each in shown_to if hmac.compare_digest(row.form, _bound(form, each))), None)
     if over(row, notice, desk.book) or speaker is None:
         raise Refusal(400, "INVALID_ARGUMENT", "This page was answered, or is too old.")
-    matter = Matter(Kind.consent, Regulation.gdpr, row.purpose)
     details = {"language": language, "collection_method": "web_form", "type": "explicit", "asked_by": row.client}
     if speaker != row.principal:
         details |= {"type": "parental", "guardian": str(speaker)}
     state = State.given if yes else State.refused
     person = replace(desk.caller, original_client="capture", kind="customer", subject=str(speaker))
-    told = await record(tx, desk._replace(caller=person), row.principal, matter, state, None, details, notice)
+    for matter in await to_answer(tx, row.principal, row.purpose):
+        told = await record(tx, desk._replace(caller=person), row.principal, matter, state, None, details, notice)
     row.outcome = "denied" if not yes else await _outcome(tx, desk.book, row)
     return row, told
 
@@ -240,6 +262,7 @@ def _hashed(token: str) -> bytes:
 async def set_callbacks(tx: Transaction, client: str, wish: SetCallbacks) -> Callbacks:
     if not all(camara.may_send_back_to(url) for url in wish.urls):
         raise BadCallback("https, this machine's loopback, or an app's own scheme; no fragment, no user.")
+    await tx.lock(f"callbacks {tx.tenant} {client}")
     await tx.session.execute(sa.delete(CaptureCallback).where(CaptureCallback.client == client))
     for url in sorted(set(wish.urls)):
         tx.session.add(CaptureCallback(tenant=tx.tenant, client=client, url=url))

@@ -11,6 +11,7 @@ from services.consent.tables import TenantDuty
 
 async def set_duty(tx: Transaction, desk: Desk, purpose: str, duty: SetDuty) -> Duty:
     rules.must_be_in_book(desk.book, purpose, [])
+    await tx.lock(recordings.duty(tx.tenant, purpose))
     told = DutySet(purpose=purpose, legal_ref=duty.legal_ref)
     event = await tx.emit(f"duty.{duty.state}", told.model_dump(mode="json"))
     row = TenantDuty(

@@ -17,19 +17,18 @@ import orjson
 from chassis import clock
 from chassis.db import Transaction
 from chassis.errors import Problem
-from chassis.ledger import events
 from chassis.ledger.events import Composed
-from services.consent import receipts, rules
+from services.consent import rules
 from services.consent.commands import notices, recordings
 from services.consent.commands.desk import Desk
-from services.consent.contract import AlreadyRecorded, Kind, Recorded, State
+from services.consent.contract import AlreadyRecorded, Kind, Recorded, Regulation, State
 from services.consent.records import Entry, Frame, frame, own
 from services.consent.rules import Matter
 from services.consent.tables import NoticeVersion
 
 AT_A_STRETCH = 25  # statements, after which whoever else asks this process is answered
 
-# `OFFSET 0` keeps each row a look-up in the key's index. Without it a plan made while a tenant was small, or for a tenant of the
+# `OFFSET 0`, or `LIMIT 1`, keeps each row a look-up in the key's index. Without it a plan made while a tenant was small, or for a tenant of the
 # usual size, reads all that the greatest tenant ever said.
 _COUNTED = """
 SELECT said.*, s.sequence, s.statement, s.state, s.occurred_at, s.notice, s.notice_version, s.valid_until, g.born, n.ends
@@ -37,7 +36,7 @@ FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int[
     said(principal, kind, regulation, purpose, told, version)
 LEFT JOIN LATERAL (SELECT * FROM standing WHERE tenant = $1 AND principal = said.principal AND kind = said.kind
                    AND regulation = said.regulation AND purpose = said.purpose OFFSET 0) s ON true
-LEFT JOIN LATERAL (SELECT born FROM guardianship WHERE tenant = $1 AND principal = said.principal OFFSET 0) g ON true
+LEFT JOIN LATERAL (SELECT coalesce(born, 'infinity') AS born FROM guardianship WHERE tenant = $1 AND principal = said.principal LIMIT 1) g ON true
 LEFT JOIN LATERAL (SELECT min(valid_from) AS ends FROM notice_version WHERE tenant = $1 AND notice = said.told
                    AND version > said.version OFFSET 0) n ON true
 WHERE s.sequence IS NOT NULL OR g.born IS NOT NULL OR n.ends IS NOT NULL"""
@@ -58,8 +57,8 @@ FROM json_to_recordset($2::text::json) said(principal uuid, kind text, regulatio
     event uuid, frame text, evidence_ref text)"""
 # In one order for everybody; nearly always it is there.
 _FRAMES = """
-INSERT INTO record_frame (tenant, sha256, body, merge_delay_ms)
-SELECT $1, frame, body::jsonb, delay FROM unnest($2::bytea[], $3::text[], $4::int[]) known(frame, body, delay) ORDER BY frame
+INSERT INTO record_frame (tenant, sha256, body)
+SELECT $1, frame, body::jsonb FROM unnest($2::bytea[], $3::text[]) known(frame, body) ORDER BY frame
 ON CONFLICT DO NOTHING"""
 _STANDING = """
 INSERT INTO standing (tenant, principal, kind, regulation, purpose, sequence, statement, state, occurred_at, notice,
@@ -114,25 +113,16 @@ class Counted(NamedTuple):
 
 
 class Entered(NamedTuple):
-    """A statement on record, and what its receipt is made of: the whole record, what of it is its own, what it takes the place of."""
+    """A statement on record, and what its receipt is made of: the whole record, and what of it is its own."""
 
     said: Entry
     event: UUID
     frame: Frame
     own: dict[str, Any]
     record: bytes
-    supersedes: UUID | None
 
     def told(self, desk: Desk) -> Recorded:
-        receipt = receipts.sign(
-            self.record,
-            self.own,
-            desk.key,
-            publisher=desk.publisher,
-            created=self.said.recorded_at,
-            merge_delay_ms=self.frame.merge_delay_ms,
-            supersedes=self.supersedes,
-        )
+        receipt = self.frame.receipt(self.record, self.own, desk.key)
         return Recorded(**self.said._asdict(), receipt=receipt, event=self.event)
 
 
@@ -169,6 +159,15 @@ async def lock_matters(tx: Transaction, principals: Iterable[UUID], matters: Seq
     await lock_each(tx, [(who, each) for who in principals for each in matters])
 
 
+async def to_answer(tx: Transaction, principal: UUID, purpose: str) -> list[Matter]:
+    """What her answer to a question is about: whatever she said of the purpose, by whichever law, since each of it stands in the way
+    alone."""
+    consents = recordings.consents_to(purpose)
+    await lock_matters(tx, [principal], consents)
+    spoken = [each for each in consents if await stands(tx, principal, each) is not None]
+    return spoken or [Matter(Kind.consent, Regulation.gdpr, purpose)]
+
+
 async def lock_each(tx: Transaction, about: Iterable[tuple[UUID, Matter]]) -> None:
     """All at once, so that nobody who wants the same ones in another order waits for us and we for them."""
     said = ((who, each.kind.value, each.regulation.value, each.purpose) for who, each in about)
@@ -176,7 +175,7 @@ async def lock_each(tx: Transaction, about: Iterable[tuple[UUID, Matter]]) -> No
 
 
 async def record_all(tx: Transaction, spoken: Sequence[Spoken]) -> list[Entered | Problem]:
-    """The outcome of each, in their order; at most some hundreds at once, for each takes a lock. The rows are due (`Transaction.insert`)."""
+    """The outcome of each, in their order; at most some hundreds at once, for each takes a lock. The rows are due (`Transaction.write`)."""
     if not spoken:
         return []
     await tx.flush()
@@ -207,9 +206,11 @@ async def record_all(tx: Transaction, spoken: Sequence[Spoken]) -> list[Entered 
             continue
         there.add(same)
         counted[about] = changed[about] = _counts(said, before)
-        framed = frame(tx.tenant, each.desk.book, each.desk.caller, each.matter, each.notice, each.details)
+        desk = each.desk
+        framed = frame(tx.tenant, desk.book, desk.publisher, desk.caller, each.matter, each.notice, each.details)
         frames[framed.sha256] = framed
-        alone = own(said, each.evidence_ref)
+        supersedes = before.statement if before is not None and said.current else None
+        alone = own(said, supersedes, each.evidence_ref)
         written = framed.record(alone)
         fact = tx.compose(
             _EVENTS[each.matter.kind, each.state],
@@ -219,17 +220,16 @@ async def record_all(tx: Transaction, spoken: Sequence[Spoken]) -> list[Entered 
             now,
         )
         facts.append(fact)
-        supersedes = before.statement if before is not None and said.current else None
-        outcomes.append(Entered(said, fact.id, framed, alone, written, supersedes))
+        outcomes.append(Entered(said, fact.id, framed, alone, written))
         kept = {"event": fact.id, "frame": framed.sha256.hex(), "evidence_ref": each.evidence_ref}
         rows.append(said._asdict() | kept)
     if facts:
-        said_once = [(each.sha256, each.said, each.merge_delay_ms) for each in frames.values()]
-        tx.insert(_FRAMES, tx.tenant, *_columns(said_once))
-        tx.insert(*events.inserting(tx.service, facts))
+        said_once = [(each.sha256, each.said) for each in frames.values()]
+        tx.write(_FRAMES, tx.tenant, *_columns(said_once))
+        tx.tell(facts)
         standing = [dict(zip(_ABOUT, about, strict=True)) | counts._asdict() for about, counts in changed.items()]
-        tx.insert(_STATEMENTS, tx.tenant, _as_json(rows))
-        tx.insert(_STANDING, tx.tenant, _as_json(standing))
+        tx.write(_STATEMENTS, tx.tenant, _as_json(rows))
+        tx.write(_STANDING, tx.tenant, _as_json(standing))
     entered = [each.said for each in outcomes if isinstance(each, Entered)]
     ended = {said.principal for said in entered if said.current and rules.protects(said.state)}
     if ended:

@@ -47,6 +47,12 @@ async def may_record(
     return verdict, duty if ground.by_duty else None
 
 
+def duty(tenant: UUID, purpose: str) -> str:
+    """Of the lock that whoever sets a duty holds, and whoever begins a recording by it shares: a call that begins meanwhile would be
+    found by neither."""
+    return f"duty {tenant} {purpose}"
+
+
 async def review_after(tx: Transaction, book: PolicyBook, principals: Iterable[UUID]) -> None:
     """Stop every recording that what these people just said forbids; where a duty keeps one going, say so."""
     for call in await tx.connection.fetch(_WITH_THEM, tx.tenant, sorted(set(principals))):
@@ -67,11 +73,15 @@ async def review_book(tx: Transaction, book: PolicyBook) -> None:
     await tx.connection.execute(_GOES_ON, tx.tenant, rows)
 
 
+def consents_to(purpose: str) -> list[Matter]:
+    """By whichever law."""
+    return [Matter(Kind.consent, law, purpose) for law in sorted(Regulation)]
+
+
 def matters(purpose: str) -> list[Matter]:
     """Everything a person could say that bears on this purpose."""
-    consents = [Matter(Kind.consent, regulation, purpose) for regulation in Regulation]
     others = [Matter(Kind.objection, Regulation.gdpr, purpose)]
-    return [*consents, *others, Matter(Kind.restriction, Regulation.gdpr, rules.EVERY_PURPOSE)]
+    return [*consents_to(purpose), *others, Matter(Kind.restriction, Regulation.gdpr, rules.EVERY_PURPOSE)]
 
 
 async def _review(tx: Transaction, book: PolicyBook, call: asyncpg.Record) -> None:

@@ -43,12 +43,12 @@ async def _of_a_case(
     how: dict[str, str] | None = None,
 ) -> Recorded:
     """Her requests stand side by side. While another one holds the matter up, ending this one restates what the other holds."""
-    await tx.lock(f"cases {principal}")
+    await tx.lock(cases(principal))
     held = {row.case: row for row in await _cases(tx, principal, matter)}
     state, case, at = State(asked.state), asked.case, asked.occurred_at
     mine = held.pop(case, None) if case else None
     if mine is not None and (mine.state, mine.ground) == (state.value, ground):
-        return await queries.recorded(tx, mine.record, desk.key, desk.publisher)
+        return await queries.recorded(tx, mine.record, desk.key)
     if case is None:
         for row in held.values() if not rules.protects(state) else ():
             await tx.session.delete(row)
@@ -62,6 +62,11 @@ async def _of_a_case(
     about = {"tenant": tx.tenant, "principal": principal, "kind": matter.kind, "purpose": matter.purpose}
     await tx.session.merge(StandingCase(**about, case=case, state=state, ground=ground, record=told.record))
     return told
+
+
+def cases(principal: UUID) -> str:
+    """Of the lock under which her objections and restrictions change."""
+    return f"cases {principal}"
 
 
 async def _cases(tx: Transaction, principal: UUID, matter: Matter) -> Sequence[StandingCase]:

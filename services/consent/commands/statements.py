@@ -5,10 +5,12 @@ from typing import NamedTuple
 from uuid import UUID
 
 from chassis import clock
-from chassis.db import Transaction
+from chassis.db import Database, Transaction
 from chassis.errors import NotFound, Problem
+from chassis.idempotency import Reply, Write
+from chassis.together import Made, Together
 from services.consent import queries, rules
-from services.consent.commands import notices, recording
+from services.consent.commands import notices, people, recording
 from services.consent.commands.desk import Desk
 from services.consent.commands.recording import Spoken, record, record_all, stands
 from services.consent.contract import (
@@ -19,6 +21,7 @@ from services.consent.contract import (
     Kind,
     LanguageMissing,
     NoConsentToEnd,
+    NotAGuardian,
     ParentalNeeded,
     Recorded,
     RefuseConsent,
@@ -46,13 +49,35 @@ def name(tenant: UUID, said: Said) -> str:
     return recording.name(tenant, (said.principal, Kind.consent.value, said.wish.regulation.value, said.wish.purpose))
 
 
-async def record_together(tx: Transaction, said: Sequence[Said]) -> list[Recorded | Problem]:
+async def record_together(tx: Transaction, said: Sequence[Said]) -> list[Made | Problem]:
     spoken = [await _spoken(tx, each) for each in said]
     entered = iter(await record_all(tx, [each for each in spoken if isinstance(each, Spoken)]))
     outcomes = [each if isinstance(each, Problem) else next(entered) for each in spoken]
     return [
-        each if isinstance(each, Problem) else each.told(call.desk) for each, call in zip(outcomes, said, strict=True)
+        each if isinstance(each, Problem) else _made(each.told(call.desk))
+        for each, call in zip(outcomes, said, strict=True)
     ]
+
+
+def _made(told: Recorded) -> Made:
+    return Made(told.model_dump_json().encode(), told.model_dump_json(exclude=_NOT_KEPT).encode())
+
+
+# Five sixths of the reply, and the same whenever it is made.
+_NOT_KEPT = {"receipt"}
+
+
+async def say(database: Database, together: Together[Said], sent: Write, said: Said) -> Reply:
+    """On record, and answered with its receipt; who says it again under the same key is answered the same."""
+    reply = await together(said.desk.caller.tenant, sent, said)
+    return await _with_receipt(database, said.desk, reply) if reply.again else reply
+
+
+async def _with_receipt(database: Database, desk: Desk, reply: Reply) -> Reply:
+    told = Recorded.model_validate_json(reply.body)
+    async with database.transaction(desk.caller.tenant) as tx:
+        receipt = await queries.receipt(tx, await queries.statement(tx, told.record), desk.key)
+    return reply._replace(body=told.model_copy(update={"receipt": receipt}).model_dump_json().encode())
 
 
 async def _spoken(tx: Transaction, said: Said) -> Spoken | Problem:
@@ -70,23 +95,30 @@ async def _spoken(tx: Transaction, said: Said) -> Spoken | Problem:
 async def _may_speak(tx: Transaction, said: Said) -> None:
     """A person speaks for herself, and for the child whose guardian she is; whom others are looks as if they did not exist."""
     speaker = said.desk.caller.principal
-    if speaker not in (None, said.principal):
-        row = await queries.guardian(tx, said.principal)
-        if row is None or row.guardian != speaker:
-            raise NotFound
+    if speaker not in (None, said.principal) and speaker not in await people.speaking_for(tx, said.principal):
+        raise NotFound
 
 
 async def _given(tx: Transaction, said: Said, wish: GiveConsent) -> Spoken:
     notice = await _explaining(tx, said.desk, wish)
-    speaker = said.desk.caller.principal
-    if wish.expression == "parental" and speaker == said.principal:
-        raise ParentalNeeded("A guardian speaks with a login of her own.")
     details = _how(wish) | {"type": wish.expression}
     if wish.service:
         details["service"] = wish.service
-    if speaker not in (None, said.principal):
-        details["guardian"] = str(speaker)
+    if wish.expression == "parental" or wish.guardian or _guardian(said):
+        await _must_be_a_guardian_s(tx, said, wish)
     return _spoken_of(said, State.given, details, notice, wish.evidence_ref)
+
+
+async def _must_be_a_guardian_s(tx: Transaction, said: Said, wish: GiveConsent) -> None:
+    """And said to be: a child who is old enough for this purpose has nobody consent for her."""
+    speaker = said.desk.caller.principal
+    if speaker == said.principal:
+        raise ParentalNeeded("A guardian speaks with a login of her own.")
+    may = (None, speaker) if speaker else await people.speaking_for(tx, said.principal)
+    if wish.expression != "parental" or wish.guardian not in may:
+        raise NotAGuardian(
+            "A parental consent names the guardian who gave it, who is known to speak for this person now."
+        )
 
 
 async def _refused(tx: Transaction, said: Said, wish: RefuseConsent) -> Spoken:
@@ -104,6 +136,9 @@ def _spoken_of(
     said: Said, state: State, details: dict[str, str], notice: NoticeVersion | None, evidence_ref: str | None = None
 ) -> Spoken:
     matter, claimed = Matter(Kind.consent, said.wish.regulation, said.wish.purpose), said.wish.occurred_at
+    guardian = _guardian(said)
+    if guardian is not None:
+        details["guardian"] = str(guardian)
     return Spoken(
         said.desk,
         said.principal,
@@ -115,6 +150,14 @@ def _spoken_of(
         said.traceparent,
         evidence_ref=evidence_ref,
     )
+
+
+def _guardian(said: Said) -> UUID | None:
+    """Who says it for a child: whoever is logged in, or whom staff name."""
+    speaker = said.desk.caller.principal
+    if speaker is None:
+        return said.wish.guardian if isinstance(said.wish, GiveConsent) else None
+    return None if speaker == said.principal else speaker
 
 
 def _how(wish: GiveConsent | RefuseConsent | AskConsent) -> dict[str, str]:

@@ -53,7 +53,7 @@ async def read_changes(caller: CacheKeeper, request: Request, after: After = 0, 
     state, until = request.app.state, time.monotonic() + wait
     known = bytes.fromhex(leaf) if leaf else None
     while True:
-        turn = state.sequencer.grown.turn()
+        turn = state.sequencer.grown.turn(TYPES)
         async with state.database.system() as connection:
             page = await ledger.feed(
                 connection,

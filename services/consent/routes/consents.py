@@ -24,10 +24,12 @@ from services.consent.contract import (
     Decisions,
     Duty,
     EndConsent,
+    EndGuardian,
     Evaluation,
     Evaluations,
     GiveConsent,
     Guardian,
+    GuardianEnded,
     NoSignal,
     Notice,
     Notices,
@@ -96,7 +98,8 @@ async def _recorded(
 ) -> Response:
     principal = wish.principal or caller.own(None)
     said = statements.Said(terms.desk(request, caller), principal, wish, telemetry.traceparent())
-    return (await request.app.state.together(caller.tenant, sent, said)).response()
+    state = request.app.state
+    return (await statements.say(state.database, state.together, sent, said)).response()
 
 
 async def _told_everywhere(request: Request, reply: Response) -> Response:
@@ -136,6 +139,14 @@ async def set_guardian(
     return await once(people.set_guardian, tx, terms.desk(request, caller), principal, wish)
 
 
+@router.post("/v1/guardians/{principal}/end", response_model=GuardianEnded)
+async def end_guardian(
+    caller: ConsentWriter, principal: UUID, wish: Body[EndGuardian], request: Request, tx: Tx, once: Once
+):
+    terms.not_a_person(caller)
+    return await once(people.end_guardian, tx, terms.desk(request, caller), principal, wish)
+
+
 @router.get("/v1/consequences/{purpose}", response_model=Consequence)
 async def consequence(caller: ConsentReader, purpose: Key, request: Request, tx: Tx, principal: UUID | None = None):
     """What she is shown before she withdraws."""
@@ -157,7 +168,7 @@ async def read_receipt(caller: ConsentReader, record: UUID, request: Request):
     async with state.database.transaction(caller.tenant) as tx:
         statement = await queries.statement(tx, record)
         await terms.speaks_for(tx, caller, statement.principal)
-        receipt = await queries.receipt(tx, statement, state.receipt_key, state.settings.issuer)
+        receipt = await queries.receipt(tx, statement, state.receipt_key)
     return Receipt(receipt=receipt, proof=await queries.proof(state.database, statement))
 
 

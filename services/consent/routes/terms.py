@@ -44,8 +44,7 @@ def not_a_person(caller: Caller) -> None:
 async def speaks_for(tx: Transaction, caller: Caller, principal: UUID | None) -> UUID:
     """Whom the call is about: herself, whom staff and systems name, or the child whose guardian calls."""
     if caller.principal is not None and principal not in (None, caller.principal):
-        row = await queries.guardian(tx, principal)
-        if row is not None and row.guardian == caller.principal:
+        if caller.principal in await queries.guardians(tx, principal):
             return principal
     return caller.own(principal)
 

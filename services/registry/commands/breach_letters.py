@@ -54,7 +54,7 @@ async def tell_everybody(database: Database, job: Job) -> None:
     """One letter for each agreement of each organisation; done again, nobody is told twice."""
     now = clock.now()
     known = await _breach(database, job.id)
-    asked = await register.moment(database, now, now)
+    asked = await register.as_written(database, now, now)
     of_whom: dict[UUID, list[KeepContract | None]] = {}
     async for contract in register.contracts(database, asked):
         of_whom.setdefault(contract.customer, []).append(contract)
@@ -91,7 +91,7 @@ async def mail(database: Database, mail: Mail, job: Job) -> None:
     if letter is None:
         return
     now = clock.now()
-    asked = await register.moment(database, now, now)
+    asked = await register.as_written(database, now, now)
     message = notices.numbered(asked.book, job.id, letter["mail_to"], letter["subject"], letter["body"])
     try:
         proof, state = await mail.send(message), "delivered"

@@ -209,12 +209,12 @@ async def resolve_objection(tx: Transaction, caller: Caller, objection: UUID, wi
 
 
 async def go_on(database: Database) -> None:
-    """Every open change as far as it may go now; what has not changed since is left alone."""
-    now = clock.now()
-    asked = await register.moment(database, now, now)
-    async for record in register.changes(database, asked):
-        if record.status == "objection_open":
-            await _go_on(database, asked, record.change)
+    """Every open change as far as it may go now. Asked often: the whole register is read only where there is one."""
+    if found := await changes.undecided(database):
+        now = clock.now()
+        asked = await register.moment(database, now, now)
+        for change in found:
+            await _go_on(database, asked, change)
 
 
 async def _go_on(database: Database, asked: Moment, change: UUID) -> None:

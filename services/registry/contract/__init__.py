@@ -10,10 +10,8 @@ from services.registry.contract.findings import FindingChanged
 from services.registry.contract.pack import EndingChosen, EndingDone, EndingOverdue
 from services.registry.contract.periods import Period
 from services.registry.contract.policy import (
-    LANGUAGES,
     Basis,
     Instrument,
-    Language,
     LegalBasis,
     LimitKey,
     NotInBook,
@@ -59,6 +57,7 @@ from services.registry.contract.replies import (
     TenantPeriods,
     TenantPeriodsSet,
 )
+from services.registry.labels import LANGUAGES, Language
 
 __all__ = [
     "EVENTS",

@@ -12,8 +12,9 @@ from pydantic import Field, model_validator
 
 from chassis.contract import Contract, Moment
 from chassis.errors import Conflict
-from services.registry.contract.policy import Key, Language, Risk, Text
+from services.registry.contract.policy import Key, Risk, Text
 from services.registry.contract.register import Sent
+from services.registry.labels import Language
 
 Words = Annotated[str, Field(min_length=1, max_length=10_000)]
 ClockState = Literal["running", "overdue", "met", "met_late"]

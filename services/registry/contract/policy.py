@@ -16,12 +16,11 @@ from pydantic import StringConstraints, model_validator
 
 from chassis.contract import Contract
 from services.registry.contract.periods import Period
+from services.registry.labels import Language
 
 Key = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 # No control characters: what is written here goes into XML, spreadsheets and letters.
 Words = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]+$")]
-Language = Literal["sv", "en"]
-LANGUAGES: tuple[Language, ...] = ("sv", "en")
 
 LegalBasis = Literal["consent", "contract", "legal_obligation", "vital_interests", "public_task", "legitimate_interest"]
 StoreClass = Literal["business", "retention", "system", "backup"]
@@ -423,8 +422,8 @@ class Right(LabelledRow):
 
 class Representation(LabelledRow):
     """When somebody may act for another person: in which `rights`, and which `papers` staff must have seen. Of a child: `until_age`, by
-    which birthday it is over, and `asked_from_age`, from which birthday only with the child's own agreement. `known_to_consent`: a
-    guardian whom the consent service knows acts here as well."""
+    which birthday it is over, and `asked_from_age`, from which birthday only with the child's own agreement. `known_to_consent`: who
+    is a guardian for the one service is one for the other (rights, consent)."""
 
     key: RepresentationKey
     rights: tuple[RightKind, ...]

@@ -18,7 +18,6 @@ from services.registry.contract.policy import (
     Controller,
     Finding,
     Key,
-    Language,
     LegalBasis,
     Measure,
     SubProcessor,
@@ -28,6 +27,7 @@ from services.registry.contract.policy import (
     Words,
 )
 from services.registry.contract.replies import Difference
+from services.registry.labels import Language
 
 EntryKind = Literal["activity", "contract", "subprocessor", "transfer", "change", "transparency"]
 Reference = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")]

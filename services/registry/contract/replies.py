@@ -8,7 +8,8 @@ from pydantic import StringConstraints
 
 from chassis.contract import Contract, Moment
 from chassis.ledger.contract import Inclusion
-from services.registry.contract.policy import Language, TenantEnding, TenantPeriod, Text
+from services.registry.contract.policy import TenantEnding, TenantPeriod, Text
+from services.registry.labels import Language
 
 
 class CurrentPolicy(Contract):
@@ -29,9 +30,13 @@ class PolicyVersion(Contract):
 
 
 class PolicyVersions(Contract):
-    """`GET /v1/policy/versions?known_after=`: signed versions in the order in which the registry learned them."""
+    """`GET /v1/policy/versions?known_after=`: signed versions in the order in which the registry learned them.
+
+    before: how many others it has, which it learned until then. Who holds another number of them compares all.
+    """
 
     items: list[PolicyVersion]
+    before: int
 
 
 class PolicyInForce(Contract):
@@ -66,9 +71,13 @@ class SignedTenantPeriods(Contract):
 
 
 class TenantPeriodDocuments(Contract):
-    """`GET /v1/policy/tenant-periods?known_after=`: signed documents in the order in which the registry learned them."""
+    """`GET /v1/policy/tenant-periods?known_after=`: signed documents in the order in which the registry learned them.
+
+    before: how many others it has, which it learned until then.
+    """
 
     items: list[SignedTenantPeriods]
+    before: int
 
 
 class TenantPeriodsSet(Contract):

@@ -8,6 +8,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +20,7 @@ from chassis.db import Database
 from chassis.ledger.canonical import canonical
 from services.registry import pages
 from services.registry.commands.book import signature
-from services.registry.contract import LANGUAGES, Language, Manifest, PolicyVersion
+from services.registry.contract import LANGUAGES, Language, Manifest, PolicyBook, PolicyVersion
 from services.registry.contract.replies import BundlePolicy
 from services.registry.contract.signed import BUNDLE, stored_payload
 from services.registry.export import bundle
@@ -46,7 +47,7 @@ class RenderingFailed(RuntimeError):
 async def made(
     database: Database, key: OKPKey, asked: Moment, profile: str, formats: Sequence[Format], language: Language
 ) -> AsyncIterator[Path]:
-    """The zip of a profile; byte-identical for the same `as_of`, `known_at`, formats and language."""
+    """The zip of a profile of a moment as written; byte-identical for the same `as_of`, `known_at`, formats and language."""
     with TemporaryDirectory(prefix="wardline-export-") as name:
         folder = Path(name)
         async with _one_at_a_time:
@@ -54,7 +55,9 @@ async def made(
             await drawn(folder, formats, language)
         version = await books.version_in_force(database, asked.as_of, asked.known_at)
         out = folder / OUT
-        _beside(out, version, asked, with_page=profile == "art30-controller")
+        _beside(out, version)
+        if profile == "art30-controller":
+            _page(out, await register.laid_over(database, asked))
         newest = await register.newest_event(database, asked.known_at)
         manifest = Manifest(
             profile=profile,
@@ -102,23 +105,27 @@ async def _spool(database: Database, asked: Moment, profile: Profile, folder: Pa
         counts[sheet.key] = spool.count
     about = {
         "profile": profile.key,
-        "title": profile.title.model_dump(),
+        "title": asdict(profile.title),
         "legal_ref": profile.legal_ref,
         "as_of": asked.as_of.isoformat(),
         "known_at": asked.known_at.isoformat(),
         "policy_version": asked.version,
         "counts": counts,
     }
-    write_about(folder, about | sources.records.about)
+    write_about(folder, about | sources.about)
     return counts
 
 
-def _beside(out: Path, version: PolicyVersion, asked: Moment, with_page: bool) -> None:
-    """The signed book that everything was rendered from, and the page the public saw."""
+def _beside(out: Path, version: PolicyVersion) -> None:
+    """The signed book that everything was rendered from."""
     (out / bundle.POLICY_BOOK).write_bytes(stored_payload(version.jws))
     (out / bundle.POLICY_SIGNATURE).write_text(version.jws)
-    for language in LANGUAGES if with_page else ():
-        (out / f"privacy-page.{language}.html").write_text(pages.privacy_page(asked.book, language))
+
+
+def _page(out: Path, book: PolicyBook) -> None:
+    """The page the public saw."""
+    for language in LANGUAGES:
+        (out / f"privacy-page.{language}.html").write_text(pages.privacy_page(book, language))
 
 
 def _packed(out: Path, path: Path) -> Path:

@@ -10,10 +10,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from services.registry.contract.policy import LANGUAGES, Language
 from services.registry.export.profiles import PROFILES
 from services.registry.export.sheets import Context, Profile
 from services.registry.export.spool import read_about
+from services.registry.labels import LANGUAGES, Language
 
 OUT = "out"
 Draw = Callable[[Path, Path, Profile, Context], None]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from services.registry.contract.policy import Language, Text
+from services.registry.labels import Label, Language
 
 Row = Mapping[str, Any]
 Cell = str | int | float | bool | None
@@ -27,7 +27,7 @@ class Column:
     """`key` heads a CSV, `label` what people read; `width` is in characters, `must`: an empty cell is said to be missing."""
 
     key: str
-    label: Text
+    label: Label
     cell: Callable[[Row, Context], Cell]
     width: int = 24
     must: bool = False
@@ -38,7 +38,7 @@ class Sheet:
     """`key` names the file; `node` is a row in JSON-LD; a PDF shows a `card` for each row, or all rows as one `table`."""
 
     key: str
-    title: Text
+    title: Label
     columns: tuple[Column, ...]
     node: Callable[[Row, Context], dict[str, Any]]
     layout: Literal["card", "table"] = "table"
@@ -51,14 +51,14 @@ class Profile:
     `registry.export`."""
 
     key: str
-    title: Text
+    title: Label
     legal_ref: str
     sheets: tuple[Sheet, ...]
-    note: Text | None = None
+    note: Label | None = None
     scope: str | None = None
 
 
-MISSING = Text(sv="— saknas —", en="— missing —")
+MISSING = Label(sv="— saknas —", en="— missing —")
 
 
 def words(column: Column, row: Row, context: Context) -> Cell:
@@ -89,7 +89,7 @@ def text(name: str) -> Callable[[Row, Context], Cell]:
     return cell
 
 
-def from_words(name: str, vocabulary: Mapping[str, Text]) -> Callable[[Row, Context], Cell]:
+def from_words(name: str, vocabulary: Mapping[str, Label]) -> Callable[[Row, Context], Cell]:
     """A field whose values the house says in words of its own (`wording`)."""
     return lambda row, context: vocabulary[row[name]].in_(context.language) if row[name] else None
 

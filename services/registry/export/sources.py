@@ -7,11 +7,11 @@ from uuid import UUID
 
 from chassis.contract import Contract
 from chassis.db import Database
-from services.registry.contract.register import SubProcessors, TransparencyRow
+from services.registry.contract.register import SubProcessors, SubProcessorTold, TransferTold, TransparencyRow
 from services.registry.queries import access, book, breaches, findings, register
 from services.registry.queries.register import Moment
-from services.registry.rules.completeness import Count
-from services.registry.rules.records import Records
+from services.registry.rules.counting import Count
+from services.registry.rules.records import Records, about
 
 Rows = AsyncIterator[dict[str, Any]]
 _PAGE = 500
@@ -20,11 +20,10 @@ _ANY_KIND = {"label": {"sv": "Alla", "en": "All"}, "country": "", "issuers": [],
 
 
 class Sources:
-    """The rows of one moment. `count` is filled while the records are read."""
+    """The rows of one moment, whose book is as written. `count` is filled while the records are read."""
 
     def __init__(self, database: Database, asked: Moment) -> None:
-        self.database, self.asked = database, asked
-        self.records = Records(asked.book, asked.day)
+        self.database, self.asked, self.about = database, asked, about(asked.book)
         self.count = Count()
 
     def rows(self, sheet: str) -> Rows:
@@ -32,7 +31,7 @@ class Sources:
 
     async def activities(self) -> Rows:
         """Each activity of the register, then what the book's purposes do beside them."""
-        records = Records(self.asked.book, self.asked.day)
+        records = await self._records()
         async for kept in register.activities(self.database, self.asked):
             if (told := records.activity(kept)) is not None:
                 yield told
@@ -51,13 +50,25 @@ class Sources:
                 yield data | {"activity": told["key"], "name": told["label"], "purpose": told["purpose"]}
 
     async def processor_records(self) -> Rows:
+        records = await self._records()
         async for contract in register.contracts(self.database, self.asked):
-            yield _json(self.records.processor_record(contract))
+            yield _json(records.processor_record(contract))
+
+    async def _records(self) -> Records:
+        """An activity names everybody who takes part in it, so the whole register of sub-processors is needed at once."""
+        return Records(await register.laid_over(self.database, self.asked), self.asked.day)
 
     async def subprocessors(self) -> Rows:
         using = Counter([frozenset(each.services) async for each in register.contracts(self.database, self.asked)])
-        for told in self.records.chain.told((), using):
+        async for told in self._serving((), using):
             yield _json(told)
+
+    async def _serving(
+        self, services: Collection[str], using: Counter[frozenset[str]]
+    ) -> AsyncIterator[SubProcessorTold]:
+        async for keys, chain in register.chains(self.database, self.asked, "subprocessor"):
+            for told in chain.told(keys, services, using):
+                yield told
 
     async def processors_of(self, services: Collection[str] = (), customer: UUID | None = None) -> SubProcessors:
         """Who concerns a user of these services, or those of the customer's agreements. Raises ContractUnknown."""
@@ -69,7 +80,7 @@ class Sources:
             policy_version=self.asked.version,
             as_of=self.asked.day,
             services=sorted(used),
-            items=list(self.records.chain.told(used, Counter(frozenset(each.services) for each in contracts))),
+            items=[told async for told in self._serving(used, Counter(frozenset(each.services) for each in contracts))],
         )
 
     async def changes(self) -> Rows:
@@ -77,8 +88,13 @@ class Sources:
             yield _json(change)
 
     async def transfers(self) -> Rows:
-        for told in self.records.chain.transfers():
+        async for told in self.transfers_told():
             yield _json(told)
+
+    async def transfers_told(self) -> AsyncIterator[TransferTold]:
+        async for keys, chain in register.chains(self.database, self.asked, "transfer"):
+            for told in chain.transfers(keys):
+                yield told
 
     async def measures(self) -> Rows:
         for row in self.asked.book.measures:

@@ -3,11 +3,13 @@
 import csv
 import io
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from chassis.cells import no_formula
 from services.registry.export import linked
 from services.registry.export.sheets import Context, Profile, Row, Sheet, words
 from services.registry.export.spool import rows
@@ -25,7 +27,7 @@ def csv_files(folder: Path, out: Path, profile: Profile, context: Context) -> No
 
 
 def csv_line(sheet: Sheet, row: Row, context: Context) -> list[Any]:
-    return [_no_formula(words(column, row, context)) for column in sheet.columns]
+    return [no_formula(words(column, row, context)) for column in sheet.columns]
 
 
 def json_files(folder: Path, out: Path, profile: Profile, context: Context) -> None:
@@ -55,16 +57,12 @@ def _record(profile: Profile, context: Context) -> dict[str, Any]:
     return {
         "@id": linked.identified("export", profile.key, about["as_of"]),
         "@type": "dpv:RecordsOfActivities" if profile.key.startswith("art30") else "dpv:Record",
-        "label": linked.both(profile.title.model_dump()),
+        "label": linked.both(asdict(profile.title)),
         "dct:references": profile.legal_ref,
         "dct:valid": {"@value": about["as_of"], "@type": "xsd:dateTime"},
         "dct:issued": {"@value": about["known_at"], "@type": "xsd:dateTime"},
         "dpv:hasResponsibleEntity": {"@id": linked.identified("operator"), "dpv:hasName": about["controller"]["name"]},
     }
-
-
-def _no_formula(cell: Any) -> Any:
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
 
 
 async def csv_pieces(sheet: Sheet, coming: AsyncIterator[Row], context: Context) -> AsyncIterator[bytes]:

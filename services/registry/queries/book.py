@@ -13,13 +13,21 @@ from chassis.errors import Unavailable
 from chassis.ledger import merkle
 from chassis.ledger.contract import Inclusion
 from chassis.ledger.tree import range_roots
-from services.registry.contract import PolicyBook, PolicyVersion, SignedTenantPeriods, VersionUnknown
+from services.registry.contract import (
+    PolicyBook,
+    PolicyVersion,
+    PolicyVersions,
+    SignedTenantPeriods,
+    TenantPeriodDocuments,
+    VersionUnknown,
+)
 from services.registry.contract.signed import stored_payload
 from services.registry.rules.book import digest
 
 _VERSIONS = """
 SELECT version, valid_from, known_from, jws FROM policy_version
 WHERE $1::timestamptz IS NULL OR known_from > $1 ORDER BY known_from"""
+_VERSIONS_BEFORE = "SELECT count(*) FROM policy_version WHERE known_from <= $1"
 _IN_FORCE = """
 SELECT version, valid_from, known_from, jws FROM policy_version
 WHERE valid_from <= $1 AND known_from <= $2 ORDER BY valid_from DESC, known_from DESC LIMIT 1"""
@@ -27,6 +35,7 @@ _NAMED = "SELECT version, valid_from, known_from, jws FROM policy_version WHERE 
 _TENANT_PERIODS = """
 SELECT tenant, known_from, jws FROM tenant_periods
 WHERE $1::timestamptz IS NULL OR known_from > $1 ORDER BY known_from"""
+_PERIODS_BEFORE = "SELECT count(*) FROM tenant_periods WHERE known_from <= $1"
 # The event of one version, and the oldest signed head that covers it: the same proof for as long as the ledger lives.
 _PROVEN = """
 SELECT l.position, l.event_id, l.leaf, e.body, c.size, c.note
@@ -37,16 +46,23 @@ _OF_VERSION = "e.type = 'policy.in_force' AND convert_from(e.body, 'UTF8')::json
 _OF_EVENT = "e.id = $1"
 
 
-async def versions(database: Database, known_after: datetime | None = None) -> list[PolicyVersion]:
+async def versions(database: Database) -> list[PolicyVersion]:
     """Every signed version, in the order in which the registry learned them."""
-    async with database.system() as connection:
-        return [_version(row) for row in await connection.fetch(_VERSIONS, known_after)]
+    return (await versions_after(database, None)).items
 
 
-async def tenant_periods(database: Database, known_after: datetime | None = None) -> list[SignedTenantPeriods]:
-    """Every signed document by which a tenant set its own times, in the order in which the registry learned them."""
+async def versions_after(database: Database, instant: datetime | None) -> PolicyVersions:
+    """Those learned after an instant, and how many there were until then."""
     async with database.system() as connection:
-        return [SignedTenantPeriods(**row) for row in await connection.fetch(_TENANT_PERIODS, known_after)]
+        items = [_version(row) for row in await connection.fetch(_VERSIONS, instant)]
+        return PolicyVersions(items=items, before=await connection.fetchval(_VERSIONS_BEFORE, instant))
+
+
+async def tenant_periods_after(database: Database, instant: datetime | None) -> TenantPeriodDocuments:
+    """The same of the signed documents by which tenants set their own times."""
+    async with database.system() as connection:
+        items = [SignedTenantPeriods(**row) for row in await connection.fetch(_TENANT_PERIODS, instant)]
+        return TenantPeriodDocuments(items=items, before=await connection.fetchval(_PERIODS_BEFORE, instant))
 
 
 async def version_in_force(database: Database, as_of: datetime, known_at: datetime) -> PolicyVersion:

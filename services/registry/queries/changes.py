@@ -23,6 +23,10 @@ _OBJECTIONS = """
 SELECT id, tenant, grounds, statement, raised_at, outcome, resolution, resolved_at
 FROM objection WHERE change = $1 AND ($2::uuid IS NULL OR tenant = $2) ORDER BY id"""
 _TOLD_OF = "SELECT DISTINCT change FROM change_notice WHERE tenant = $1"
+_UNDECIDED = """
+SELECT newest.key::uuid AS change FROM (
+    SELECT DISTINCT ON (key) key, body FROM register_entry WHERE kind = 'change' ORDER BY key, known_from DESC
+) newest WHERE newest.body::jsonb ->> 'status' = 'objection_open' ORDER BY newest.key"""
 
 
 async def change_record(connection: asyncpg.Connection, change: UUID) -> ChangeRecord:
@@ -47,6 +51,12 @@ async def told(database: Database, change: UUID, customer: UUID | None, whole: b
         notices=own if shown else [],
         objections_raised=said if shown else [],
     )
+
+
+async def undecided(database: Database) -> list[UUID]:
+    """The changes that customers may object to now, or whose windows are over and nothing was decided."""
+    async with database.system() as connection:
+        return [row["change"] for row in await connection.fetch(_UNDECIDED)]
 
 
 async def told_of(database: Database, customer: UUID) -> set[UUID]:

@@ -1,9 +1,9 @@
 """Reads of the living register: the row that counts for each key on a day, as it was known at an instant."""
 
-from collections.abc import AsyncIterator, Iterable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import asyncpg
@@ -23,31 +23,41 @@ from services.registry.contract.register import (
 )
 from services.registry.queries.book import book_of, version_in_force, versions
 from services.registry.rules.book import on_the_day
-from services.registry.rules.subprocessors import Said, begun, overlaid
+from services.registry.rules.subprocessors import Chain, Said, begun, overlaid
 
 # Whoever writes holds the same lock while it sets `known_from`: behind it, nothing that was known then is still on its way.
 _SETTLED = "SELECT pg_advisory_xact_lock_shared(hashtextextended('register', 0))"
-# Of the rows that began by that day the one that began last counts; of those, the one that was learned last.
+# Of the rows that began by that day the one that began last counts; of those, the one that was learned last. A transfer's key begins
+# with its sub-processor's.
 _COUNTING = """
 SELECT DISTINCT ON (key) id, key, valid_from, valid_to, known_from, body
 FROM register_entry WHERE kind = $1 AND valid_from <= $2 AND known_from <= $3
+  AND ($4::text[] IS NULL OR split_part(key, '/', 1) IN (SELECT unnest($4)))
 ORDER BY key, valid_from DESC, known_from DESC"""
+_NEXT = """
+SELECT DISTINCT key FROM register_entry
+WHERE kind = $1 AND valid_from <= $2 AND known_from <= $3 AND key > $4 ORDER BY key LIMIT $5"""
 _LATEST = "SELECT body FROM register_entry WHERE kind = $1 AND key = $2 ORDER BY known_from DESC LIMIT 1"
 _SINCE = """
 SELECT id, kind, key, valid_from, known_from FROM register_entry
 WHERE kind <> 'contract' AND known_from <= $1 ORDER BY known_from DESC LIMIT $2"""
 _NEWEST_EVENT = "SELECT event FROM register_entry WHERE known_from <= $1 ORDER BY known_from DESC LIMIT 1"
+_PAGE = 500
 
 
 @dataclass(frozen=True)
 class Moment:
-    """What is asked: the rules and facts of `as_of`, as they were known at `known_at`, and the book's day of it."""
+    """What is asked: the rules and facts of `as_of`, as they were known at `known_at`, and the book's day of it.
+
+    begun: since when the books have said what they say of each sub-processor and transfer; what the register says later counts.
+    """
 
     as_of: datetime
     known_at: datetime
     day: date
     version: str
     book: PolicyBook
+    begun: Mapping[str, date]
 
 
 @dataclass(frozen=True)
@@ -60,7 +70,13 @@ class Entry:
 
 
 async def moment(database: Database, as_of: datetime, known_at: datetime) -> Moment:
-    """The book of that day with the register's own word on sub-processors and transfers.
+    """The book of that day with the register's own word on sub-processors and transfers. Raises what `as_written` does."""
+    asked = await as_written(database, as_of, known_at)
+    return replace(asked, book=await laid_over(database, asked))
+
+
+async def as_written(database: Database, as_of: datetime, known_at: datetime) -> Moment:
+    """The book of that day as it says itself: for whoever reads the register's own word beside it, which may be long.
 
     Raises VersionUnknown, and NotKnownYet for what the register will only know later.
     """
@@ -76,20 +92,53 @@ async def moment(database: Database, as_of: datetime, known_at: datetime) -> Mom
         for each in sorted(await versions(database), key=lambda each: (each.valid_from, each.known_from))
         if each.valid_from <= as_of and each.known_from <= known_at
     ]
-    said = {
-        f"{kind}:{entry.key}": Said(entry.valid_from, None if _over(entry, day) else _row(kind, entry.body))
-        for kind in ("subprocessor", "transfer")
-        async for entry in counting(database, kind, day, known_at)
-    }
-    book = overlaid(on_the_day(full, as_of), begun(earlier), said)
     # Decisions that ended are needed to say since when.
-    return Moment(as_of, known_at, day, version.version, book.model_copy(update={"adequacy": full.adequacy}))
+    book = on_the_day(full, as_of).model_copy(update={"adequacy": full.adequacy})
+    return Moment(as_of, known_at, day, version.version, book, begun(earlier))
 
 
-async def counting(database: Database, kind: EntryKind, day: date, known_at: datetime) -> AsyncIterator[Entry]:
-    """The rows of a kind that count on a day, by key; also those that are over by then. Read a few at a time."""
+async def laid_over(database: Database, asked: Moment, only: Collection[str] | None = None) -> PolicyBook:
+    """The book with what the register says of sub-processors and transfers. `only`: no sub-processor beside these."""
+    said = {
+        f"{kind}:{entry.key}": Said(entry.valid_from, None if _over(entry, asked.day) else _row(kind, entry.body))
+        for kind in ("subprocessor", "transfer")
+        async for entry in counting(database, kind, asked.day, asked.known_at, only)
+    }
+    own = tuple(row for row in asked.book.subprocessors if only is None or row.key in only)
+    return overlaid(asked.book.model_copy(update={"subprocessors": own}), asked.begun, said)
+
+
+async def chains(
+    database: Database, asked: Moment, kind: Literal["subprocessor", "transfer"]
+) -> AsyncIterator[tuple[list[str], Chain]]:
+    """Every sub-processor or transfer, the book's first: its key, some at a time, with the chain that tells of them."""
+    own = [row.identity for row in (asked.book.subprocessors if kind == "subprocessor" else asked.book.transfers)]
+    keys, after = own, ""
+    while True:
+        if keys:
+            yield keys, await _chain(database, asked, {key.partition("/")[0] for key in keys})
+        async with database.system() as connection:
+            page = [row["key"] for row in await connection.fetch(_NEXT, kind, asked.day, asked.known_at, after, _PAGE)]
+        if not page:
+            return
+        keys, after = [key for key in page if key not in own], page[-1]
+
+
+async def _chain(database: Database, asked: Moment, subprocessors: set[str]) -> Chain:
+    """Of these, and of whoever engages them."""
+    book = await laid_over(database, asked, subprocessors)
+    above = {row.parent for row in book.subprocessors if row.parent} - subprocessors
+    return await _chain(database, asked, subprocessors | above) if above else Chain(book, asked.day)
+
+
+async def counting(
+    database: Database, kind: EntryKind, day: date, known_at: datetime, only: Collection[str] | None = None
+) -> AsyncIterator[Entry]:
+    """The rows of a kind that count on a day, by key; also those that are over by then. Read a few at a time. `only`: of these
+    sub-processors."""
+    some = None if only is None else list(only)
     async with database.system() as connection:
-        async for row in connection.cursor(_COUNTING, kind, day, known_at, prefetch=500):
+        async for row in connection.cursor(_COUNTING, kind, day, known_at, some, prefetch=_PAGE):
             yield _entry(row)
 
 

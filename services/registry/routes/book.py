@@ -19,7 +19,7 @@ async def current_policy(request: Request, _: PolicyReader) -> CurrentPolicy:
 
 @router.get("/v1/policy/versions")
 async def policy_versions(request: Request, _: PolicyReader, known_after: Instant | None = None) -> PolicyVersions:
-    return PolicyVersions(items=await book.versions(database(request), known_after))
+    return await book.versions_after(database(request), known_after)
 
 
 @router.get("/v1/policy/tenant-periods")
@@ -27,4 +27,4 @@ async def tenant_periods(
     request: Request, _: PolicyReader, known_after: Instant | None = None
 ) -> TenantPeriodDocuments:
     """For the services that execute retention; no edge shows what one customer set to another."""
-    return TenantPeriodDocuments(items=await book.tenant_periods(database(request), known_after))
+    return await book.tenant_periods_after(database(request), known_after)

@@ -56,7 +56,7 @@ Now = Annotated[Moment, Depends(_now)]
 @router.get("/v1/subprocessor-changes")
 async def list_changes(request: Request, caller: ChangeReader, known_at: KnownAt = None) -> Changes:
     """Every change as it stands, newest first; for a customer organisation those it was told of."""
-    asked = await register.moment(database(request), *instants(None, known_at))
+    asked = await register.as_written(database(request), *instants(None, known_at))
     found = [change async for change in register.changes(database(request), asked)]
     if (customer := _customer(caller)) is not None:
         mine = await changes.told_of(database(request), customer)

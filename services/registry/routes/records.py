@@ -63,7 +63,7 @@ async def processing_records(
     """The record of processing activities, Art. 30(1), as a stream: a register may be large."""
     sources = await _sources(request, as_of, known_at)
     if format == "csv":
-        pieces = csv_pieces(RECORDS, sources.counted(), Context(lang, sources.records.about))
+        pieces = csv_pieces(RECORDS, sources.counted(), Context(lang, sources.about))
         return StreamingResponse(pieces, media_type=TYPES["csv"])
     return StreamingResponse(_records(sources), media_type=TYPES["json"])
 
@@ -77,8 +77,8 @@ async def _records(sources: Sources) -> AsyncIterator[bytes]:
     rest = {
         "policy_version": sources.asked.version,
         "as_of": sources.asked.as_of.isoformat(),
-        "controller": sources.records.about["controller"],
-        "measures": sources.records.about["measures"],
+        "controller": sources.about["controller"],
+        "measures": sources.about["measures"],
         "findings": [row.model_dump(mode="json") for row in book.findings],
         "missing": sorted(missing),
     }
@@ -129,7 +129,7 @@ async def transfers(
 ) -> Transfers:
     """Every transfer to a third country; with `due`, those somebody has to look at, or those nobody has to."""
     sources = await _sources(request, as_of, known_at)
-    items = [told for told in sources.records.chain.transfers() if due is None or bool(told.due) == due]
+    items = [told async for told in sources.transfers_told() if due is None or bool(told.due) == due]
     return Transfers(policy_version=sources.asked.version, as_of=sources.asked.day, items=items)
 
 
@@ -168,7 +168,7 @@ async def export(
     needed = PROFILES[profile].scope
     if needed is not None and needed not in caller.scopes:
         raise Forbidden(f"This profile needs the scope {needed}.")
-    asked = await register.moment(database(request), *instants(as_of, known_at))
+    asked = await register.as_written(database(request), *instants(as_of, known_at))
     formats = tuple(format) if format else FORMATS
     async with AsyncExitStack() as stack:
         path = await stack.enter_async_context(
@@ -181,5 +181,5 @@ async def export(
 
 
 async def _sources(request: Request, as_of: AsOf, known_at: KnownAt) -> Sources:
-    asked = await register.moment(database(request), *instants(as_of, known_at))
+    asked = await register.as_written(database(request), *instants(as_of, known_at))
     return Sources(database(request), asked)

@@ -54,7 +54,7 @@ InForce = Annotated[PolicyBook, Depends(_in_force)]
 async def processors_of(request: Request, tenant: UUID | None) -> SubProcessors:
     """Those of the services in the tenant's agreements; every one while the register has no agreement with it."""
     now = clock.now()
-    sources = Sources(database(request), await register.moment(database(request), now, now))
+    sources = Sources(database(request), await register.as_written(database(request), now, now))
     try:
         return await sources.processors_of(customer=tenant)
     except ContractUnknown:

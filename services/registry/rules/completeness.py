@@ -5,15 +5,14 @@ statement of the activity, else by one of the operator (the book's `statements`)
 """
 
 import csv
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from services.registry import wording
-from services.registry.contract.policy import Language
-from services.registry.contract.register import TemplateAnswered
+from services.registry.labels import Language
 
 _FILE = Path(__file__).parents[3] / "policy" / "templates" / "csm_ropa.csv"
 Record = Mapping[str, Any]
@@ -24,7 +23,6 @@ class Field:
     """A row of the comparison; `templates`: who asks for it (`A30` is Article 30 itself)."""
 
     key: str
-    article: str
     name: str
     templates: frozenset[str]
 
@@ -35,7 +33,6 @@ def fields() -> tuple[Field, ...]:
         return tuple(
             Field(
                 row["key"],
-                row["gdpr"],
                 row["field"],
                 frozenset(name for name in list(row)[3:] if row[name] == "yes"),
             )
@@ -72,33 +69,6 @@ def answer(key: str, record: Record, about: Record, language: Language) -> str:
 
 def missing(record: Record, about: Record) -> list[str]:
     return [key for key in keys() if not answer(key, record, about, "en")]
-
-
-class Count:
-    """How every template is answered, added up activity by activity."""
-
-    def __init__(self) -> None:
-        self.activities = 0
-        self._lacking = dict.fromkeys(keys(), 0)
-
-    def add(self, record: Record) -> None:
-        self.activities += 1
-        for key in record["missing"]:
-            self._lacking[key] += 1
-
-    def answered(self) -> list[TemplateAnswered]:
-        return [self._answered(name, asked) for name, asked in templates().items()]
-
-    def _answered(self, name: str, asked: Iterable[Field]) -> TemplateAnswered:
-        wanted = [field.key for field in asked]
-        cells = len(wanted) * self.activities
-        return TemplateAnswered(
-            template=name,
-            fields=len(wanted),
-            cells=cells,
-            filled=cells - sum(self._lacking[key] for key in wanted),
-            missing={key: self._lacking[key] for key in dict.fromkeys(wanted) if self._lacking[key]},
-        )
 
 
 def _labels(name: str) -> Callable[[Record, Record, Language], str]:

@@ -34,11 +34,7 @@ class Records:
     def __init__(self, book: PolicyBook, day: date) -> None:
         self.book, self.day = book, day
         self.chain = Chain(book, day)
-        self.about: dict[str, Any] = {
-            "controller": book.controller.model_dump(mode="json"),
-            "measures": [row.model_dump(mode="json") for row in book.measures],
-            "statements": {row.key: row.text.model_dump() for row in book.statements},
-        }
+        self.about = about(book)
         self._purposes = {row.key: row for row in book.purposes}
         self._data = {row.key for row in book.categories} | {one.key for row in book.categories for one in row.elements}
         self._elements = {
@@ -171,6 +167,15 @@ class Records:
     @cached_property
     def _categories(self) -> dict[str, Any]:
         return {category.key: category for category in self.book.categories}
+
+
+def about(book: PolicyBook) -> dict[str, Any]:
+    """What is said once of all records: operator, measures and statements."""
+    return {
+        "controller": book.controller.model_dump(mode="json"),
+        "measures": [row.model_dump(mode="json") for row in book.measures],
+        "statements": {row.key: row.text.model_dump() for row in book.statements},
+    }
 
 
 def retention_of(book: PolicyBook, covered: str) -> list[Retention]:

@@ -74,12 +74,17 @@ class Chain:
         for row in sorted(book.adequacy, key=lambda row: (row.applies(day), row.valid_from or date.min)):
             self._decisions[row.key] = row
 
-    def told(self, services: Collection[str], using: Counter[frozenset[str]]) -> Iterator[SubProcessorTold]:
-        """Those who concern a customer of these services. `using`: how many customer organisations use which services."""
-        return (self._told(row, using) for row in self.book.subprocessors if serves(row, services))
+    def told(
+        self, keys: Iterable[str], services: Collection[str], using: Counter[frozenset[str]]
+    ) -> Iterator[SubProcessorTold]:
+        """Those of them who concern a customer of these services. `using`: how many customer organisations use which services."""
+        rows = (self.rows[key] for key in keys if key in self.rows)
+        return (self._told(row, using) for row in rows if serves(row, services))
 
-    def transfers(self) -> Iterator[TransferTold]:
-        return (self._transfer(row) for row in self.book.transfers if row.subprocessor in self.rows)
+    def transfers(self, keys: Iterable[str]) -> Iterator[TransferTold]:
+        """Those of them whose sub-processor there is."""
+        named = {row.identity: row for row in self.book.transfers if row.subprocessor in self.rows}
+        return (self._transfer(named[key]) for key in keys if key in named)
 
     def transfers_of(self, subprocessor: str) -> list[TransferTold]:
         return [self._transfer(row) for row in self._transfers.get(subprocessor, ())]

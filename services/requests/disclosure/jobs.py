@@ -22,8 +22,6 @@ from services.requests.disclosure.extracts import Extract, extracted
 from services.requests.disclosure.package import Item
 
 TICK = 1.0
-# The anonymizer or a store may be away for days; an order waits for them as long as it takes.
-_DELIVERIES = 1_000_000
 
 
 @dataclass
@@ -40,8 +38,9 @@ class Work:
         self.database, self.desk, self.anonymizer = database, desk, anonymizer
 
     def register(self, jobs: Jobs) -> None:
-        jobs.on("disclosure.collect", self.collect, _DELIVERIES)
-        jobs.on("disclosure.release_hold", self.release_hold, _DELIVERIES)
+        # The anonymizer or a store may be away for days; an order waits for them as long as it takes.
+        jobs.on("disclosure.collect", self.collect, deliveries=None)
+        jobs.on("disclosure.release_hold", self.release_hold, deliveries=None)
         jobs.every("disclosure.clock", TICK, self.tick)
 
     async def collect(self, job: Job) -> None:

@@ -16,7 +16,7 @@ from services.anonymizer.client import AnonymizerClient
 from services.consent.client import ConsentClient
 from services.registry.client import following_policy
 from services.requests.rights import short_road
-from services.requests.rights.commands import asking, cascades
+from services.requests.rights.commands import cascades, proving
 from services.requests.rights.helpdesk import Helpdesk
 from services.requests.rights.jobs import Work
 from services.requests.rights.office import Office
@@ -45,15 +45,23 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
     state, settings = app.state, app.state.settings
     async with following_policy(app) as policy:
         state.office = Office.open(settings, policy)
-        state.intake = Together(state.database, lambda tx, asked: asking.open_requests(tx, state.office, asked))
         anonymizer = AnonymizerClient(state.http, settings.peers["anonymizer"], state.tokens)
         consent = ConsentClient(state.http, settings.peers["consent"], state.tokens)
         post = Post(Mail(settings), Sms(settings, state.http))
         work = Work(
-            state.database, state.office, anonymizer, consent, post, Helpdesk(settings, state.http), Peers(state.http)
+            state.database,
+            state.office,
+            anonymizer,
+            consent,
+            post,
+            Helpdesk(settings, state.http),
+            Peers(state.http, not state.office.https_only),
         )
         work.register(state.jobs)
+        state.intake = Together(state.database, work.receive)
         state.waiting = Waiting(state.database, state.office, state.sequencer.grown)
-        withdrawals = Follower(consent, state.database, "cascades", work.cascade, cascades.FOLLOWED)
+        withdrawals = Follower(
+            consent, state.database, "cascades", work.cascade, cascades.FOLLOWED, anew=proving.tell_all_again
+        )
         state.tasks.append(asyncio.create_task(withdrawals.run(), name="cascades"))
         yield

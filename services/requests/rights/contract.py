@@ -275,6 +275,9 @@ class AskCode(Contract):
     def _reachable(self) -> Self:
         if self.contact.type not in (IdentifierType.email, IdentifierType.msisdn):
             raise ValueError("a code is sent to an e-mail address or a telephone number")
+        if self.contact.from_ is not None or self.contact.to is not None:
+            # Whose a number once was is not who answers it now.
+            raise ValueError("a code is sent to whom the contact belongs now")
         return self
 
 
@@ -286,7 +289,8 @@ class CheckCode(Contract):
 
 class RecordMandate(Contract):
     """`POST /v1/mandates`: `agent` may act for `principal` in these rights, in these days (both included), by a row of the policy book's
-    `representations`. papers: those of the row's that were seen · born: of the child; not kept · agreed: the child itself agrees."""
+    `representations`. papers: those of the row's that were seen · born: of the child; kept, sealed, until the consent service knows of its
+    guardian · agreed: the child itself agrees."""
 
     principal: UUID
     agent: UUID
@@ -573,7 +577,8 @@ class Package(Reply):
 class Request(Reply):
     """`due_on`: the last day for the answer, counted by Regulation 1182/71. `executes_at`: when a confirmed deletion
     begins, and until when it may be withdrawn; of a restriction that ends, when it is lifted. `party`: who decides and answers;
-    `part_of`: the request of which this is the part that another controller answers."""
+    `part_of`: the request of which this is the part that another controller answers. `handed_over_at`: since when another operator has
+    the key to what was asked for, whether it says that it has it or not: who withdraws now takes nothing back from there."""
 
     request: UUID
     kind: Kind
@@ -595,6 +600,7 @@ class Request(Reply):
     fee_ore: int | None = None
     by_post: bool = False
     scope: Scope | None = None
+    handed_over_at: datetime | None = None
     executes_at: datetime | None = None
     answered_at: datetime | None = None
     closed_at: datetime | None = None
@@ -916,12 +922,14 @@ class TaskMoved(Reply):
 
 
 class RecipientTold(Reply):
-    """`recipient.told`: whoever received data of these categories is to do the same with them (Art. 19)."""
+    """`recipient.told`: whoever received data of these categories is to do the same with them (Art. 19). `step`: by which what a
+    rule had kept went later, after the answer."""
 
     request: UUID
     recipient: str
     done: Literal["erased", "corrected", "restricted", "unrestricted"]
     categories: list[str]
+    step: UUID | None = None
 
 
 class MandateMoved(Reply):
@@ -959,6 +967,14 @@ class RequestAnswered(RequestMoved):
     """`request.answered`: `certificate_sha256` ties the signed certificate to the ledger."""
 
     certificate_sha256: str
+
+
+class RequestHandedOver(RequestMoved):
+    """`request.handed_over`: the last word goes out, and with it the key to what was sent; in the ledger before it goes."""
+
+    operator: str
+    bytes: int
+    sha256: str
 
 
 class RequestTransferred(RequestMoved):
@@ -1022,6 +1038,7 @@ class ReceptionMoved(Reply):
 
 
 EVENTS: dict[str, type[Reply]] = {
+    "request.handed_over": RequestHandedOver,
     "request.transferred": RequestTransferred,
     "request.printing": RequestMoved,
     "request.printed": PackagePosted,

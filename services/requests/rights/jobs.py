@@ -2,37 +2,54 @@
 
 import asyncio
 import base64
+import time
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import datetime
+from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from chassis import clock
 from chassis.crowd import Crowd, Do
 from chassis.db import Database, Transaction
 from chassis.durable import Job, Jobs
 from chassis.errors import Problem, Unavailable
+from chassis.identifiers import BadIdentifier
 from chassis.ledger.events import Event
 from chassis.mail import MailAway, MailRefused
+from chassis.together import Made
 from services.anonymizer.client import AnonymizerClient
 from services.anonymizer.contract import (
     CollectionsRequest,
+    EndLine,
     FindPrincipal,
     IdentifiersConflict,
     OfStore,
+    PrincipalUnknown,
     StepRequest,
     StepResult,
     StepState,
+    Store,
+    StoreDrifted,
     Subject,
     Verb,
 )
 from services.consent.client import ConsentClient
-from services.consent.contract import SetObjection, SetRestriction, WithdrawConsent
+from services.consent.contract import (
+    EndGuardian,
+    NotAGuardian,
+    SetGuardian,
+    SetObjection,
+    SetRestriction,
+    WithdrawConsent,
+)
 from services.registry.contract import LimitKey
+from services.requests.rights import queries
 from services.requests.rights.commands import (
     answering,
     asking,
@@ -46,13 +63,14 @@ from services.requests.rights.commands import (
     transferring,
 )
 from services.requests.rights.commands.answering import ToPack
+from services.requests.rights.commands.asking import Asked
 from services.requests.rights.commands.doing import Claim
 from services.requests.rights.commands.transferring import Sending
 from services.requests.rights.contract import Kind, State, Transferred
 from services.requests.rights.helpdesk import Helpdesk
 from services.requests.rights.office import Office
-from services.requests.rights.package import parts, spool
-from services.requests.rights.package.build import Contents, build
+from services.requests.rights.package import parts, passphrase, spool
+from services.requests.rights.package.build import Built, Contents, build
 from services.requests.rights.package.parts import Written
 from services.requests.rights.package.spool import Kept, Spool
 from services.requests.rights.peers import NotTaken, Peers
@@ -66,8 +84,7 @@ TICK = 1.0
 _ASK_AGAIN = 0.2
 _COLLECTED_AT_ONCE, _COLLECTED_TOGETHER = 50, 300
 _A_MOMENT = 0.5
-# A source may be away for weeks: a step counts its own tries, and no job is given up for their number.
-_DELIVERIES = 1_000_000
+_FORESEEN = 5.0  # seconds after which the stores are asked for again
 
 _OVER = "SELECT id, tenant FROM request WHERE state = 'cooling_off' AND executes_at <= $1"
 _LIFTED = "SELECT id, tenant FROM request WHERE state = 'answered' AND kind = 'restriction' AND executes_at <= $1"
@@ -85,8 +102,8 @@ _GROUNDS = {"correctness_disputed": "accuracy", "unlawful": "unlawful", "legal_c
 _OBJECTIONS = {"object": "raised", "overrule": "overruled", "unobject": "lifted"}
 
 
-# What everybody of a store is given, and the place of one of them there.
-Collected = tuple["asyncio.Task[Sequence[Kept]]", int]
+# What everybody of a store is given, the place of one of them there, and how many they are.
+Collected = tuple["asyncio.Task[Sequence[Kept]]", int, int]
 
 
 class Work:
@@ -104,26 +121,32 @@ class Work:
         self.post, self.helpdesk, self.peers = post, helpdesk, peers
         # Many requests move at the same moment: what they write shares transactions.
         self._plan = Crowd(self._planned_together)
+        self._foreseen: dict[UUID, tuple[float, asyncio.Task[Sequence[Store]]]] = {}
         self._claim = Crowd(self._in_one(doing.claim))
-        self._record = Crowd(self._in_one(doing.record))
+        self._record = Crowd(self._recorded)
         # By kind of copy; nobody waits for those who came before, whose copies may be long.
         self._collect = defaultdict[bool, Crowd[Claim, Collected]](
             lambda: Crowd(self._collected, _COLLECTED_AT_ONCE, _COLLECTED_TOGETHER)
         )
         # Little packages are many and soon built: threads would fight for the interpreter, and none waits for a large one.
         self._builders = ThreadPoolExecutor(2, "package")
+        # Of their own: those who wait for these have a transaction open.
+        self._soon_built = ThreadPoolExecutor(2, "package at once")
         self._to_pack = Crowd(self._in_one(answering.to_pack_of))
         self._built = Crowd(self._in_one(answering.packages_built))
 
     def register(self, jobs: Jobs) -> None:
-        jobs.on("rights.prepare", self.prepare, _DELIVERIES)
-        jobs.on("rights.step", self.step, _DELIVERIES)
-        jobs.on("rights.pack", self.pack, _DELIVERIES)
-        jobs.on("rights.transfer", self.transfer, _DELIVERIES)
+        # A source may be away for weeks: a step counts its own tries, and no job is given up for their number.
+        jobs.on("rights.prepare", self.prepare, deliveries=None)
+        jobs.on("rights.step", self.step, deliveries=None)
+        jobs.on("rights.pack", self.pack, deliveries=None)
+        jobs.on("rights.transfer", self.transfer, deliveries=None)
         jobs.on("rights.code", self.code)
         jobs.on("rights.over", self.over)
-        jobs.on("rights.letter", self.letter, _DELIVERIES)
-        jobs.on("rights.ticket", self.ticket, _DELIVERIES)
+        jobs.on(proving.TELL_CONSENT, self.guardian, deliveries=None)
+        jobs.on(proving.TELL_AGAIN, self.guardian_again, deliveries=None, abreast=2)
+        jobs.on("rights.letter", self.letter, deliveries=None)
+        jobs.on("rights.ticket", self.ticket, deliveries=None)
         jobs.every("rights.clock", TICK, self.tick)
 
     async def prepare(self, job: Job) -> None:
@@ -139,10 +162,10 @@ class Work:
         try:
             planned = await self._plan(job.tenant, doing.Wanted(job.id))
             if isinstance(planned, doing.Unnamed):
-                principal = await self._found(job.tenant, planned.identifiers)
+                principal = await self._found(job.tenant, planned)
                 planned = await self._plan(job.tenant, doing.Wanted(job.id, principal))
             return planned
-        except IdentifiersConflict:
+        except (IdentifiersConflict, BadIdentifier, PrincipalUnknown):
             async with self.database.transaction(job.tenant) as tx:
                 await doing.clarification_needed(tx, job.id)
         except Unavailable:
@@ -165,11 +188,55 @@ class Work:
         result: doing.Result
         try:
             result = await self._done(tenant, claim)
+        except PrincipalUnknown as unknown:
+            result = await self._nothing(tenant, claim) or unknown
         except Problem as trouble:
             result = trouble
         to_pack = await self._record(tenant, (claim, result))
         if to_pack is not None:
             await self._pack(tenant, to_pack)
+
+    async def _recorded(self, tenant: UUID, results: Sequence[tuple[Claim, doing.Result]]) -> Sequence[ToPack | None]:
+        on_disk: list[asyncio.Future[Built]] = []
+        async with self.database.transaction(tenant) as tx:
+            to_pack = await doing.record(tx, self.office, results, partial(self._built_at_once, on_disk))
+            await asyncio.gather(*on_disk)
+            return to_pack
+
+    async def _built_at_once(
+        self, on_disk: "list[asyncio.Future[Built]]", packages: Iterable[ToPack]
+    ) -> dict[UUID, Built]:
+        """Those that take some milliseconds, by request: a transaction waits for them. Of one that cannot be written the steps are recorded
+        as they are, and only the package is tried again. on_disk: gets what the transaction has to wait for before it ends."""
+        loop = asyncio.get_running_loop()
+
+        async def tried(contents: Contents, words: str) -> Built | None:
+            written: asyncio.Future[Built] = loop.create_future()
+            tell = partial(loop.call_soon_threadsafe, written.set_result)
+            building = self._building(self._soon_built, contents, words, tell)
+            await asyncio.wait({written, building}, return_when=asyncio.FIRST_COMPLETED)
+            if not written.done():
+                with suppress(OSError):
+                    await building
+                return None
+            on_disk.append(building)
+            return written.result()
+
+        soon = [
+            (contents, words) for contents, words in packages if contents.is_soon_built and passphrase.is_drawn(words)
+        ]
+        built = await asyncio.gather(*(tried(*each) for each in soon))
+        return {contents.request: each for (contents, _), each in zip(soon, built, strict=True) if each}
+
+    def _building(
+        self,
+        builders: ThreadPoolExecutor | None,
+        contents: Contents,
+        words: str,
+        *written: Callable[[Built], object],
+    ) -> "asyncio.Future[Built]":
+        target = self.office.fresh(contents.request)
+        return asyncio.get_running_loop().run_in_executor(builders, build, target, contents, words, *written)
 
     def _in_one(self, command: Callable[[Transaction, Office, Sequence[Any]], Awaitable[Any]]) -> Do[Any, Any]:
         """A command for many, in one transaction; a command that answers nothing answers None for each."""
@@ -183,9 +250,34 @@ class Work:
     async def _planned_together(
         self, tenant: UUID, wanted: Sequence[doing.Wanted]
     ) -> Sequence[list[Claim] | doing.Unnamed]:
-        stores = (await self.anonymizer.stores(tenant=tenant)).items
+        stores = await self._stores(tenant, wanted)
         async with self.database.transaction(tenant) as tx:
             return await doing.plan(tx, self.office, stores, wanted)
+
+    async def receive(self, tx: Transaction, asked: Sequence[Asked]) -> Sequence[Made | Problem]:
+        """Which stores there are is asked meanwhile, so that a plan need not wait for that."""
+        foreseen = time.monotonic(), asyncio.create_task(self._asked_for_stores(tx.tenant), name="stores")
+        received = await asking.open_requests(tx, self.office, asked)
+        for wanted in tx.jobs:
+            self._foreseen[wanted.id] = foreseen
+            asyncio.get_running_loop().call_later(_FORESEEN, self._foreseen.pop, wanted.id, None)
+        return received
+
+    async def _stores(self, tenant: UUID, wanted: Sequence[doing.Wanted]) -> Sequence[Store]:
+        """As they were after each of these was received, and lately. Raises Unavailable."""
+        foreseen = [self._foreseen.pop(one.request, None) for one in wanted]
+        if all(foreseen):
+            _, asking = max(foreseen, key=itemgetter(0))
+            if stores := await asyncio.shield(asking):
+                return stores
+        return (await self.anonymizer.stores(tenant=tenant)).items
+
+    async def _asked_for_stores(self, tenant: UUID) -> Sequence[Store]:
+        """Nothing when nobody answers: whoever plans asks then."""
+        try:
+            return (await self.anonymizer.stores(tenant=tenant)).items
+        except Problem:
+            return []
 
     async def pack(self, job: Job) -> None:
         await self._packed(job.tenant, job.id)
@@ -197,22 +289,20 @@ class Work:
             await self._pack(tenant, to_pack)
 
     async def _pack(self, tenant: UUID, to_pack: ToPack) -> None:
-        contents, passphrase = to_pack
+        contents, words = to_pack
         request, lost = contents.request, contents.lost()
         if lost:
             async with self.database.transaction(tenant) as tx:
                 await doing.collect_again(tx, request, lost)
             return
-        building = self._builders if contents.is_little else None
-        target = self.office.fresh(request)
-        built = await asyncio.get_running_loop().run_in_executor(building, build, target, contents, passphrase)
+        built = await self._building(self._builders if contents.is_little else None, contents, words)
         await self._built(tenant, (request, built))
         self._remove_spools(contents)
 
     async def transfer(self, job: Job) -> None:
         """Sealed once, and handed over again until there is a receipt. The other operator is away: later, until it waits no more."""
         async with self.database.transaction(job.tenant) as tx:
-            row = await tx.session.get(RequestRow, job.id)
+            row = await tx.session.get(RequestRow, job.id, with_for_update=True)
             sending = await transferring.to_send(tx, self.office, row)
         if sending is None:
             return
@@ -226,10 +316,14 @@ class Work:
             return
         folder = self.office.folder(job.id) / "transfer"
         written = await asyncio.to_thread(parts.write, folder, sending.transfer.reception, sending.contents)
-        try:
+        async with self.database.transaction(job.tenant) as tx:
+            # She may have changed her mind while it was written, and what is removed then was not there yet.
+            row = await tx.session.get(RequestRow, job.id, with_for_update=True)
+            if not transferring.is_wanted(self.office, row):
+                return
+        receipt = None
+        with suppress(NotTaken):
             receipt = await self._handed_over(job, sending, written, folder)
-        except NotTaken:
-            receipt = None
         async with self.database.transaction(job.tenant) as tx:
             row = await tx.session.get(RequestRow, job.id, with_for_update=True)
             if row.state != State.transferring:
@@ -255,9 +349,10 @@ class Work:
             body = {"handing": said, "content": base64.b64encode(content).decode()}
             await self.peers.hand_part(sending.url, reception, place, body)
         async with self.database.transaction(job.tenant) as tx:
-            row = await tx.session.get(RequestRow, job.id)
-        if row.state != State.transferring:
-            raise NotTaken
+            row = await tx.session.get(RequestRow, job.id, with_for_update=True)
+            if row.state != State.transferring:
+                raise NotTaken
+            await transferring.handing_over(tx, row, sending, written)
         body = {"handing": transferring.last_word(self.office, sending, written)}
         receipt = (await self.peers.hand_over(sending.url, reception, body)).receipt
         if not transferring.acknowledged(sending, written, receipt):
@@ -308,6 +403,29 @@ class Work:
         await self.helpdesk.tell(row.ticket.removeprefix(helpdesk.PREFIX), update)
         async with self.database.transaction(job.tenant) as tx:
             await asking.ticket_told(tx, job.id, row.state)
+
+    async def guardian(self, job: Job, again: bool = False) -> None:
+        """Whoever proved here that she speaks for a child need not prove it to the consent service; whoever does no more ends there."""
+        async with self.database.transaction(job.tenant) as tx:
+            tell = await proving.to_tell_consent(tx, self.office, job.id)
+        if tell is None or (tell.speaks and tell.born is None and not again):
+            return
+        proof, once = f"mandate/{job.id}", f"mandate/{job.id}/{uuid4()}"
+        if not tell.speaks:
+            # Who is none there is none any more, and nothing is left to tell.
+            with suppress(NotAGuardian):
+                end = EndGuardian(guardian=tell.guardian)
+                await self.consent.end_guardian(job.tenant, tell.child, end, key=once)
+            return
+        with suppress(NotAGuardian):
+            who = SetGuardian(guardian=tell.guardian, born=tell.born, evidence_ref=proof, until=tell.until)
+            await self.consent.set_guardian(job.tenant, tell.child, who, key=proof if tell.born else once)
+        async with self.database.transaction(job.tenant) as tx:
+            await proving.consent_told(tx, job.id)
+
+    async def guardian_again(self, job: Job) -> None:
+        """Without the day of birth, which is not kept: consent may know it still, and else says no until somebody records it."""
+        await self.guardian(job, again=True)
 
     async def over(self, job: Job) -> None:
         async with self.database.transaction(job.tenant) as tx:
@@ -370,7 +488,7 @@ class Work:
         try:
             claimed = await self.anonymizer.lookup(wanted.claimed, tenant=tenant)
             owner = await self.anonymizer.lookup(wanted.contact, tenant=tenant)
-        except IdentifiersConflict:
+        except (IdentifiersConflict, BadIdentifier):
             return False
         return owner is not None and owner == claimed
 
@@ -380,13 +498,20 @@ class Work:
             if mailing.principal is not None or mailing.claimed is None:
                 return owner is not None and owner == mailing.principal
             return owner is not None and owner == await self.anonymizer.lookup(mailing.claimed, tenant=tenant)
-        except IdentifiersConflict:
+        except (IdentifiersConflict, BadIdentifier):
             return False
 
-    async def _found(self, tenant: UUID, identifiers: bytes) -> UUID:
-        """Somebody unknown gets a principal too, and the same answer as anybody else: that nothing is there."""
-        named = FindPrincipal.model_validate_json(identifiers)
-        return await self.anonymizer.principal(named, tenant=tenant)
+    async def _found(self, tenant: UUID, unnamed: doing.Unnamed) -> UUID:
+        """Somebody unknown gets a principal too, and the same answer as anybody else: that nothing is there. Who proved nothing but that
+        she reads what is sent to a contact on file is whose that is: what she named beside it may be anybody's, and is not made hers.
+        Raises IdentifiersConflict, BadIdentifier and PrincipalUnknown."""
+        named = FindPrincipal.model_validate_json(unnamed.identifiers)
+        if not unnamed.by_code:
+            return await self.anonymizer.principal(named, tenant=tenant)
+        found = await self.anonymizer.lookup(named, tenant=tenant)
+        if found is None:
+            raise PrincipalUnknown
+        return found
 
     async def _done(self, tenant: UUID, claim: Claim) -> StepResult | Kept:
         if claim.store == STANDING:
@@ -396,9 +521,13 @@ class Work:
             await self.anonymizer.forget(claim.principal, claim.request, tenant=tenant)
             return Kept({})
         if claim.verb == "collect":
-            keeping, place = await self._collect[claim.kind == Kind.portability](tenant, claim)
+            keeping, place, many = await self._collect[claim.kind == Kind.portability](tenant, claim)
             # Waited for and not awaited: a step that is stopped takes nobody else's with it.
             await asyncio.wait({keeping})
+            if many > 1 and isinstance(keeping.exception(), StoreDrifted):
+                # One whose record cannot be read would stop all who are tried again with her.
+                [(keeping, place, _)] = await self._collected(tenant, [claim])
+                await asyncio.wait({keeping})
             return keeping.result()[place]
         wish = StepRequest(
             verb=Verb(claim.verb),
@@ -412,6 +541,17 @@ class Work:
             if result.state is not StepState.running:
                 return result
             await asyncio.sleep(_ASK_AGAIN)
+
+    async def _nothing(self, tenant: UUID, claim: Claim) -> StepResult | Kept | None:
+        """Of whom the data plane forgot, since nothing of hers was left, there is nothing, and so she is answered: her login outlives that.
+        None for whom it merely does not know, which may pass: it may have come back from a backup."""
+        async with self.database.transaction(tenant) as tx:
+            if not await queries.was_forgotten(tx, claim.principal):
+                return None
+        if claim.verb == "collect":
+            [nothing] = await self._kept([claim], _no_rows())
+            return nothing
+        return StepResult(step=claim.step, verb=Verb(claim.verb), store=claim.store, state=StepState.done, remaining=0)
 
     async def _stand(self, tenant: UUID, claim: Claim) -> None:
         """Consent answers once no decision point says otherwise any more."""
@@ -436,7 +576,7 @@ class Work:
         reading = asyncio.create_task(self._read(tenant, claims, begun))
         await asyncio.wait({reading, begun}, return_when=asyncio.FIRST_COMPLETED)
         collected = begun.result() if begun.done() else reading.result()
-        await asyncio.wait({keeping for keeping, _ in collected}, timeout=_A_MOMENT)
+        await asyncio.wait({keeping for keeping, *_ in collected}, timeout=_A_MOMENT)
         return collected
 
     async def _read(self, tenant: UUID, claims: Sequence[Claim], begun: "asyncio.Future[list[Collected]]") -> None:
@@ -453,7 +593,7 @@ class Work:
         async with self.anonymizer.collect_together(wish, tenant=tenant) as streams:
             kept = [asyncio.create_task(self._kept(*each)) for each in zip(of.values(), streams, strict=True)]
             keeping = dict(zip(of, kept, strict=True))
-            begun.set_result([(keeping[claim.store], of[claim.store].index(claim)) for claim in claims])
+            begun.set_result([(keeping[one.store], of[one.store].index(one), len(of[one.store])) for one in claims])
             await asyncio.wait(kept)
 
     async def _kept(self, claims: Sequence[Claim], stream: AsyncGenerator[bytes]) -> Sequence[Kept]:
@@ -466,3 +606,7 @@ class Work:
         for source in contents.sources:
             if isinstance(source.kept, Path):
                 source.kept.unlink(missing_ok=True)
+
+
+async def _no_rows() -> AsyncGenerator[bytes]:
+    yield EndLine(end=True, counts={}).model_dump_json().encode() + b"\n"

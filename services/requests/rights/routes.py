@@ -1,11 +1,13 @@
 """HTTP of rights. Who may see which request is decided by `queries.find`; whatever is not theirs does not exist."""
 
+import os
+from collections.abc import Iterator
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, BinaryIO, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Request
-from fastapi.responses import FileResponse, HTMLResponse, Response, StreamingResponse
+from fastapi.responses import HTMLResponse, Response, StreamingResponse
 
 from chassis import auth, telemetry
 from chassis.auth import Caller
@@ -51,6 +53,7 @@ from services.requests.rights.waiting import LONGEST
 router = APIRouter(prefix="/v1", tags=["rights"])
 
 KEY = r"^[a-z][a-z0-9_]{0,63}$"
+_PIECE = 256 * 1024
 MONTH = r"^(20|21)[0-9]{2}-(0[1-9]|1[0-2])$"
 
 Asker = Annotated[Caller, auth.Requires("rights.request", "rights.handle")]
@@ -70,6 +73,15 @@ async def _moved(
 
 
 Moved = Annotated[None, Depends(_moved)]
+
+Sheet = Body[AddEvidence]
+
+
+async def _opened(caller: Asker, wish: Sheet) -> evidence.Paper:
+    return await evidence.opened(wish)
+
+
+Opened = Annotated[evidence.Paper, Depends(_opened)]
 
 
 @router.post("/requests", status_code=201, response_model=contract.Request)
@@ -183,11 +195,23 @@ async def read_certificate(caller: Asker, request_id: UUID, request: Request, of
     return await queries.read_certificate(request.app.state.database, office, caller, request_id)
 
 
-@router.get("/requests/{request_id}/package", response_class=FileResponse)
+@router.get("/requests/{request_id}/package", response_class=StreamingResponse)
 async def fetch_package(caller: Asker, request_id: UUID, tx: Tx, office: TheOffice):
-    """An attachment: the locked page must never run with this edge's own origin."""
-    await asking.count_download(tx, office, caller, request_id)
-    return FileResponse(office.package(request_id), media_type="text/html", filename="wardline-package.html")
+    """An attachment: the locked page must never run with this edge's own origin. Never a part of it, whoever asks for one: each answer
+    counts as a download, also to a browser that looks at the first bytes before it takes the rest."""
+    package = await asking.download(tx, office, caller, request_id)
+    headers = {
+        "content-disposition": 'attachment; filename="wardline-package.html"',
+        "content-length": str(os.fstat(package.fileno()).st_size),
+        "accept-ranges": "none",
+    }
+    return StreamingResponse(_pieces(package), media_type="text/html", headers=headers)
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    with file:
+        while piece := file.read(_PIECE):
+            yield piece
 
 
 @router.post("/requests/{request_id}/refusal", response_model=contract.Request)
@@ -338,8 +362,8 @@ async def list_mandates(_: Handler, principal: UUID, tx: Tx):
 
 
 @router.post("/mandates/{mandate_id}/revocation", response_model=contract.Mandate)
-async def revoke_mandate(caller: Handler, mandate_id: UUID, tx: Tx, once: Once):
-    return await once(proving.revoke_mandate, tx, caller, mandate_id)
+async def revoke_mandate(caller: Handler, mandate_id: UUID, tx: Tx, office: TheOffice, once: Once):
+    return await once(proving.revoke_mandate, tx, office, caller, mandate_id)
 
 
 @router.put("/people/{principal}/protection", response_model=contract.Protection)
@@ -353,8 +377,10 @@ async def read_report(_: Handler, month: Annotated[str, Path(pattern=MONTH)], tx
 
 
 @router.post("/requests/{request_id}/evidence", status_code=201, response_model=contract.EvidenceAdded)
-async def add_evidence(caller: Asker, request_id: UUID, wish: Body[AddEvidence], tx: Tx, office: TheOffice, once: Once):
-    return await once(evidence.add, tx, office, caller, request_id, wish)
+async def add_evidence(
+    caller: Asker, request_id: UUID, wish: Sheet, paper: Opened, tx: Tx, office: TheOffice, once: Once
+):
+    return await once(evidence.add, tx, office, caller, request_id, paper)
 
 
 @router.get("/requests/{request_id}/evidence", response_model=contract.EvidenceFiles)

@@ -33,11 +33,11 @@ def read(signed: str, type: str, key: dict[str, Any]) -> dict[str, Any]:
     """What the holder of `key`, a public JWK, said. Raises StatementDoubtful."""
     try:
         found = jws.deserialize_compact(signed, OKPKey.import_key(key), algorithms=[SIGNATURE])
-    except (JoseError, ValueError, TypeError) as refused:
+        said = json.loads(found.payload)
+    except (JoseError, ValueError, TypeError, RecursionError) as refused:
         raise StatementDoubtful("the signature does not verify") from refused
-    if found.headers().get("typ") != type:
+    if found.headers().get("typ") != type or not isinstance(said, dict):
         raise StatementDoubtful("this is another kind of statement")
-    said: dict[str, Any] = json.loads(found.payload)
     return said
 
 

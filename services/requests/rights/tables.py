@@ -20,8 +20,9 @@ class RequestRow(SQLModel, table=True):
     passphrase, or a deletion for its confirmation, of which she was reminded_at · executes_at: when a confirmed deletion begins, or a restriction is lifted
     · outcome, refusal, reason: what was decided, by which row of the book, in which words · answer_event: the ledger's
     `request.answered` · package_*, downloads_left: of the locked file, while there is one · package_deleted_at: when our own
-    copies go, of whatever kind they are · transfer_to: the other operator to whom the package goes, transfer: where to there
-    · fee_ore: what an excessive request costs · by_post: printed and posted; posted: by whom and when, and its proof.
+    copies go, of whatever kind they are · transfer_to: the other operator to whom the package goes, transfer: where to there,
+    handed_over_at: since when it has the key · fee_ore: what an excessive request costs · by_post: printed and posted; posted: by whom
+    and when, and its proof.
     """
 
     __tablename__ = "request"
@@ -71,6 +72,7 @@ class RequestRow(SQLModel, table=True):
     downloads_left: int | None = None
     transfer_to: str | None = None
     transfer: bytes | None = None
+    handed_over_at: datetime | None = _instant(default=None)
     fee_ore: int | None = None
     by_post: bool = False
     posted: dict[str, Any] | None = Field(default=None, sa_type=JSONB(none_as_null=True))
@@ -153,6 +155,7 @@ class CodeRow(SQLModel, table=True):
     request: UUID
     contact: bytes | None = None
     contact_index: bytes
+    by_staff: bool = False
     digest: bytes | None = None
     asked_at: datetime = _instant()
     expires_at: datetime = _instant()
@@ -162,7 +165,8 @@ class CodeRow(SQLModel, table=True):
 
 class MandateRow(SQLModel, table=True):
     """`agent` may act for `principal`, in these kinds and days; `evidence` is sealed under the mandate's own key. basis: by which row of
-    the policy book's `representations`."""
+    the policy book's `representations` · born: of the child, sealed as well, until the consent service was told of its guardian ·
+    of_age: the child consents for itself, which the consent service said."""
 
     __tablename__ = "mandate"
 
@@ -175,6 +179,8 @@ class MandateRow(SQLModel, table=True):
     valid_from: date
     valid_to: date | None = None
     evidence: bytes | None = None
+    born: bytes | None = None
+    of_age: bool = False
     recorded_by: str
     recorded_at: datetime = _instant()
     revoked_by: str | None = None

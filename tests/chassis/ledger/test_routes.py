@@ -18,7 +18,7 @@ from joserfc.jwk import ECKey, OKPKey
 import chassis.ledger.schema
 from chassis import schema
 from chassis.app import about_to_end, create_app
-from chassis.client import ServiceClient
+from chassis.client import ServiceClient, trust
 from chassis.db import Database, Transaction
 from chassis.errors import Conflict
 from chassis.ledger import checkpoint, merkle, queries
@@ -28,7 +28,7 @@ from chassis.ledger.follow import Follower, RunFollower
 from chassis.ledger.verify import verify_ledger, verify_receipt
 from chassis.settings import Settings
 from tests.backups import lose_what_came_after
-from tests.patience import busy
+from tests.patience import PATIENCE, busy
 from tests.serving import Issuer, serve
 
 ALPHA, BETA, ANNA = uuid4(), uuid4(), uuid4()
@@ -69,8 +69,8 @@ class Source:
         await admin.close()
 
     async def reaches(self, size: int) -> None:
-        """Until the ledger has `size` entries; the promise is a second."""
-        async with asyncio.timeout(2 * busy()):
+        """Until the ledger has `size` entries."""
+        async with asyncio.timeout(PATIENCE):
             while True:
                 turn = self.app.state.sequencer.grown.turn()
                 async with self.app.state.database.system() as connection:
@@ -102,7 +102,7 @@ async def source(cluster, house, tmp_path: Path, monkeypatch) -> AsyncIterator[S
             database_name="postgres",
         )
         app = create_app(made.service, settings, package="services.toy", clients={"tester"})
-        async with serve(app) as url, httpx2.AsyncClient(base_url=url) as http:
+        async with serve(app) as url, httpx2.AsyncClient(base_url=url, verify=trust()) as http:
             yield Source(app, http, issuer, settings)
 
 
@@ -168,6 +168,16 @@ async def test_waiting_answers_as_soon_as_something_happens_and_at_last_with_not
     began = time.monotonic()
     assert (await source.get("/events", wait=0.5, after=1)).json()["items"] == []
     assert 0.5 <= time.monotonic() - began < 2 * busy()
+
+
+async def test_only_a_transaction_that_told_something_wakes_the_sequencer(source, monkeypatch):
+    database, woken = source.app.state.database, []
+    monkeypatch.setattr(database, "on_told", lambda: woken.append(True))
+    async with database.transaction(ALPHA) as tx:
+        await tx.connection.execute("SELECT 1")
+    assert woken == []
+    await source.write()
+    assert woken == [True]
 
 
 async def test_everything_shown_verifies_offline_with_the_published_keys(source):
@@ -239,7 +249,7 @@ async def listener(house, source) -> AsyncIterator[Database]:
 
 
 def follower(source: Source, database: Database, handle, kind=Follower, **how) -> Follower:
-    client = ServiceClient(source.http, "", source)
+    client = ServiceClient(source.http, "", source, "source")
     return kind(client, database, "source", handle, **how)
 
 

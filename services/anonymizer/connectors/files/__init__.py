@@ -139,8 +139,8 @@ class Files:
             yield b"".join(lines)
             some = await self._some(rows)
         for place, sound, own in sounds:
-            lying = next((one for one in self._either(sound) if one.exists()), sound)
-            lines = file_lines(self.name, sound.name, voices.only(lying, own), place if several else None)
+            heard = voices.only(self._lying(sound) or sound, own)
+            lines = file_lines(self.name, sound.name, heard, place if several else None)
             while line := await self._work(lambda lines=lines: next(lines, b"")):
                 yield line
         yield end_line({self.name: count})
@@ -269,6 +269,14 @@ class Files:
         self.journal.freeze(person.principal, marks)
         return Plan(self._said("restriction", Action.freeze, sum(map(len, marks.values())), terms))
 
+    def _frozen(self) -> set[tuple[str, str]]:
+        """(piece, mark) of all that is restricted, also where who corrected it was killed before it could be said under its new mark."""
+        found = self.journal.frozen()
+        for plan in self.journal.begun():
+            for piece, before in plan.terms.items() if plan.edits else ():
+                found |= {(piece, mark) for mark in self._all_marks(piece) - {*before}}
+        return found
+
     def _all_marks(self, piece: str) -> set[str]:
         return {mark for mark, _ in self.format.read(self.root / piece, self.table)}
 
@@ -312,21 +320,21 @@ class Files:
             return
         count, sounds, with_sound = 0, list[Path](), bool(self.table.voices)
         yield whole_line(self.name, self.table, book, with_sound)
-        for path in await self._work(lambda: list(self.format.pieces(self.root))):
+        for path in await self._work(lambda: self._still(lambda: self.format.pieces(self.root))):
             rows, sound, any_here = self._of(tenant, path), path.with_suffix(".wav"), False
-            beside = [sound.name if sound.is_file() else None] if with_sound else []
+            beside = [sound.name if self._lying(sound) else None] if with_sound else []
             while some := await self._some(rows):
                 count, any_here = count + len(some), True
                 yield b"".join(row_line([*(row.get(column) for column in self.table.columns), *beside]) for row in some)
             sounds += [sound] if any_here and any(beside) else []
         for sound in sounds:
-            lines = file_lines(self.name, sound.name, voices.whole(sound), None)
+            lines = file_lines(self.name, sound.name, voices.whole(self._lying(sound) or sound), None)
             while line := await self._work(lambda lines=lines: next(lines, b"")):
                 yield line
         yield end_line({self.name: count})
 
     def _of(self, tenant: UUID, path: Path) -> Iterator[Row]:
-        for _, row in self.format.read(path, self.table):
+        for _, row in self._still_in(path, None):
             if str(row.get(self.table.tenant)) == str(tenant):
                 yield row
 
@@ -376,7 +384,7 @@ class Files:
         return await self._work(lambda: list(self._sighted(tenant, values))) if self.table.one_person else []
 
     def _sighted(self, tenant: UUID, values: set[str]) -> Iterator[Sighting]:
-        for path in self.format.pieces(self.root, values):
+        for path in self._pieces(values):
             for _, row in self.format.read(path, self.table, values):
                 named = {column: row.get(column) for column in self.table.one_person}
                 if str(row.get(self.table.tenant)) == str(tenant) and not values.isdisjoint(
@@ -392,20 +400,20 @@ class Files:
 
     def _named(self, person: Person) -> Iterator[tuple[str, str, Row]]:
         """(piece, mark, record) of everything that names the person, as their own or as the other party."""
-        for path in self._pieces([person]):
+        for path in self._pieces(person.finding()):
             for mark, row in self._named_in(path, person):
                 yield str(path.relative_to(self.root)), mark, row
 
     def _owned(self, person: Person) -> Iterator[tuple[str, str, Row]]:
         """The person's own records alone; nobody corrects or freezes what the law keeps for authorities."""
-        for path in self._pieces([person], own=True) if self.table.store_class != "retention" else ():
+        for path in self._pieces(person.finding(), own=True) if self.table.store_class != "retention" else ():
             for mark, row in self.format.read(path, self.table, person.finding()):
                 if self._within(person, row) and self._own(person, row):
                     yield str(path.relative_to(self.root)), mark, row
 
-    def _pieces(self, people: Sequence[Person], own: bool = False) -> list[Path]:
+    def _pieces(self, values: set[str], own: bool = False) -> list[Path]:
         """Where somebody may be named; where own records alone are wanted, their buckets of a lake are enough."""
-        values, buckets = _finding(people), self.table.buckets
+        buckets = self.table.buckets
         found = list(self.format.pieces(self.root, values))
         if own and buckets:
             found = [path for path in found if buckets.holds(path, values)]
@@ -418,8 +426,8 @@ class Files:
 
     def _shown(self, people: Sequence[Person], portable: bool) -> Iterator[tuple[Path, int, Row]]:
         """What an access copy shows of each piece, and to whom by their place."""
-        known, values = _places(people), _finding(people)
-        for path in self._still(people, own=portable):
+        known, values = _places(people), set[str]().union(*(person.finding() for person in people))
+        for path in self._still(lambda: self._pieces(values, own=portable)):
             for _, row in self._still_in(path, values):
                 named = {place for column in self.identifying for place in known.get(row.get(column), ())}
                 for place in sorted(named):
@@ -427,18 +435,18 @@ class Files:
                     if self._within(person, row) and (view := self._view(person, row, portable)):
                         yield path, place, view
 
-    def _still(self, people: Sequence[Person], own: bool) -> list[Path]:
-        """Also pieces that lie aside: what was not let go yet is there. One that is put back while we look was perhaps seen in neither
+    def _still(self, find: Callable[[], Iterable[Path]]) -> list[Path]:
+        """What is found, and also pieces that lie aside: what was not let go yet is there. One that is put back while we look was perhaps seen in neither
         place: then its own is looked at again."""
         before, aside = self.journal.moved(), self.journal.aside("")
-        found = self._pieces(people, own)
+        found = list(find())
         if aside.is_dir():
             found += [self.root / one.relative_to(aside) for one in self.format.pieces(aside)]
         if self.journal.moved() != before:
-            found += self._pieces(people, own)
+            found += find()
         return list(dict.fromkeys(found))
 
-    def _still_in(self, path: Path, values: set[str]) -> Iterator[tuple[str, Row]]:
+    def _still_in(self, path: Path, values: set[str] | None) -> Iterator[tuple[str, Row]]:
         """The records of a piece: of its old content as long as that lies aside, else of what is in its place. Once opened, either stays
         what it is, whatever becomes of the file's name. Raises StoreUnavailable."""
         aside = self._aside(path)
@@ -458,6 +466,9 @@ class Files:
     def _either(self, path: Path) -> tuple[Path, ...]:
         """Where a file is, to be looked at in this order: it may be put back in between."""
         return path, self._aside(path), path
+
+    def _lying(self, path: Path) -> Path | None:
+        return next((one for one in self._either(path) if one.is_file()), None)
 
     def _view(self, person: Person, row: Row, portable: bool) -> Row | None:
         """Also the work of an agent, without those whom it was done for."""
@@ -515,7 +526,7 @@ class Files:
 
     def _deletion(self, person: Person, terms: Terms, scope: Scope | None) -> Plan:
         """A person's own records go; in somebody else's traffic only the person's number does, and their words in somebody's text."""
-        plan, lines, frozen = Plan(), [], self.journal.frozen()
+        plan, lines, frozen = Plan(), [], self._frozen()
         for piece, mark, row in self._named(person):
             whole, columns = self._leaves(person, row, scope)
             if not whole and not columns:
@@ -670,7 +681,7 @@ class Files:
             yield from ((f"{row[self.table.at]:%Y-%m}", decision, 1) for _, _, row, decision in self._over(terms))
 
     def _over(self, terms: Terms) -> Iterator[tuple[Path, str, Row, Decision]]:
-        frozen = self.journal.frozen()
+        frozen = self._frozen()
         for path in self.format.pieces(self.root):
             for mark, row in self.format.read(path, self.table):
                 if (str(path.relative_to(self.root)), mark) in frozen:
@@ -742,7 +753,7 @@ class Files:
         sure = [known for known in person.known if known.type != IdentifierType.name]
         values = {known.value for known in sure}
         spelled = re.compile(mentions(sure, column=True) or NOTHING, re.IGNORECASE)
-        searched, frozen = {*self.table.identifying, *self.table.texts}, self.journal.frozen()
+        searched, frozen = {*self.table.identifying, *self.table.texts}, self._frozen()
         for path in self.format.pieces(self.root):
             for mark, row in self.format.read(path, self.table):
                 if (str(path.relative_to(self.root)), mark) in frozen:
@@ -823,7 +834,3 @@ def _opened(rows: Iterable[Result]) -> Iterator[Result]:
     """With the first of them read."""
     left = iter(rows)
     return chain(list(islice(left, 1)), left)
-
-
-def _finding(people: Sequence[Person]) -> set[str]:
-    return set().union(*(person.finding() for person in people))

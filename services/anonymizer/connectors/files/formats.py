@@ -14,15 +14,20 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
 from services.anonymizer.connectors.files.leaving import Leave
+from services.anonymizer.connectors.files.standing import Standing
 from services.anonymizer.contract import StoreDrifted
 from services.anonymizer.datamap import Store, Table, anchors_in
 from services.anonymizer.settings import Settings
+
+if TYPE_CHECKING:
+    import polars as pl
 
 OWN = ".wardline"
 """Where Wardline keeps its journal and what it preserves, inside the store's folder; no part of the store's own view."""
@@ -161,7 +166,14 @@ class Folder:
         return None
 
 
-class Recordings(Folder):
+class _Json(Folder):
+    def naming(self, pieces: list[Path], table: Table, values: set[str]) -> list[Path]:
+        """By their bytes."""
+        wanted = [value.encode() for value in values]
+        return [path for path in pieces if _may_name(_bytes(path), wanted)]
+
+
+class Recordings(_Json):
     """A sidecar per recording and version; the sound beside it goes where the sidecar goes."""
 
     ending = ".json"
@@ -192,7 +204,7 @@ class Recordings(Folder):
                 os.link(part, kept)
 
 
-class JsonLines(Folder):
+class JsonLines(_Json):
     """One JSON object a line; its mark is a hash of the line."""
 
     ending = ".jsonl"
@@ -226,10 +238,22 @@ class JsonLines(Folder):
         return [line for line in path.read_bytes().split(b"\n") if line.strip()] if path.exists() else []
 
 
+@dataclass(frozen=True)
+class _Whole:
+    """A small file: all its rows, and every value by which they name somebody."""
+
+    rows: "pl.DataFrame"
+    named: frozenset[str | None]
+
+
 class Parquet(Folder):
     """A lake of Parquet files; only the files that hold a person's rows are rewritten. The mark is the declared key."""
 
     ending = ".parquet"
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        super().__init__(store, settings)
+        self._standing = Standing[_Whole]()
 
     @cached_property
     def polars(self) -> Any:
@@ -239,29 +263,48 @@ class Parquet(Folder):
         return polars
 
     def naming(self, pieces: list[Path], table: Table, values: set[str]) -> list[Path]:
-        """One scan over the columns that name somebody: to open each of many files for itself takes five times as long. Of a lake in
-        which that fails, since a file just went or is drifted, each is read."""
-        pl = self.polars
+        """By what is remembered of small files, and one scan of the others: to open each of many files for itself takes five times as long.
+        Of a lake in which that fails, since a file just went or is drifted, each is read."""
         try:
-            frame = pl.scan_parquet(pieces, glob=False, hive_partitioning=False, include_file_paths=_PIECE)
-            named = frame.select(_PIECE, *table.identifying).filter(self._named(table, values))
-            found = named.select(pl.col(_PIECE).unique()).collect(optimizations=self._read_first, engine="streaming")
-        except (pl.exceptions.PolarsError, OSError):
+            standing = self._standing.among(pieces, lambda path: self._whole(path, table))
+            named = {path for path, whole in standing.items() if not values.isdisjoint(whole.named)}
+            return sorted(named.union(self._scanned([path for path in pieces if path not in standing], table, values)))
+        except (self.polars.exceptions.PolarsError, OSError):
             return pieces
-        return sorted(map(Path, found.to_series()))
+
+    def _whole(self, path: Path, table: Table) -> "_Whole | None":
+        """None of a file that only looks small, or in which what names somebody is no text: whoever reads that one is told."""
+        pl = self.polars
+        rows = pl.read_parquet(path, n_rows=_FEW + 1, glob=False, hive_partitioning=False)
+        columns = [rows.get_column(name) for name in table.identifying]
+        if len(rows) > _FEW or any(column.dtype != pl.String for column in columns):
+            return None
+        return _Whole(rows, frozenset(chain(*columns)))
+
+    def _scanned(self, pieces: list[Path], table: Table, values: set[str]) -> list[Path]:
+        if not pieces:
+            return []
+        frame = self.polars.scan_parquet(pieces, glob=False, hive_partitioning=False, include_file_paths=_PIECE)
+        named = frame.select(_PIECE, *table.identifying).filter(self._named(table, values))
+        found = named.select(self.polars.col(_PIECE).unique())
+        return [*map(Path, found.collect(optimizations=self._read_first, engine="streaming").to_series())]
 
     def read(self, path: Path, table: Table, values: set[str] | None = None) -> Iterator[tuple[str, Row]]:
-        """Some rows at a time: a file may hold millions of one person."""
-        if not path.exists():
-            return
-        frame = self._scan(path, table)
-        if values is not None:
-            frame = frame.filter(self._named(table, values))
-        for some in frame.collect_batches(
-            chunk_size=_ROWS_AT_ONCE, maintain_order=True, optimizations=self._read_first
-        ):
-            for row in some.iter_rows(named=True):
-                yield row.pop(_MARK), row
+        if path.exists():
+            for some in self._batches(path, table, values):
+                for row in some.iter_rows(named=True):
+                    yield row.pop(_MARK), row
+
+    def _batches(self, path: Path, table: Table, values: set[str] | None) -> "Iterable[pl.DataFrame]":
+        """Some rows at a time: a file may hold millions of one person. Whoever asks for all of a file, as verification does, is given what
+        is on the disk, and not what is remembered of it."""
+        if values is None:
+            frame = self._scan(path, table)
+        elif whole := self._standing.of(path):
+            return [whole.rows.filter(self._named(table, values)).with_columns(self._key(table))]
+        else:
+            frame = self._scan(path, table).filter(self._named(table, values))
+        return frame.collect_batches(chunk_size=_ROWS_AT_ONCE, maintain_order=True, optimizations=self._read_first)
 
     def _named(self, table: Table, values: set[str]) -> Any:
         pl = self.polars
@@ -302,12 +345,14 @@ class Parquet(Folder):
             raise _UNREADABLE from None
 
     def _scan(self, path: Path, table: Table) -> Any:
+        return self.polars.scan_parquet(path, hive_partitioning=False).with_columns(self._key(table))
+
+    def _key(self, table: Table) -> Any:
         pl = self.polars
-        key = pl.concat_str([pl.col(name).cast(pl.String) for name in table.key], separator="|")
-        return pl.scan_parquet(path, hive_partitioning=False).with_columns(key.alias(_MARK))
+        return pl.concat_str([pl.col(name).cast(pl.String) for name in table.key], separator="|").alias(_MARK)
 
 
-_MARK, _PIECE, _ROWS_AT_ONCE = "wardline_mark", "wardline_piece", 100_000
+_MARK, _PIECE, _ROWS_AT_ONCE, _FEW = "wardline_mark", "wardline_piece", 100_000, 10_000
 _UNREADABLE = StoreDrifted("A record cannot be read as the data map says.")
 
 
@@ -366,6 +411,14 @@ def _instant(written: Any) -> datetime:
     if at.tzinfo is None:
         raise _UNREADABLE
     return at.astimezone(UTC)
+
+
+def _bytes(path: Path) -> bytes:
+    """Nothing of a file that just went."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
 
 
 def _may_name(raw: bytes, wanted: list[bytes]) -> bool:

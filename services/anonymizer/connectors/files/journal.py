@@ -95,12 +95,15 @@ class Journal:
 
     def leaving(self, marks: dict[str, list[str]]) -> bool:
         """Whether some of these records are to be taken away, or changed, by a step that was begun and has not ended."""
-        plans = [_read(intent) for intent in self.place("intent").glob("*.json")]
         return any(
             not {*plan.gone.get(piece, ()), *plan.edits.get(piece, ())}.isdisjoint(some)
-            for plan in plans
+            for plan in self.begun()
             for piece, some in marks.items()
         )
+
+    def begun(self) -> list[Plan]:
+        """Of steps that have not ended."""
+        return [plan for intent in self.place("intent").glob("*.json") if (plan := _read_if_there(intent))]
 
     def unfreeze(self, principal: UUID) -> None:
         self._frozen(principal).unlink(missing_ok=True)
@@ -172,6 +175,13 @@ def _read(path: Path) -> Plan:
         for piece, marks in kept.get("edits", {}).items()
     }
     return Plan(kept["said"], kept["gone"], edits, kept.get("terms", {}), kept.get("changed", []), kept.get("salt", ""))
+
+
+def _read_if_there(path: Path) -> Plan | None:
+    try:
+        return _read(path)
+    except FileNotFoundError:
+        return None  # it just ended
 
 
 def _write(path: Path, plan: Plan) -> None:

@@ -28,6 +28,7 @@ from services.anonymizer.settings import Settings
 
 _SIDECAR = ".json"
 _AT_ONCE = 50
+_STANDS_FOR = "wardline-stands-for"
 
 
 class Objects(Folder):
@@ -187,14 +188,23 @@ class Objects(Folder):
                 raise ObjectLocked(f"{self.store.store} refused to remove {len(answer['Errors'])} version(s).")
 
     def _change(self, path: Path, mark: str, values: dict[str, str | None], leave: Leave) -> None:
-        """A new version says what is right, and the wrong one goes."""
+        """A new version says what is right and for which it stands, so that whoever was killed in between finds it, and the wrong one goes."""
         key = self._key(path)
         wrong = [one for one in self._versions(key, exactly=True) if one["VersionId"] == mark]
         if wrong:
             said = orjson.loads(self.s3.get_object(Bucket=self.place.bucket, Key=key, VersionId=mark)["Body"].read())
             self._unlocked(wrong[0])
-            self.s3.put_object(Bucket=self.place.bucket, Key=key, Body=orjson.dumps(said | values))
+            if not self._stands_for(key, mark):
+                body = orjson.dumps(said | values)
+                self.s3.put_object(Bucket=self.place.bucket, Key=key, Body=body, Metadata={_STANDS_FOR: mark})
             self._let_go(wrong, leave)
+
+    def _stands_for(self, key: str, mark: str) -> bool:
+        named = [
+            {"Key": key, "VersionId": one["VersionId"]} for one in self._versions(key, exactly=True) if "Size" in one
+        ]
+        seen = (self.s3.head_object(Bucket=self.place.bucket, **one) for one in named)
+        return any(one["Metadata"].get(_STANDS_FOR) == mark for one in seen)
 
     def _sidecar(self, version: dict[str, Any], table: Table, client: Any) -> Row:
         named = {"Bucket": self.place.bucket, "Key": version["Key"], "VersionId": version["VersionId"]}

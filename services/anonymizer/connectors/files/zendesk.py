@@ -52,12 +52,12 @@ class Zendesk(Folder):
         self.http = httpx2.Client(base_url=place.url, timeout=30, trust_env=False)
         settings.folder(place.folder).mkdir(parents=True, exist_ok=True)
         self._listed: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {}
-        self._leaving: dict[str, list[tuple[str, Row]]] = {}
         self._aside = settings.folder(place.folder) / OWN / "leaving"
 
     def pieces(self, root: Path, values: set[str] | None = None) -> Iterator[Path]:
         if OWN in root.parts:
-            yield from sorted(root.rglob(f"*{self.ending}"))
+            # What lies aside is called like its ticket.
+            yield from sorted(root.glob("[0-9]*") if root == self._aside else root.rglob(f"*{self.ending}"))
             return
         tickets = self._all() if values is None else self._requested_by(values)
         yield from sorted({root / str(ticket) for ticket in tickets})
@@ -89,9 +89,7 @@ class Zendesk(Folder):
         # from there: however long anybody froze in between.
         leave()
         if not leave.aside.exists():
-            leave.aside.parent.mkdir(parents=True, exist_ok=True)
-            kept = [str(leave.whose).encode(), *map(orjson.dumps, rows.values())]
-            replace(leave.aside, lambda fresh: fresh.write_bytes(b"\n".join(kept)))
+            self._keep(leave.aside, str(leave.whose), rows)
         for mark in gone & rows.keys():
             self._redact(path.name, mark, [rows[mark]["body"]])
         for mark, columns in edits.items():
@@ -103,21 +101,20 @@ class Zendesk(Folder):
     def _alone(self, leave: Leave) -> None:
         """The copy of a ticket in which words are being struck is one step's, whose name is its first line: what is held later is preserved
         from it, and nobody else may take it away. Raises StoreUnavailable."""
-        whose, _, _ = _copy(leave.aside).partition(b"\n")
-        if whose and whose != str(leave.whose).encode():
+        if _whose(leave.aside) not in ("", str(leave.whose)):
             raise StoreUnavailable(f"{self.store.store} is just being changed; ask again.")
 
     def put_back(self, path: Path, aside: Path) -> None:
-        """A ticket that was deleted, but not for good, by a run that was killed: its mark lies there. Words that were struck by such a run
-        stand in the copy, which is read in the ticket's place until the run is carried on with."""
-        if aside.exists() and not _copy(aside):
+        """A ticket that was deleted, but not for good, by a run that was killed: its copy is nobody's. Words that were struck by such a run
+        stand in that run's copy. Either is read in the ticket's place until that is back, or the run carried on with."""
+        if not aside.name.isdecimal():
+            aside.unlink(missing_ok=True)  # half a copy: nothing had been done yet
+        elif aside.exists() and not _whose(aside):
             self._call("PUT", f"/api/v2/deleted_tickets/{path.name}/restore.json", expected=(404,))
             aside.unlink()
 
     def _delete(self, path: Path, rows: dict[str, Row], leave: Leave) -> None:
-        leave.aside.parent.mkdir(parents=True, exist_ok=True)
-        leave.aside.touch()
-        self._leaving[path.name] = list(rows.items())
+        self._keep(leave.aside, "", rows)
         try:
             self._call("DELETE", f"/api/v2/tickets/{path.name}.json", expected=(404,))
             leave()
@@ -125,14 +122,17 @@ class Zendesk(Folder):
             with suppress(OSError):  # else whoever looks next does
                 self.put_back(path, leave.aside)
             raise
-        finally:
-            del self._leaving[path.name]
         self._call("DELETE", f"/api/v2/deleted_tickets/{path.name}.json", expected=(404,))
         leave.aside.unlink()
 
+    def _keep(self, aside: Path, whose: str, rows: dict[str, Row]) -> None:
+        """What a ticket says, for who preserves it, or copies it, while it is on its way."""
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        kept = [whose.encode(), *map(orjson.dumps, rows.values())]
+        replace(aside, lambda fresh: fresh.write_bytes(b"\n".join(kept)))
+
     def copy(self, path: Path, table: Table, marks: Marks, target: Path) -> None:
-        rows = self._leaving.get(path.name) or self.read(path, table)
-        held = [orjson.dumps(row) for mark, row in rows if mark in marks]
+        held = [orjson.dumps(row) for mark, row in self.read(path, table) if mark in marks]
         kept = target / f"{path.name}{self.ending}"
         if held and not kept.exists():
             replace(kept, lambda fresh: fresh.write_bytes(b"\n".join(held)))
@@ -272,8 +272,13 @@ class Zendesk(Folder):
             time.sleep(pause)
 
 
+def _whose(aside: Path) -> str:
+    """The step that strikes words in a ticket; nobody's, where it is being deleted or is in its place."""
+    return _copy(aside).partition(b"\n")[0].decode()
+
+
 def _copy(aside: Path) -> bytes:
-    """Of a ticket in which words are being struck; nothing of one that is being deleted, whose mark is empty."""
+    """What a ticket said that is on its way; the first line is whose that is."""
     try:
         return aside.read_bytes()
     except FileNotFoundError:

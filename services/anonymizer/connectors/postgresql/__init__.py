@@ -75,8 +75,7 @@ class PostgreSQL:
                     f"SELECT DISTINCT t.{table.invoice} FROM {name} t WHERE t.{table.invoice} IS NOT NULL "
                     f"AND ({' OR '.join(whose)})"
                 )
-                async with self.connections.reading() as connection:
-                    found |= {row[0] for row in await connection.fetch(select, *params)}
+                found |= {row[0] for row in await self.connections.fetch(select, *params)}
         return found
 
     async def preview(
@@ -147,8 +146,7 @@ class PostgreSQL:
         return seen
 
     async def remembers(self, steps: set[UUID]) -> set[UUID]:
-        async with self.connections.reading() as connection:
-            rows = await connection.fetch("SELECT step FROM wardline.journal WHERE step = ANY($1)", list(steps))
+        rows = await self.connections.fetch("SELECT step FROM wardline.journal WHERE step = ANY($1)", list(steps))
         return {row["step"] for row in rows}
 
     async def values(self) -> AsyncIterator[tuple[IdentifierType, str]]:

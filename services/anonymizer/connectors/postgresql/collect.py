@@ -5,7 +5,7 @@ object, so memory does not grow with the rows.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from uuid import UUID
@@ -44,10 +44,13 @@ class _Part:
     selects: list[tuple[str, Params]]
 
 
-async def _streamed(connections: Connections, parts: Iterator[_Part]) -> AsyncGenerator[bytes]:
+async def _streamed(connections: Connections, parts: Iterable[_Part]) -> AsyncGenerator[bytes]:
     """A table is announced with its first rows: who waits for something before the first line is let through waits while the store works."""
-    counts, said = {}, b""
-    async with connections.reading() as connection:
+    parts, counts, said = list(parts), {}, b""
+    if not parts:
+        yield end_line({})
+        return
+    async with connections.reading(once=sum(len(part.selects) for part in parts) == 1) as connection:
         for part in parts:
             said += part.announced
             counts[part.name] = 0

@@ -68,11 +68,20 @@ class Connections:
         self._opening = asyncio.Lock()
 
     @asynccontextmanager
-    async def reading(self, role: Role = "wardline") -> AsyncIterator[asyncpg.Connection]:
-        """A read-only transaction that sees one moment. Raises StoreUnavailable."""
+    async def reading(self, role: Role = "wardline", *, once: bool = False) -> AsyncIterator[asyncpg.Connection]:
+        """A read-only transaction that sees one moment; none for who asks `once`, since one statement sees one moment by itself. Raises
+        StoreUnavailable."""
         async with self._connection(role) as connection:
+            if once:
+                yield connection
+                return
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 yield connection
+
+    async def fetch(self, select: str, *values: object) -> list[asyncpg.Record]:
+        """The rows of one statement. Raises StoreUnavailable."""
+        async with self.reading(once=True) as connection:
+            return await connection.fetch(select, *values)
 
     async def write(self, work: Callable[[asyncpg.Connection], Awaitable[Result]]) -> Result:
         """Run `work` in one transaction that sees one moment, again from the start when somebody else came between."""

@@ -1,7 +1,7 @@
 """How a request ends: answer, certificate, package, and the end of our own copies."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from uuid import UUID
@@ -32,7 +32,7 @@ from services.requests.rights.contract import (
 from services.requests.rights.moves import emit_moved, moved, tell_ticket
 from services.requests.rights.office import Office
 from services.requests.rights.package.build import Built, Contents, Source
-from services.requests.rights.rules import answers
+from services.requests.rights.rules import answers, way
 from services.requests.rights.rules.about import about
 from services.requests.rights.rules.recipients import recipients_of
 from services.requests.rights.tables import ClockRow, ControllerRow, RequestRow, StepRow
@@ -58,7 +58,7 @@ async def answer_deletion(tx: Transaction, office: Office, row: RequestRow, step
     lines = answers.answer_lines(queries.told_after_erasing(steps))
     clauses = answers.deletion_clauses(office.book, lines)
     gone = [line.category for line in lines if line.action is not Action.keep]
-    told = await _tell(tx, office, row, "erased", gone)
+    told = await tell(tx, office, row, "erased", gone)
     await _answer(tx, office, row, clauses, outcomes=lines, told=told)
     await close(tx, office, row)
 
@@ -70,7 +70,7 @@ async def answer_decided(tx: Transaction, office: Office, row: RequestRow) -> No
     told: list[Recipient] = []
     done: list[AnswerLine] = []
     if row.kind == Kind.correction and not refused:
-        told = await _tell(tx, office, row, "corrected", await _corrected(tx, office, row))
+        told = await tell(tx, office, row, "corrected", await _corrected(tx, office, row))
         done = answers.answer_lines(map(queries.told, await queries.steps_of(tx, row.id)))
     await _answer(tx, office, row, [], outcomes=done, told=told)
     remove(office.folder(row.id))
@@ -94,13 +94,13 @@ async def answer_restriction(tx: Transaction, office: Office, row: RequestRow) -
     """It holds from now on, and until it is lifted: the request stays answered and open."""
     row.outcome = Verdict.granted
     exceptions = [exception.label for exception in office.book.right(Kind.restriction).exceptions]
-    told = await _tell(tx, office, row, "restricted", [category.key for category in office.book.categories])
+    told = await tell(tx, office, row, "restricted", [category.key for category in office.book.categories])
     await _answer(tx, office, row, exceptions, told=told)
     await letters.write(tx, office, row, "restricted")
 
 
 async def tell_lifted(tx: Transaction, office: Office, row: RequestRow) -> None:
-    await _tell(tx, office, row, "unrestricted", [category.key for category in office.book.categories])
+    await tell(tx, office, row, "unrestricted", [category.key for category in office.book.categories])
 
 
 async def answer_at_once(tx: Transaction, office: Office, row: RequestRow) -> None:
@@ -183,6 +183,9 @@ async def reseal(tx: Transaction, office: Office, row: RequestRow, other: Reques
 async def to_pack_of(tx: Transaction, office: Office, requests: Sequence[UUID]) -> list[ToPack | None]:
     """None for a request whose package is not wanted (any more)."""
     rows = await queries.requests_by_id(tx, requests)
+    for row in rows.values():
+        # Whoever collected for it may have been killed before it could see that the request had ended.
+        remove_what_is_left(office, row)
     packing = [row for row in rows.values() if row.state == State.packing]
     steps_of = await queries.steps_of_all(tx, [row.id for row in packing])
     found = await to_pack(tx, office, packing, steps_of, {})
@@ -207,7 +210,7 @@ async def to_pack(
 def keep(tx: Transaction, spools: Sequence[tuple[StepRow, bytes]]) -> None:
     """What steps collected, where it is little."""
     if spools:
-        tx.insert(_KEEP, tx.tenant, *zip(*((step.id, step.request, little) for step, little in spools), strict=True))
+        tx.write(_KEEP, tx.tenant, *zip(*((step.id, step.request, little) for step, little in spools), strict=True))
 
 
 async def contents_of(
@@ -272,26 +275,41 @@ def _opened(keys: Mapping[UUID, SubjectKey], row: RequestRow, column: str) -> by
 
 
 async def packages_built(tx: Transaction, office: Office, packages: Sequence[tuple[UUID, Built]]) -> None:
-    """The packages can be fetched. Passphrases and spools are gone: from here on nobody but the person opens hers."""
+    """Of requests whose steps were recorded before. Of a package that nobody wants any more nothing is left."""
     rows = await queries.locked(tx, RequestRow, [request for request, _ in packages])
-    steps, running = await queries.steps_of_all(tx, list(rows)), await queries.clocks_of_all(tx, list(rows))
-    answered = []
+    wanted = list[tuple[RequestRow, Built]]()
     for request, built in packages:
         row = rows.get(request)
         if row is None or row.state != State.packing:
             built.path.unlink(missing_ok=True)
-            continue
+        else:
+            wanted.append((row, built))
+    packed = [row.id for row, _ in wanted]
+    steps, running = await queries.steps_of_all(tx, packed), await queries.clocks_of_all(tx, packed)
+    await hand_over(tx, office, wanted, steps, running)
+
+
+async def hand_over(
+    tx: Transaction,
+    office: Office,
+    packages: Sequence[tuple[RequestRow, Built]],
+    steps_of: Mapping[UUID, Sequence[StepRow]],
+    running: Mapping[UUID, Sequence[ClockRow]],
+) -> None:
+    """The packages can be fetched. Passphrases and spools are gone: from here on nobody but the person opens hers. Called with the rows
+    locked."""
+    answered = []
+    for row, built in packages:
         # Here, under the row's lock: of two who built it the first one's digest is the file's.
-        built.path.replace(office.package(request))
+        built.path.replace(office.package(row.id))
         if row.by_post:
             row.spool_key, row.state = None, State.printing
             await emit_moved(tx, "request.printing", row)
             continue
-        await _package_answered(tx, office, row, built, steps[request], running[request])
-        answered.append(request)
-    await tx.session.flush()
-    await tx.connection.execute(_NO_SPOOLS, list(rows))
-    await office.sealer.shred_all(tx.connection, tx.tenant, answered)
+        await _package_answered(tx, office, row, built, steps_of[row.id], running[row.id])
+        answered.append(row.id)
+    tx.write(_NO_SPOOLS, [row.id for row, _ in packages])
+    tx.write(*office.sealer.shredding(tx.tenant, answered))
 
 
 async def _package_answered(
@@ -350,6 +368,12 @@ async def forget(tx: Transaction, office: Office, row: RequestRow) -> None:
     await office.sealer.shred(tx.connection, tx.tenant, queries.shelf_of(row.id))
     if row.principal is not None:
         await tx.enqueue("rights.over", row.id)
+
+
+def remove_what_is_left(office: Office, row: RequestRow) -> None:
+    """Of a request that ended, or was refused, while somebody wrote into its folder nothing is left."""
+    if row.state in way.ENDED or (row.state == State.answered and row.refusal):
+        remove(office.folder(row.id))
 
 
 def remove(folder: Path) -> None:
@@ -421,13 +445,13 @@ def _found(steps: Sequence[StepRow]) -> list[Found]:
     return [Found(store=step.store, label=queries.label(step), counts=step.result["counts"]) for step in steps]
 
 
-async def _tell(
-    tx: Transaction, office: Office, row: RequestRow, done: str, categories: Sequence[str]
+async def tell(
+    tx: Transaction, office: Office, row: RequestRow, done: str, categories: Iterable[str], step: UUID | None = None
 ) -> list[Recipient]:
     """One event for each, which their webhooks bring them; the person is told who they are."""
     found = recipients_of(office.book, categories)
     for recipient, theirs in found:
-        said = RecipientTold(request=row.id, recipient=recipient.recipient, done=done, categories=theirs)
+        said = RecipientTold(request=row.id, recipient=recipient.recipient, done=done, categories=theirs, step=step)
         await tx.emit("recipient.told", said.model_dump(mode="json"), row.principal)
     return [recipient for recipient, _ in found]
 

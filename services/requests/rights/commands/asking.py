@@ -1,9 +1,11 @@
 """What people do: ask, prove who asks, set a passphrase, confirm, change their mind."""
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import BinaryIO
 from uuid import UUID
 
 from sqlmodel import select
@@ -13,7 +15,9 @@ from chassis.auth import Caller
 from chassis.db import Transaction
 from chassis.errors import Forbidden, Problem
 from chassis.ids import new_id
+from chassis.rows import new_row
 from chassis.sealing import SubjectKey
+from chassis.together import Made
 from services.anonymizer.contract import Correction, FindPrincipal, Identifier
 from services.registry.contract import PolicyBook
 from services.requests.rights import queries
@@ -22,7 +26,6 @@ from services.requests.rights.commands import (
     clocks,
     deciding,
     doing,
-    fresh,
     letters,
     posting,
     proving,
@@ -68,7 +71,7 @@ class Asked:
     traceparent: str | None
 
 
-async def open_requests(tx: Transaction, office: Office, asked: Sequence[Asked]) -> list[Request | Problem]:
+async def open_requests(tx: Transaction, office: Office, asked: Sequence[Asked]) -> list[Made | Problem]:
     """Those that come at the same moment. What a rule refuses leaves nothing, and its neighbours stand."""
     rows = [await _row_of(tx, office, each) for each in asked]
     new = [(each, row) for each, row in zip(asked, rows, strict=True) if not isinstance(row, Problem)]
@@ -78,7 +81,13 @@ async def open_requests(tx: Transaction, office: Office, asked: Sequence[Asked])
         with telemetry.span("request received", {"traceparent": each.traceparent} if each.traceparent else None):
             running[row.id] = await _received(tx, office, row, proven=True)
     await _written(tx, office, [row for _, row in new], list(running.values()))
-    return [row if isinstance(row, Problem) else queries.view_of_new(row, running[row.id]) for row in rows]
+    return [row if isinstance(row, Problem) else _told(queries.view_of_new(row, running[row.id])) for row in rows]
+
+
+def _told(request: Request) -> Made:
+    """The same to who asks again."""
+    said = request.model_dump_json().encode()
+    return Made(said, said)
 
 
 async def _row_of(tx: Transaction, office: Office, asked: Asked) -> RequestRow | Problem:
@@ -107,7 +116,7 @@ async def _new_request(tx: Transaction, office: Office, caller: Caller, wish: Op
         _must_be_hers(office, caller, row)
         await transferring.want(tx, row, wish.transfer)
     if wish.by_post:
-        await posting.want(tx, office, row)
+        await posting.want(tx, caller, row)
     return row
 
 
@@ -201,18 +210,23 @@ async def withdraw(tx: Transaction, office: Office, caller: Caller, request: UUI
     return await queries.view(tx, row)
 
 
-async def count_download(tx: Transaction, office: Office, caller: Caller, request: UUID) -> UUID:
-    """One download fewer. Raises PackageGone after its time, DownloadsUsed when none is left."""
+async def download(tx: Transaction, office: Office, caller: Caller, request: UUID) -> BinaryIO:
+    """The package, opened while nobody removes it, and one download fewer. Raises PackageGone after its time, DownloadsUsed when none is
+    left."""
     row = await queries.find_own(tx, office, caller, request, lock=True)
     must_be_sure(office, caller, row)
     if row.package_expires_at is None:
         raise NotNow("There is no package yet.", state=row.state)
-    if row.state != State.answered or clock.now() >= row.package_expires_at or not office.package(request).exists():
+    if row.state != State.answered or clock.now() >= row.package_expires_at:
         raise PackageGone
     if not row.downloads_left:
         raise DownloadsUsed
+    try:
+        package = office.package(request).open("rb")
+    except FileNotFoundError:
+        raise PackageGone from None
     row.downloads_left -= 1
-    return request
+    return package
 
 
 def must_be_sure(office: Office, caller: Caller, row: RequestRow) -> None:
@@ -264,7 +278,7 @@ def _new_row(tx: Transaction, office: Office, wish: Wish, channel: Channel, rece
     if received > now:
         raise ReceivedInFuture
     book = office.book
-    return fresh.new(
+    return new_row(
         RequestRow,
         id=new_id(),
         tenant=tx.tenant,
@@ -292,8 +306,8 @@ async def _received(tx: Transaction, office: Office, row: RequestRow, proven: bo
 
 
 async def _written(tx: Transaction, office: Office, rows: Sequence[RequestRow], clocks: Sequence[ClockRow]) -> None:
-    fresh.insert(tx, RequestRow, rows)
-    fresh.insert(tx, ClockRow, clocks)
+    tx.insert(RequestRow, rows)
+    tx.insert(ClockRow, clocks)
     claims = [row for row in rows if row.kind == Kind.damages]
     if claims:
         await tx.flush()
@@ -301,9 +315,11 @@ async def _written(tx: Transaction, office: Office, rows: Sequence[RequestRow], 
         await letters.write(tx, office, row, "claim_received")
 
 
-def _words_of(wish: OpenRequest) -> dict[str, str]:
+def _words_of(wish: OpenRequest) -> dict[str, bytes]:
+    """And the key of what will be collected: there is no better moment for it than with the row itself."""
     said = _plain(wish.text, wish.passphrase, wish.identifiers, wish.evidence, wish.changes)
-    return said | ({"transfer": wish.transfer.model_dump_json()} if wish.transfer else {})
+    said |= {"transfer": wish.transfer.model_dump_json().encode()} if wish.transfer else {}
+    return said | ({"spool_key": os.urandom(32)} if wish.kind in kinds.PACKED else {})
 
 
 def _plain(
@@ -312,28 +328,28 @@ def _plain(
     identifiers: list[Identifier] | None = None,
     evidence: Evidence | None = None,
     changes: Sequence[Correction] = (),
-) -> dict[str, str]:
+) -> dict[str, bytes]:
     """What is to be sealed, by its column; the others stay as they are."""
     named = FindPrincipal(identifiers=identifiers).model_dump_json(by_alias=True) if identifiers else None
     note = evidence.note if evidence else None
     wrong = answering.Changes.dump_json(list(changes)).decode() if changes else None
     given = {"said": text, "passphrase": passphrase, "identifiers": named, "evidence": note, "changes": wrong}
-    return {column: plain for column, plain in given.items() if plain}
+    return {column: plain.encode() for column, plain in given.items() if plain}
 
 
-def _seal_new(tx: Transaction, office: Office, given: Sequence[tuple[RequestRow, dict[str, str]]]) -> None:
+def _seal_new(tx: Transaction, office: Office, given: Sequence[tuple[RequestRow, dict[str, bytes]]]) -> None:
     """Of requests that nobody else knows yet; their keys are written with them."""
     keys, making = office.sealer.make(tx.tenant, [row.id for row, said in given if said])
-    tx.insert(*making)
+    tx.write(*making)
     for row, said in given:
         _write_sealed(row, said, keys.get(row.id))
 
 
-async def _seal(tx: Transaction, office: Office, row: RequestRow, said: dict[str, str]) -> None:
+async def _seal(tx: Transaction, office: Office, row: RequestRow, said: dict[str, bytes]) -> None:
     if said:
         _write_sealed(row, said, await office.sealer.key_for_sealing(tx.connection, tx.tenant, row.id))
 
 
-def _write_sealed(row: RequestRow, said: dict[str, str], key: SubjectKey | None) -> None:
+def _write_sealed(row: RequestRow, said: dict[str, bytes], key: SubjectKey | None) -> None:
     for column, plain in said.items():
-        setattr(row, column, key.seal("request", column, plain.encode()))
+        setattr(row, column, key.seal("request", column, plain))

@@ -4,7 +4,7 @@ anybody asking; a child's guardian is known there, and acts here as well."""
 from chassis import clock
 from chassis.db import Transaction
 from chassis.ledger.events import Event
-from services.consent.contract import GuardianSet, Stated
+from services.consent.contract import GuardianSet, GuardianshipEnded, Stated
 from services.requests.rights.commands import clocks, proving
 from services.requests.rights.contract import Channel, Kind, State
 from services.requests.rights.moves import emit_moved
@@ -22,9 +22,10 @@ async def follow(tx: Transaction, office: Office, event: Event) -> None:
             await erase_what_rested_on_it(tx, office, event)
         case "guardian.set" if event.subject:
             guardian = GuardianSet.model_validate(event.data, strict=False).guardian
-            await proving.let_guardian_act(tx, office, event.subject, guardian)
+            await proving.let_guardian_act(tx, office, event.subject, guardian, event.time)
         case "guardian.ended" if event.subject:
-            await proving.end_guardians(tx, event.subject)
+            ended = GuardianshipEnded.model_validate(event.data, strict=False)
+            await proving.end_guardian(tx, event.subject, ended, event.time)
 
 
 async def erase_what_rested_on_it(tx: Transaction, office: Office, event: Event) -> None:

@@ -11,6 +11,7 @@ from chassis import clock
 from chassis.auth import Caller
 from chassis.db import Transaction
 from chassis.ids import new_id
+from chassis.rows import new_row
 from services.registry.contract import Period, PolicyBook
 from services.requests.rights import queries
 from services.requests.rights.commands import letters
@@ -63,7 +64,8 @@ def begun(
     book = office.book
     received_on = counting.day_of(since or row.received_at, book.tz)
     due = counting.due_after(Term(received_on, period), (), office.holidays)
-    started = ClockRow(
+    started = new_row(
+        ClockRow,
         id=new_id(),
         tenant=tx.tenant,
         request=row.id,

@@ -4,8 +4,9 @@ The result, the check of the fence and the request's next move are one transacti
 request on: every recorder locks the request's row first, so there is exactly one last.
 """
 
+import asyncio
 import os
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -15,14 +16,15 @@ from chassis.errors import Problem
 from chassis.sealing import SubjectKey
 from services.anonymizer.contract import Action, Correction, Scope, StepResult, StepState, Store
 from services.requests.rights import queries
-from services.requests.rights.commands import answering, clocks, deciding, fresh, posting, proving, steps
+from services.requests.rights.commands import answering, clocks, deciding, posting, proving, steps
 from services.requests.rights.commands.answering import ToPack
 from services.requests.rights.contract import Kind, Matter, State, Verdict
 from services.requests.rights.moves import emit_moved, emit_step
 from services.requests.rights.office import Office
+from services.requests.rights.package.build import Built
 from services.requests.rights.package.spool import Kept
 from services.requests.rights.rules import kinds, way
-from services.requests.rights.tables import ControllerRow, RequestRow, StepRow
+from services.requests.rights.tables import RequestRow, StepRow
 
 _RESULT = {"outcomes", "remaining", "findings", "attested"}
 
@@ -59,9 +61,11 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Unnamed:
-    """Of a request that can't be planned yet: by what its person is known, as JSON."""
+    """Of a request that can't be planned yet: by what its person is known, as JSON. by_code: what is known of her is that a contact on
+    file is hers."""
 
     identifiers: bytes
+    by_code: bool
 
 
 async def identified(tx: Transaction, row: RequestRow, principal: UUID) -> None:
@@ -70,7 +74,7 @@ async def identified(tx: Transaction, row: RequestRow, principal: UUID) -> None:
 
 
 async def clarification_needed(tx: Transaction, request: UUID) -> None:
-    """The identifiers belong to different people; somebody has to ask again."""
+    """The identifiers belong to different people, or to nobody any more, or are none; somebody has to ask again."""
     row = await tx.session.get(RequestRow, request, with_for_update=True)
     if row is not None and row.state == State.received:
         row.state = State.clarification
@@ -104,16 +108,17 @@ async def plan(
             new.append(row)
     # Of two requests for the same that come at once, one is the older.
     await tx.lock(*(f"{tx.tenant} {row.principal}" for row in new))
-    added = await _plan(tx, office, stores, new)
-    planned |= added
     keys = await office.sealer.keys(tx.connection, tx.tenant, list(rows))
+    added = await _plan(tx, office, stores, new, keys)
+    planned |= added
     found: dict[UUID, list[Claim] | Unnamed] = {
         row.id: [claim for step in planned[row.id] if _is_to_do(step) and (claim := _claim(office, step, row, keys))]
         for row in rows.values()
     }
-    fresh.insert(tx, StepRow, [step for steps in added.values() for step in steps])
+    tx.insert(StepRow, [step for steps in added.values() for step in steps])
     for row in unnamed:
-        found[row.id] = Unnamed(answering.key_of(keys, row).open("request", "identifiers", row.identifiers or b""))
+        named = answering.key_of(keys, row).open("request", "identifiers", row.identifiers or b"")
+        found[row.id] = Unnamed(named, row.evidence_method == proving.BY_CODE)
     return [found.get(each.request, []) for each in wanted]
 
 
@@ -122,14 +127,14 @@ def _is_to_do(step: StepRow) -> bool:
 
 
 async def _plan(
-    tx: Transaction, office: Office, stores: Sequence[Store], new: Sequence[RequestRow]
+    tx: Transaction, office: Office, stores: Sequence[Store], new: Sequence[RequestRow], keys: dict[UUID, SubjectKey]
 ) -> dict[UUID, list[StepRow]]:
     for row in new:
         if row.state == State.received:
             await identified(tx, row, row.principal)
     await tx.flush()
     known = await queries.requests_of_all(tx, [row.principal for row in new])
-    controller = await tx.session.get(ControllerRow, tx.tenant) if new else None
+    decides = bool(new) and await queries.decides_itself(tx)
     asking = {row.id for row in new}
     under_way = await _under_way(tx, [each for others in known.values() for each in others if each.id not in asking])
     begun: list[tuple[RequestRow, Sequence[Store]]] = []
@@ -137,12 +142,12 @@ async def _plan(
         others = [other for other in known[row.principal] if other.id != row.id]
         if row.outcome is None and await _is_settled(tx, office, row, others, under_way):
             continue
-        mine = await _mine(tx, office, row, stores, controller)
+        mine = await _mine(tx, office, row, stores, decides)
         if row.outcome is None and (matter := kinds.decided_before(row)):
             await deciding.decide_first(tx, office, row, matter)
         else:
             begun.append((row, mine))
-    return await _begin(tx, office, begun)
+    return await _begin(tx, office, begun, keys)
 
 
 async def _under_way(tx: Transaction, known: Sequence[RequestRow]) -> set[UUID]:
@@ -174,11 +179,11 @@ async def _says_the_same(tx: Transaction, office: Office, row: RequestRow, other
 
 
 async def _mine(
-    tx: Transaction, office: Office, row: RequestRow, stores: Sequence[Store], controller: ControllerRow | None
+    tx: Transaction, office: Office, row: RequestRow, stores: Sequence[Store], decides_itself: bool
 ) -> Sequence[Store]:
     """The stores that this request is about: the operator's, or those of which the organisation is controller itself. Is
     everything asked for the organisation's, so is the request."""
-    if controller is None or row.kind not in kinds.PARTED:
+    if not decides_itself or row.kind not in kinds.PARTED:
         return stores
     ours = [store for store in stores if store.controller == "operator"]
     theirs = [store for store in stores if store.controller == "tenant"]
@@ -196,15 +201,18 @@ async def _mine(
 
 
 async def _begin(
-    tx: Transaction, office: Office, begun: Sequence[tuple[RequestRow, Sequence[Store]]]
+    tx: Transaction,
+    office: Office,
+    begun: Sequence[tuple[RequestRow, Sequence[Store]]],
+    keys: dict[UUID, SubjectKey],
 ) -> dict[UUID, list[StepRow]]:
     """One row for each thing to do; whoever prepares a request goes on with all of them."""
-    packed = [row.id for row, _ in begun if row.kind in kinds.PACKED]
-    keys = await office.sealer.keys_for_sealing(tx.connection, tx.tenant, packed)
+    locking = [row.id for row, _ in begun if row.kind in kinds.PACKED and not row.spool_key]
+    keys |= await office.sealer.keys_for_sealing(tx.connection, tx.tenant, locking)
     added: dict[UUID, list[StepRow]] = {}
     for row, stores in begun:
         how, mine = kinds.WAYS[Kind(row.kind)], added.setdefault(row.id, [])
-        if row.kind in kinds.PACKED:
+        if row.id in locking:
             row.spool_key = keys[row.id].seal("request", "spool_key", os.urandom(32))
         if how.standing and row.party == "operator":
             mine.append(steps.standing(row, how.standing))
@@ -217,7 +225,7 @@ async def _begin(
             await emit_moved(tx, "request.executing", row)
         if way.is_finished(mine):
             # Nothing is left to do, and what follows reads them.
-            fresh.insert(tx, StepRow, added.pop(row.id))
+            tx.insert(StepRow, added.pop(row.id))
             await tx.flush()
             await _go_on(tx, office, row, await queries.steps_of(tx, row.id))
     return added
@@ -238,7 +246,7 @@ def _claim(office: Office, row: StepRow, request: RequestRow, keys: Mapping[UUID
         return None
     if request.state in way.ENDED - {State.closed} or (request.refusal and row.verb in ("collect", "preview")):
         row.state = "failed"
-        answering.remove(office.folder(request.id))
+        answering.remove_what_is_left(office, request)
         return None
     spool_key, changes = None, []
     if row.verb == "collect":
@@ -263,15 +271,24 @@ def _claim(office: Office, row: StepRow, request: RequestRow, keys: Mapping[UUID
     )
 
 
-async def record(tx: Transaction, office: Office, results: Sequence[tuple[Claim, Result]]) -> list[ToPack | None]:
+async def record(
+    tx: Transaction,
+    office: Office,
+    results: Sequence[tuple[Claim, Result]],
+    build: Callable[[Iterable[ToPack]], Awaitable[Mapping[UUID, Built]]],
+) -> list[ToPack | None]:
     """What steps did (or the counts they collected, or why they could not), and what follows from it. Of a step that somebody
-    else has claimed since, nothing. Answers with a request's package, where that is to be built now, for one of its steps."""
+    else has claimed since, nothing. `build`: at once what is soon built; its request is then answered in this very transaction. Answers
+    with a request's package, where that is still to be built, for one of its steps."""
     requests = await queries.locked(tx, RequestRow, [claim.request for claim, _ in results])
-    rows = await queries.locked(tx, StepRow, [claim.step for claim, _ in results])
+    steps_of = await queries.steps_of_all(tx, list(requests), lock=True)
+    rows = {step.id: step for steps in steps_of.values() for step in steps}
     moved: dict[UUID, RequestRow] = {}
     kept: dict[UUID, bytes | None] = {}
     for claim, result in results:
         request, row = requests[claim.request], rows[claim.step]
+        # Whoever collected: while that lasted the request may have ended, and its folder was removed before this came into it.
+        answering.remove_what_is_left(office, request)
         if not _is_ours(row, claim):
             continue
         if isinstance(result, Problem):
@@ -284,15 +301,23 @@ async def record(tx: Transaction, office: Office, results: Sequence[tuple[Claim,
                 moved[request.id] = request
             if isinstance(result, Kept) and request.id in moved and request.state != State.withdrawn:
                 kept[row.id] = result.little
-    answering.keep(tx, [(rows[step], little) for step, little in kept.items() if little])
-    for request in moved.values():
-        if request.state == State.withdrawn:
-            answering.remove(office.folder(request.id))
     going = [request for request in moved.values() if request.state != State.withdrawn]
-    steps_of = await go_on(tx, office, going)
+    if any(isinstance(result, StepResult) for _, result in results):
+        # What was done in a store may lead to more.
+        steps_of = await go_on(tx, office, going)
+    else:
+        for row in going:
+            await _go_on(tx, office, row, steps_of[row.id])
     packing = [request for request in going if request.state == State.packing]
     wanted = await answering.to_pack(tx, office, packing, steps_of, kept)
-    return [wanted.pop(claim.request, None) for claim, _ in results]
+    # What was done is written, and this read, while packages are built.
+    built, running = await asyncio.gather(build(wanted.values()), queries.clocks_of_all(tx, list(wanted)))
+    if built:
+        await answering.hand_over(tx, office, [(requests[id], built[id]) for id in built], steps_of, running)
+    left = [(rows[step], little) for step, little in kept.items() if little and rows[step].request not in built]
+    answering.keep(tx, left)
+    later = {request: to_pack for request, to_pack in wanted.items() if request not in built}
+    return [later.pop(claim.request, None) for claim, _ in results]
 
 
 async def _note(tx: Transaction, office: Office, request: RequestRow, row: StepRow, result: StepResult | Kept) -> None:
@@ -305,7 +330,7 @@ async def _note(tx: Transaction, office: Office, request: RequestRow, row: StepR
     if row.store == kinds.PEOPLE:
         await proving.forget(tx, office, request.principal)
     if request.state in way.ANSWERED:
-        await _tell_deferred(tx, request, row)
+        await _tell_deferred(tx, office, request, row)
         await forget_at_the_end(tx, request)
     elif request.state != State.withdrawn:
         await emit_step(tx, "request.step_done", request, row)
@@ -335,7 +360,7 @@ async def execute(tx: Transaction, office: Office, request: UUID) -> None:
     row = await tx.session.get(RequestRow, request, with_for_update=True)
     if row.state != State.cooling_off or row.executes_at > clock.now():
         return
-    if any(kinds.is_in_force(other) for other in await queries.others_of(tx, row)):
+    if any(kinds.holds_back_erasing(other) for other in await queries.others_of(tx, row)):
         # Art. 18(2): what is restricted is stored and not erased. The deletion goes on when the restriction ends.
         row.executes_at = clock.now() + way.LOOK_AGAIN
         return
@@ -416,10 +441,12 @@ async def forget_who_waited(tx: Transaction, request: UUID) -> None:
             await forget_at_the_end(tx, other)
 
 
-async def _tell_deferred(tx: Transaction, request: RequestRow, row: StepRow) -> None:
+async def _tell_deferred(tx: Transaction, office: Office, request: RequestRow, row: StepRow) -> None:
+    """What was kept has gone: whoever received it is told now, as they were of the rest."""
     erased = [outcome for outcome in queries.outcomes(row) if outcome.action is not Action.keep and outcome.count]
     if row.verb == "erase" and erased:
         await emit_step(tx, "request.deferred_erased", request, row)
+        await answering.tell(tx, office, request, "erased", {each.category for each in erased}, row.id)
 
 
 async def _wait(tx: Transaction, row: StepRow, result: StepResult) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from dataclasses import dataclass
 from uuid import UUID
 
 from sqlmodel import col, select
@@ -10,7 +11,7 @@ from chassis import clock
 from chassis.auth import Caller
 from chassis.db import Transaction
 from chassis.ids import new_id
-from services.requests.rights import queries
+from services.requests.rights import inside, queries
 from services.requests.rights.contract import (
     AddEvidence,
     EvidenceAdded,
@@ -21,32 +22,53 @@ from services.requests.rights.contract import (
     RequestUnknown,
 )
 from services.requests.rights.office import Office
-from services.requests.rights.rules.evidence import kind_of
+from services.requests.rights.rules.evidence import has_packed, kind_of, must_be_still, streams_of_objects
 from services.requests.rights.tables import EvidenceRow
 
 LARGEST, MOST = 700_000, 10
+_MOST = f"At most {MOST} files of {LARGEST} bytes are taken."
 
 
-async def add(tx: Transaction, office: Office, caller: Caller, request: UUID, wish: AddEvidence) -> EvidenceAdded:
-    """Raises EvidenceRefused for what is too large, too many, or nothing that may be opened."""
-    row = await queries.find(tx, office, caller, request, lock=True)
-    if row.answered_at is not None or row.closed_at is not None:
-        raise NotNow("The request is answered.", state=row.state)
+@dataclass(frozen=True)
+class Paper:
+    kind: str
+    content: bytes
+
+
+async def opened(wish: AddEvidence) -> Paper:
+    """Before any transaction: to look into a hostile file takes a while. Raises EvidenceRefused for what nobody may open."""
     try:
         content = base64.b64decode(wish.content, validate=True)
     except (binascii.Error, ValueError):
         raise EvidenceRefused("The content is not base64.") from None
-    if len(content) > LARGEST or len(await _files(tx, row.id)) >= MOST:
-        raise EvidenceRefused(f"At most {MOST} files of {LARGEST} bytes are taken.")
+    if len(content) > LARGEST:
+        raise EvidenceRefused(_MOST)
     kind = kind_of(content)
+    if kind == "pdf" and has_packed(content):
+        try:
+            must_be_still(await inside.unpacked(content, streams_of_objects(content)))
+        except inside.Unreadable:
+            raise EvidenceRefused(
+                "Nobody can see what is in this PDF; send it printed to PDF, or as a picture."
+            ) from None
+    return Paper(kind, content)
+
+
+async def add(tx: Transaction, office: Office, caller: Caller, request: UUID, paper: Paper) -> EvidenceAdded:
+    """Raises EvidenceRefused for one too many."""
+    row = await queries.find(tx, office, caller, request, lock=True)
+    if row.answered_at is not None or row.closed_at is not None:
+        raise NotNow("The request is answered.", state=row.state)
+    if len(await _files(tx, row.id)) >= MOST:
+        raise EvidenceRefused(_MOST)
     key = await office.sealer.key_for_sealing(tx.connection, tx.tenant, row.id)
     file = EvidenceRow(
         id=new_id(),
         tenant=tx.tenant,
         request=row.id,
-        kind=kind,
-        bytes=len(content),
-        content=key.seal("evidence_file", "content", content),
+        kind=paper.kind,
+        bytes=len(paper.content),
+        content=key.seal("evidence_file", "content", paper.content),
         added_at=clock.now(),
     )
     tx.session.add(file)

@@ -95,7 +95,8 @@ async def mailed(tx: Transaction, letter: UUID, state: str, problem: str | None 
 async def _address_of(tx: Transaction, office: Office, row: RequestRow) -> Identifier | None:
     claimed = await _claimed(tx, office, row) if office.mails and row.channel in _BY_MAIL else None
     named = claimed.identifiers if claimed else []
-    return next((one for one in named if one.type is IdentifierType.email), None)
+    # Without the time in which it was hers: it is whose it is now, or nobody is written to.
+    return next((Identifier(type=one.type, value=one.value) for one in named if one.type is IdentifierType.email), None)
 
 
 async def _claimed(tx: Transaction, office: Office, row: RequestRow) -> FindPrincipal | None:

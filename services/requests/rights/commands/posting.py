@@ -9,6 +9,7 @@ from uuid import UUID
 from chassis import clock
 from chassis.auth import Caller
 from chassis.db import Transaction
+from chassis.errors import Forbidden
 from services.requests.rights import queries
 from services.requests.rights.commands import answering
 from services.requests.rights.contract import (
@@ -33,8 +34,11 @@ from services.requests.rights.rules.way import must_stand_in
 from services.requests.rights.tables import LetterRow, ProtectedRow, RequestRow
 
 
-async def want(tx: Transaction, office: Office, row: RequestRow) -> None:
-    """Raises CannotPost."""
+async def want(tx: Transaction, caller: Caller, row: RequestRow) -> None:
+    """Whoever acts for her is refused always: from a refusal for some she would learn who lives under a protected identity. Raises
+    CannotPost."""
+    if caller.principal not in (None, row.principal):
+        raise Forbidden("Only she herself, or the helpdesk for her, has it posted.")
     if row.principal is not None and await tx.session.get(ProtectedRow, (tx.tenant, row.principal)):
         raise CannotPost
     row.by_post = True
@@ -46,7 +50,7 @@ async def want_instead(tx: Transaction, office: Office, caller: Caller, request:
     if row.kind not in kinds.PACKED or row.transfer is not None or row.passphrase is not None:
         raise NotNow("Nothing of this request waits for a passphrase.", state=row.state)
     must_stand_in(State(row.state), {State.received, State.clarification, State.identified, State.awaiting_passphrase})
-    await want(tx, office, row)
+    await want(tx, caller, row)
     if row.state == State.awaiting_passphrase:
         await lock(tx, office, row)
         await tx.enqueue("rights.pack", row.id)

@@ -5,18 +5,24 @@ to somebody else's address are answered by the same words after the same work.
 """
 
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
 from hashlib import sha256
+from itertools import groupby
 from uuid import UUID
 
+import asyncpg
 from sqlmodel import col, select
 
 from chassis import clock, identifiers
 from chassis.auth import Caller
 from chassis.db import Transaction
-from chassis.errors import NotFound, TooMany
+from chassis.durable import Wanted, enqueue
+from chassis.errors import Forbidden, NotFound, TooMany
 from chassis.ids import new_id
 from services.anonymizer.contract import FindPrincipal, Identifier
+from services.consent.contract import GuardianshipEnded
 from services.requests.rights import queries
 from services.requests.rights.commands import clocks
 from services.requests.rights.contract import (
@@ -24,6 +30,7 @@ from services.requests.rights.contract import (
     CheckCode,
     CodeAsked,
     CodeChecked,
+    Kind,
     Mandate,
     MandateMoved,
     MandateUnknown,
@@ -39,14 +46,27 @@ from services.requests.rights.rules import proof
 from services.requests.rights.rules.way import must_stand_in
 from services.requests.rights.tables import CodeRow, MandateRow, ProtectedRow, RequestRow
 
-DIGITS = 6
+DIGITS, BY_CODE = 6, "one_time_code"
 CONSENT = "consent"
+TELL_CONSENT, TELL_AGAIN = "rights.guardian", "rights.guardian_again"
 # Old codes are nobody's business: they go a day after they were asked for, which is as long as they are counted.
 OVER = "DELETE FROM one_time_code WHERE asked_at < $1"
 _END_MANDATES = """
-UPDATE mandate SET evidence = NULL, revoked_at = coalesce(revoked_at, $2), revoked_by = coalesce(revoked_by, 'forgotten')
+UPDATE mandate SET evidence = NULL, born = NULL, revoked_at = coalesce(revoked_at, $2), revoked_by = coalesce(revoked_by, 'forgotten')
 WHERE $1 IN (principal, agent) RETURNING id"""
+_GUARDIANS = "SELECT tenant, id FROM mandate WHERE basis = 'guardian' ORDER BY tenant"
 _UNPROTECT = "DELETE FROM protected_person WHERE principal = $1"
+
+
+@dataclass(frozen=True)
+class ToTell:
+    """Whether somebody speaks for a child, and until when. born: known until consent was told."""
+
+    child: UUID
+    guardian: UUID
+    speaks: bool
+    born: date | None = field(default=None, repr=False)
+    until: date | None = None
 
 
 @dataclass(frozen=True)
@@ -60,13 +80,17 @@ class ToSend:
 
 
 async def ask_code(tx: Transaction, office: Office, caller: Caller, request: UUID, wish: AskCode) -> CodeAsked:
-    """Raises TooMany; otherwise the answer is the same for everybody."""
+    """Raises TooMany; otherwise the answer is the same for everybody. Whoever is logged in has said who she is: a code could only use up
+    what somebody else's address may get in a day."""
     row = await queries.find(tx, office, caller, request, lock=True)
+    if caller.principal is not None:
+        raise Forbidden("Her login says who she is.")
     must_stand_in(State(row.state), {State.received, State.clarification})
     now, book = clock.now(), office.book
     index = office.sealer.blind_index(tx.tenant, wish.contact.type, _normal(wish.contact))
     await tx.lock(f"{tx.tenant} {index.hex()}")
-    await _must_not_be_too_many(tx, office, row, index)
+    by_staff = queries.HANDLING in caller.scopes
+    await _must_not_be_too_many(tx, office, row, index, by_staff)
     key = await office.sealer.key_for_sealing(tx.connection, tx.tenant, row.id)
     code = CodeRow(
         id=new_id(),
@@ -74,6 +98,7 @@ async def ask_code(tx: Transaction, office: Office, caller: Caller, request: UUI
         request=row.id,
         contact=key.seal("one_time_code", "contact", wish.contact.model_dump_json(by_alias=True).encode()),
         contact_index=index,
+        by_staff=by_staff,
         asked_at=now,
         expires_at=book.period("one_time_code_expiry").after(now, book.tz),
         tries_left=book.number("one_time_code_tries"),
@@ -119,7 +144,7 @@ async def check_code(tx: Transaction, office: Office, caller: Caller, request: U
         right = hmac.compare_digest(given, code.digest or bytes(32))
         proven = right and code.digest is not None and clock.now() < code.expires_at
     if proven:
-        code.used_at, row.evidence_method, row.state = clock.now(), "one_time_code", State.received
+        code.used_at, row.evidence_method, row.state = clock.now(), BY_CODE, State.received
         await clocks.resume(tx, office, row, "identity")
         await tx.enqueue("rights.prepare", row.id)
     return CodeChecked(request=row.id, proven=proven)
@@ -143,17 +168,81 @@ async def record_mandate(tx: Transaction, office: Office, caller: Caller, wish: 
         recorded_by=caller.subject,
         recorded_at=clock.now(),
     )
+    if wish.born is not None and _concerns_consent(office, row):
+        born = wish.born.isoformat().encode()
+        row.born = await office.sealer.seal(tx.connection, tx.tenant, id, "mandate", "born", born)
+        await tx.enqueue(TELL_CONSENT, id, after=_until_day(row.valid_from, office))
     tx.session.add(row)
     await tx.emit("mandate.recorded", _mandate_moved(row, caller.subject), row.principal)
     return queries.mandate_view(row)
 
 
-async def let_guardian_act(tx: Transaction, office: Office, child: UUID, guardian: UUID) -> None:
+def _concerns_consent(office: Office, row: MandateRow) -> bool:
+    """Who may withdraw for a child speaks of its consents altogether, if the policy book has one proof serve both."""
+    known = office.book.representation("guardian")
+    return row.basis == "guardian" and Kind.withdrawal in row.kinds and known is not None and known.known_to_consent
+
+
+def _until_day(day: date, office: Office) -> timedelta | None:
+    left = datetime.combine(day, time.min, office.book.tz) - clock.now()
+    return left if left > timedelta(0) else None
+
+
+async def to_tell_consent(tx: Transaction, office: Office, mandate: UUID) -> ToTell | None:
+    """What the consent service is to know of a guardian, read anew each time: a mandate may have ended since. None: nothing."""
+    row = await tx.session.get(MandateRow, mandate)
+    if row is None or row.of_age or not _concerns_consent(office, row):
+        return None
+    today = counting.day_of(clock.now(), office.book.tz)
+    if row.revoked_at is None and today < row.valid_from:
+        await tx.enqueue(TELL_CONSENT, row.id, after=_until_day(row.valid_from, office))
+        return None
+    theirs = [one for one in await _of_guardian(tx, row.principal, row.agent) if _concerns_consent(office, one)]
+    if not any(proof.is_live(one, Kind.withdrawal, today) for one in theirs):
+        return ToTell(row.principal, row.agent, False)
+    if row.revoked_at is not None:
+        return None
+    if row.born is None:
+        return ToTell(row.principal, row.agent, True, None, row.valid_to)
+    born = await office.sealer.open(tx.connection, tx.tenant, row.id, "mandate", "born", row.born)
+    return ToTell(row.principal, row.agent, True, date.fromisoformat(born.decode()), row.valid_to)
+
+
+async def tell_all_again(connection: asyncpg.Connection) -> None:
+    """The consent service came back from a backup: it may have lost who speaks for a child, and who does no more, from here or told there."""
+    found = await connection.fetch(_GUARDIANS)
+    for tenant, theirs in groupby(found, key=lambda row: row["tenant"]):
+        wanted = [Wanted(TELL_AGAIN, row["id"]) for row in theirs]
+        await enqueue(connection, "rights", tenant, wanted)
+
+
+async def consent_told(tx: Transaction, mandate: UUID) -> None:
+    """Whoever revoked it meanwhile may have been told of before."""
+    row = await tx.session.get(MandateRow, mandate, with_for_update=True)
+    if row is not None and row.revoked_at is None:
+        row.born = None
+    elif row is not None:
+        await tx.enqueue(TELL_CONSENT, row.id)
+
+
+async def _of_guardian(tx: Transaction, child: UUID, guardian: UUID) -> Sequence[MandateRow]:
+    theirs = select(MandateRow).where(
+        MandateRow.principal == child, MandateRow.agent == guardian, MandateRow.basis == "guardian"
+    )
+    return (await tx.session.scalars(theirs.with_for_update())).all()
+
+
+async def let_guardian_act(tx: Transaction, office: Office, child: UUID, guardian: UUID, told_at: datetime) -> None:
     """Whom the consent service knows as a child's guardian acts for it here as well, if the policy book says so, until consent knows it no
-    more. Where a child is to be asked younger than consent asks it, that day is not known here, and the answer is no."""
-    if guardian in await end_guardians(tx, child, but=guardian):
-        return
+    more. Where a child is to be asked younger than consent asks it, that day is not known here, and the answer is no. What was recorded
+    here says itself how far it goes, and what was revoked since is not opened again."""
     row, today = office.book.representation("guardian"), counting.day_of(clock.now(), office.book.tz)
+    for one in await _of_guardian(tx, child, guardian):
+        known = one.recorded_by == CONSENT or Kind.withdrawal in one.kinds
+        lives = one.revoked_at is None and (one.valid_to is None or one.valid_to >= today)
+        revoked_since = one.revoked_at is not None and one.revoked_at >= told_at
+        if (known and lives) or revoked_since:
+            return
     if row is None or not row.known_to_consent:
         return
     if (row.asked_from_age or row.until_age or 0) < office.book.number("consent_min_age"):
@@ -167,30 +256,33 @@ async def let_guardian_act(tx: Transaction, office: Office, child: UUID, guardia
         kinds=list(row.rights),
         valid_from=today,
         recorded_by=CONSENT,
-        recorded_at=clock.now(),
+        recorded_at=told_at,  # there: an end told since, and heard late like this, comes after it
     )
     tx.session.add(mandate)
     await tx.emit("mandate.recorded", _mandate_moved(mandate, CONSENT), child)
 
 
-async def end_guardians(tx: Transaction, child: UUID, but: UUID | None = None) -> set[UUID]:
-    """Whom consent had named, and still names: all but this one end."""
-    named = select(MandateRow).where(MandateRow.principal == child, MandateRow.recorded_by == CONSENT)
-    live = (await tx.session.scalars(named.where(col(MandateRow.revoked_at).is_(None)).with_for_update())).all()
-    for row in live:
-        if row.agent != but:
+async def end_guardian(tx: Transaction, child: UUID, ended: GuardianshipEnded, told_at: datetime) -> None:
+    """Consent knows them no more. If nobody revoked it, what was proven here goes on until its own day: a child consents for itself
+    before it is of age here. What was proven since, an end heard late, or once more, does not end."""
+    for row in await _of_guardian(tx, child, ended.guardian):
+        if row.recorded_at > told_at:
+            continue
+        row.of_age = row.of_age or ended.why == "of_age"
+        if row.revoked_at is None and (ended.why == "revoked" or row.recorded_by == CONSENT):
             row.revoked_at, row.revoked_by = clock.now(), CONSENT
             await tx.emit("mandate.revoked", _mandate_moved(row, CONSENT), child)
-    return {row.agent for row in live} & {but}
 
 
-async def revoke_mandate(tx: Transaction, caller: Caller, mandate: UUID) -> Mandate:
+async def revoke_mandate(tx: Transaction, office: Office, caller: Caller, mandate: UUID) -> Mandate:
     """From now on. What was asked under it goes on, and its answers are for the person alone."""
     row = await tx.session.get(MandateRow, mandate, with_for_update=True)
     if row is None:
         raise MandateUnknown
     if row.revoked_at is None:
-        row.revoked_at, row.revoked_by = clock.now(), caller.subject
+        row.revoked_at, row.revoked_by, row.born = clock.now(), caller.subject, None
+        if _concerns_consent(office, row):
+            await tx.enqueue(TELL_CONSENT, row.id)
         await tx.emit("mandate.revoked", _mandate_moved(row, caller.subject), row.principal)
     return queries.mandate_view(row)
 
@@ -211,7 +303,7 @@ async def protect(tx: Transaction, caller: Caller, principal: UUID, wish: Protec
 async def forget(tx: Transaction, office: Office, principal: UUID) -> None:
     """Nobody is known by this name any more: mandates for and of her end, with what proved them."""
     ended = await tx.connection.fetch(_END_MANDATES, principal, clock.now())
-    await office.sealer.shred_all(tx.connection, tx.tenant, [row["id"] for row in ended])
+    tx.write(*office.sealer.shredding(tx.tenant, [row["id"] for row in ended]))
     await tx.connection.execute(_UNPROTECT, principal)
 
 
@@ -225,10 +317,12 @@ async def acting_for(tx: Transaction, office: Office, caller: Caller, principal:
     raise NotFound
 
 
-async def _must_not_be_too_many(tx: Transaction, office: Office, row: RequestRow, index: bytes) -> None:
+async def _must_not_be_too_many(tx: Transaction, office: Office, row: RequestRow, index: bytes, by_staff: bool) -> None:
+    """What staff send to whom they speak with is counted by itself: with tickets in her name strangers use up none of it."""
     most, now = office.book.number("one_time_code_sends"), clock.now()
     for mine in (CodeRow.request == row.id, CodeRow.contact_index == index):
-        sent = (await tx.session.scalars(select(CodeRow.asked_at).where(mine))).all()
+        asked = select(CodeRow.asked_at).where(mine, CodeRow.by_staff == by_staff)
+        sent = (await tx.session.scalars(asked)).all()
         if not proof.may_send(sent, now, most):
             raise TooMany("No more codes today.")
 

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from sqlmodel import col, select
 
-from chassis import clock
+from chassis import addresses, clock
 from chassis.auth import Caller
 from chassis.db import Database, Transaction
 from chassis.errors import Forbidden, Invalid
@@ -54,8 +54,10 @@ _AWAITED = ("open", "receiving")
 async def put_operator(tx: Transaction, office: Office, caller: Caller, key: str, wish: PutOperator) -> OtherOperator:
     """Known from now on, by these keys and no others."""
     queries.must_decide(caller, "operator")
-    if office.https_only and not wish.url.startswith("https://"):
-        raise Invalid("Another operator is reached by https.")
+    try:
+        addresses.check_shape(wish.url, loopback=not office.https_only)
+    except addresses.NotPublic:
+        raise Invalid("Another operator is reached by https, on port 443.") from None
     row = await tx.session.get(OtherOperatorRow, (tx.tenant, key), with_for_update=True)
     if row is None:
         row = OtherOperatorRow(
@@ -168,10 +170,12 @@ async def take_all(database: Database, office: Office, reception: UUID, wish: Ha
             return _receipt(office, row)
         if row.state != "receiving":
             raise ReceptionUnknown
-    await asyncio.to_thread(_must_open, office, reception, said)
+    looked_at = await asyncio.to_thread(_must_open, office, reception, said)
     async with database.transaction(tenant) as tx:
         row, _ = await _handed(tx, reception, wish.handing)
         if row.state == "receiving":
+            if _lying(office.folder(reception), said["parts"]) != looked_at:
+                raise HandingRefused("A part was replaced while all were looked at.")
             now, book = clock.now(), office.book
             row.state, row.received_at = "received", now
             row.parts, row.bytes, row.sha256, row.content_key = (
@@ -210,11 +214,13 @@ async def _handed(tx: Transaction, reception: UUID, handing: str) -> tuple[Recep
     return row, said
 
 
-def _must_open(office: Office, reception: UUID, said: dict[str, Any]) -> None:
-    """Raises HandingRefused."""
+def _must_open(office: Office, reception: UUID, said: dict[str, Any]) -> list[tuple[int, int]]:
+    """What lay there while it was looked at: whoever brings a part waits for no lock meanwhile. Raises HandingRefused."""
     folder, count = office.folder(reception), said.get("parts")
-    if not isinstance(count, int) or not 0 < count <= parts.MOST_PARTS:
+    # Numbers that are none are equal to some (1.0, true), and no column takes them.
+    if not all(type(said.get(name)) is int for name in ("parts", "bytes")) or not 0 < count <= parts.MOST_PARTS:
         raise HandingRefused("So many parts are not taken.")
+    looked_at = _lying(folder, count)
     try:
         if parts.digest(folder, count) != (said.get("bytes"), said.get("sha256")):
             raise HandingRefused("What came is not what was said of it.")
@@ -222,6 +228,13 @@ def _must_open(office: Office, reception: UUID, said: dict[str, Any]) -> None:
             """Each part says by itself whether it is whole."""
     except (parts.DoesNotOpen, StatementDoubtful, ValueError) as doubt:
         raise HandingRefused(f"It does not open: {doubt}.") from None
+    return looked_at
+
+
+def _lying(folder: Path, count: int) -> list[tuple[int, int]]:
+    """Which files these are: a part that was replaced is another, or a later one."""
+    found = [path.stat() for path in (parts.place_of(folder, place) for place in range(count)) if path.exists()]
+    return [(each.st_ino, each.st_mtime_ns) for each in found]
 
 
 async def _tenant_of(database: Database, reception: UUID) -> UUID:

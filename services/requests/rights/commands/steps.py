@@ -7,8 +7,8 @@ from typing import Any
 from chassis import clock
 from chassis.db import Transaction
 from chassis.ids import new_id
+from chassis.rows import new_row
 from services.anonymizer.contract import Store
-from services.requests.rights.commands import fresh
 from services.requests.rights.rules.kinds import PEOPLE, STANDING
 from services.requests.rights.tables import RequestRow, StepRow
 
@@ -37,12 +37,11 @@ def forgetting(request: RequestRow) -> StepRow:
 
 async def add(tx: Transaction, planned: StepRow, pause: timedelta | None = None) -> StepRow:
     """By a job of its own; who prepares the request writes its steps and does them."""
-    row = StepRow(**vars(planned))
-    row.next_at = clock.now() + pause if pause else None
-    tx.session.add(row)
-    if row.state == "pending":
-        await tx.enqueue("rights.step", row.id, after=pause)
-    return row
+    planned.next_at = clock.now() + pause if pause else None
+    tx.session.add(planned)
+    if planned.state == "pending":
+        await tx.enqueue("rights.step", planned.id, after=pause)
+    return planned
 
 
 def _new(
@@ -54,7 +53,7 @@ def _new(
     round: int = 1,
     state: str = "pending",
 ) -> StepRow:
-    return fresh.new(
+    return new_row(
         StepRow,
         id=new_id(),
         tenant=request.tenant,

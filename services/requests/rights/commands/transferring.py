@@ -7,10 +7,18 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
+from chassis import clock
 from chassis.db import Transaction
 from services.requests.rights import queries
 from services.requests.rights.commands import answering
-from services.requests.rights.contract import OperatorUnknown, RequestTransferred, State, Transfer, Transferred
+from services.requests.rights.contract import (
+    OperatorUnknown,
+    RequestHandedOver,
+    RequestTransferred,
+    State,
+    Transfer,
+    Transferred,
+)
 from services.requests.rights.moves import moved
 from services.requests.rights.office import Office
 from services.requests.rights.package.build import Contents
@@ -41,9 +49,15 @@ async def want(tx: Transaction, row: RequestRow, wish: Transfer) -> None:
     row.transfer_to = wish.operator
 
 
-async def to_send(tx: Transaction, office: Office, row: RequestRow | None) -> Sending | Transferred | None:
+def is_wanted(office: Office, row: RequestRow) -> bool:
+    """Called with the row locked. Of a request that ended while parts were written none of them is left."""
+    answering.remove_what_is_left(office, row)
+    return row.state == State.transferring
+
+
+async def to_send(tx: Transaction, office: Office, row: RequestRow) -> Sending | Transferred | None:
     """None when it is not wanted (any more)."""
-    if row is None or row.state != State.transferring:
+    if not is_wanted(office, row):
         return None
     opened = await answering.open_sealed(tx, office, row, "transfer")
     if opened.startswith(_TAKEN):
@@ -82,6 +96,17 @@ def acknowledged(sending: Sending, written: Written, receipt: str) -> bool:
     return all(said.get(name) == value for name, value in mine.items())
 
 
+async def handing_over(tx: Transaction, row: RequestRow, sending: Sending, written: Written) -> None:
+    """What goes stands in the ledger before its key does: of an operator that never answers, nobody would know what it has."""
+    if row.handed_over_at is not None:
+        return
+    row.handed_over_at = clock.now()
+    said = RequestHandedOver(
+        **moved(row), operator=sending.transfer.operator, bytes=written.bytes, sha256=written.sha256
+    )
+    await tx.emit("request.handed_over", said.model_dump(mode="json", exclude_none=True), row.principal)
+
+
 async def taken(
     tx: Transaction, office: Office, row: RequestRow, sending: Sending, written: Written, receipt: str
 ) -> Transferred:
@@ -111,6 +136,8 @@ async def done(tx: Transaction, office: Office, row: RequestRow, to: Transferred
 
 
 async def not_taken(tx: Transaction, office: Office, row: RequestRow, name: str) -> None:
-    """The other operator refused for good. The person hears of it, and may have the package herself."""
+    """The other operator refused for good, or, when it had the key already, said nothing that proves that it took anything. The person
+    hears which, and may have the package herself."""
     row.transfer = None
-    await answering.await_passphrase(tx, office, row, "not_transferred", operator=name)
+    letter = "not_acknowledged" if row.handed_over_at else "not_transferred"
+    await answering.await_passphrase(tx, office, row, letter, operator=name)

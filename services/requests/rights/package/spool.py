@@ -23,8 +23,8 @@ from services.anonymizer.contract import EndLine, TableLine
 from services.requests.rights.package.files import private
 
 _FRAME = 1 << 20
-# To make a file takes as long as to write a row of this size.
-_LITTLE = 1 << 16
+# Some thousand rows, which wait nowhere where their package is built at once.
+_LITTLE = 1 << 18
 _SALT = 16
 
 

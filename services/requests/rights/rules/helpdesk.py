@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from chassis import identifiers
 from services.anonymizer.contract import Identifier, IdentifierType
 from services.registry.contract import Language, Text
 from services.requests.rights.contract import Kind, PostTicket, State, TagMissing, ZendeskPost
@@ -47,7 +48,8 @@ def read(post: ZendeskPost) -> PostTicket:
         raise TagMissing(tags=sorted(_BY_TICKET))
     requester = ticket.requester
     who = [Identifier(type=IdentifierType.email, value=requester.email)]
-    who += [Identifier(type=IdentifierType.msisdn, value=requester.phone)] if requester.phone else []
+    if requester.phone and _is_number(requester.phone):
+        who.append(Identifier(type=IdentifierType.msisdn, value=requester.phone))
     return PostTicket(
         ticket=f"{PREFIX}{ticket.id}",
         kind=kinds[0],
@@ -56,6 +58,15 @@ def read(post: ZendeskPost) -> PostTicket:
         identifiers=who,
         text=f"{ticket.subject}\n\n{ticket.description}"[:10_000],
     )
+
+
+def _is_number(phone: str) -> bool:
+    """People write there what they like, and her address says who she is as well. In which country it would be a number is not asked."""
+    try:
+        identifiers.normalise(IdentifierType.msisdn, phone, country="1")
+    except identifiers.BadIdentifier:
+        return False
+    return True
 
 
 def update(request: str, state: State, due_on: str, language: Language) -> dict[str, Any]:

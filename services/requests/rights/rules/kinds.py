@@ -75,6 +75,7 @@ class Facts(Protocol):
     recording: str | None
     elements: list[str] | None
     transfer_to: str | None
+    agent: UUID | None
     channel: str
 
 
@@ -124,12 +125,20 @@ def is_always_granted(book: PolicyBook, purpose: str | None) -> bool:
 def _what(row: Facts) -> tuple[object, ...]:
     # A restriction on another ground is another one: the first may be lifted, and the second stays.
     ground = row.ground if row.kind == Kind.restriction else None
-    return row.kind, row.party, row.purpose, ground, row.recording, row.elements, row.transfer_to
+    # A package opens by the words of whoever asked for it: hers is of no use to who acts for her, nor theirs to her.
+    agent = row.agent if row.kind in PACKED else None
+    return row.kind, row.party, row.purpose, ground, row.recording, row.elements, row.transfer_to, agent
 
 
 def is_in_force(row: Facts) -> bool:
     """Whether this is a restriction that holds now."""
     return row.kind == Kind.restriction and row.state in (State.executing, State.answered, State.lifting)
+
+
+def holds_back_erasing(row: Facts) -> bool:
+    """A restriction that holds, and one that was asked for and cannot be begun yet: she is not to lose by that what she asked to keep."""
+    asked = row.kind == Kind.restriction and row.state in (State.received, State.identified)
+    return asked or is_in_force(row)
 
 
 def is_held_by(row: Facts, party: str) -> bool:

@@ -1,4 +1,4 @@
-"""Where a delivery may go: a public address, resolved once, checked, and then connected to as checked.
+"""Where this house may be sent by others: a public address, resolved once, checked, and then connected to as checked.
 
 Python's `is_global` lets some special addresses pass (192.0.0.192, 64:ff9b:1::/48), so the table is our own (IANA's special-purpose
 registries): every address a name resolves to must be clean, or a second answer could lead inside.
@@ -9,8 +9,6 @@ import socket
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
-
-from services.webhooks.contract import AddressRefused
 
 _NOT_PUBLIC_4 = tuple(
     ip_network(network)
@@ -27,12 +25,20 @@ _NOT_PUBLIC_6 = tuple(
 )
 
 
+class NotPublic(ValueError):
+    """It leads, or may lead, inside."""
+
+
 @dataclass(frozen=True)
 class Target:
     """url: with the checked address in place of the name · host: the name, for TLS and the Host header."""
 
     url: str
     host: str
+
+    @property
+    def name(self) -> str:
+        return urlsplit(f"//{self.host}").hostname or ""
 
 
 def is_public(address: IPv4Address | IPv6Address) -> bool:
@@ -42,22 +48,22 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
 
 
 def check_shape(url: str, loopback: bool) -> None:
-    """What can be seen without resolving. Raises AddressRefused. `loopback`: development, where receivers live on this machine."""
+    """What can be seen without resolving. Raises NotPublic. `loopback`: development, where receivers live on this machine."""
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise AddressRefused from None
+        raise NotPublic from None
     if not parts.hostname or parts.username or parts.password or parts.fragment:
-        raise AddressRefused
+        raise NotPublic
     if loopback and parts.hostname in ("127.0.0.1", "::1"):
         return
     if parts.scheme != "https" or port not in (None, 443):
-        raise AddressRefused
+        raise NotPublic
 
 
 async def resolve(url: str, loopback: bool) -> Target:
-    """The one address to connect to. Raises AddressRefused when any address of the name is not public, OSError when it has none."""
+    """The one address to connect to. Raises NotPublic when any address of the name is not public, OSError when it has none."""
     check_shape(url, loopback)
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
@@ -65,6 +71,6 @@ async def resolve(url: str, loopback: bool) -> Target:
     addresses = [ip_address(entry[4][0]) for entry in found]
     for address in addresses:
         if not is_public(address) and not (loopback and address.is_loopback):
-            raise AddressRefused
+            raise NotPublic
     chosen = f"[{addresses[0]}]" if addresses[0].version == 6 else str(addresses[0])
     return Target(parts._replace(netloc=f"{chosen}:{port}").geturl(), parts.netloc)

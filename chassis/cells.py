@@ -1,0 +1,13 @@
+"""Cells of a CSV that is opened in a spreadsheet."""
+
+import re
+from typing import Any
+
+# Where a spreadsheet may see a cell begin: one that expects semicolons, as Swedish ones do, begins a cell at each and a row at each
+# line, wherever in a text they stand.
+_RUNS = re.compile(r"(^(?=[=+\-@\t\r])|[;\n\r\t](?=[=+\-@]))")
+
+
+def no_formula(cell: Any) -> Any:
+    """The cell as a text that no spreadsheet runs as a formula (CWE-1236); what is no text is no formula."""
+    return _RUNS.sub(r"\1'", cell) if isinstance(cell, str) else cell

@@ -1,0 +1,65 @@
+"""Where others may send this house: to public addresses, resolved once and connected to as they were checked."""
+
+import asyncio
+from ipaddress import ip_address
+
+import pytest
+
+from chassis import addresses
+from chassis.addresses import NotPublic
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "192.0.0.192",
+        "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255", "203.0.113.7", "::1", "::", "::ffff:10.0.0.1",
+        "64:ff9b::a00:1", "64:ff9b:1::1", "fe80::1", "fc00::1", "fd12::1", "ff02::1", "2001:db8::1", "2001::1", "2002:a00:1::1",
+    ],
+)  # fmt: skip
+def test_an_address_that_could_lead_inside_is_not_public(address):
+    assert not addresses.is_public(ip_address(address))
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "193.0.14.129", "2600::1", "2a00:1450:4001::1"])
+def test_a_routed_address_is_public(address):
+    assert addresses.is_public(ip_address(address))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://hooks.example/x", "https://hooks.example:8443/x", "https://user:pass@hooks.example/", "https:///x",
+        "https://hooks.example/x#part", "http://127.0.0.1:5000/hook", "https://hooks.example:99999/", "https://[::1",
+    ],
+)  # fmt: skip
+def test_what_is_asked_for_is_a_public_https_address_on_port_443(url):
+    with pytest.raises(NotPublic):
+        addresses.check_shape(url, loopback=False)
+    addresses.check_shape("https://hooks.example/x", loopback=False)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "0x7f.1", "2130706433"])
+async def test_a_name_that_resolves_inside_is_refused(host):
+    with pytest.raises((NotPublic, OSError)):
+        await addresses.resolve(f"https://{host}/hook", loopback=False)
+
+
+async def test_a_name_is_resolved_once_and_the_checked_address_is_connected_to(monkeypatch):
+    answers = iter([["93.184.216.34"], ["10.0.0.1"]])
+
+    async def rebind(*_args, **_kwargs):
+        return [(2, 1, 6, "", (address, 443)) for address in next(answers)]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", rebind, raising=False)
+    target = await addresses.resolve("https://hooks.example/x?y=1", loopback=False)
+    assert (target.url, target.host) == ("https://93.184.216.34:443/x?y=1", "hooks.example")
+    with pytest.raises(NotPublic):
+        await addresses.resolve("https://hooks.example/x", loopback=False)
+
+
+@pytest.mark.parametrize(
+    ("host", "name"), [("hooks.example", "hooks.example"), ("a.example:443", "a.example"), ("[2600::1]:443", "2600::1")]
+)
+def test_a_certificate_is_asked_for_by_the_name_alone(host: str, name: str):
+    assert addresses.Target("https://93.184.216.34/", host).name == name

@@ -1,0 +1,154 @@
+"""What contradicts itself in the same moment: one thing happens, wholly, and everybody is told which."""
+
+import asyncio
+import random
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+from services.anonymizer.contract import Identifier, IdentifierType
+from services.registry.contract import Text
+from services.requests.rights.contract import (
+    Channel,
+    Confirm,
+    Evidence,
+    Kind,
+    NotNow,
+    OpenRequest,
+    PostTicket,
+    Propose,
+    RecordMandate,
+    Review,
+    Verdict,
+)
+from tests.rights.conftest import House
+from tests.rights.operator import Row
+
+SEEN = Evidence(method="id_document")
+
+
+def key() -> str:
+    return str(uuid4())
+
+
+async def test_who_changes_her_mind_in_the_very_instant_in_which_it_is_too_late_keeps_all_or_loses_all(
+    house: House, tenant: UUID
+):
+    people = [house.operator.person(("billing", Row("customer", "1"))) for _ in range(6)]
+    confirmed = await asyncio.gather(*(house.confirmed(house.person(each, tenant)) for each in people))
+    last = max(each.executes_at for each in confirmed)
+    house.later(seconds=(last - house.now() + timedelta(milliseconds=1)).total_seconds())
+
+    async def regrets(principal: UUID, request: UUID) -> bool:
+        await asyncio.sleep(random.uniform(0, 1.5))
+        try:
+            await house.person(principal, tenant).withdraw(request, key=key())
+        except NotNow:
+            return False
+        return True
+
+    heard = await asyncio.gather(*(regrets(one, each.request) for one, each in zip(people, confirmed, strict=True)))
+    for principal, each, in_time in zip(people, confirmed, heard, strict=True):
+        ends = "withdrawn" if in_time else "closed"
+        await house.until_state(house.person(principal, tenant), each.request, ends)
+        assert bool(house.operator.held(principal, "billing")) is in_time
+        assert ("request.executing" in await house.events(each.request)) is not in_time
+
+
+async def test_a_restriction_that_was_asked_for_and_cannot_be_begun_holds_back_a_deletion_whose_hour_comes(
+    house: House, tenant: UUID
+):
+    anna = house.operator.person(("billing", Row("customer", "1")))
+    person = house.person(anna, tenant)
+    deletion = await house.confirmed(person)
+    house.operator.away = True
+    try:
+        restriction = await person.open(OpenRequest(kind=Kind.restriction, ground="unlawful"), key=key())
+        house.later(seconds=(deletion.executes_at - house.now()).total_seconds() + 1)
+        await house.until(person, deletion.request, lambda seen: seen.executes_at != deletion.executes_at)
+    finally:
+        house.operator.away = False
+    await house.until_state(person, restriction.request, "answered")
+    assert (await person.request(deletion.request)).state == "cooling_off" and house.operator.held(anna, "billing")
+
+
+async def test_the_same_wish_in_the_same_moment_in_the_portal_on_the_telephone_and_by_ticket_is_carried_out_once(
+    house: House, tenant: UUID
+):
+    address = f"{uuid4().hex}@epost.example"
+    principal = house.operator.person(("billing", Row("customer", "1")), email=address)
+    named, anna = [Identifier(type=IdentifierType.email, value=address)], house.person(principal, tenant)
+    desk, system = house.helpdesk(tenant), house.ticket_system(tenant)
+    typed = OpenRequest(kind=Kind.deletion, channel=Channel.helpdesk, identifiers=named, evidence=SEEN)
+    ticket = PostTicket(ticket=uuid4().hex, kind=Kind.deletion, identifiers=named, evidence=SEEN)
+    asked = await asyncio.gather(
+        anna.open(OpenRequest(kind=Kind.deletion), key=key()),
+        desk.open(typed, key=key()),
+        system.post_ticket(ticket, key=key()),
+        anna.open(OpenRequest(kind=Kind.deletion), key=key()),
+    )
+
+    async def states() -> list[str]:
+        return sorted([(await desk.request(each.request)).state for each in asked])
+
+    await house.seen(states, lambda seen: seen == ["duplicate"] * 3 + ["previewed"])
+    previewed = [r for r in (await anna.requests()).items if r.state == "previewed"]
+    assert len(previewed) == 1 and len(house.operator.held(principal, "billing")) == 1
+
+
+async def test_a_guardian_who_asks_while_the_child_does_is_dealt_with_once_and_only_who_asked_takes_it_back(
+    house: House, tenant: UUID
+):
+    child, erik = house.operator.person(("billing", Row("customer", "1"))), house.operator.person()
+    wish = RecordMandate(
+        principal=child,
+        agent=erik,
+        kinds=[Kind.deletion],
+        basis="guardian",
+        papers=["population_register"],
+        born=house.now().date().replace(day=1) - timedelta(days=9 * 365),
+        evidence=SEEN,
+    )
+    await house.helpdesk(tenant).record_mandate(wish, key=key())
+    hers, his = house.person(child, tenant), house.person(erik, tenant)
+    asked = await asyncio.gather(
+        hers.open(OpenRequest(kind=Kind.deletion), key=key()),
+        his.open(OpenRequest(kind=Kind.deletion, principal=child), key=key()),
+    )
+
+    async def states() -> list[str]:
+        return sorted([(await hers.request(each.request)).state for each in asked])
+
+    await house.seen(states, lambda seen: seen == ["duplicate", "previewed"])
+    [lives] = [each.request for each in asked if (await hers.request(each.request)).state == "previewed"]
+    preview = await hers.preview(lives)
+
+    async def both(one: int) -> object:
+        return await (
+            hers.confirm(lives, Confirm(preview=preview.digest), key=key()) if one else hers.withdraw(lives, key=key())
+        )
+
+    await asyncio.gather(both(0), both(1), return_exceptions=True)
+    assert (await hers.request(lives)).state == "withdrawn", "whichever came first, her no counts"
+    assert house.operator.held(child, "billing")
+
+
+async def test_what_is_to_be_corrected_while_it_is_erased_is_answered_and_brings_nothing_back(
+    house: House, tenant: UUID
+):
+    anna = house.operator.person(("billing", Row("customer", "1", "Anna Testlnd")))
+    person, officer = house.person(anna, tenant), house.officer(tenant)
+    deletion = await house.confirmed(person)
+    wrong = {"element": "name", "old": "Anna Testlnd", "new": "Anna Testlind"}
+    wish = OpenRequest.model_validate({"kind": "correction", "changes": [wrong]}, strict=False)
+    correction = await person.open(wish, key=key())
+    await house.until_state(person, correction.request, "deciding")
+    [task] = [one for one in (await officer.tasks(state="open")).items if one.request == correction.request]
+    house.later(seconds=(deletion.executes_at - house.now()).total_seconds() + 1)
+    text = Text(sv="Pass", en="Passport")
+    granted = await officer.propose(task.task, Propose(verdict=Verdict.granted, text=text), key=key())
+    if granted.state == "proposed":
+        other = house.officer(tenant, "petronella")
+        await other.review(task.task, Review(proposal=granted.digest, agreed=True), key=key())
+    await house.until_state(person, correction.request, "closed", "answered")
+    await house.until_state(person, deletion.request, "closed")
+    assert house.operator.held(anna, "billing") == []
