@@ -561,6 +561,8 @@ async def test_what_is_soon_built_is_answered_in_the_transaction_that_records_it
     assert (recorded, answered) == ("request.step_done", "request.answered")
     assert (one == other) is at_once
     assert await house.rows("SELECT 1 FROM rights.spool WHERE request = $1", asked.request) == []
+    folder = house.settings.packages / str(asked.request)
+    await until(lambda: list(folder.glob("*.spool")) == [] != list(folder.iterdir()))
     assert "Anna Testlind" in unlock(await fetched(house, client, asked.request, tmp_path), words).report
 
 

@@ -202,6 +202,7 @@ async def read_by(house: House, request: UUID) -> list[dict[str, Any]]:
         (packed(), "pdf"),
         (packed(b"<< /Title (Anna /Javanese) /OpenAction [3 0 R /Fit] >>"), "pdf"),
         (packed(b"<< /AAPL:Keywords [(Anna)] >>", beside=[b"7 0 << /Title (Anna) >>"]), "pdf"),
+        (packed(said=b"/ObjStmNote 1"), "pdf"),
         (written(), "pdf"),
         (written(""), "pdf"),
     ],

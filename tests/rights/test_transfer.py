@@ -189,6 +189,20 @@ async def test_an_operator_that_is_away_is_waited_for_and_she_may_change_her_min
     assert (await two.reception()).state == "open"
 
 
+async def test_what_was_lost_while_the_other_operator_was_away_is_collected_again(
+    house: House, tenant: UUID, two: Two
+):
+    await known(house, tenant, "sydtel", "http://127.0.0.1:9")
+    asked = await two.anna.open(two.wish(), key=key())
+    await until_state(house, two, asked.request, "transferring")
+    assert await house.rows("DELETE FROM rights.spool WHERE request = $1 RETURNING 1", asked.request)
+    await known(house, tenant, "sydtel")
+    await until_state(house, two, asked.request, "closed")
+    async with two.anna_there.received(two.opened.reception) as stream:
+        archive = zipfile.ZipFile(io.BytesIO(b"".join([piece async for piece in stream])))
+    assert any(f"{SECRET} 2".encode() in archive.read(name) for name in archive.namelist())
+
+
 async def test_of_parts_that_were_written_while_she_changed_her_mind_none_is_left(
     house: House, tenant: UUID, two: Two, monkeypatch: pytest.MonkeyPatch
 ):
