@@ -5,11 +5,12 @@ from contextlib import suppress
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from chassis import clock
 from chassis.errors import Forbidden, NotFound
 from chassis.ids import new_id
-from services.consent import queries, receipts, records
+from services.consent import jobs, queries, receipts, records
 from services.consent.commands import statements
 from services.consent.contract import (
     AlreadyGiven,
@@ -472,6 +473,50 @@ async def test_a_consent_that_lapsed_is_told_to_subscribers_and_one_given_meanwh
     assert (await company.decision(bert, "communication", "recorded_call", participants=[])).decision
     await clockwork.tick()
     assert (await company.service.standing(company.tenant, bert)).consents[0].state == "given"
+
+
+# What a disk or a hand in the database leaves behind, and how it is mended.
+LOST_NOTICE = (
+    "UPDATE consent.standing SET notice = 'lost' WHERE principal = $1",
+    "UPDATE consent.standing SET notice = 'recordings' WHERE principal = $1",
+)
+REFUSED_ROW = (
+    "ALTER TABLE consent.statement ADD CONSTRAINT broken CHECK (principal <> '{}') NOT VALID",
+    "ALTER TABLE consent.statement DROP CONSTRAINT broken",
+)
+
+
+@pytest.mark.parametrize(("broken", "mended"), [LOST_NOTICE, REFUSED_ROW], ids=["lost notice", "refused row"])
+async def test_a_lapse_that_cannot_be_recorded_leaves_the_others_alone_and_is_told_until_it_can(
+    company, anna, served, monkeypatch, broken, mended
+):
+    monkeypatch.setattr(jobs, "_AT_ONCE", 1)
+    told, bert = await company.notice(), new_id()
+    two_years = timedelta(days=731)
+    await company.give(anna, told, at=clock.now() - two_years - timedelta(days=1))
+    await company.give(bert, told, at=clock.now() - two_years)
+
+    async def states() -> list[str]:
+        standing = [await company.service.standing(company.tenant, each) for each in (anna, bert)]
+        return [each.consents[0].state for each in standing]
+
+    admin = await served.house.postgres.connect(DATABASE)
+    arguments = [anna] if "$1" in broken else []
+    clockwork = Clockwork(served.app.state.database, served.app.state.own_desk)
+    clockwork.trouble.lasts = 0.0
+    with capture_logs() as log:
+        await admin.execute(broken.format(anna), *arguments)
+        try:
+            await clockwork.tick()
+            assert await states() == ["given", "expired"]
+        finally:
+            await admin.execute(mended, *arguments)
+            await admin.close()
+        assert not (await company.decision(anna, "communication", "recorded_call", participants=[])).decision
+        await clockwork.tick()
+    assert await states() == ["expired", "expired"]
+    event = "what comes by itself could not be recorded"
+    assert {each["event"] for each in log} >= {event, f"{event}: over"}
 
 
 async def test_what_withdrawing_means_is_shown_before(company, anna):
