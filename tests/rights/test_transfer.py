@@ -189,9 +189,7 @@ async def test_an_operator_that_is_away_is_waited_for_and_she_may_change_her_min
     assert (await two.reception()).state == "open"
 
 
-async def test_what_was_lost_while_the_other_operator_was_away_is_collected_again(
-    house: House, tenant: UUID, two: Two
-):
+async def test_what_was_lost_while_the_other_operator_was_away_is_collected_again(house: House, tenant: UUID, two: Two):
     await known(house, tenant, "sydtel", "http://127.0.0.1:9")
     asked = await two.anna.open(two.wish(), key=key())
     await until_state(house, two, asked.request, "transferring")
