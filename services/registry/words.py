@@ -119,6 +119,7 @@ FIELD = _table("""
     due | svar inom | answer within
     extension | kan förlängas med | may be extended by
     cooling_off | ångertid | time to change one's mind
+    confirmed_by | bekräftas för någon annan av | confirmed for somebody by
     investigation | utredning högst | investigation at most
     bases | rättsliga grunder | legal bases
     grounds | grunder | grounds
@@ -181,6 +182,8 @@ VALUE = _table("""
     sms | SMS | SMS
     fixed_call | fasta samtal | fixed calls
     data | data | data
+    person | en anställd | one of the staff
+    four_eyes | två anställda | two of the staff
     required | nödvändigt | required
     optional | frivilligt | optional
     none | ingen | none

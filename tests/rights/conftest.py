@@ -68,10 +68,9 @@ class House:
         claims |= {"acr": "password", "auth_time": int(time.time())} | bent
         return self._client("rights.request", claims)
 
-    def helpdesk(self, tenant: UUID) -> RightsClient:
+    def helpdesk(self, tenant: UUID, name: str = "hilda") -> RightsClient:
         """Staff of the tenant's helpdesk, at the internal edge."""
-        claims = {"kind": "staff", "roles": ["helpdesk"], "tenant": tenant, "act": {"sub": "internal"}}
-        return self._client("rights.handle", claims)
+        return self._staff(tenant, name, "helpdesk")
 
     def officer(self, tenant: UUID, name: str = "pontus") -> RightsClient:
         """One of the operator's privacy officers; two of them are two pairs of eyes."""

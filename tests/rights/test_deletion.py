@@ -2,20 +2,23 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from services.anonymizer.contract import Scope
+from services.anonymizer.contract import Identifier, IdentifierType, Scope
 from services.requests.rights import certificate
 from services.requests.rights.contract import (
+    AnotherConfirms,
     Channel,
     Confirm,
     Evidence,
     Kind,
     NotNow,
     OpenRequest,
+    PostTicket,
     PreviewOutdated,
     ProofPending,
 )
@@ -174,18 +177,83 @@ async def test_who_has_no_login_confirms_and_withdraws_by_the_helpdesk_and_the_l
     house: House, tenant: UUID
 ):
     desk = house.helpdesk(tenant)
+    request, read = await by_letter(house, tenant, house.operator.person(("billing", Row("customer", "1"))))
+    await house.helpdesk(tenant, "hugo").confirm(request, read, key=str(uuid4()))
+    await desk.withdraw(request, key=str(uuid4()))
+    assert await said_by(house, request) == {"received": "hilda", "confirmed": "hugo", "withdrawn": "hilda"}
+
+
+async def test_one_of_the_staff_alone_erases_nothing_in_somebodys_name(house: House, tenant: UUID):
     lars = house.operator.person(("billing", Row("customer", "1")))
-    wish = OpenRequest(
-        kind=Kind.deletion, channel=Channel.letter, principal=lars, evidence=Evidence(method="registered_letter")
+    request, read = await by_letter(house, tenant, lars)
+    for _ in range(2):
+        with pytest.raises(AnotherConfirms):
+            await house.helpdesk(tenant).confirm(request, read, key=str(uuid4()))
+    house.later(hours=73)
+    assert (await house.helpdesk(tenant).request(request)).state == "previewed"
+    assert house.operator.held(lars, "billing")
+    confirmed = await house.person(lars, tenant).confirm(request, read, key=str(uuid4()))
+    assert confirmed.state == "cooling_off", "she herself may"
+
+
+async def test_of_what_another_system_says_two_of_the_staff_confirm_and_it_never_does_itself(
+    house: House, tenant: UUID
+):
+    address = f"{uuid4().hex[:8]}@post.example"
+    house.operator.person(("billing", Row("customer", "1")), email=address)
+    system = house.ticket_system(tenant)
+    ticket = PostTicket(
+        ticket=f"T-{uuid4().hex[:8]}",
+        kind=Kind.deletion,
+        identifiers=[Identifier(type=IdentifierType.email, value=address)],
+        evidence=Evidence(method="call_back"),
     )
+    request = (await system.post_ticket(ticket, key=str(uuid4()))).request
+    hilda = house.helpdesk(tenant)
+    await house.until_state(hilda, request, "previewed")
+    read = Confirm(preview=(await hilda.preview(request)).digest)
+    with pytest.raises(AnotherConfirms):
+        await system.confirm(request, read, key=str(uuid4()))
+    assert (await hilda.confirm(request, read, key=str(uuid4()))).state == "previewed"
+    for alone in (hilda, system):
+        with pytest.raises(AnotherConfirms):
+            await alone.confirm(request, read, key=str(uuid4()))
+    confirmed = await house.helpdesk(tenant, "hugo").confirm(request, read, key=str(uuid4()))
+    assert confirmed.state == "cooling_off"
+    assert await said_by(house, request) == {"vouched": "hilda", "confirmed": "hugo"}
+
+
+async def test_one_recording_that_staff_name_waits_for_another_of_them_and_for_her_to_change_her_mind(
+    house: House, tenant: UUID
+):
+    nils = house.operator.person(("recordings", Row("recording", "4710")), ("recordings", Row("recording", "4711")))
+    request, read = await by_letter(house, tenant, nils, scope=Scope(recording="4711"))
+    with pytest.raises(AnotherConfirms):
+        await house.helpdesk(tenant).confirm(request, read, key=str(uuid4()))
+    assert len(house.operator.held(nils, "recordings")) == 2
+    other = house.helpdesk(tenant, "hugo")
+    assert (await other.confirm(request, read, key=str(uuid4()))).state == "cooling_off"
+    house.later(hours=73)
+    await house.until_state(other, request, "closed")
+    assert [row.id for row in house.operator.held(nils, "recordings")] == ["4710"]
+
+
+async def by_letter(house: House, tenant: UUID, principal: UUID, **more: Any) -> tuple[UUID, Confirm]:
+    """A deletion that hilda typed in, and what is to be confirmed."""
+    desk = house.helpdesk(tenant)
+    evidence = Evidence(method="registered_letter")
+    wish = OpenRequest(kind=Kind.deletion, channel=Channel.letter, principal=principal, evidence=evidence, **more)
     asked = await desk.open(wish, key=str(uuid4()))
     await house.until_state(desk, asked.request, "previewed")
-    preview = await desk.preview(asked.request)
-    await desk.confirm(asked.request, Confirm(preview=preview.digest), key=str(uuid4()))
-    await desk.withdraw(asked.request, key=str(uuid4()))
-    query = "SELECT convert_from(body, 'UTF8')::json->'data'->>'by' AS by FROM rights.event WHERE type = ANY ($2) AND convert_from(body, 'UTF8')::json->'data'->>'request' = $1"
-    said = await house.rows(query, str(asked.request), ["request.confirmed", "request.withdrawn"])
-    assert len(said) == 2 and all(row["by"] for row in said)
+    return asked.request, Confirm(preview=(await desk.preview(asked.request)).digest)
+
+
+async def said_by(house: House, request: UUID) -> dict[str, str]:
+    """Who of the staff said what in the person's name, as it stands in the ledger."""
+    query = """SELECT type, body->'data'->>'by' AS by
+    FROM (SELECT seq, type, convert_from(body, 'UTF8')::json AS body FROM rights.event) told
+    WHERE body->'data'->>'request' = $1 AND body->'data'->>'by' IS NOT NULL ORDER BY seq"""
+    return {row["type"].removeprefix("request."): row["by"] for row in await house.rows(query, str(request))}
 
 
 async def test_who_changes_her_mind_in_time_keeps_everything(house: House, tenant: UUID):

@@ -21,7 +21,7 @@ import pytest
 
 from chassis import clock
 from ops.stack import Stack
-from sample.actors import Cast, Machine
+from sample.actors import Cast, Machine, Person
 from sample.cases import PRIVATE
 from tests.conftest import house as empty_house
 from tests.patience import PATIENCE, busy
@@ -158,10 +158,14 @@ async def _opened(stack: Stack, wardline: asyncpg.Connection, people: list[str],
     """Deletions asked for by ticket, previewed and confirmed."""
     cast = Cast(stack.home.path, stack.url("public"), stack.url("internal"))
     with cast.machine("helpdesk") as helpdesk:
-        return await _confirmed(stack, wardline, helpdesk, people, number)
+        wave = await _previewed(stack, wardline, helpdesk, people, number)
+    for one in ("helpdesk", "privacy"):
+        with cast.person(one) as staff:
+            await _confirmed(staff, wave)
+    return wave
 
 
-async def _confirmed(
+async def _previewed(
     stack: Stack, wardline: asyncpg.Connection, helpdesk: Machine, people: list[str], number: int
 ) -> Wave:
     wave = Wave(stack, wardline, [])
@@ -175,11 +179,14 @@ async def _confirmed(
         taken = await asyncio.to_thread(helpdesk.post, "/v1/tickets", ticket)
         wave.requests.append(UUID(taken.json()["request"]))
     await wave.until("previewed", seconds=PATIENCE)
-    for request in wave.requests:
-        preview = await asyncio.to_thread(helpdesk.get, f"/v1/requests/{request}/preview")
-        wish = {"preview": preview.json()["digest"]}
-        await asyncio.to_thread(helpdesk.post, f"/v1/requests/{request}/confirm", wish)
     return wave
+
+
+async def _confirmed(staff: Person, wave: Wave) -> None:
+    for request in wave.requests:
+        path = f"/staff/v1/requests/{request}"
+        preview = await asyncio.to_thread(staff.get, f"{path}/preview")
+        await asyncio.to_thread(staff.post, f"{path}/confirm", {"preview": preview.json()["digest"]})
 
 
 async def _customers(stack: Stack, count: int) -> list[str]:

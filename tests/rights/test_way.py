@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from services.anonymizer.contract import Outcome, Scope, Store
 from services.registry.contract import Text
 from services.requests.rights.contract import NotNow, State
-from services.requests.rights.rules import way
+from services.requests.rights.rules import proof, way
+from tests.rights.test_clock import BOOK
 
 STOCKHOLM = ZoneInfo("Europe/Stockholm")
 NOW = datetime(2027, 1, 15, 12, tzinfo=UTC)
@@ -54,6 +56,22 @@ def kept(until: date | None, count: int = 1, action: str = "keep", rule: str = "
 )
 def test_each_store_that_can_is_asked_first(verb: str, scope: Scope | None, planned: list[tuple[str, str]]):
     assert [(each.store.store, each.verb) for each in way.first_steps(verb, scope, STORES)] == planned
+
+
+@pytest.mark.parametrize(
+    ("method", "confirmed_by", "alone"),
+    [
+        (None, "four_eyes", False),
+        ("one_time_code", "four_eyes", False),
+        ("call_back", "four_eyes", True),
+        ("call_back", "person", False),
+    ],
+)
+def test_whom_only_people_vouch_for_is_said_by_the_book(method: str | None, confirmed_by: str, alone: bool):
+    changed = {"confirmed_by": confirmed_by}
+    rights = [row.model_copy(update=changed) if row.key == "deletion" else row for row in BOOK.rights]
+    book = BOOK.model_copy(update={"rights": tuple(rights)})
+    assert proof.is_only_vouched_for(book, SimpleNamespace(kind="deletion", evidence_method=method)) == alone
 
 
 @pytest.mark.parametrize(

@@ -403,8 +403,9 @@ class Ground(LabelledRow):
 
 class Right(LabelledRow):
     """What a person may ask. `due` counts from receipt; `bases`: only data processed on these (empty: all). `decided_by`: what no
-    rule can decide is decided by one person of the staff, or proposed by one and reviewed by another. `assurance`: the level of
-    the book's `assurances` that a login needs for it."""
+    rule can decide is decided by one person of the staff, or proposed by one and reviewed by another. `confirmed_by`: how many of
+    the staff it takes where she does not confirm herself. `assurance`: the level of the book's `assurances` that a login needs for
+    it."""
 
     key: RightKind
     description: Text
@@ -417,6 +418,7 @@ class Right(LabelledRow):
     grounds: tuple[Ground, ...] = ()
     exceptions: tuple[Ground, ...] = ()
     decided_by: Literal["rule", "person", "four_eyes"] = "rule"
+    confirmed_by: Literal["person", "four_eyes"] = "four_eyes"
     assurance: int = 1
 
 

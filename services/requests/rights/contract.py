@@ -338,7 +338,9 @@ class DrawnPassphrase(Reply):
 
 class Confirm(Contract):
     """`POST /v1/requests/{id}/confirm`: the person has seen what will be lost. `preview` is the preview's own digest,
-    so that nobody confirms another preview than the one she read."""
+    so that nobody confirms another preview than the one she read. Where only people say that she asked, two of the staff stand
+    behind it: another confirms than who made sure who asks, and of what another system brought the first one's word is noted (it
+    stays `previewed`) and the second one's counts."""
 
     preview: str
 
@@ -891,8 +893,8 @@ class TicketTaken(Reply):
 
 
 class RequestMoved(Reply):
-    """Every `request.*` event but `step_done`, `answered`: which request, of which kind, where it stands now. `by`: who confirmed or
-    withdrew it for the person."""
+    """Every `request.*` event but `step_done`, `answered`: which request, of which kind, where it stands now. `by`: who made sure who
+    asks, confirmed or withdrew it for the person."""
 
     request: UUID
     kind: Kind
@@ -1054,6 +1056,7 @@ EVENTS: dict[str, type[Reply]] = {
     "letters.read": LettersRead,
     "request.received": RequestMoved,
     "request.identified": RequestMoved,
+    "request.vouched": RequestMoved,
     "request.clarification_needed": RequestMoved,
     "request.previewed": RequestMoved,
     "request.awaiting_passphrase": RequestMoved,
@@ -1271,6 +1274,14 @@ class PreviewOutdated(Problem):
     code = "rights.preview_outdated"
     status = 409
     title = "The preview is another one by now; read it again"
+
+
+class AnotherConfirms(Problem):
+    """Nothing that cannot be undone is done on the word of one of the staff, or of a system alone."""
+
+    code = "rights.another_confirms"
+    status = 409
+    title = "Another of the staff than who made sure who asks confirms it, or she herself where she logs in"
 
 
 class NotAnswered(Problem):

@@ -355,10 +355,12 @@ async def read_preview(tx: Transaction, office: Office, caller: Caller, request:
 
 
 async def preview_of(tx: Transaction, request: UUID) -> Preview:
-    steps = [step for step in await steps_of(tx, request) if step.verb == "preview"]
-    if not steps:
+    """One recording that waits to be confirmed has no lines: it is what the request names."""
+    planned = await steps_of(tx, request)
+    previewed = [step for step in planned if step.verb == "preview"]
+    if not previewed and not any(step.state == "deferred" and step.due_at is None for step in planned):
         raise NotNow("This request has no preview.")
-    return answers.preview(request, [told(step) for step in steps])
+    return answers.preview(request, [told(step) for step in previewed])
 
 
 async def read_answer(tx: Transaction, office: Office, caller: Caller, request: UUID) -> Answer:

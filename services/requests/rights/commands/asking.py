@@ -32,6 +32,7 @@ from services.requests.rights.commands import (
     transferring,
 )
 from services.requests.rights.contract import (
+    AnotherConfirms,
     Channel,
     Confirm,
     DownloadsUsed,
@@ -54,7 +55,7 @@ from services.requests.rights.contract import (
     TicketTaken,
     Wish,
 )
-from services.requests.rights.moves import emit_moved
+from services.requests.rights.moves import emit_moved, moved, tell_ticket
 from services.requests.rights.office import Office
 from services.requests.rights.rules import clock as due_clock
 from services.requests.rights.rules import kinds, proof
@@ -112,6 +113,7 @@ async def _new_request(tx: Transaction, office: Office, caller: Caller, wish: Op
         row.recording = wish.scope.recording
     if wish.evidence:
         row.evidence_method = wish.evidence.method
+        row.vouched_by = caller.subject if queries.HANDLING in caller.scopes else None
     if wish.transfer is not None:
         _must_be_hers(office, caller, row)
         await transferring.want(tx, row, wish.transfer)
@@ -152,7 +154,7 @@ async def prove_identity(
     must_stand_in(State(row.state), {State.received, State.clarification})
     if row.state == State.received and row.evidence_method is not None:
         raise NotNow("Somebody has just made sure who asks.", state=row.state)
-    row.evidence_method = proof.evidence.method
+    await _vouched(tx, row, caller, proof.evidence.method)
     await _seal(tx, office, row, _plain(identifiers=proof.identifiers, evidence=proof.evidence))
     await clocks.resume(tx, office, row, "identity")
     await clocks.resume(tx, office, row, "clarification")
@@ -185,11 +187,22 @@ async def confirm(tx: Transaction, office: Office, caller: Caller, request: UUID
     if wish.preview != (await queries.preview_of(tx, request)).digest:
         raise PreviewOutdated
     book, now = office.book, clock.now()
+    if caller.principal is None and proof.is_only_vouched_for(book, row):
+        if queries.HANDLING not in caller.scopes or row.vouched_by == caller.subject:
+            raise AnotherConfirms
+        if row.vouched_by is None:
+            await _vouched(tx, row, caller, row.evidence_method)
+            return await queries.view(tx, row)
     cooling_off = book.right(Kind.deletion).cooling_off
     row.state = State.cooling_off
     row.executes_at = cooling_off.after(now, book.tz) if cooling_off else now
     await emit_moved(tx, "request.confirmed", row, caller)
     return await queries.view(tx, row)
+
+
+async def _vouched(tx: Transaction, row: RequestRow, caller: Caller, method: str) -> None:
+    row.evidence_method, row.vouched_by = method, caller.subject
+    await tx.emit("request.vouched", moved(row) | {"by": caller.subject}, row.principal)
 
 
 async def withdraw(tx: Transaction, office: Office, caller: Caller, request: UUID) -> Request:
@@ -297,7 +310,9 @@ def _new_row(tx: Transaction, office: Office, wish: Wish, channel: Channel, rece
 async def _received(tx: Transaction, office: Office, row: RequestRow, proven: bool) -> ClockRow:
     """The request's clock; both are then written."""
     started = clocks.begun(tx, office, row, office.book.right(row.kind).due)
-    await emit_moved(tx, "request.received", row)
+    by = {"by": row.vouched_by} if row.vouched_by else {}
+    await tx.emit("request.received", moved(row) | by, row.principal)
+    await tell_ticket(tx, row)
     if row.principal is not None:
         await doing.identified(tx, row, row.principal)
     if proven:

@@ -48,7 +48,9 @@ from services.requests.rights.rules import kinds, way
 from services.requests.rights.tables import ControllerRow, RequestRow, TaskRow
 
 # What the two parts of a request have in common.
-_SHARED = set("tenant principal kind channel language recording elements ground agent by_post".split())
+_SHARED = set(
+    "tenant principal kind channel language recording elements ground agent by_post evidence_method vouched_by".split()
+)
 
 
 async def open_task(

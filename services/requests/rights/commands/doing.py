@@ -23,7 +23,7 @@ from services.requests.rights.moves import emit_moved, emit_step
 from services.requests.rights.office import Office
 from services.requests.rights.package.build import Built
 from services.requests.rights.package.spool import Kept
-from services.requests.rights.rules import kinds, way
+from services.requests.rights.rules import kinds, proof, way
 from services.requests.rights.tables import RequestRow, StepRow
 
 _RESULT = {"outcomes", "remaining", "findings", "attested"}
@@ -118,7 +118,7 @@ async def plan(
     tx.insert(StepRow, [step for steps in added.values() for step in steps])
     for row in unnamed:
         named = answering.key_of(keys, row).open("request", "identifiers", row.identifiers or b"")
-        found[row.id] = Unnamed(named, row.evidence_method == proving.BY_CODE)
+        found[row.id] = Unnamed(named, row.evidence_method == proof.BY_CODE)
     return [found.get(each.request, []) for each in wanted]
 
 
@@ -216,11 +216,13 @@ async def _begin(
             row.spool_key = keys[row.id].seal("request", "spool_key", os.urandom(32))
         if how.standing and row.party == "operator":
             mine.append(steps.standing(row, how.standing))
+        # One recording goes at once, unless staff alone say that she asked for it.
+        confirmed_first = row.recording is not None and proof.is_only_vouched_for(office.book, row)
         for each in way.first_steps(how.verb, _scope(row), stores):
-            mine.append(steps.of_store(row, each.store, each.verb))
+            mine.append(steps.of_store(row, each.store, each.verb, "deferred" if confirmed_first else "pending"))
         if how.verb == "preview" and _scope(row) is None:
             mine += [steps.of_store(row, store, "erase", state="deferred") for store in way.without_preview(stores)]
-        if _scope(row) is not None or row.kind not in kinds.COLLECTS:
+        if (_scope(row) is not None and not confirmed_first) or row.kind not in kinds.COLLECTS:
             row.state = State.executing
             await emit_moved(tx, "request.executing", row)
         if way.is_finished(mine):

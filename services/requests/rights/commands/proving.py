@@ -46,7 +46,7 @@ from services.requests.rights.rules import proof
 from services.requests.rights.rules.way import must_stand_in
 from services.requests.rights.tables import CodeRow, MandateRow, ProtectedRow, RequestRow
 
-DIGITS, BY_CODE = 6, "one_time_code"
+DIGITS = 6
 CONSENT = "consent"
 TELL_CONSENT, TELL_AGAIN = "rights.guardian", "rights.guardian_again"
 # Old codes are nobody's business: they go a day after they were asked for, which is as long as they are counted.
@@ -144,7 +144,7 @@ async def check_code(tx: Transaction, office: Office, caller: Caller, request: U
         right = hmac.compare_digest(given, code.digest or bytes(32))
         proven = right and code.digest is not None and clock.now() < code.expires_at
     if proven:
-        code.used_at, row.evidence_method, row.state = clock.now(), BY_CODE, State.received
+        code.used_at, row.evidence_method, row.state = clock.now(), proof.BY_CODE, State.received
         await clocks.resume(tx, office, row, "identity")
         await tx.enqueue("rights.prepare", row.id)
     return CodeChecked(request=row.id, proven=proven)

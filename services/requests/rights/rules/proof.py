@@ -8,6 +8,14 @@ from services.registry.contract import Period, PolicyBook
 from services.requests.rights.contract import MandateRefused, RecordMandate, StepUpNeeded
 
 ONE_DAY = timedelta(days=1)
+BY_CODE = "one_time_code"
+
+
+class AskedFacts(Protocol):
+    """What the rules see of a request's row."""
+
+    kind: str
+    evidence_method: str | None
 
 
 class MandateFacts(Protocol):
@@ -37,6 +45,12 @@ def must_be_fresh(book: PolicyBook, auth_time: float | None, now: float) -> None
 def is_live(mandate: MandateFacts, kind: str, today: date) -> bool:
     in_time = mandate.valid_from <= today <= (mandate.valid_to or date.max)
     return mandate.revoked_at is None and in_time and kind in mandate.kinds
+
+
+def is_only_vouched_for(book: PolicyBook, row: AskedFacts) -> bool:
+    """Whether people alone say that she asked, who neither logged in nor named a code, and the book wants two of them to confirm it."""
+    by_people = row.evidence_method not in (None, BY_CODE)
+    return by_people and book.right(row.kind).confirmed_by == "four_eyes"
 
 
 def last_day_of(book: PolicyBook, wish: RecordMandate, today: date) -> date | None:
