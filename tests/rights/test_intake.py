@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -10,6 +11,8 @@ from chassis import clock
 from chassis.errors import Forbidden, Invalid, KeyMissing, KeyReused, NotFound, problem_from
 from services.anonymizer.contract import Identifier, IdentifierType
 from services.registry.contract import Text
+from services.requests.rights import contract
+from services.requests.rights.client import RightsClient
 from services.requests.rights.contract import (
     Channel,
     Charge,
@@ -23,13 +26,16 @@ from services.requests.rights.contract import (
     PostTicket,
     ProveIdentity,
     ReceivedInFuture,
+    RecordMandate,
     Refuse,
     Request,
     RequestUnknown,
     Review,
+    TooManyOpen,
 )
 from tests.rights.conftest import House
 from tests.rights.operator import Row
+from tests.rights.test_clock import BOOK
 
 WORDS = Text(sv="Det är den tolfte i år.", en="It is the twelfth this year.")
 EVIDENCE = Evidence(method="call_back", note="Ringde upp på numret i avtalet")
@@ -275,6 +281,55 @@ async def test_own_requests_are_listed_newest_first_page_by_page(house: House, t
     second = await client.requests(limit=2, after=first.next)
     assert [item.request for item in first.items + second.items] == opened[::-1]
     assert second.next is None
+
+
+async def test_however_many_one_person_asks_at_once_the_books_number_is_open_and_one_that_is_withdrawn_makes_room(
+    house: House, tenant: UUID
+):
+    anna, most = house.operator.person(), BOOK.number("open_requests")
+    person = house.person(anna, tenant)
+
+    async def complained(number: int) -> contract.Request:
+        return await person.open(OpenRequest(kind=Kind.complaint, text=f"Fel nummer {number}"), key=str(uuid4()))
+
+    outcomes = await asyncio.gather(*(complained(number) for number in range(most + 5)), return_exceptions=True)
+    opened = {each.request for each in outcomes if isinstance(each, contract.Request)}
+    refused = [each for each in outcomes if isinstance(each, TooManyOpen)]
+    assert (len(opened), len(refused)) == (most, 5)
+    assert all(set(each.extra["open"]) <= {str(id) for id in opened} for each in refused)
+    assert {row["id"] for row in await house.rows("SELECT id FROM rights.request WHERE principal = $1", anna)} == opened
+    with pytest.raises(TooManyOpen) as full:
+        await complained(100)
+    assert set(full.value.extra["open"]) == {str(id) for id in opened} and full.value.extra["most"] == most
+    await person.withdraw(opened.pop(), key=str(uuid4()))
+    await complained(101)
+    with pytest.raises(TooManyOpen):
+        await complained(102)
+
+
+async def test_who_has_as_much_open_as_she_may_is_heard_by_the_helpdesk_and_through_who_acts_for_her_and_they_use_up_nothing(
+    house: House, tenant: UUID
+):
+    anna, erik, most = house.operator.person(), house.operator.person(), BOOK.number("open_requests")
+    desk, agent, person = house.helpdesk(tenant), house.person(erik, tenant), house.person(anna, tenant)
+    mandate = RecordMandate(principal=anna, agent=erik, kinds=[Kind.complaint], evidence=EVIDENCE)
+    await desk.record_mandate(mandate, key=str(uuid4()))
+
+    async def complained(client: RightsClient, words: str, **more: Any) -> contract.Request:
+        wish = OpenRequest(kind=Kind.complaint, text=words, **more)
+        return await client.open(wish, key=str(uuid4()))
+
+    typed_in = {"principal": anna, "evidence": EVIDENCE}
+    await asyncio.gather(
+        *(complained(desk, f"brev {n}", **typed_in) for n in range(3)),
+        *(complained(agent, f"ombud {n}", principal=anna) for n in range(most)),
+        *(complained(person, f"själv {n}") for n in range(most)),
+    )
+    for who, more in ((agent, {"principal": anna}), (person, {})):
+        with pytest.raises(TooManyOpen):
+            await complained(who, "en till", **more)
+    assert (await complained(desk, "ett brev till", **typed_in)).principal == anna
+    assert (await complained(agent, "för egen del")).principal == erik
 
 
 BAD = {

@@ -80,6 +80,7 @@ LimitKey = Literal[
     "fee_awaited",
     "fee_most",
     "one_time_code_sends",
+    "open_requests",
     "one_time_code_expiry",
     "one_time_code_tries",
     "breach_telecom",

@@ -1276,6 +1276,14 @@ class PreviewOutdated(Problem):
     title = "The preview is another one by now; read it again"
 
 
+class TooManyOpen(Problem):
+    """`open` in the body are the requests that this login has open for this person, `most` how many it may have."""
+
+    code = "rights.too_many_open"
+    status = 409
+    title = "As many requests are open as one person may have at once"
+
+
 class AnotherConfirms(Problem):
     """Nothing that cannot be undone is done on the word of one of the staff, or of a system alone."""
 

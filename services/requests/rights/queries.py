@@ -1,6 +1,7 @@
 """What is read: one request as its caller may see it, its preview, its answer, its certificate."""
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any, TypeVar
@@ -53,14 +54,21 @@ from services.requests.rights.contract import (
 )
 from services.requests.rights.office import Office
 from services.requests.rights.package.build import PORTABLE
-from services.requests.rights.rules import answers, proof
+from services.requests.rights.rules import answers, kinds, proof
 from services.requests.rights.rules import clock as counting
 from services.requests.rights.rules.answers import Told
 from services.requests.rights.tables import ClockRow, ControllerRow, LetterRow, MandateRow, RequestRow, StepRow, TaskRow
 
 Row = TypeVar("Row", RequestRow, StepRow, ClockRow)
+# By whose data it is about, and who asks for her.
+Open = defaultdict[tuple[UUID | None, UUID | None], list[UUID]]
 
 _DECIDES_ITSELF = "SELECT EXISTS (SELECT FROM controller WHERE tenant = $1)"
+_OPEN_BY_LOGIN = """
+SELECT principal, agent, id FROM request
+WHERE tenant = $1 AND principal = ANY ($2) AND state = ANY ($3)
+    AND channel = 'portal' AND evidence_method IS NULL AND part_of IS NULL
+ORDER BY id"""
 _FORGOTTEN = """
 SELECT EXISTS (SELECT FROM request r JOIN request_step s ON s.request = r.id
 WHERE r.principal = $1 AND s.verb = 'forget' AND s.state = 'done')"""
@@ -190,6 +198,18 @@ def _selecting(table: type[Row], column: str, lock: bool) -> str:
     columns = ", ".join(each.key for each in mapper.column_attrs)
     wanted = f"SELECT {columns} FROM {mapper.local_table.name} WHERE {column} = ANY ($1) ORDER BY id"
     return f"{wanted} FOR UPDATE" if lock else wanted
+
+
+async def open_by_login(tx: Transaction, principals: Sequence[UUID]) -> Open:
+    """What is open of these people that they asked for with a login, or who acts for them did; another controller's part is no request
+    of theirs."""
+    found: Open = defaultdict(list)
+    if principals:
+        for principal, agent, id in await tx.connection.fetch(
+            _OPEN_BY_LOGIN, tx.tenant, principals, sorted(kinds.OPEN)
+        ):
+            found[principal, agent].append(id)
+    return found
 
 
 async def was_forgotten(tx: Transaction, principal: UUID) -> bool:

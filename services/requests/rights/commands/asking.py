@@ -53,6 +53,7 @@ from services.requests.rights.contract import (
     SetPassphrase,
     State,
     TicketTaken,
+    TooManyOpen,
     Wish,
 )
 from services.requests.rights.moves import emit_moved, moved, tell_ticket
@@ -61,6 +62,11 @@ from services.requests.rights.rules import clock as due_clock
 from services.requests.rights.rules import kinds, proof
 from services.requests.rights.rules.way import WITHDRAWABLE, must_stand_in
 from services.requests.rights.tables import ClockRow, RequestRow
+
+_WHEN_TOO_MANY = (
+    "Withdraw one of those that are open, or wait for its answer: one that is answered or withdrawn makes room. "
+    "What cannot wait the helpdesk takes by letter, mail or telephone."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +80,8 @@ class Asked:
 
 async def open_requests(tx: Transaction, office: Office, asked: Sequence[Asked]) -> list[Made | Problem]:
     """Those that come at the same moment. What a rule refuses leaves nothing, and its neighbours stand."""
-    rows = [await _row_of(tx, office, each) for each in asked]
+    open_ = await _open_of(tx, asked)
+    rows = [await _row_of(tx, office, each, open_) for each in asked]
     new = [(each, row) for each, row in zip(asked, rows, strict=True) if not isinstance(row, Problem)]
     _seal_new(tx, office, [(row, _words_of(each.wish)) for each, row in new])
     running: dict[UUID, ClockRow] = {}
@@ -91,12 +98,31 @@ def _told(request: Request) -> Made:
     return Made(said, said)
 
 
-async def _row_of(tx: Transaction, office: Office, asked: Asked) -> RequestRow | Problem:
+async def _open_of(tx: Transaction, asked: Sequence[Asked]) -> queries.Open:
+    """What is open of those who ask with a login; who else asks for one of them now waits until these are written."""
+    people = [each.wish.principal or each.caller.principal for each in asked if each.caller.principal]
+    await tx.lock(*(f"{tx.tenant} {principal} asks" for principal in people))
+    return await queries.open_by_login(tx, people)
+
+
+async def _row_of(tx: Transaction, office: Office, asked: Asked, open_: queries.Open) -> RequestRow | Problem:
     """Reads, and writes nothing."""
     try:
-        return await _new_request(tx, office, asked.caller, asked.wish)
+        row = await _new_request(tx, office, asked.caller, asked.wish)
+        if asked.caller.principal is not None:
+            _must_leave_room(office.book, open_[row.principal, row.agent], row)
     except Problem as refused:
         return refused
+    return row
+
+
+def _must_leave_room(book: PolicyBook, asked: list[UUID], row: RequestRow) -> None:
+    """However many one asks at once, no more are open than the book says; a book from before says nothing of it. Whoever acts for her takes
+    up none of her own room, and what the helpdesk types in for her is neither counted nor refused. Raises TooManyOpen."""
+    most = next((limit.number for limit in book.limits if limit.key == "open_requests"), None)
+    if most is not None and len(asked) >= most:
+        raise TooManyOpen(_WHEN_TOO_MANY, most=most, open=[str(each) for each in asked])
+    asked.append(row.id)
 
 
 async def _new_request(tx: Transaction, office: Office, caller: Caller, wish: OpenRequest) -> RequestRow:
