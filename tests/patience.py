@@ -4,6 +4,7 @@ seconds may take so many times longer as others keep the machine busy."""
 import asyncio
 import gc
 import os
+import time
 from collections.abc import Callable
 
 PATIENCE = 180.0  # seconds, until what should have come is missed
@@ -19,6 +20,15 @@ async def until(is_so: Callable[[], object]) -> None:
 def busy() -> float:
     """How many there are for each processor; where nobody else is, one."""
     return max(1.0, min(5.0, os.getloadavg()[0] / (os.cpu_count() or 1)))
+
+
+def slow() -> float:
+    """How many times as long this machine takes over plain Python at this moment as one that what is promised was measured on; there, one.
+    A neighbour of a virtual machine's halves its speed for minutes, and no load shows it."""
+    began, total = time.process_time(), 0
+    for n in range(100_000):
+        total += n * n
+    return max(1.0, (time.process_time() - began) / 0.008)
 
 
 def alone() -> None:

@@ -110,19 +110,17 @@ class Copy:
             return _NO_BASIS
         ground = known[0]
         operation = operation if operation in LEFT_OPEN else None
-        own, until = self._alone(principal, purpose, category, operation, now)
-        if not own.allowed or not ground.content or ground.basis != "consent":
-            return own
-        if participants is None or None in participants:
-            return _UNKNOWN_PARTIES
-        first = until
-        for other in participants:
-            theirs, ends = self._alone(other, purpose, category, None, now)
-            if not theirs.allowed:
-                return _NOT_ALL
-            if ends < first:
-                first = ends
-        return own if first == until else own._replace(until=first)
+        own, said, until = self._alone(principal, purpose, category, operation, now)
+        if own.allowed and ground.content and ground.basis == "consent":
+            if participants is None or None in participants:
+                return _UNKNOWN_PARTIES
+            for other in participants:
+                theirs, _, ends = self._alone(other, purpose, category, None, now)
+                if not theirs.allowed:
+                    return _NOT_ALL
+                if ends < until:
+                    until = ends
+        return Verdict(own.allowed, own.reason, said, None if until == _NEVER else until, own.obligations)
 
     def apply(self, event: dict[str, Any]) -> bool:
         """Takes in one change; False when it is of a kind that only a new snapshot can tell."""
@@ -135,25 +133,23 @@ class Copy:
 
     def _alone(
         self, principal: str | None, purpose: str, category: str, operation: str | None, now: int
-    ) -> tuple[Verdict, int]:
-        """The answer as if nobody else were in it, and until when it would be yes."""
+    ) -> tuple[Verdict, Said | None, int]:
+        """The answer as if nobody else were in it; the statement that it rests on, and until when it is yes."""
         person, about = self._people.get(principal, self._nobody), (purpose, category, operation)
         found = person.follows.get(about)
         if found is None:
             found = person.follows[about] = self._follows(person.said, about, now)
         place, verdict, over = found
         if place is None:
-            return verdict, _NEVER
+            return verdict, None, _NEVER
         if place < 0:
             return self._of_several(person, about, now)
         said = person.said[place]
-        until = said[3]
+        until = said.valid_until
         if until is not None and until <= now:
             verdict = over
-        allowed, reason, named, ends, obligations = verdict
-        ends = until if ends is not None else None
-        told = Verdict(allowed, reason, said if named is not None else None, ends, obligations)
-        return told, _NEVER if ends is None else ends
+        _, _, named, ends, _ = verdict
+        return verdict, None if named is None else said, _NEVER if ends is None else until
 
     def _follows(self, said: list[Said], about: About, now: int) -> Follows:
         bearing = _bearing(said, about[0])
@@ -167,7 +163,7 @@ class Copy:
         over = self._decided([only._replace(valid_until=now)], about, now)
         return Follows(said.index(only), self._decided([lasting], about, now), over)
 
-    def _of_several(self, person: Person, about: About, now: int) -> tuple[Verdict, int]:
+    def _of_several(self, person: Person, about: About, now: int) -> tuple[Verdict, Said | None, int]:
         """Remembered until it ends by itself or she says something."""
         if person.concluded is None:
             person.concluded = {}
@@ -177,7 +173,7 @@ class Copy:
             ends = [each.valid_until for each in bearing if each.valid_until is not None and each.valid_until > now]
             held = person.concluded[about] = self._decided(bearing, about, now), min(ends, default=_NEVER)
         verdict = held[0]
-        return verdict, _NEVER if verdict.until is None else verdict.until
+        return verdict, verdict.said, _NEVER if verdict.until is None else verdict.until
 
     def _decided(self, said: list[Said], about: About, now: int) -> Verdict:
         purpose, category, operation = about

@@ -1,11 +1,14 @@
 """Texts are cleaned of the people in them, and where that is not certain there is no text."""
 
+import time
+
 import pytest
 
 from benchmarks import corpus
 from services.anonymizer.text.cleaning import Cleaner
 from services.anonymizer.text.known import Known, Vocabulary
 from services.anonymizer.text.patterns import is_iban, is_personnummer, luhn
+from tests.patience import slow
 
 KNOWN = Vocabulary(
     names=("Anna Svensson",), addresses=("Storgatan 12",), emails=("anna@x.example",), numbers=("46701740605",)
@@ -112,8 +115,6 @@ def test_a_text_that_cannot_be_cleaned_with_confidence_is_deleted(text: str):
     ],
 )
 def test_no_text_takes_the_cleaner_long(text: str):
-    import time
-
     began = time.process_time()
     CLEANER.clean(text)
-    assert time.process_time() - began < 2
+    assert time.process_time() - began < 2 * slow()
