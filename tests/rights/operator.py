@@ -116,6 +116,7 @@ class Operator:
         app.add_api_route("/v1/collections/together", self._collect, methods=["POST"])
         app.add_api_route("/v1/steps/{step}", self._step, methods=["PUT"])
         app.add_api_route("/v1/withdrawals", self._stand, methods=["POST"])
+        app.add_api_route("/v1/standing/{principal}", self._standing)
         app.add_api_route("/v1/standing/{principal}/objections/{purpose}", self._stand, methods=["PUT"])
         app.add_api_route("/v1/standing/{principal}/restriction", self._stand, methods=["PUT"])
         app.add_api_route("/v1/guardians/{principal}", self._guardian, methods=["PUT"])
@@ -149,6 +150,21 @@ class Operator:
             "event": str(uuid4()),
         }
         return JSONResponse(recorded)
+
+    async def _standing(self, principal: UUID) -> Response:
+        withdrawn = {
+            "regulation": "gdpr",
+            "state": "withdrawn",
+            "since": "2027-01-01T00:00:00Z",
+            "record": str(uuid4()),
+            "notice": None,
+            "notice_version": None,
+            "valid_until": None,
+        }
+        purposes = [said["purpose"] for said in self.said_of(principal) if "purpose" in said and "state" not in said]
+        consents = [withdrawn | {"purpose": purpose} for purpose in purposes]
+        told = {"principal": str(principal), "consents": consents, "objections": [], "restriction": None}
+        return JSONResponse(told)
 
     async def _guardian(self, request: Request) -> Response:
         """A guardian is set with a day of birth, or ends; who is nobody's is refused."""

@@ -1,5 +1,6 @@
 """Every right but access and deletion, as the person and the staff who decide see it."""
 
+import asyncio
 from asyncio import gather
 from datetime import date, timedelta
 from typing import Any
@@ -130,6 +131,33 @@ async def test_an_objection_that_is_withdrawn_is_lifted(house: House, tenant: UU
     await house.until_state(person, asked.request, "withdrawn")
     assert [said["state"] for said in house.operator.said_of(anna)] == ["raised", "lifted"]
     assert not (await house.officer(tenant).tasks(state="open")).items
+
+
+async def test_a_consent_service_that_came_back_from_a_backup_is_told_again_what_stands_as_of_when_it_was_said(
+    house: House, tenant: UUID, anna: UUID
+):
+    """Of each request the last word; a withdrawal that it knows still is not made twice."""
+    person, bert = house.person(anna, tenant), house.operator.person()
+    asked = await opened(person, Kind.objection, purpose="communication")
+    await house.until_state(person, asked.request, "deciding")
+    await decided(house, tenant, asked.request, Verdict.overruled)
+    await house.until_state(person, asked.request, "answered")
+    for who in (anna, bert):
+        withdrawn = await opened(house.person(who, tenant), Kind.withdrawal, purpose="development")
+        await house.until_state(house.person(who, tenant), withdrawn.request, "closed")
+    before = house.operator.said_of(anna)
+    house.operator.stood = [each for each in house.operator.stood if each[1] != bert]
+    house.operator.consent_told("guardian.ended", anna, tenant, {"guardian": str(bert), "why": "revoked"})
+    house.operator.restored = True
+    left = "SELECT FROM rights.pgqueuer WHERE entrypoint = 'rights.stand_again'"
+    told = "SELECT store, verb, done_at FROM rights.request_step WHERE request = $1 AND verb = 'overrule'"
+    [step] = await house.rows(told, asked.request)
+    again = before[1] | {"occurred_at": step["done_at"].isoformat().replace("+00:00", "Z")}
+    await house.seen(lambda: asyncio.sleep(0, house.operator.said_of(anna)), lambda said: len(said) > len(before))
+    await house.seen(lambda: house.rows(left), lambda jobs: jobs == [])
+    assert house.operator.said_of(anna) == [*before, again]
+    [lost] = house.operator.said_of(bert)
+    assert lost["purpose"] == "development" and "occurred_at" in lost
 
 
 async def weighed(house: House, tenant: UUID, anna: UUID) -> UUID:

@@ -16,7 +16,7 @@ from services.anonymizer.client import AnonymizerClient
 from services.consent.client import ConsentClient
 from services.registry.client import following_policy
 from services.requests.rights import short_road
-from services.requests.rights.commands import cascades, proving
+from services.requests.rights.commands import cascades
 from services.requests.rights.helpdesk import Helpdesk
 from services.requests.rights.jobs import Work
 from services.requests.rights.office import Office
@@ -61,7 +61,7 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
         state.intake = Together(state.database, work.receive)
         state.waiting = Waiting(state.database, state.office, state.sequencer.grown)
         withdrawals = Follower(
-            consent, state.database, "cascades", work.cascade, cascades.FOLLOWED, anew=proving.tell_all_again
+            consent, state.database, "cascades", work.cascade, cascades.FOLLOWED, anew=cascades.tell_all_again
         )
         state.tasks.append(asyncio.create_task(withdrawals.run(), name="cascades"))
         yield

@@ -41,11 +41,15 @@ from services.anonymizer.contract import (
 )
 from services.consent.client import ConsentClient
 from services.consent.contract import (
+    AlreadyRecorded,
     EndGuardian,
+    NoRightToObject,
     NotAGuardian,
+    ObjectionIsAbsolute,
     SetGuardian,
     SetObjection,
     SetRestriction,
+    UnknownPurpose,
     WithdrawConsent,
 )
 from services.registry.contract import LimitKey
@@ -145,6 +149,7 @@ class Work:
         jobs.on("rights.over", self.over)
         jobs.on(proving.TELL_CONSENT, self.guardian, deliveries=None)
         jobs.on(proving.TELL_AGAIN, self.guardian_again, deliveries=None, abreast=2)
+        jobs.on(doing.STAND_AGAIN, self.stand_again, deliveries=None, abreast=2)
         jobs.on("rights.letter", self.letter, deliveries=None)
         jobs.on("rights.ticket", self.ticket, deliveries=None)
         jobs.every("rights.clock", TICK, self.tick)
@@ -553,20 +558,35 @@ class Work:
             return nothing
         return StepResult(step=claim.step, verb=Verb(claim.verb), store=claim.store, state=StepState.done, remaining=0)
 
-    async def _stand(self, tenant: UUID, claim: Claim) -> None:
-        """Consent answers once no decision point says otherwise any more."""
-        key, case = str(claim.step), claim.request
+    async def stand_again(self, job: Job) -> None:
+        """As of then: what she said to consent itself since counts. What the policy book of today does not know stands in nobody's way."""
+        async with self.database.transaction(job.tenant) as tx:
+            told = await doing.stood(tx, job.id)
+        if told is not None and not await self._has_withdrawn(job.tenant, told[0]):
+            with suppress(AlreadyRecorded, UnknownPurpose, NoRightToObject, ObjectionIsAbsolute):
+                await self._stand(job.tenant, *told)
+
+    async def _has_withdrawn(self, tenant: UUID, claim: Claim) -> bool:
+        """Said twice it would be two withdrawals, and what rested on the consent erased once more."""
+        if claim.verb != "withdraw":
+            return False
+        consents = (await self.consent.standing(tenant, claim.principal)).consents
+        return any(one.purpose == claim.purpose and one.state == "withdrawn" for one in consents)
+
+    async def _stand(self, tenant: UUID, claim: Claim, at: datetime | None = None) -> None:
+        """Consent answers once no decision point says otherwise any more. at: when it was told before."""
+        key, case = f"{claim.step}{'/again' if at else ''}", claim.request
         match claim.verb:
             case "withdraw":
-                wish = WithdrawConsent(purpose=claim.purpose, principal=claim.principal)
+                wish = WithdrawConsent(purpose=claim.purpose, principal=claim.principal, occurred_at=at)
                 await self.consent.withdraw(tenant, wish, key)
             case "restrict" | "lift":
                 state = "set" if claim.verb == "restrict" else "lifted"
                 ground = _GROUNDS.get(claim.ground or "") if state == "set" else None
-                restriction = SetRestriction(state=state, ground=ground, case=case)
+                restriction = SetRestriction(state=state, ground=ground, case=case, occurred_at=at)
                 await self.consent.set_restriction(tenant, claim.principal, restriction, key)
             case _:
-                objection = SetObjection(state=_OBJECTIONS[claim.verb], case=case)
+                objection = SetObjection(state=_OBJECTIONS[claim.verb], case=case, occurred_at=at)
                 await self.consent.set_objection(tenant, claim.principal, claim.purpose, objection, key)
 
     async def _collected(self, tenant: UUID, claims: Sequence[Claim]) -> Sequence[Collected]:

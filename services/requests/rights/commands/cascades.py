@@ -1,11 +1,16 @@
 """What follows by itself from what the consent service tells: a consent is withdrawn, and what rested on it alone is erased without
 anybody asking; a child's guardian is known there, and acts here as well."""
 
+from itertools import groupby
+
+import asyncpg
+
 from chassis import clock
 from chassis.db import Transaction
+from chassis.durable import Wanted, enqueue
 from chassis.ledger.events import Event
 from services.consent.contract import GuardianSet, GuardianshipEnded, Stated
-from services.requests.rights.commands import clocks, proving
+from services.requests.rights.commands import clocks, doing, proving
 from services.requests.rights.contract import Channel, Kind, State
 from services.requests.rights.moves import emit_moved
 from services.requests.rights.office import Office
@@ -13,7 +18,24 @@ from services.requests.rights.rules import clock as counting
 from services.requests.rights.tables import RequestRow
 
 GROUND = "consent_withdrawn"
-FOLLOWED = ("consent.withdrawn", "guardian.set", "guardian.ended")
+# What consent was told from here is heard as well, though nothing follows from it: so the cursor is behind it at once, and a consent
+# service that comes back from a backup without it is found out.
+_TOLD_FROM_HERE = (
+    "objection.raised",
+    "objection.lifted",
+    "objection.overruled",
+    "restriction.set",
+    "restriction.lifted",
+)
+FOLLOWED = ("consent.withdrawn", "guardian.set", "guardian.ended", *_TOLD_FROM_HERE)
+# Of each request the last word that consent was told.
+_STOOD = """
+SELECT tenant, id FROM (SELECT DISTINCT ON (request) tenant, id FROM request_step WHERE store = 'standing' AND state = 'done'
+                        ORDER BY request, done_at DESC) last ORDER BY tenant"""
+_AGAIN = {
+    proving.TELL_AGAIN: "SELECT tenant, id FROM mandate WHERE basis = 'guardian' ORDER BY tenant",
+    doing.STAND_AGAIN: _STOOD,
+}
 
 
 async def follow(tx: Transaction, office: Office, event: Event) -> None:
@@ -26,6 +48,14 @@ async def follow(tx: Transaction, office: Office, event: Event) -> None:
         case "guardian.ended" if event.subject:
             ended = GuardianshipEnded.model_validate(event.data, strict=False)
             await proving.end_guardian(tx, event.subject, ended, event.time)
+
+
+async def tell_all_again(connection: asyncpg.Connection) -> None:
+    """The consent service came back from a backup: it may have lost who speaks for a child, and who does no more, from here or told there;
+    and what people objected to, restricted or withdrew here, or do no more."""
+    for job, those in _AGAIN.items():
+        for tenant, theirs in groupby(await connection.fetch(those), key=lambda row: row["tenant"]):
+            await enqueue(connection, "rights", tenant, [Wanted(job, row["id"]) for row in theirs])
 
 
 async def erase_what_rested_on_it(tx: Transaction, office: Office, event: Event) -> None:

@@ -8,6 +8,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from chassis import clock
@@ -26,6 +27,7 @@ from services.requests.rights.package.spool import Kept
 from services.requests.rights.rules import kinds, proof, way
 from services.requests.rights.tables import RequestRow, StepRow
 
+STAND_AGAIN = "rights.stand_again"
 _RESULT = {"outcomes", "remaining", "findings", "attested"}
 
 
@@ -257,6 +259,17 @@ def _claim(office: Office, row: StepRow, request: RequestRow, keys: Mapping[UUID
         opened = answering.key_of(keys, request).open("request", "changes", request.changes)
         changes = answering.Changes.validate_json(opened)
     row.state, row.fence, row.tries, row.next_at = "running", row.fence + 1, row.tries + 1, None
+    return _of(row, request, changes, spool_key)
+
+
+async def stood(tx: Transaction, step: UUID) -> tuple[Claim, datetime] | None:
+    """What the consent service was told of somebody, and when; None where nobody knows of whom any more."""
+    row = await tx.session.get(StepRow, step)
+    request = await tx.session.get(RequestRow, row.request)
+    return (_of(row, request, [], None), row.done_at) if request.principal else None
+
+
+def _of(row: StepRow, request: RequestRow, changes: list[Correction], spool_key: bytes | None) -> Claim:
     return Claim(
         step=row.id,
         fence=row.fence,

@@ -9,16 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from hashlib import sha256
-from itertools import groupby
 from uuid import UUID
 
-import asyncpg
 from sqlmodel import col, select
 
 from chassis import clock, identifiers
 from chassis.auth import Caller
 from chassis.db import Transaction
-from chassis.durable import Wanted, enqueue
 from chassis.errors import Forbidden, NotFound, TooMany
 from chassis.ids import new_id
 from services.anonymizer.contract import FindPrincipal, Identifier
@@ -54,7 +51,6 @@ OVER = "DELETE FROM one_time_code WHERE asked_at < $1"
 _END_MANDATES = """
 UPDATE mandate SET evidence = NULL, born = NULL, revoked_at = coalesce(revoked_at, $2), revoked_by = coalesce(revoked_by, 'forgotten')
 WHERE $1 IN (principal, agent) RETURNING id"""
-_GUARDIANS = "SELECT tenant, id FROM mandate WHERE basis = 'guardian' ORDER BY tenant"
 _UNPROTECT = "DELETE FROM protected_person WHERE principal = $1"
 
 
@@ -206,14 +202,6 @@ async def to_tell_consent(tx: Transaction, office: Office, mandate: UUID) -> ToT
         return ToTell(row.principal, row.agent, True, None, row.valid_to)
     born = await office.sealer.open(tx.connection, tx.tenant, row.id, "mandate", "born", row.born)
     return ToTell(row.principal, row.agent, True, date.fromisoformat(born.decode()), row.valid_to)
-
-
-async def tell_all_again(connection: asyncpg.Connection) -> None:
-    """The consent service came back from a backup: it may have lost who speaks for a child, and who does no more, from here or told there."""
-    found = await connection.fetch(_GUARDIANS)
-    for tenant, theirs in groupby(found, key=lambda row: row["tenant"]):
-        wanted = [Wanted(TELL_AGAIN, row["id"]) for row in theirs]
-        await enqueue(connection, "rights", tenant, wanted)
 
 
 async def consent_told(tx: Transaction, mandate: UUID) -> None:
