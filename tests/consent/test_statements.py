@@ -467,6 +467,22 @@ async def test_a_receipt_is_not_kept_under_its_key_but_made_again(company, anna,
     assert await company.service.withdraw(company.tenant, withdrawn, same) == first
 
 
+async def test_an_answer_is_the_same_bytes_when_it_is_given_again(company, anna):
+    told = await company.notice()
+    read = {"purpose": "communication", "notice": told.notice, "notice_version": told.version, "principal": str(anna)}
+    then = (clock.now() - timedelta(days=90)).replace(microsecond=0).isoformat()
+    for path, said in (
+        ("/v1/consents", read | {"occurred_at": then, "evidence_ref": "arkiv/2026/17"}),
+        ("/v1/consents", read),
+        ("/v1/refusals", read | {"later": True}),
+        ("/v1/withdrawals", {"purpose": "communication", "principal": str(anna)}),
+    ):
+        content, same = json.dumps(said), {"idempotency-key": key()}
+        first, again = [await company.post(path, content, **same) for _ in range(2)]
+        assert (first.status_code, "idempotent-replayed" in again.headers) == (201, True), first.text
+        assert again.content == first.content
+
+
 async def test_a_key_used_for_something_else_is_refused_and_changes_nothing(company, anna):
     told, same = await company.notice(), key()
     wish = GiveConsent(purpose="communication", notice=told.notice, notice_version=1, principal=anna)

@@ -121,9 +121,10 @@ class Entered(NamedTuple):
     own: dict[str, Any]
     record: bytes
 
-    def told(self, desk: Desk) -> Recorded:
+    def told(self, desk: Desk) -> dict[str, Any]:
+        """A `Recorded`."""
         receipt = self.frame.receipt(self.record, self.own, desk.key)
-        return Recorded(**self.said._asdict(), receipt=receipt, event=self.event)
+        return self.said._asdict() | {"receipt": receipt, "event": self.event}
 
 
 async def record(
@@ -143,7 +144,7 @@ async def record(
     await tx.flush()
     if isinstance(outcome, Problem):
         raise outcome
-    return outcome.told(desk)
+    return Recorded(**outcome.told(desk))
 
 
 async def stands(tx: Transaction, principal: UUID, matter: Matter) -> "Counted | None":
