@@ -37,12 +37,14 @@ _OVER_GUARDIANS = "SELECT DISTINCT tenant, principal FROM guardianship WHERE end
 @dataclass
 class Clockwork:
     """desk: who signs and by which book; asked anew each time, since the book changes · rows: those of the book that open calls are
-    looked at by, until when · failed: what this tick could not record; the next one tries again."""
+    looked at by, until when · failed: what this tick could not record; the next one tries again · behind: whether
+    some call could not be looked at by this book; all are until it can."""
 
     database: Database
     desk: Callable[[], Desk]
     rows: tuple[str, float] = "", 0.0
     failed: set[tuple[Any, ...]] = field(default_factory=set)
+    behind: bool = False
     trouble: Trouble = field(default_factory=lambda: Trouble("what comes by itself could not be recorded"))
 
     async def tick(self) -> None:
@@ -57,7 +59,7 @@ class Clockwork:
         while (left := await self._next_lapse()) is not None and time.monotonic() < until:
             await asyncio.sleep(left)
             await self._lapse_all()
-        if not self.failed:
+        if not self.failed and not self.behind:
             self.trouble.over()
 
     async def _next_lapse(self) -> float | None:
@@ -79,16 +81,18 @@ class Clockwork:
     async def follow_book(self) -> None:
         """A decision point answers by the book of today from the day's first instant on; call servers are told of open calls."""
         desk = self.desk()
-        rows, until = rules.rows_of(desk.book), time.monotonic() + _BOOK_SETTLES
-        if rows != self.rows[0]:
-            self.rows = rows, until
-        elif time.monotonic() > self.rows[1]:
+        rows = rules.rows_of(desk.book)
+        anew = rows != self.rows[0]
+        if not anew and time.monotonic() > self.rows[1]:
             return
         async with self.database.system() as connection:
             found = await connection.fetch(_BY_ANOTHER_BOOK, rows)
-        for row in found:
-            async with self.database.transaction(row["tenant"]) as tx:
-                await recordings.review_book(tx, desk.book)
+        done = [await self._done(row["tenant"], recordings.review_book, desk.book) for row in found]
+        self.behind = not all(done)
+        if self.behind:
+            self.rows = "", 0.0
+        elif anew:
+            self.rows = rows, time.monotonic() + _BOOK_SETTLES
 
     async def _lapse(self) -> int:
         """A decision point says no from the very instant on; this is what subscribers and the record are told."""

@@ -8,7 +8,7 @@ import pytest
 
 from chassis import clock
 from chassis.ids import new_id
-from services.consent import receipts
+from services.consent import jobs, receipts
 from services.consent.commands import calls, recordings
 from services.consent.contract import (
     CallEnded,
@@ -28,6 +28,7 @@ from services.consent.contract import (
 from services.consent.jobs import Clockwork
 from services.registry.contract import PolicyBook
 from tests.consent.conftest import key
+from tests.consent.house import DATABASE
 from tests.patience import PATIENCE, busy
 
 DUTY = SetDuty(state="recorded", legal_ref="Lag (2007:528) 9 kap.")
@@ -238,6 +239,41 @@ async def test_a_book_that_comes_into_force_stops_what_it_no_longer_allows_and_l
     # It is looked at once, not every second.
     await asyncio.sleep(1.5)
     assert await stops(obliged, calls[1]) == [("recording.kept", "tenant_legal_obligation")]
+
+
+async def test_a_call_that_cannot_be_looked_at_by_another_book_leaves_the_others_alone_and_is_tried_until_it_can(
+    served, company, anna, monkeypatch
+):
+    firms, calls = sorted((type(company)(served) for _ in range(4)), key=lambda firm: firm.tenant), []
+    for firm in firms:
+        told, agent = await firm.notice(), new_id()
+        for who in (anna, agent):
+            await firm.give(who, told)
+        calls.append(await call_of(firm, anna, agent))
+
+    async def going_on() -> list[bool]:
+        each = zip(firms, calls, strict=True)
+        return [(await firm.service.call_of(firm.tenant, call.call)).recording for firm, call in each]
+
+    async def until(wanted: list[bool]) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while await going_on() != wanted:
+                await asyncio.sleep(0.05)
+
+    today = served.app.state.policy.current()
+    rows = tuple(row for row in today.bases if (row.purpose, row.basis) != ("communication", "consent"))
+    other = PolicyBook.model_validate_json(today.model_copy(update={"bases": rows}).model_dump_json())
+    admin = await served.house.postgres.connect(DATABASE)
+    broken = f"ALTER TABLE consent.call ADD CONSTRAINT broken CHECK (tenant <> '{firms[0].tenant}') NOT VALID"
+    await admin.execute(broken)
+    try:
+        monkeypatch.setattr(jobs, "_BOOK_SETTLES", 0)
+        monkeypatch.setattr(served.app.state.policy, "current", lambda: other)
+        await until([True, False, False, False])
+    finally:
+        await admin.execute("ALTER TABLE consent.call DROP CONSTRAINT broken")
+        await admin.close()
+    await until([False] * 4)
 
 
 async def test_a_recording_stops_when_a_consent_in_it_lapses(served, company, anna, monkeypatch):
