@@ -174,9 +174,20 @@ async def test_what_came_lies_sealed_on_the_disk_and_goes_when_its_time_is_over(
     house.later(days=15)
     await house.seen(two.reception, lambda seen: seen.state == "closed")
     assert not folder.exists()
+    query = "SELECT code, content_key FROM rights.reception WHERE id = $1"
+    assert [tuple(row) for row in await house.rows(query, two.opened.reception)] == [(None, None)]
     with pytest.raises(ReceptionUnknown):
         async with two.anna_there.received(two.opened.reception):
             """Nothing to read."""
+
+
+async def test_what_is_brought_late_is_kept_as_long_as_what_came_at_once(house: House, two: Two):
+    house.later(days=10)
+    bringing = Bringing(house, two)
+    sealed = bringing.sealed(b"PK late")
+    assert await bringing.part(sealed) == 204
+    assert (await bringing.end(bringing.last_word(sealed))).status_code == 200
+    assert (await two.reception()).ends_at > house.now() + timedelta(days=13)
 
 
 async def test_an_operator_that_is_away_is_waited_for_and_she_may_change_her_mind(house: House, tenant: UUID, two: Two):
@@ -484,6 +495,7 @@ async def test_what_was_received_is_received_once_and_nothing_replaces_it(house:
     bringing = Bringing(house, two)
     first, other = bringing.sealed(b"PK first"), bringing.sealed(b"PK other")
     assert await bringing.part(first) == 204
+    assert (await bringing.end(bringing.last_word(first, code="x" * 32))).status_code == 404, "nor by who has no code"
     receipts = [await bringing.end(bringing.last_word(first)) for _ in range(2)]
     assert receipts[0].status_code == 200 and receipts[0].json() == receipts[1].json()
     assert (await bringing.part(first), await bringing.part(other)) == (204, 404)
