@@ -168,7 +168,8 @@ async def test_a_person_is_forgotten_when_the_last_thing_of_hers_has_gone(house:
     person, desk = house.person(anna, tenant), house.helpdesk(tenant)
     proof = Evidence(method="id_document", note="Pass nr 4711")
     for mandated in ({"principal": anna, "agent": uuid4()}, {"principal": uuid4(), "agent": anna}):
-        await desk.record_mandate(RecordMandate(**mandated, kinds=[Kind.access], evidence=proof), key=key())
+        last = await desk.record_mandate(RecordMandate(**mandated, kinds=[Kind.access], evidence=proof), key=key())
+    await desk.revoke_mandate(last.mandate, key=key())
     await desk.protect(anna, ProtectPerson(protected=True), key=key())
     asked = await house.confirmed(person)
     house.later(hours=73)
@@ -187,9 +188,10 @@ async def test_a_person_is_forgotten_when_the_last_thing_of_hers_has_gone(house:
     assert await categories_told(house, asked.request, gone["step"]) == {"traffic"}, (
         "who has what was kept is told when it goes"
     )
-    query = "SELECT evidence, revoked_at FROM rights.mandate WHERE $1 IN (principal, agent)"
+    query = "SELECT evidence, revoked_at, revoked_by FROM rights.mandate WHERE $1 IN (principal, agent) ORDER BY id"
     mandates = await house.seen(lambda: house.rows(query, anna), lambda seen: all(row["revoked_at"] for row in seen))
     assert [row["evidence"] for row in mandates] == [None, None], "whose mandate it was proves nothing to anybody now"
+    assert [row["revoked_by"] for row in mandates] == ["forgotten", "hilda"], "who ended one before stays who did"
     assert not await house.rows("SELECT 1 FROM rights.protected_person WHERE principal = $1", anna)
 
 
