@@ -502,6 +502,10 @@ async def test_what_was_received_is_received_once_and_nothing_replaces_it(house:
     assert (await bringing.end(bringing.last_word(other))).status_code == 404
     async with two.anna_there.received(two.opened.reception) as stream:
         assert b"".join([piece async for piece in stream]) == b"PK first"
+    two.anna_there.tokens.claims["auth_time"] = 1
+    with pytest.raises(StepUpNeeded):
+        async with two.anna_there.received(two.opened.reception):
+            """Nothing to read for a session left open at a library."""
 
 
 async def test_a_part_that_is_replaced_while_all_are_looked_at_gets_no_receipt(
