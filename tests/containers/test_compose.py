@@ -23,7 +23,7 @@ from ops.catalogue import BY_NAME, PROCESSES
 from ops.home import ROOT
 
 BASE = "wardline-test/base"
-PATIENCE = 300  # seconds until every container is healthy
+PATIENCE = 900  # seconds until every container is healthy
 PORT = re.compile(rf"\b(?:{'|'.join(str(port) for port in (*(process.port for process in PROCESSES), 5432))})\b")
 
 
