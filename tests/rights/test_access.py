@@ -537,9 +537,10 @@ async def test_somebody_unknown_gets_the_same_kind_of_answer(house: House, tenan
         (passphrase.draw(), 0, True),
         (passphrase.draw(), 60_000, True),
         (passphrase.draw(), 200_000, False),
+        (passphrase.draw(), 800_000, False),
         (PASSPHRASE, 0, False),
     ],
-    ids=["little", "some", "much", "own words"],
+    ids=["little", "some", "much", "on the disk", "own words"],
 )
 async def test_what_is_soon_built_is_answered_in_the_transaction_that_records_its_last_step(
     house: House, tenant: UUID, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, more: int, at_once: bool
@@ -548,7 +549,7 @@ async def test_what_is_soon_built_is_answered_in_the_transaction_that_records_it
     built: list[Any] = []
     monkeypatch.setattr(jobs, "build", lambda *told: built.append(told) or build(*told))
     said = [
-        (store, Row(table, "7", "x" * more))
+        (store, Row(table, "7", os.urandom(more // 2).hex()))
         for store, table in (("billing", "invoice"), ("helpdesk", "ticket"))
         if more
     ]
