@@ -16,11 +16,15 @@ def moved(row: RequestRow) -> dict[str, Any]:
     return said.model_dump(mode="json", exclude_none=True)
 
 
-async def emit_moved(tx: Transaction, type: str, row: RequestRow, caller: Caller | None = None) -> None:
+async def emit_moved(tx: Transaction, type: str, row: RequestRow, by: str | None = None) -> None:
     """The fact, and who did it if it was not the person herself; the helpdesk's system is told, if a ticket of its own began this."""
-    for_her = caller is not None and caller.principal is None
-    await tx.emit(type, moved(row) | ({"by": caller.subject} if for_her else {}), row.principal)
+    await tx.emit(type, moved(row) | ({"by": by} if by else {}), row.principal)
     await tell_ticket(tx, row)
+
+
+def for_her(caller: Caller) -> str | None:
+    """Who does it, if it is not the person herself."""
+    return caller.subject if caller.principal is None else None
 
 
 async def tell_ticket(tx: Transaction, row: RequestRow) -> None:

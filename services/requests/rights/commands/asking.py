@@ -56,7 +56,7 @@ from services.requests.rights.contract import (
     TooManyOpen,
     Wish,
 )
-from services.requests.rights.moves import emit_moved, moved, tell_ticket
+from services.requests.rights.moves import emit_moved, for_her, moved
 from services.requests.rights.office import Office
 from services.requests.rights.rules import clock as due_clock
 from services.requests.rights.rules import kinds, proof
@@ -222,7 +222,7 @@ async def confirm(tx: Transaction, office: Office, caller: Caller, request: UUID
     cooling_off = book.right(Kind.deletion).cooling_off
     row.state = State.cooling_off
     row.executes_at = cooling_off.after(now, book.tz) if cooling_off else now
-    await emit_moved(tx, "request.confirmed", row, caller)
+    await emit_moved(tx, "request.confirmed", row, for_her(caller))
     return await queries.view(tx, row)
 
 
@@ -245,7 +245,7 @@ async def withdraw(tx: Transaction, office: Office, caller: Caller, request: UUI
     row.state, row.closed_at = State.withdrawn, clock.now()
     await clocks.end(tx, row)
     await answering.forget(tx, office, row)
-    await emit_moved(tx, "request.withdrawn", row, caller)
+    await emit_moved(tx, "request.withdrawn", row, for_her(caller))
     return await queries.view(tx, row)
 
 
@@ -336,9 +336,7 @@ def _new_row(tx: Transaction, office: Office, wish: Wish, channel: Channel, rece
 async def _received(tx: Transaction, office: Office, row: RequestRow, proven: bool) -> ClockRow:
     """The request's clock; both are then written."""
     started = clocks.begun(tx, office, row, office.book.right(row.kind).due)
-    by = {"by": row.vouched_by} if row.vouched_by else {}
-    await tx.emit("request.received", moved(row) | by, row.principal)
-    await tell_ticket(tx, row)
+    await emit_moved(tx, "request.received", row, row.vouched_by)
     if row.principal is not None:
         await doing.identified(tx, row, row.principal)
     if proven:
