@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO
@@ -19,7 +20,7 @@ from chassis.rows import new_row
 from chassis.sealing import SubjectKey
 from chassis.together import Made
 from services.anonymizer.contract import Correction, FindPrincipal, Identifier
-from services.registry.contract import PolicyBook
+from services.registry.contract import NotInBook, PolicyBook
 from services.requests.rights import queries
 from services.requests.rights.commands import (
     answering,
@@ -119,9 +120,10 @@ async def _row_of(tx: Transaction, office: Office, asked: Asked, open_: queries.
 def _must_leave_room(book: PolicyBook, asked: list[UUID], row: RequestRow) -> None:
     """However many one asks at once, no more are open than the book says; a book from before says nothing of it. Whoever acts for her takes
     up none of her own room, and what the helpdesk types in for her is neither counted nor refused. Raises TooManyOpen."""
-    most = next((limit.number for limit in book.limits if limit.key == "open_requests"), None)
-    if most is not None and len(asked) >= most:
-        raise TooManyOpen(_WHEN_TOO_MANY, most=most, open=[str(each) for each in asked])
+    with suppress(NotInBook):  # a book from before it limits nothing
+        most = book.number("open_requests")
+        if len(asked) >= most:
+            raise TooManyOpen(_WHEN_TOO_MANY, most=most, open=[str(each) for each in asked])
     asked.append(row.id)
 
 
