@@ -249,8 +249,7 @@ class Envelope:
         structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
             with telemetry.span(f"{self.service} {scope['method']}", headers):
-                if _declared_size(headers) > self.max_body:
-                    refusal = self._too_large(_declared_size(headers) > self.max_body + _HEARD_OUT)
+                if refusal := self._refused(scope, headers):
                     await plainly.answer(Request(scope), refusal)(scope, receive, answer)
                 else:
                     await self.app(scope, self._measured(receive), answer)
@@ -259,6 +258,13 @@ class Envelope:
             telemetry.requests_total.labels(self.service, scope["method"], route, status).inc()
             telemetry.request_seconds.labels(self.service, scope["method"], route).observe(time.perf_counter() - began)
             structlog.contextvars.unbind_contextvars("request_id")
+
+    def _refused(self, scope: Scope, headers: dict[str, str]) -> Problem | None:
+        if b"%00" in scope["query_string"]:
+            # No text of PostgreSQL can hold it.
+            return Malformed("A parameter holds the character NUL.")
+        size = _declared_size(headers)
+        return self._too_large(size > self.max_body + _HEARD_OUT) if size > self.max_body else None
 
     def _measured(self, receive: Receive) -> Receive:
         """Counts what really arrives: a chunked body declares no size."""

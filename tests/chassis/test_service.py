@@ -222,6 +222,12 @@ async def test_a_chunked_body_over_the_limit_is_cut_off(toy):
     assert answer.status_code == 413
 
 
+async def test_a_parameter_that_holds_nul_is_a_clear_problem(toy):
+    for query in ("types=%00", "types=note.written,%00"):
+        answer = await toy.http.get(f"/events?{query}", headers=toy.headers(scope="events.read"))
+        assert (answer.status_code, answer.json()["code"]) == (400, "request.malformed")
+
+
 async def test_faults_are_named_without_repeating_what_was_sent(toy):
     headers = toy.headers() | {"content-type": "application/json"}
     answer = await toy.http.post("/v1/notes", content=b'{"id": "anna@example.com", "words": 7}', headers=headers)

@@ -360,6 +360,13 @@ async def test_what_is_no_address_is_answered_by_a_page(company):
         assert told.status_code == 400 and "not open any more" in told.text
 
 
+async def test_a_state_that_cannot_be_kept_is_refused_and_the_question_stays_open(company, around):
+    await company.notice()
+    capture = here(company, (await ask(company)).json()["captureUrl"])
+    assert (await company.served.http.get(capture + "?state=a%00b")).status_code == 400
+    assert (await open_page(company, capture)).status_code == 200
+
+
 async def test_an_answer_that_does_not_count_everywhere_yet_is_told_on_a_page(company, around, anna, monkeypatch):
     await company.notice()
     capture = (await ask(company)).json()["captureUrl"]
