@@ -261,9 +261,10 @@ async def test_nobody_consents_for_a_child_who_is_old_enough_for_the_purpose(com
     day = clock.now().date()
     who = SetGuardian(guardian=erik, born=day.replace(year=day.year - 14, day=1), evidence_ref="crm/17")
     await company.service.set_guardian(company.tenant, maja, who, key())
-    for expression in ("expressed", "parental"):
+    # Nor by dating it back to when she was not.
+    for expression, at in (("expressed", None), ("parental", None), ("parental", clock.now() - timedelta(days=700))):
         with pytest.raises(NotAGuardian):
-            wish = given(told, maja, purpose="development", expression=expression)
+            wish = given(told, maja, purpose="development", expression=expression, occurred_at=at)
             await company.herself(erik).give(company.tenant, wish, key())
 
 

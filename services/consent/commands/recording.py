@@ -76,7 +76,7 @@ class Spoken(NamedTuple):
     """What is to be recorded, checked against everything but what she said before.
 
     claimed: when it was said, if that was before now · details: what the receipt's record says besides, but for `evidence_ref`, which
-    hardly two have in common · traceparent: of the call · until: when a consent lapses, where that is not what the policy book says.
+    hardly two have in common · traceparent: of the call · until: when a consent lapses, where that is before the policy book says.
     """
 
     desk: Desk
@@ -288,7 +288,9 @@ def name(tenant: UUID, about: tuple) -> str:
 def _must_speak_for_herself(spoken: Spoken, said: Entry, children: Mapping[UUID, date]) -> None:
     if spoken.state is State.given:
         born, parental = children.get(spoken.principal), spoken.details.get("type") == "parental"
-        rules.must_speak_for_herself(spoken.desk.book, said.purpose, born, said.occurred_at, parental)
+        # A guardian speaks as long as she is a child, whatever day the words are dated.
+        at = said.recorded_at if parental else said.occurred_at
+        rules.must_speak_for_herself(spoken.desk.book, said.purpose, born, at, parental)
 
 
 def _statement(tenant: UUID, spoken: Spoken, before: Counted | None, now: datetime) -> Entry:
@@ -306,8 +308,9 @@ def _statement(tenant: UUID, spoken: Spoken, before: Counted | None, now: dateti
     occurred_at = rules.instant(said_at)
     book = spoken.desk.book
     lasts = spoken.until
-    if lasts is None and state in _STAND:
-        lasts = book.consent_validity(spoken.matter.purpose).after(occurred_at, book.tz)
+    if state in _STAND:
+        longest = book.consent_validity(spoken.matter.purpose).after(occurred_at, book.tz)
+        lasts = longest if lasts is None else min(lasts, longest)
     return Entry(
         record=record,
         principal=spoken.principal,
