@@ -16,13 +16,17 @@ from typing import Any
 from uuid import UUID
 
 import httpx2
+import orjson
 from joserfc.jwk import ECKey
+from pydantic import ValidationError
 
 from chassis.client import ServiceClient, TokenSource
 from chassis.errors import Problem
 from services.consent.contract import Import, ImportChunk, NoWords, StartImport
 
 CHUNK, LARGEST = 2_000, 800_000  # rows, and bytes of them: no service reads more than a megabyte at once
+_LONGEST = 1_000  # characters of a cell: no column takes as many, so that what is left of a longer one is refused as it would be
+_LONGEST_LINE = 100_000  # of so many some cell is too long
 Chunk = tuple[list[str], list[list[str]]]  # the head line, and rows
 
 
@@ -82,8 +86,8 @@ def chunks(path: Path) -> Iterator[Chunk]:
     columns, rows = (_parquet if path.suffix == ".parquet" else _csv)(path)
     chunk: list[list[str]] = []
     size = 0
-    for row in rows:
-        longer = sum(len(cell.encode()) + 3 for cell in row)
+    for row in (list(map(_sendable, cells)) for cells in rows):
+        longer = len(orjson.dumps(row)) + 1
         if chunk and (len(chunk) == CHUNK or size + longer > LARGEST):
             yield columns, chunk
             chunk, size = [], 0
@@ -91,6 +95,11 @@ def chunks(path: Path) -> Iterator[Chunk]:
         size += longer
     if chunk:
         yield columns, chunk
+
+
+def _sendable(cell: str) -> str:
+    """What no column takes is told in the report, and must not keep its neighbours from being sent."""
+    return cell[:_LONGEST].replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def _csv(path: Path) -> tuple[list[str], Iterator[list[str]]]:
@@ -103,19 +112,29 @@ def _csv(path: Path) -> tuple[list[str], Iterator[list[str]]]:
 
 
 def _cells(path: Path, between: str) -> Iterator[list[str]]:
+    """Each line by itself, since no cell of ours has two: a quotation mark that nobody closed would swallow the rows after it."""
     with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = csv.reader(file, delimiter=between)
-        next(rows, None)
-        yield from rows
+        next(file, None)
+        for line in file:
+            yield from csv.reader([line[:_LONGEST_LINE]], delimiter=between)
 
 
 def _parquet(path: Path) -> tuple[list[str], Iterator[list[str]]]:
     import pyarrow.parquet as pq
 
     file = pq.ParquetFile(path)
-    batches = ([column.to_pylist() for column in batch.columns] for batch in file.iter_batches(CHUNK))
+    batches = ([_values(column) for column in batch.columns] for batch in file.iter_batches(CHUNK))
     rows = (list(map(_written, row)) for columns in batches for row in zip(*columns, strict=True))
     return file.schema_arrow.names, rows
+
+
+def _values(column: Any) -> list[Any]:
+    """Instants as pandas writes them are finer than Python's, and ours."""
+    import pyarrow as pa
+
+    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
+        column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
+    return column.to_pylist()
 
 
 def _written(value: Any) -> str:
@@ -135,6 +154,10 @@ async def main(arguments: argparse.Namespace) -> None:
             await send_file(sender, arguments.tenant, arguments.file, arguments.resume)
         except UnicodeDecodeError:
             raise SystemExit(f"{arguments.file} is not written in UTF-8.") from None
+        except ValidationError:
+            raise SystemExit("The first line names each column once, fifty at most.") from None
+        except (ValueError, OSError) as fault:  # pyarrow's are one or the other, and may repeat what they met
+            raise SystemExit(f"{arguments.file} cannot be read to its end ({type(fault).__name__}).") from None
         except Problem as refused:
             raise SystemExit(f"{refused.title} ({refused.code}). {refused.detail or ''}") from None
 

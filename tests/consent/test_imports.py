@@ -167,6 +167,22 @@ async def test_parquet_is_read_like_csv(company, sender, tmp_path):
     assert (state.taken, state.refused) == (5, 0)
 
 
+async def test_instants_finer_than_ours_are_read_from_parquet(company, sender, anna, tmp_path):
+    """As pandas writes them."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    told = await company.notice()
+    at = int((clock.now() - timedelta(days=3)).timestamp()) * 1_000_000_000 + 123_456_789
+    columns = {name: [value] for name, value in row(told, principal=str(anna)).items()}
+    columns["occurred_at"] = pa.array([at], pa.timestamp("ns", "Europe/Stockholm"))
+    pq.write_table(pa.table(columns), tmp_path / "old.parquet")
+    state = await send_file(sender, company.tenant, tmp_path / "old.parquet", say=quiet)
+    assert (state.taken, state.refused) == (1, 0)
+    (hers,) = (await company.service.standing(company.tenant, anna)).consents
+    assert hers.since.microsecond == 123_456
+
+
 async def test_people_are_found_by_any_identifier_as_it_was_theirs_at_that_instant(company, sender, anna, tmp_path):
     petra, asked = new_id(), []
 
@@ -212,6 +228,57 @@ async def test_a_row_with_a_fault_costs_its_neighbours_nothing(company, sender, 
     (tmp_path / "old.csv").write_text("\ufeff" + "\r\n".join([head, *faults, sound]), encoding="utf-8")
     state = await send_file(sender, company.tenant, tmp_path / "old.csv", say=quiet)
     assert (state.taken, state.refused) == (1, len(faults))
+
+
+async def test_what_no_cell_may_hold_costs_its_own_row_and_no_row_after_it(company, sender, tmp_path):
+    told = await company.notice()
+
+    def line(**other):
+        return ",".join((row(told, valid_until="") | other)[each] for each in COLUMNS)
+
+    faults = [
+        line(evidence_ref='"crm/1'),  # a quotation mark that is not closed
+        line(evidence_ref="crm/\0"),
+        line(evidence_ref="x" * 200_000),
+        line(evidence_ref="x" * 2_000_000),
+        line(principal="\0" * 300_000),
+    ]
+    lines = [",".join(COLUMNS), *(each for fault in faults for each in (fault, line()))]
+    (tmp_path / "old.csv").write_text("\n".join(lines))
+    state = await send_file(sender, company.tenant, tmp_path / "old.csv", say=quiet)
+    assert (state.taken, state.refused) == (len(faults), len(faults))
+    report = csv.DictReader((tmp_path / "old.csv.refused.csv").read_text().splitlines())
+    assert [each["row"] for each in report] == ["1", "3", "5", "7", "9"]
+
+
+async def test_a_consent_that_was_cut_is_refused_since_its_end_is_not_known_and_a_no_counts(company, sender, tmp_path):
+    told, (anna, petra) = await company.notice(), (new_id(), new_id())
+    lines = [
+        ",".join(
+            row(told, principal=str(who), state=state, valid_until="2026-12-24T00:00:00Z")[each] for each in COLUMNS
+        )
+        for who, state in ((anna, "given"), (petra, "refused"))
+    ]
+    cut = "\n".join([",".join(COLUMNS), *(each.rpartition(",2026-12")[0] for each in lines)])
+    (tmp_path / "old.csv").write_text(cut)
+    state = await send_file(sender, company.tenant, tmp_path / "old.csv", say=quiet)
+    assert (state.taken, state.refused) == (1, 1)
+    assert not (await company.service.standing(company.tenant, anna)).consents
+    assert (await company.service.standing(company.tenant, petra)).consents[0].state == "refused"
+
+
+async def test_no_consent_taken_over_lasts_longer_than_the_book_lets_one(company, sender, tmp_path):
+    told, (anna, petra) = await company.notice(), (new_id(), new_id())
+    soon = (clock.now() + timedelta(days=30)).isoformat()
+    rows = [
+        row(told, principal=str(anna), valid_until="2899-12-31T00:00:00Z"),
+        row(told, principal=str(petra), valid_until=soon),
+    ]
+    await send_file(sender, company.tenant, written(tmp_path / "old.csv", rows), say=quiet)
+    (hers,) = (await company.service.standing(company.tenant, anna)).consents
+    book = company.served.app.state.policy.current()
+    assert hers.valid_until == book.consent_validity("communication").after(hers.since, book.tz)
+    assert (await company.service.standing(company.tenant, petra)).consents[0].valid_until.isoformat() == soon
 
 
 async def test_a_chunk_is_at_most_so_many_rows_each_column_once(company, sender):

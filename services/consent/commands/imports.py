@@ -178,6 +178,8 @@ class _Reader:
             # A column's name is the sender's own word, which has no place in a report that a spreadsheet opens.
             raise RowRefused("Unknown: a column.")
         alike = await self._terms(row)
+        if len(cells) < len(self._columns) and alike.state is State.given:
+            raise RowRefused("It has fewer cells than the head line, so whether its consent ends is not known.")
         said = _read(ImportSaid, row, _SAID)
         return Spoken(
             self._desk,
