@@ -4,6 +4,7 @@ What a decision says depends on few things: the policy book's row, the terms of 
 combination is thought through once and kept as a `_Precedent`; only the name of the record and the state's version are a person's own.
 """
 
+from binascii import unhexlify
 from collections import Counter as Counts
 from collections.abc import Callable
 from datetime import datetime
@@ -239,11 +240,10 @@ def _no(reason: Reason, version: bytes) -> Answered:
 
 def _principal(id: str) -> bytes | None:
     """The sixteen bytes of a UUID as ids are written here (lower case, with hyphens); None for anything else."""
-    if len(id) != 36:
+    if len(id) != 36 or id[8:24:5] != "----" or id != id.lower():
         return None
     try:
-        found = bytes.fromhex(id.replace("-", ""))
+        found = unhexlify(id.replace("-", ""))
     except ValueError:
         return None
-    well_formed = len(found) == 16 and id[8] == id[13] == id[18] == id[23] == "-" and id == id.lower()
-    return found if well_formed else None
+    return found if len(found) == 16 else None

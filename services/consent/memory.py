@@ -10,7 +10,7 @@ A *shape* is a tenant and the matters somebody spoke on, *terms* are what was sa
 
 from array import array
 from bisect import bisect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -106,16 +106,18 @@ class Memory:
     def has_duty(self, tenant: UUID, purpose: str) -> bool:
         return bool(self._duties) and (tenant, purpose) in self._duties
 
-    def heard(self, tenant: UUID, principal: bytes, purpose: str) -> list[Heard]:
+    def heard(self, tenant: UUID, principal: bytes, purpose: str) -> Sequence[Heard]:
         """What a person said of one purpose, her objection and restriction included. `principal`: its 16 bytes."""
         bucket = self._buckets[_bucket(principal)]
-        at = self._find(bucket, tenant, principal)
-        if at == len(bucket):
-            return []
-        shape = self._shapes[int.from_bytes(bucket[at + 16 : at + _HEAD], "little")]
-        heard = []
+        # Whoever said nothing has an empty bucket, mostly.
+        shape, at = self._found(bucket, tenant, principal) if bucket else (None, 0)
+        if shape is None:
+            return ()
         places = shape.known.get(purpose)
-        for place, matter in shape.places(purpose, self._matters) if places is None else places:
+        if places is None:
+            places = shape.places(purpose, self._matters)
+        heard = []
+        for place, matter in places:
             value = int.from_bytes(bucket[at + place : at + place + _ENTRY], "little")
             heard.append((matter, self._terms[value & 0xFFFFFF], (value >> 24) - _YEAR_ONE))
         return heard
@@ -203,11 +205,8 @@ class Memory:
         person = principal.bytes
         number = _bucket(person)
         bucket = self._buckets[number]
-        at = self._find(bucket, tenant, person)
-        end, matters = at, ()
-        if at < len(bucket):
-            shape = self._shapes[int.from_bytes(bucket[at + 16 : at + _HEAD], "little")]
-            end, matters = at + shape.size, shape.matters
+        shape, at = self._found(bucket, tenant, person)
+        end, matters = (at, ()) if shape is None else (at + shape.size, shape.matters)
         place = bisect(matters, matter)
         if place and matters[place - 1] == matter:
             begin = at + _HEAD + _ENTRY * (place - 1)
@@ -297,15 +296,15 @@ class Memory:
 
     # --- rows ---
 
-    def _find(self, bucket: bytes, tenant: UUID, principal: bytes) -> int:
-        """Where a person's row begins; the bucket's end where she has none."""
+    def _found(self, bucket: bytes, tenant: UUID, principal: bytes) -> tuple[_Shape | None, int]:
+        """A person's shape, and where her row begins; the bucket's end where she has none."""
         at, end, shapes = 0, len(bucket), self._shapes
         while at < end:
             shape = shapes[bucket[at + 16] | bucket[at + 17] << 8 | bucket[at + 18] << 16]
             if bucket.startswith(principal, at) and shape.tenant == tenant:
-                return at
+                return shape, at
             at += shape.size
-        return end
+        return None, end
 
     def _rows(self, bucket: bytes) -> Iterator[tuple[int, _Shape]]:
         at = 0

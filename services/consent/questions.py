@@ -8,8 +8,9 @@ from chassis.bodies import refuse_ambiguous
 from chassis.errors import Malformed, TooLarge
 
 MOST = 1000
-_NONE = object()
 _DEFAULTS = ("subject", "action", "resource", "context")
+# Of a question that says only what it must: eight names and five values, each in two; and those of the one name around many.
+_MARKS, _MARKS_AROUND = 26, 2
 # After which answer the rest is not looked at any more.
 _LAST = {"execute_all": None, "deny_on_first_deny": False, "permit_on_first_permit": True}
 
@@ -38,7 +39,9 @@ class Questions(NamedTuple):
 
 def read_one(content_type: bytes, raw: bytes) -> Question:
     """Members that AuthZEN does not define are accepted. Raises BadQuestion."""
-    return _question(_object(content_type, raw))
+    said = _object(content_type, raw)
+    _refuse_duplicate_keys(raw, said)
+    return _question(said)
 
 
 def read_many(content_type: bytes, raw: bytes) -> Questions | Question:
@@ -53,16 +56,20 @@ def read_many(content_type: bytes, raw: bytes) -> Questions | Question:
     if len(items) > MOST:
         raise TooLarge(f"At most {MOST} evaluations are answered at once; these are {len(items)}.")
     if not items:
+        _refuse_duplicate_keys(raw, said)
         return _question(said)
     defaults = {name: said[name] for name in _DEFAULTS if name in said}
-    return Questions([_item(defaults, item) for item in items], _LAST[wanted])
+    read = [(not defaults and _plain_question(item)) or _item(defaults, item) for item in items]
+    if defaults or not _says_no_more(raw, read):
+        _refuse_duplicate_keys(raw, said)
+    return Questions(read, _LAST[wanted])
 
 
 def _item(defaults: dict[str, Any], item: Any) -> Question | BadQuestion:
     if not isinstance(item, dict):
         return BadQuestion("An evaluation is not an object.")
     try:
-        return _question(defaults | item if defaults else item)
+        return _question(defaults | item)
     except BadQuestion as fault:
         return fault
 
@@ -76,30 +83,27 @@ def _object(content_type: bytes, raw: bytes) -> dict[str, Any]:
         raise BadQuestion("The body is not JSON.") from None
     if not isinstance(said, dict):
         raise BadQuestion("The body is not a JSON object.")
-    _refuse_duplicate_keys(raw, said)
     return said
 
 
 def _question(said: dict[str, Any]) -> Question:
-    """Plain questions are read at once; what is odd is looked at member by member, to say what is wrong with it."""
+    return _plain_question(said) or _odd_question(said)
+
+
+def _plain_question(said: Any) -> Question | None:
+    """Most are read at once; what is odd is looked at member by member, to say what is wrong with it."""
     try:
-        subject, action, resource, context = (
-            said["subject"],
-            said["action"],
-            said["resource"],
-            said.get("context", _NONE),
-        )
+        subject, action, resource = said["subject"], said["action"], said["resource"]
         kind, id, purpose, category = subject["type"], subject["id"], action["name"], resource["type"]
-        plain = type(kind) is type(id) is type(purpose) is type(category) is type(resource["id"]) is str
+        if (
+            type(kind) is type(id) is type(purpose) is type(category) is type(resource["id"]) is str
+            and "context" not in said
+            and not ("properties" in action or "properties" in subject or "properties" in resource)
+        ):
+            return Question(kind, id, purpose, category, None, None)
     except (KeyError, TypeError):
-        plain = False
-    if (
-        plain
-        and context is _NONE
-        and not ("properties" in action or "properties" in subject or "properties" in resource)
-    ):
-        return Question(kind, id, purpose, category, None, None)
-    return _odd_question(said)
+        pass
+    return None
 
 
 def _odd_question(said: dict[str, Any]) -> Question:
@@ -138,6 +142,12 @@ def _participants(named: Any) -> tuple[str, ...] | None:
     if not isinstance(named, list) or not all(isinstance(each, str) for each in named):
         return None
     return tuple(named)
+
+
+def _says_no_more(raw: bytes, read: list[Question | BadQuestion]) -> bool:
+    """Whether it has just the strings without which none of these could be read, so that no key of it was dropped."""
+    marks = _MARKS * len(read) + _MARKS_AROUND
+    return raw.count(b'"') == marks and b"\\" not in raw and all(type(each) is Question for each in read)
 
 
 def _refuse_duplicate_keys(raw: bytes, said: dict[str, Any]) -> None:

@@ -112,14 +112,15 @@ def after_a_record(matter: Matter, state: State, notice: tuple[str, int] | None)
 
 
 def record_name(before: str, after: str, principal: str, occurred_at: int) -> str:
-    """`record_id` as text, for whoever says many of them."""
-    hashed = int.from_bytes(sha256(f"{before}{principal}{after}{occurred_at}".encode()).digest()[:10])
-    random_a, random_b = hashed & 0xFFF, hashed >> 12 & _62_BITS
-    name = f"{occurred_at // 1000 << 80 | 7 << 76 | random_a << 64 | 2 << 62 | random_b:032x}"
-    return f"{name[:8]}-{name[8:12]}-{name[12:16]}-{name[16:20]}-{name[20:]}"
+    """`record_id` as text, for whoever says many of them: put together from the hash's own digits, of which the last three of twenty
+    are the first random part and the rest the second."""
+    digits = sha256(f"{before}{principal}{after}{occurred_at}".encode()).hexdigest()
+    time = f"{occurred_at // 1000:012x}"
+    return f"{time[:8]}-{time[8:]}-7{digits[17:20]}-{_VARIANT[digits[1]]}{digits[2:5]}-{digits[5:17]}"
 
 
-_62_BITS = (1 << 62) - 1
+# RFC 9562: two bits say how an id is to be read, two are left of this digit.
+_VARIANT = {f"{digit:x}": f"{8 | digit & 3:x}" for digit in range(16)}
 
 
 def when_said(claimed: datetime | None, now: datetime, counted: int | None) -> int:
