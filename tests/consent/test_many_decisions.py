@@ -5,10 +5,13 @@ from typing import Any
 from uuid import UUID
 
 import httpx2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chassis.ids import new_id
 from services.consent.contract import Evaluations
-from services.consent.questions import MOST
+from services.consent.questions import MOST, BadQuestion, read_many
 from tests.consent.conftest import Company, question
 
 PATH = "/access/v1/evaluations"
@@ -127,3 +130,21 @@ async def test_what_nobody_defined_changes_nothing(company: Company, anna: UUID)
         "evaluations": [{"more": []}],
     }
     assert await reasons(company, body) == ["consent"]
+
+
+@given(st.integers(1, 5), st.data())
+def test_a_name_said_twice_is_noticed_wherever_it_stands_and_whatever_else_is_missing(many: int, data: st.DataObject):
+    item = {"subject": subject("anna"), "action": ACTION, "resource": RESOURCE}
+    texts = [json.dumps(item) for _ in range(many)]
+    assert len(read_many(b"application/json", _batch(texts)).items) == many
+    twice = data.draw(st.integers(0, many - 1))
+    name = data.draw(st.sampled_from(['"subject"', '"type"', '"id"', '"action"', '"name"', '"resource"']))
+    texts[twice] = texts[twice].replace(name, f"{name}: 1, {name}", 1)
+    if data.draw(st.booleans()):  # as many quotation marks as if nothing were wrong
+        texts.append(json.dumps(item).replace('"any"', "7"))
+    with pytest.raises(BadQuestion, match="twice"):
+        read_many(b"application/json", _batch(texts))
+
+
+def _batch(texts: list[str]) -> bytes:
+    return f'{{"evaluations": [{", ".join(texts)}]}}'.encode()

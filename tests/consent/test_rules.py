@@ -204,3 +204,17 @@ def test_a_record_is_named_by_what_was_said_and_sorts_by_when():
     assert len(set(different)) == 5
     assert name(at=NOW - 1000) < name() < name(at=NOW + 1000)
     assert all(one != other for one, other in itertools.combinations(different, 2))
+
+
+def test_a_record_has_the_name_that_earlier_releases_gave_it():
+    matter = Matter(Kind.consent, Regulation.gdpr, "development")
+    names = [
+        rules.record_id(UUID(int=1), UUID(int=n), matter, State.given, ("development", 1), 1764500000000123)
+        for n in (1, 2, 3, 4)
+    ]
+    assert [str(name) for name in names] == [
+        "019ad465-4d00-7711-87d5-d68561d816b1",
+        "019ad465-4d00-7eb3-b1c6-4dd2fbe3894d",
+        "019ad465-4d00-7d09-9849-9579c45d0b45",
+        "019ad465-4d00-7262-b05f-e088435c590b",
+    ]
