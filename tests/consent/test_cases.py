@@ -64,6 +64,46 @@ async def test_an_objection_overruled_in_one_request_stands_while_another_is_ope
     assert (await company.decision(anna, "development", "usage_statistics")).decision
 
 
+async def test_an_objection_told_late_stands_though_another_request_ended_meanwhile_but_not_against_her_own_word(
+    company, anna
+):
+    """As rights tells everything again to a consent service that came back from a backup, each dated as it was."""
+    now = clock.now()
+
+    async def put(state, case, hours):
+        asked = SetObjection(state=state, case=case, occurred_at=now - timedelta(hours=hours))
+        return (await company.service.set_objection(company.tenant, anna, "development", asked, key())).state
+
+    first, second, third = new_id(), new_id(), new_id()
+    assert [await put("raised", first, 5), await put("lifted", first, 3)] == ["raised", "lifted"]
+    assert await put("raised", second, 4) == "raised"
+    assert not (await company.decision(anna, "development", "usage_statistics")).decision
+    told = await company.service.records(company.tenant, anna)
+    assert len(told.items) == 4, "what she said is on record as of then, and from when on it counts"
+    herself = company.herself(anna)
+    ended = await herself.set_objection(company.tenant, anna, "development", SetObjection(state="lifted"), key())
+    await put("raised", third, 2)
+    assert (await company.service.standing(company.tenant, anna)).objections[0].record == ended.record
+    assert (await company.decision(anna, "development", "usage_statistics")).decision
+
+
+async def test_a_restriction_told_late_stands_though_another_request_ended_meanwhile(company, anna):
+    now = clock.now()
+
+    async def put(state, case, hours):
+        ground, at = ("accuracy" if state == "set" else None), now - timedelta(hours=hours)
+        asked = SetRestriction(state=state, ground=ground, case=case, occurred_at=at)
+        return await company.service.set_restriction(company.tenant, anna, asked, key())
+
+    first, second = new_id(), new_id()
+    await put("set", first, 5)
+    await put("lifted", first, 3)
+    assert (await put("set", second, 4)).current
+    assert (await company.decision(anna, "maintaining_service", "traffic")).context.reason == "restricted"
+    assert (await put("lifted", second, 1)).current
+    assert (await company.decision(anna, "maintaining_service", "traffic")).decision
+
+
 async def test_a_withdrawal_names_what_rested_on_that_consent_alone(company, anna):
     told = await company.notice()
     await company.give(anna, told)

@@ -1,6 +1,7 @@
 """Objections (Art. 21) and restrictions (Art. 18), each held up by the requests that put it there."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlmodel import select
@@ -59,9 +60,20 @@ async def _of_a_case(
         told = await recording.record(tx, desk, principal, matter, State(other.state), None, details)
     else:
         told = await recording.record(tx, desk, principal, matter, state, at, _about(case, ground))
+        if mine is None and rules.protects(state) and (since := await _ended(tx, principal, matter, held.values())):
+            told = await recording.record(tx, desk, principal, matter, state, since, _about(case, ground))
     about = {"tenant": tx.tenant, "principal": principal, "kind": matter.kind, "purpose": matter.purpose}
     await tx.session.merge(StandingCase(**about, case=case, state=state, ground=ground, record=told.record))
     return told
+
+
+async def _ended(tx: Transaction, principal: UUID, matter: Matter, others: Iterable[StandingCase]) -> datetime | None:
+    """When another request ended, where that counts though something else was said before in this one: from then on this one holds the
+    matter up. Her own word belongs to no request."""
+    counted = await recording.stands(tx, principal, matter)
+    if counted is None or rules.protects(counted.state) or counted.statement not in {row.record for row in others}:
+        return None
+    return counted.occurred_at + timedelta(microseconds=1)
 
 
 def cases(principal: UUID) -> str:
