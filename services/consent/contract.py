@@ -623,6 +623,7 @@ class Changes(Reply):
     apply today; another one than the snapshot's wants a new snapshot.
     """
 
+    tenant: UUID
     items: list[CloudEvent]
     next: str
     leaf: str | None

@@ -4,11 +4,13 @@ import asyncio
 import time
 from uuid import uuid4
 
+import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from joserfc.jwk import KeySet
 
+from chassis.errors import Unavailable
 from chassis.ids import new_id
 from services.consent import edge, rules
 from services.consent.contract import CallParty, Kind, Regulation, SetDuty, StartCall, State
@@ -16,7 +18,7 @@ from services.consent.edge import BadSnapshot, Copy, EdgeCache
 from services.consent.rules import Ground, Matter, Said
 from services.registry.contract import PolicyBook
 from tests.backups import lose_what_came_after
-from tests.consent.conftest import key
+from tests.consent.conftest import Company, key
 from tests.consent.house import DATABASE
 from tests.patience import PATIENCE, alone, slow
 
@@ -129,6 +131,54 @@ async def test_a_cache_that_hears_nothing_says_no_until_it_hears_again(company, 
             await asyncio.sleep(0.05)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_whatever_a_cache_meets_it_hears_again_afterwards(company, anna):
+    """An issuer that is away, and what a proxy answers in a service's place."""
+    await company.until_known(await company.give(anna, await company.notice()))
+    met: list = [Unavailable("The token issuer does not answer."), [], {}, {"items": [{}]}, None]
+
+    async def token():
+        if isinstance(met[0], Exception):
+            raise met.pop(0)
+        return await token_of(company)
+
+    class Proxied(Behind):
+        async def get(self, url, **how):
+            if len(met) > 1:
+                return httpx2.Response(200, json=met.pop(0), request=httpx2.Request("GET", url))
+            return await super().get(url, **how)
+
+    cache = EdgeCache(company.served.url, token, Proxied(company.served.http))
+    running = asyncio.create_task(cache.run())
+    async with asyncio.timeout(PATIENCE):
+        while not cache.fresh and not running.done():
+            await asyncio.sleep(0.05)
+    met[:] = [{}, {"items": [{}], "tenant": str(company.tenant)}, None]
+    async with asyncio.timeout(PATIENCE):
+        while len(met) > 1 and not running.done():
+            await asyncio.sleep(0.05)
+    assert cache.decide(str(anna), "development", "traffic").reason == "no_consent" and not running.done()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_cache_that_hears_another_organisation_s_changes_says_no(company, served, anna):
+    await company.until_known(await company.give(anna, await company.notice()))
+    speaks_for = company
+
+    async def token():
+        return await token_of(speaks_for)
+
+    cache = EdgeCache(company.served.url, token, Behind(company.served.http))
+    await cache.load()
+    speaks_for = Company(served)
+    with pytest.raises(BadSnapshot):
+        await cache.follow(wait=0)
+    assert cache.decide(str(anna), "development", "traffic").reason == "stale"
+    speaks_for = company
+    await cache.follow(wait=0)
+    assert cache.decide(str(anna), "development", "traffic").reason == "no_consent"
 
 
 async def test_who_waits_for_changes_at_a_process_that_ends_is_answered_at_once(company, served, anna, monkeypatch):

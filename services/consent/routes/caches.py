@@ -72,6 +72,7 @@ async def read_changes(caller: CacheKeeper, request: Request, after: After = 0, 
         after, known = page.next, page.leaf
     book = state.policy.current()
     told = {
+        "tenant": str(caller.tenant),
         "items": orjson.Fragment(b"[%b]" % page.items()),
         "next": str(page.next),
         "leaf": page.leaf and page.leaf.hex(),
