@@ -101,6 +101,10 @@ def objection_to_a_contract(data: dict[str, Any]) -> None:
     row(data, "purposes", "maintaining_service")["objection"] = "weighed"
 
 
+def signal_where_nobody_may_object(data: dict[str, Any]) -> None:
+    row(data, "purposes", "maintaining_service")["gpc"] = True
+
+
 def validity_of_what_is_no_consent(data: dict[str, Any]) -> None:
     row(data, "purposes", "maintaining_service")["consent_validity"] = "12 months"
 
@@ -157,6 +161,7 @@ FAULTS = [
     (limit_forgotten, "missing", "limits/package_link_expiry"),
     (refusal_forgotten, "missing", "refusals/not_confirmed"),
     (objection_to_a_contract, "objection", "purposes/maintaining_service"),
+    (signal_where_nobody_may_object, "signal", "purposes/maintaining_service"),
     (validity_of_what_is_no_consent, "no_consent", "purposes/maintaining_service"),
     (consent_that_is_over_at_once, "no_validity", "purposes/development"),
     (consent_of_a_small_child, "consent_age", "purposes/development"),

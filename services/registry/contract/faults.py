@@ -173,6 +173,12 @@ def _bases(book: PolicyBook) -> Iterator[Fault]:
                 where=f"purposes/{purpose.key}",
                 what="It may be objected to, but nothing in it rests on a balance of interests.",
             )
+        if purpose.gpc and purpose.objection == "none":
+            yield Fault(
+                code="signal",
+                where=f"purposes/{purpose.key}",
+                what="A browser's signal would object to it, and nobody may.",
+            )
         said = (purpose.consent_validity, purpose.re_ask_after, purpose.min_age)
         if any(each is not None for each in said) and not book.rests_on_consent(purpose.key):
             yield Fault(
