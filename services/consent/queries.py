@@ -42,14 +42,20 @@ from services.registry.contract import PolicyBook
 
 async def notices_in_force(tx: Transaction) -> Notices:
     """The newest version of each notice that is in force now."""
+    return Notices(items=[as_notice(row) for row in await versions_in_force(tx)])
+
+
+async def versions_in_force(tx: Transaction) -> list[NoticeVersion]:
+    """Of each notice the newest version that began, unless it is over: none before it comes back."""
     now = clock.now()
     found = (
         select(NoticeVersion)
-        .where(NoticeVersion.valid_from <= now, or_(NoticeVersion.valid_to.is_(None), NoticeVersion.valid_to > now))
+        .where(NoticeVersion.valid_from <= now)
         .order_by(NoticeVersion.notice, NoticeVersion.version.desc())
         .ext(distinct_on(NoticeVersion.notice))
     )
-    return Notices(items=[as_notice(row) for row in (await tx.session.execute(found)).scalars()])
+    rows = (await tx.session.execute(found)).scalars()
+    return [row for row in rows if row.valid_to is None or row.valid_to > now]
 
 
 async def notice(tx: Transaction, name: str, version: int) -> Notice:

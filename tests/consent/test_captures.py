@@ -253,6 +253,15 @@ async def test_whoever_ended_her_consent_may_ask_her_anew_since_she_said_no_such
     assert (await company.decision(anna, "development", "traffic")).decision
 
 
+async def test_where_no_words_are_in_force_a_consumer_hears_the_status_and_is_given_no_address(company, around):
+    now = clock.now()
+    await company.notice(valid_from=now - timedelta(days=9))
+    await company.notice(valid_from=now - timedelta(days=5), valid_to=now - timedelta(days=1))
+    told = await ask(company)
+    assert (told.status_code, told.json().get("captureUrl")) == (200, None)
+    assert told.json()["statusInfo"][0]["statusReason"] == "PENDING"
+
+
 async def test_words_that_others_followed_meanwhile_are_not_agreed_to_but_a_no_counts(company, around, anna):
     await company.notice()
     capture = (await ask(company)).json()["captureUrl"]

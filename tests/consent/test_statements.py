@@ -55,6 +55,15 @@ async def test_a_notice_is_published_in_versions_and_each_stays_as_it_was(compan
     assert first.sha256 != second.sha256
 
 
+async def test_where_a_version_was_followed_by_one_that_is_over_no_words_are_in_force(company, anna):
+    now = clock.now()
+    first = await company.notice(valid_from=now - timedelta(days=9))
+    await company.notice(valid_from=now - timedelta(days=5), valid_to=now - timedelta(days=1))
+    with pytest.raises(NoticeNotInForce):
+        await company.give(anna, first)
+    assert await company.service.notices(company.tenant) == []
+
+
 async def test_simultaneous_publications_become_versions_one_after_the_other(company):
     published = await asyncio.gather(*(company.notice() for _ in range(8)))
     assert sorted(each.version for each in published) == list(range(1, 9))

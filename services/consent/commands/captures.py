@@ -15,7 +15,7 @@ from sqlmodel import select
 from chassis import clock
 from chassis.db import Database, Transaction
 from chassis.errors import Problem
-from services.consent import camara, rules, spoken
+from services.consent import camara, queries, rules, spoken
 from services.consent.camara import Refusal
 from services.consent.commands import notices, people, recordings
 from services.consent.commands.desk import Desk
@@ -146,18 +146,8 @@ async def _put(
 async def _notice_for(tx: Transaction, book: PolicyBook, purpose: str, categories: set[str]) -> NoticeVersion | None:
     """A notice in force that people can read on a page, and that speaks of all this."""
     wanted = {element for category in categories for element in book.elements_of(category)}
-    now = clock.now()
-    found = (
-        select(NoticeVersion)
-        .where(NoticeVersion.channel.in_(["web", "app"]), NoticeVersion.valid_from <= now)
-        .where(sa.or_(NoticeVersion.valid_to.is_(None), NoticeVersion.valid_to > now))
-        .order_by(NoticeVersion.notice, NoticeVersion.version.desc())
-    )
-    newest: dict[str, NoticeVersion] = {}
-    for row in (await tx.session.execute(found)).scalars():
-        newest.setdefault(row.notice, row)
-    for row in newest.values():
-        if wanted <= spoken.explained(book, row.purposes, purpose):
+    for row in await queries.versions_in_force(tx):
+        if row.channel in ("web", "app") and wanted <= spoken.explained(book, row.purposes, purpose):
             return row
     return None
 
