@@ -187,6 +187,8 @@ INTERNAL = (
     staff("POST /v1/requests/{request_id}/code/check", "rights", "rights.handle"),
     staff("POST /v1/mandates", "rights", "rights.handle"),
     staff("GET /v1/mandates", "rights", "rights.handle"),
+    staff("GET /v1/mandates/waiting", "rights", "rights.handle"),
+    staff("POST /v1/mandates/{mandate_id}/confirmation", "rights", "rights.handle"),
     staff("POST /v1/mandates/{mandate_id}/revocation", "rights", "rights.handle"),
     staff("PUT /v1/people/{principal}/protection", "rights", "rights.handle"),
     staff("POST /v1/requests/{request_id}/questions", "rights", "rights.handle"),

@@ -811,9 +811,10 @@ class Stated(Reply):
 
 
 class GuardianSet(Reply):
-    """`guardian.set`: of the child that is the event's subject."""
+    """`guardian.set`: of the child that is the event's subject. by: who of the staff recorded it; nobody where rights told it."""
 
     guardian: UUID
+    by: str | None = None
 
 
 class GuardianshipEnded(Reply):

@@ -115,6 +115,7 @@ CASES = {
         "tenant", body={"contact": {"type": "email", "value": "nobody@epost.example"}}
     ),
     "internal POST /staff/v1/requests/{request_id}/code/check": case("tenant", body={"code": "000000"}),
+    "internal POST /staff/v1/mandates/{mandate_id}/confirmation": case("tenant", body={}),
     "internal POST /staff/v1/mandates/{mandate_id}/revocation": case("tenant", body={}),
     "internal PUT /staff/v1/people/{principal}/protection": case(body={"protected": False}, as_unknown=("new tenant",)),
     "internal POST /staff/v1/requests/{request_id}/questions": case(

@@ -14,7 +14,7 @@ from ops.catalogue import BY_NAME
 from sample.cases import PRIVATE
 from sample.seeding import NOTICE
 from tests import backups
-from tests.journeys.test_guardian import SEEN, asks, born, consents
+from tests.journeys.test_guardian import SEEN, asks, born, consents, second_look
 from tests.nordtel import Nordtel, request_of, running, until
 from tests.overseer import Overseer
 from tests.patience import busy
@@ -65,11 +65,13 @@ async def test_a_consent_service_that_came_back_from_a_backup_hears_again_what_r
     def at_consent(child: UUID, guardian: str) -> None:
         said = {"guardian": str(people[guardian]), "born": born(nordtel), "evidence_ref": "crm/17"}
         officer.put(f"/staff/v1/guardians/{child}", said)
+        second_look(nordtel, "helpdesk", child, guardian)
         until(f"request of {guardian}'s", lambda: asks(nordtel, guardian, child) == 201)
 
     def at_rights(child: UUID, guardian: str) -> str:
         wish = {"principal": str(child), "agent": str(people[guardian]), "kinds": ["access", "withdrawal"]}
         mandate = helpdesk.post("/staff/v1/mandates", wish | SEEN | {"born": born(nordtel)}).json()["mandate"]
+        second_look(nordtel, "privacy", child, guardian)
         until(f"yes of {guardian}'s", lambda: consents(nordtel, guardian, child) == 201)
         return mandate
 

@@ -26,7 +26,7 @@ from services.registry.settings import Settings as RegistrySettings
 from services.requests.rights import contract, jobs
 from services.requests.rights.app import create_app
 from services.requests.rights.client import RightsClient
-from services.requests.rights.contract import Confirm, Kind, OpenRequest
+from services.requests.rights.contract import Confirm, ConfirmMandate, Kind, OpenRequest, RecordMandate
 from services.requests.rights.settings import Settings
 from tests.mailbox import Mailbox, mailbox
 from tests.overseer import Overseer
@@ -83,6 +83,12 @@ class House:
     def _staff(self, tenant: UUID, name: str, role: str) -> RightsClient:
         claims = {"sub": name, "kind": "staff", "roles": [role], "tenant": tenant, "act": {"sub": "internal"}}
         return self._client("rights.handle", claims)
+
+    async def mandate(self, tenant: UUID, wish: RecordMandate) -> contract.Mandate:
+        """Recorded by one of the staff, whose papers another has looked at."""
+        recorded = await self.helpdesk(tenant).record_mandate(wish, key=str(uuid4()))
+        seen = ConfirmMandate(papers=wish.papers)
+        return await self.helpdesk(tenant, "hugo").confirm_mandate(recorded.mandate, seen, key=str(uuid4()))
 
     def ticket_system(self, tenant: UUID) -> RightsClient:
         return self._client("ticket.post rights.request", {"tenant": tenant, "act": {"sub": "public"}})

@@ -108,7 +108,7 @@ async def test_a_guardian_who_asks_while_the_child_does_is_dealt_with_once_and_o
         born=house.now().date().replace(day=1) - timedelta(days=9 * 365),
         evidence=SEEN,
     )
-    await house.helpdesk(tenant).record_mandate(wish, key=key())
+    await house.mandate(tenant, wish)
     hers, his = house.person(child, tenant), house.person(erik, tenant)
     asked = await asyncio.gather(
         hers.open(OpenRequest(kind=Kind.deletion), key=key()),

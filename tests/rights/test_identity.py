@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import httpx2
+import orjson
 import pytest
 from pydantic import ValidationError
 
@@ -19,12 +20,15 @@ from services.anonymizer.contract import Identifier, IdentifierType, Scope
 from services.registry.contract import PolicyBook, Text
 from services.requests.rights.commands import asking, proving
 from services.requests.rights.contract import (
+    AnotherLooks,
     Ask,
     AskCode,
     CheckCode,
+    ConfirmMandate,
     Evidence,
     Kind,
     MandateRefused,
+    MandateUnknown,
     OpenRequest,
     PostTicket,
     ProtectPerson,
@@ -372,7 +376,7 @@ async def mandated(house: House, tenant: UUID, principal: UUID, agent: UUID, **m
     wish = RecordMandate(
         principal=principal, agent=agent, kinds=[Kind.access], evidence=Evidence(method="id_document"), **more
     )
-    return (await house.helpdesk(tenant).record_mandate(wish, key=key())).mandate
+    return (await house.mandate(tenant, wish)).mandate
 
 
 async def test_an_agent_with_a_mandate_asks_and_reads_until_it_ends(house: House, tenant: UUID, anna: tuple[UUID, str]):
@@ -391,6 +395,63 @@ async def test_an_agent_with_a_mandate_asks_and_reads_until_it_ends(house: House
         await agent.request(asked.request)
     assert not (await agent.requests()).items, "nor does her list tell more"
     assert (await house.person(anna[0], tenant).request(asked.request)).agent == erik, "the person sees who asked"
+
+
+async def test_nobody_acts_for_another_before_a_second_of_the_staff_has_looked_at_the_papers(
+    house: House, tenant: UUID, anna: tuple[UUID, str]
+):
+    erik, wish = house.operator.person(), OpenRequest(kind=Kind.deletion, principal=anna[0])
+    hilda, hugo, agent = house.helpdesk(tenant), house.helpdesk(tenant, "hugo"), house.person(erik, tenant)
+    mandate = acting("estate", principal=anna[0], agent=erik, kinds=[Kind.deletion])
+    recorded, seen = await hilda.record_mandate(mandate, key=key()), ConfirmMandate(papers=mandate.papers)
+    assert recorded.waiting and [recorded.mandate] == [one.mandate for one in (await hugo.waiting_mandates()).items]
+    with pytest.raises(AnotherLooks):
+        await hilda.confirm_mandate(recorded.mandate, seen, key=key())
+    with pytest.raises(MandateRefused) as refused:
+        await hugo.confirm_mandate(recorded.mandate, ConfirmMandate(papers=["death_certificate"]), key=key())
+    assert refused.value.body()["papers"] == ["estate_inventory"]
+    with pytest.raises(NotFound):
+        await agent.open(wish, key=key())
+    with pytest.raises(MandateUnknown):
+        await house.helpdesk(uuid4(), "hugo").confirm_mandate(recorded.mandate, seen, key=key())
+    for one in (hugo, hugo, hilda):
+        confirmed = await one.confirm_mandate(recorded.mandate, seen, key=key())
+        assert (confirmed.waiting, confirmed.vouched_by, confirmed.confirmed_by) == (False, "hilda", "hugo")
+    assert (await agent.open(wish, key=key())).agent == erik
+    assert (await hugo.waiting_mandates()).items == []
+    assert await told_of_mandates(house, anna[0]) == [("recorded", "hilda", True), ("confirmed", "hugo", False)]
+
+
+async def test_a_mandate_that_ended_before_a_second_looked_at_it_never_counts(
+    house: House, tenant: UUID, anna: tuple[UUID, str]
+):
+    hilda, hugo, today = house.helpdesk(tenant), house.helpdesk(tenant, "hugo"), house.now().date()
+    long_over = acting("authorised", principal=anna[0], valid_from=today - timedelta(9), valid_to=today - timedelta(3))
+    for wish in (acting("authorised", principal=anna[0]), long_over):
+        recorded = await hilda.record_mandate(wish, key=key())
+        if wish is not long_over:
+            await hilda.revoke_mandate(recorded.mandate, key=key())
+        with pytest.raises(MandateRefused):
+            await hugo.confirm_mandate(recorded.mandate, ConfirmMandate(), key=key())
+    assert (await hugo.waiting_mandates()).items == [], "and nobody is asked to"
+
+
+async def test_a_house_with_a_helpdesk_of_one_lets_a_mandate_count_at_once(
+    house: House, tenant: UUID, anna: tuple[UUID, str], monkeypatch: pytest.MonkeyPatch
+):
+    by_one = tuple(row.model_copy(update={"confirmed_by": "person"}) for row in BOOK.representations)
+    book, erik = BOOK.model_copy(update={"representations": by_one}), house.operator.person()
+    monkeypatch.setattr(Office, "book", property(lambda _: book))
+    wish = acting("authorised", principal=anna[0], agent=erik)
+    assert not (await house.helpdesk(tenant).record_mandate(wish, key=key())).waiting
+    assert (await house.person(erik, tenant).open(OpenRequest(kind=Kind.access, principal=anna[0]), key=key())).agent
+
+
+async def told_of_mandates(house: House, principal: UUID) -> list[tuple[str, str, bool]]:
+    """What the ledger says of mandates for somebody: what was done, by whom, and whether they wait."""
+    query = "SELECT type, body FROM rights.event WHERE type LIKE 'mandate.%' AND subject = $1 ORDER BY seq"
+    said = [(row["type"], orjson.loads(row["body"])["data"]) for row in await house.rows(query, principal)]
+    return [(type.removeprefix("mandate."), data["by"], data["waiting"]) for type, data in said]
 
 
 async def test_who_acts_for_somebody_does_not_learn_that_her_identity_is_protected(
@@ -446,8 +507,9 @@ async def test_a_mandate_begins_with_the_day_where_the_operator_is(house: House,
 async def test_a_mandate_of_last_year_counts_no_more(house: House, tenant: UUID, anna: tuple[UUID, str]):
     erik, today = house.operator.person(), house.now().date()
     await mandated(
-        house, tenant, anna[0], erik, valid_from=today - timedelta(days=400), valid_to=today - timedelta(days=35)
+        house, tenant, anna[0], erik, valid_from=today - timedelta(days=365), valid_to=today + timedelta(days=1)
     )
+    house.later(days=35)
     with pytest.raises(NotFound):
         await house.person(erik, tenant).open(OpenRequest(kind=Kind.access, principal=anna[0]), key=key())
 
@@ -536,7 +598,7 @@ async def test_a_guardian_asks_until_the_child_is_to_be_asked_itself(
     with pytest.raises(MandateRefused) as refused:
         await house.helpdesk(tenant).record_mandate(acting("guardian", papers=[], **child), key=key())
     assert refused.value.body()["papers"] == ["population_register"]
-    mandate = await house.helpdesk(tenant).record_mandate(acting("guardian", **child), key=key())
+    mandate = await house.mandate(tenant, acting("guardian", **child))
     assert (mandate.basis, mandate.valid_to) == ("guardian", born.replace(year=born.year + 15) - timedelta(days=1))
     wish = OpenRequest(kind=Kind.access, principal=anna[0])
     asked = await house.person(erik, tenant).open(wish, key=key())
@@ -550,7 +612,7 @@ async def test_a_guardian_asks_until_the_child_is_to_be_asked_itself(
         await house.person(erik, tenant).request(asked.request)
     with pytest.raises(MandateRefused):
         await house.helpdesk(tenant).record_mandate(acting("guardian", **child), key=key())
-    agreed = await house.helpdesk(tenant).record_mandate(acting("guardian", **child, agreed=True), key=key())
+    agreed = await house.mandate(tenant, acting("guardian", **child, agreed=True))
     assert agreed.valid_to.year == born.year + 18
     assert (await house.person(erik, tenant).request(asked.request)).agent == erik
 
@@ -571,7 +633,7 @@ async def test_consent_is_told_of_a_guardian_proven_here_and_of_the_end(
 
     house.operator.consent_down = True
     wish = guardian_of(anna[0], erik, valid_to=today + timedelta(days=100))
-    first = await helpdesk.record_mandate(wish, key=key())
+    first = await house.mandate(tenant, wish)
     await asyncio.sleep(0.5)
     assert known() == {}
     house.operator.consent_down = False
@@ -582,7 +644,7 @@ async def test_consent_is_told_of_a_guardian_proven_here_and_of_the_end(
     stored = "SELECT born FROM rights.mandate WHERE id = $1"
     await house.seen(lambda: house.rows(stored, first.mandate), lambda rows: rows[0]["born"] is None)
     # Proven again: the older one's end is none of hers.
-    second = await helpdesk.record_mandate(guardian_of(anna[0], erik), key=key())
+    second = await house.mandate(tenant, guardian_of(anna[0], erik))
     await house.seen(lambda: house.rows(stored, second.mandate), lambda rows: rows[0]["born"] is None)
     await helpdesk.revoke_mandate(first.mandate, key=key())
     await asyncio.sleep(1)
@@ -591,10 +653,33 @@ async def test_consent_is_told_of_a_guardian_proven_here_and_of_the_end(
     await knows()
 
 
+async def test_consent_hears_of_a_guardian_once_a_second_of_the_staff_has_looked_at_the_papers(
+    house: House, tenant: UUID, anna: tuple[UUID, str]
+):
+    child, lars = house.operator.person(), house.operator.person()
+    helpdesk, wish = house.helpdesk(tenant), guardian_of(anna[0], house.operator.person())
+    waiting = await helpdesk.record_mandate(wish, key=key())
+    revoked = await helpdesk.record_mandate(guardian_of(child, lars), key=key())
+    by_another_proof = {str(lars): {"guardian": str(lars)}}
+    house.operator.guardians[child] = dict(by_another_proof)
+    await helpdesk.revoke_mandate(revoked.mandate, key=key())
+    another = (await house.mandate(tenant, guardian_of(house.operator.person(), lars))).principal
+    await house.seen(lambda: asyncio.sleep(0, house.operator.guardians.get(another)), bool)
+    assert anna[0] not in house.operator.guardians
+    assert house.operator.guardians[child] == by_another_proof, "of whom it heard nothing from here, nothing has ended"
+    query = "SELECT agent, born IS NULL AS forgotten FROM rights.mandate WHERE principal = ANY ($1)"
+    held = {row["agent"]: row["forgotten"] for row in await house.rows(query, [anna[0], child])}
+    assert held == {wish.agent: False, lars: True}
+    seen = ConfirmMandate(papers=wish.papers)
+    await house.helpdesk(tenant, "hugo").confirm_mandate(waiting.mandate, seen, key=key())
+    await house.seen(lambda: asyncio.sleep(0, house.operator.guardians.get(anna[0])), bool)
+    assert house.operator.guardians[anna[0]][str(wish.agent)]["born"] == str(wish.born)
+
+
 async def test_consent_is_told_only_of_whom_the_book_lets_speak_and_only_from_the_day_on(
     house: House, tenant: UUID, anna: tuple[UUID, str], monkeypatch: pytest.MonkeyPatch
 ):
-    helpdesk, in_two_days = house.helpdesk(tenant), house.now().date() + timedelta(days=2)
+    in_two_days = house.now().date() + timedelta(days=2)
     only_access = guardian_of(anna[0], house.operator.person()).model_copy(update={"kinds": [Kind.access]})
     later = guardian_of(anna[0], house.operator.person(), valid_from=in_two_days)
     # A timer goes by the clock on the wall, and comes before the day does.
@@ -607,9 +692,9 @@ async def test_consent_is_told_only_of_whom_the_book_lets_speak_and_only_from_th
     with monkeypatch.context() as apart:
         book = PolicyBook.model_validate(written, strict=False)
         apart.setattr(Office, "book", property(lambda _: book))
-        await helpdesk.record_mandate(guardian_of(anna[0], house.operator.person()), key=key())
+        await house.mandate(tenant, guardian_of(anna[0], house.operator.person()))
     for wish in (only_access, later):
-        await helpdesk.record_mandate(wish, key=key())
+        await house.mandate(tenant, wish)
     await asyncio.sleep(1)
     assert house.operator.guardians[anna[0]] == by_another_proof
     house.later(days=3)
@@ -621,8 +706,8 @@ async def test_consent_is_told_only_of_whom_the_book_lets_speak_and_only_from_th
 async def test_a_consent_service_that_came_back_from_a_backup_is_told_again_of_every_guardian_and_of_every_end(
     house: House, tenant: UUID
 ):
-    helpdesk, wards = house.helpdesk(tenant), [house.operator.person() for _ in range(5)]
-    of_two, of_staff, of_one_who_ended, of_nobody, of_age = wards
+    helpdesk, wards = house.helpdesk(tenant), [house.operator.person() for _ in range(6)]
+    of_two, of_staff, of_one_who_ended, of_nobody, of_age, not_yet = wards
     erik, eva, lars, ines = (house.operator.person() for _ in range(4))
 
     async def told(about: dict[UUID, set[UUID]]) -> None:
@@ -632,14 +717,16 @@ async def test_a_consent_service_that_came_back_from_a_backup_is_told_again_of_e
         )
 
     stored = "SELECT born FROM rights.mandate WHERE id = $1"
-    ended = await helpdesk.record_mandate(guardian_of(of_one_who_ended, lars), key=key())
-    ended_long_ago = await helpdesk.record_mandate(guardian_of(of_nobody, lars), key=key())
+    ended = await house.mandate(tenant, guardian_of(of_one_who_ended, lars))
+    ended_long_ago = await house.mandate(tenant, guardian_of(of_nobody, lars))
     for child, who in ((of_two, erik), (of_two, eva), (of_age, ines)):
-        mandate = await helpdesk.record_mandate(guardian_of(child, who), key=key())
+        mandate = await house.mandate(tenant, guardian_of(child, who))
         await house.seen(lambda one=mandate: house.rows(stored, one.mandate), lambda rows: rows[0]["born"] is None)
     for one in (ended, ended_long_ago):
         await helpdesk.revoke_mandate(one.mandate, key=key())
     house.operator.consent_told("guardian.set", of_staff, tenant, {"guardian": str(lars)})
+    for who in (erik, eva):
+        await helpdesk.record_mandate(guardian_of(not_yet, who), key=key())
     over = {"guardian": str(ines), "why": "of_age"}
     house.operator.consent_told("guardian.ended", of_age, tenant, over, house.now())
     by_consent = "SELECT FROM rights.mandate WHERE principal = $1 AND revoked_at IS NULL"
@@ -649,6 +736,7 @@ async def test_a_consent_service_that_came_back_from_a_backup_is_told_again_of_e
     await told({of_two: {erik, eva}, of_one_who_ended: set(), of_nobody: set()})
     # As a backup has it: of two nobody knows one, and of two who ended one speaks, and the other is known no more.
     house.operator.guardians = {of_two: {str(eva): {"born": "2020-01-01"}}, of_one_who_ended: {str(lars): {}}}
+    house.operator.guardians[not_yet] = {str(eva): {}}
     house.operator.restored = True
     await told({of_two: {erik, eva}, of_staff: {lars}, of_one_who_ended: set(), of_age: set()})
     await asyncio.sleep(1)
@@ -656,6 +744,7 @@ async def test_a_consent_service_that_came_back_from_a_backup_is_told_again_of_e
     assert house.operator.guardians[of_two][str(erik)]["born"] is None, "which is not kept here"
     left = "SELECT FROM rights.pgqueuer WHERE entrypoint LIKE 'rights.guardian%' AND headers->>'tenant' = $1"
     await house.seen(lambda: house.rows(left, str(tenant)), lambda jobs: jobs == [])
+    assert house.operator.guardians[not_yet] == {str(eva): {}}, "what waits here for another of the staff is not told"
 
 
 async def test_what_was_recorded_here_is_not_widened_by_consent_nor_opened_after_its_end(
@@ -663,7 +752,7 @@ async def test_what_was_recorded_here_is_not_widened_by_consent_nor_opened_after
 ):
     """What consent says of a guardian comes back by its feed, late, and again when the feed is heard anew."""
     erik, helpdesk = house.operator.person(), house.helpdesk(tenant)
-    mandate = await helpdesk.record_mandate(guardian_of(anna[0], erik), key=key())
+    mandate = await house.mandate(tenant, guardian_of(anna[0], erik))
     said = {"guardian": str(erik)}
 
     async def mandates(count: int) -> list[dict[str, Any]]:
@@ -711,9 +800,17 @@ async def test_a_guardian_whom_consent_knows_acts_here_too_until_consent_knows_t
             return False
         return True
 
-    for guardian in (erik, erik, eva):
-        house.operator.consent_told("guardian.set", anna[0], tenant, {"guardian": str(guardian)})
-        await house.seen(lambda guardian=guardian: may(guardian), bool)
+    hugo, seen = house.helpdesk(tenant, "hugo"), ConfirmMandate(papers=["population_register"])
+    for guardian in (erik, eva):
+        for said in (erik, guardian):
+            told = {"guardian": str(said), "by": "pontus"}
+            house.operator.consent_told("guardian.set", anna[0], tenant, told)
+        [one] = (await house.seen(hugo.waiting_mandates, lambda found: found.items)).items
+        with pytest.raises(AnotherLooks):
+            await house.officer(tenant).confirm_mandate(one.mandate, seen, key=key())
+        assert not await may(guardian)
+        await hugo.confirm_mandate(one.mandate, seen, key=key())
+        assert await may(guardian)
     house.operator.consent_told("guardian.ended", anna[0], tenant, {"guardian": str(erik)})
     await house.seen(lambda: may(erik), lambda may: not may)
     assert await may(eva), "the other parent goes on"
@@ -727,6 +824,29 @@ async def test_a_guardian_whom_consent_knows_acts_here_too_until_consent_knows_t
     assert len(mandates["items"]) == 2, "told again, it is the same"
     house.operator.consent_told("guardian.ended", anna[0], tenant, {"guardian": str(eva)})
     await house.seen(lambda: may(eva), lambda may: not may)
+
+
+async def test_of_a_guardian_at_consent_whom_nobody_vouches_for_by_name_two_of_the_staff_see_the_papers(
+    house: House, tenant: UUID, anna: tuple[UUID, str]
+):
+    erik, hilda, seen = house.operator.person(), house.helpdesk(tenant), ConfirmMandate(papers=["population_register"])
+    house.operator.consent_told("guardian.set", anna[0], tenant, {"guardian": str(erik)})
+    [one] = (await house.seen(hilda.waiting_mandates, lambda found: found.items)).items
+    assert (await hilda.confirm_mandate(one.mandate, seen, key=key())).waiting
+    with pytest.raises(AnotherLooks):
+        await hilda.confirm_mandate(one.mandate, seen, key=key())
+    assert not (await house.helpdesk(tenant, "hugo").confirm_mandate(one.mandate, seen, key=key())).waiting
+    said = await told_of_mandates(house, anna[0])
+    assert said == [("recorded", "consent", True), ("vouched", "hilda", True), ("confirmed", "hugo", False)]
+
+
+async def test_who_is_refused_here_ends_at_consent_as_well(house: House, tenant: UUID, anna: tuple[UUID, str]):
+    erik, hugo = str(house.operator.person()), house.helpdesk(tenant, "hugo")
+    house.operator.guardians[anna[0]] = {erik: {"guardian": erik}}
+    house.operator.consent_told("guardian.set", anna[0], tenant, {"guardian": erik, "by": "pontus"})
+    [one] = (await house.seen(hugo.waiting_mandates, lambda found: found.items)).items
+    await hugo.revoke_mandate(one.mandate, key=key())
+    await house.seen(lambda: asyncio.sleep(0, house.operator.guardians[anna[0]]), lambda known: not known)
 
 
 async def test_identity_proven_for_another_person_stops_the_request(house: House, tenant: UUID, anna: tuple[UUID, str]):

@@ -313,7 +313,7 @@ async def test_who_has_as_much_open_as_she_may_is_heard_by_the_helpdesk_and_thro
     anna, erik, most = house.operator.person(), house.operator.person(), BOOK.number("open_requests")
     desk, agent, person = house.helpdesk(tenant), house.person(erik, tenant), house.person(anna, tenant)
     mandate = RecordMandate(principal=anna, agent=erik, kinds=[Kind.complaint], evidence=EVIDENCE)
-    await desk.record_mandate(mandate, key=str(uuid4()))
+    await house.mandate(tenant, mandate)
 
     async def complained(client: RightsClient, words: str, **more: Any) -> contract.Request:
         wish = OpenRequest(kind=Kind.complaint, text=words, **more)

@@ -41,7 +41,8 @@ async def set_guardian(tx: Transaction, desk: Desk, child: UUID, wish: SetGuardi
         raise NotAGuardian("A guardian is somebody else, of a child below the age of consent.")
     if wish.born is None and mine is not None and mine.ended_at is not None:
         raise NotAGuardian("That guardianship ended here: it is proven again with the day of birth.")
-    event = await tx.emit("guardian.set", GuardianSet(guardian=wish.guardian).model_dump(mode="json"), child)
+    said = GuardianSet(guardian=wish.guardian, by=desk.caller.subject if desk.caller.kind == "staff" else None)
+    event = await tx.emit("guardian.set", said.model_dump(mode="json", exclude_none=True), child)
     for row in known:
         row.born = born
     if wish.born is not None or mine is None:

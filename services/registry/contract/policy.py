@@ -426,7 +426,8 @@ class Right(LabelledRow):
 class Representation(LabelledRow):
     """When somebody may act for another person: in which `rights`, and which `papers` staff must have seen. Of a child: `until_age`, by
     which birthday it is over, and `asked_from_age`, from which birthday only with the child's own agreement. `known_to_consent`: who
-    is a guardian for the one service is one for the other (rights, consent)."""
+    is a guardian for the one service is one for the other (rights, consent). `confirmed_by`: how many of the staff look at the papers
+    before it counts."""
 
     key: RepresentationKey
     rights: tuple[RightKind, ...]
@@ -434,6 +435,7 @@ class Representation(LabelledRow):
     until_age: int | None = None
     asked_from_age: int | None = None
     known_to_consent: bool = False
+    confirmed_by: Literal["person", "four_eyes"] = "four_eyes"
     legal_ref: Words
 
     @model_validator(mode="after")

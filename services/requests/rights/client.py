@@ -17,12 +17,14 @@ from services.requests.rights.contract import (
     CodeAsked,
     CodeChecked,
     Confirm,
+    ConfirmMandate,
     Controller,
     DrawnPassphrase,
     Extend,
     Letter,
     Letters,
     Mandate,
+    Mandates,
     MonthReport,
     NameController,
     OpenReception,
@@ -167,6 +169,15 @@ class RightsClient(ServiceClient):
 
     async def record_mandate(self, wish: RecordMandate, *, key: str, tenant: UUID | None = None) -> Mandate:
         return await self.ask(Mandate, "POST", "/v1/mandates", body=wish, idempotency_key=key, tenant=tenant)
+
+    async def confirm_mandate(
+        self, mandate: UUID, wish: ConfirmMandate, *, key: str, tenant: UUID | None = None
+    ) -> Mandate:
+        path = f"/v1/mandates/{mandate}/confirmation"
+        return await self.ask(Mandate, "POST", path, body=wish, idempotency_key=key, tenant=tenant)
+
+    async def waiting_mandates(self, *, tenant: UUID | None = None) -> Mandates:
+        return await self.ask(Mandates, "GET", "/v1/mandates/waiting", tenant=tenant)
 
     async def revoke_mandate(self, mandate: UUID, *, key: str, tenant: UUID | None = None) -> Mandate:
         path = f"/v1/mandates/{mandate}/revocation"

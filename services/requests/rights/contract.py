@@ -316,6 +316,13 @@ class RecordMandate(Contract):
         return self
 
 
+class ConfirmMandate(Contract):
+    """`POST /v1/mandates/{id}/confirmation`: another of the staff than who recorded it has looked at its papers. Until then nobody acts by
+    it, where `confirmed_by` of the policy book's row says `four_eyes`. papers: those of the row's that were seen."""
+
+    papers: list[Key] = Field(default=[], max_length=20)
+
+
 class ProtectPerson(Contract):
     """`PUT /v1/people/{principal}/protection`."""
 
@@ -735,7 +742,8 @@ class CodeChecked(Reply):
 
 
 class Mandate(Reply):
-    """`recorded_by` `consent`: a guardian whom the consent service knows."""
+    """`recorded_by` `consent`: a guardian whom the consent service knows. `waiting`: nobody acts by it before another of the staff than
+    `vouched_by` has looked at its papers; of whom nobody vouched for, two of them."""
 
     mandate: UUID
     basis: RepresentationKey
@@ -746,11 +754,15 @@ class Mandate(Reply):
     valid_to: date | None
     recorded_by: str
     recorded_at: datetime
+    waiting: bool
+    vouched_by: str | None
+    confirmed_by: str | None
     revoked_at: datetime | None
 
 
 class Mandates(Reply):
     items: list[Mandate]
+    next: str | None = None
 
 
 class Protection(Reply):
@@ -935,13 +947,15 @@ class RecipientTold(Reply):
 
 
 class MandateMoved(Reply):
-    """`mandate.recorded`, `mandate.revoked`; the subject is for whom somebody may act."""
+    """`mandate.recorded`, `mandate.vouched`, `mandate.confirmed`, `mandate.revoked`; the subject is for whom somebody may act. waiting: not
+    yet."""
 
     mandate: UUID
     agent: UUID
     basis: RepresentationKey = "authorised"
     kinds: list[Kind]
     by: str
+    waiting: bool = False
 
 
 class PersonMoved(Reply):
@@ -1076,6 +1090,8 @@ EVENTS: dict[str, type[Reply]] = {
     "controller.named": ControllerNamed,
     "recipient.told": RecipientTold,
     "mandate.recorded": MandateMoved,
+    "mandate.vouched": MandateMoved,
+    "mandate.confirmed": MandateMoved,
     "mandate.revoked": MandateMoved,
     "person.protected": PersonMoved,
     "person.unprotected": PersonMoved,
@@ -1140,6 +1156,14 @@ class MandateRefused(Problem):
     code = "rights.mandate_refused"
     status = 409
     title = "Nobody may act for this person so"
+
+
+class AnotherLooks(Problem):
+    """Nobody acts for somebody else on the word of one of the staff alone."""
+
+    code = "rights.another_looks"
+    status = 409
+    title = "Another of the staff than who recorded this mandate looks at its papers"
 
 
 class EvidenceRefused(Problem):

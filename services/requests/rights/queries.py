@@ -297,6 +297,19 @@ async def list_mandates(tx: Transaction, principal: UUID) -> Mandates:
     return Mandates(items=[mandate_view(row) for row in (await tx.session.scalars(wanted)).all()])
 
 
+async def list_waiting_mandates(tx: Transaction, office: Office, after: UUID | None, limit: int) -> Mandates:
+    """Those by which nobody acts before another of the staff has looked at their papers; the oldest first."""
+    today = counting.day_of(clock.now(), office.book.tz)
+    wanted = select(MandateRow).where(MandateRow.waiting, col(MandateRow.revoked_at).is_(None))
+    wanted = (
+        wanted.where(sa.func.coalesce(MandateRow.valid_to, today) >= today).order_by(col(MandateRow.id)).limit(limit)
+    )
+    if after is not None:
+        wanted = wanted.where(MandateRow.id > after)
+    rows = (await tx.session.scalars(wanted)).all()
+    return Mandates(items=[mandate_view(row) for row in rows], next=str(rows[-1].id) if len(rows) == limit else None)
+
+
 def mandate_view(row: MandateRow) -> Mandate:
     return Mandate(
         mandate=row.id,
@@ -308,6 +321,9 @@ def mandate_view(row: MandateRow) -> Mandate:
         valid_to=row.valid_to,
         recorded_by=row.recorded_by,
         recorded_at=row.recorded_at,
+        waiting=row.waiting,
+        vouched_by=row.vouched_by,
+        confirmed_by=row.confirmed_by,
         revoked_at=row.revoked_at,
     )
 

@@ -23,6 +23,7 @@ from services.requests.rights.contract import (
     Charge,
     CheckCode,
     Confirm,
+    ConfirmMandate,
     Extend,
     HandOver,
     HandPart,
@@ -359,6 +360,20 @@ async def record_mandate(caller: Handler, wish: Body[RecordMandate], tx: Tx, off
 @router.get("/mandates", response_model=contract.Mandates)
 async def list_mandates(_: Handler, principal: UUID, tx: Tx):
     return await queries.list_mandates(tx, principal)
+
+
+@router.get("/mandates/waiting", response_model=contract.Mandates)
+async def list_waiting_mandates(
+    _: Handler, tx: Tx, office: TheOffice, after: UUID | None = None, limit: Annotated[int, Query(ge=1, le=500)] = 50
+):
+    return await queries.list_waiting_mandates(tx, office, after, limit)
+
+
+@router.post("/mandates/{mandate_id}/confirmation", response_model=contract.Mandate)
+async def confirm_mandate(
+    caller: Handler, mandate_id: UUID, wish: Body[ConfirmMandate], tx: Tx, office: TheOffice, once: Once
+):
+    return await once(proving.confirm_mandate, tx, office, caller, mandate_id, wish)
 
 
 @router.post("/mandates/{mandate_id}/revocation", response_model=contract.Mandate)

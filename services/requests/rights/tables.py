@@ -168,7 +168,8 @@ class CodeRow(SQLModel, table=True):
 class MandateRow(SQLModel, table=True):
     """`agent` may act for `principal`, in these kinds and days; `evidence` is sealed under the mandate's own key. basis: by which row of
     the policy book's `representations` · born: of the child, sealed as well, until the consent service was told of its guardian ·
-    of_age: the child consents for itself, which the consent service said."""
+    of_age: the child consents for itself, which the consent service said · waiting: for another of the staff than vouched_by, who has
+    seen the papers; counts for nothing until then."""
 
     __tablename__ = "mandate"
 
@@ -185,6 +186,9 @@ class MandateRow(SQLModel, table=True):
     of_age: bool = False
     recorded_by: str
     recorded_at: datetime = _instant()
+    waiting: bool = False
+    vouched_by: str | None = None
+    confirmed_by: str | None = None
     revoked_by: str | None = None
     revoked_at: datetime | None = _instant(default=None)
 

@@ -43,8 +43,8 @@ async def follow(tx: Transaction, office: Office, event: Event) -> None:
         case "consent.withdrawn":
             await erase_what_rested_on_it(tx, office, event)
         case "guardian.set" if event.subject:
-            guardian = GuardianSet.model_validate(event.data, strict=False).guardian
-            await proving.let_guardian_act(tx, office, event.subject, guardian, event.time)
+            told = GuardianSet.model_validate(event.data, strict=False)
+            await proving.let_guardian_act(tx, office, event.subject, told, event.time)
         case "guardian.ended" if event.subject:
             ended = GuardianshipEnded.model_validate(event.data, strict=False)
             await proving.end_guardian(tx, event.subject, ended, event.time)

@@ -19,17 +19,20 @@ from chassis.db import Transaction
 from chassis.errors import Forbidden, NotFound, TooMany
 from chassis.ids import new_id
 from services.anonymizer.contract import FindPrincipal, Identifier
-from services.consent.contract import GuardianshipEnded
+from services.consent.contract import GuardianSet, GuardianshipEnded
 from services.requests.rights import queries
 from services.requests.rights.commands import clocks
 from services.requests.rights.contract import (
+    AnotherLooks,
     AskCode,
     CheckCode,
     CodeAsked,
     CodeChecked,
+    ConfirmMandate,
     Kind,
     Mandate,
     MandateMoved,
+    MandateRefused,
     MandateUnknown,
     PersonMoved,
     Protection,
@@ -147,7 +150,8 @@ async def check_code(tx: Transaction, office: Office, caller: Caller, request: U
 
 
 async def record_mandate(tx: Transaction, office: Office, caller: Caller, wish: RecordMandate) -> Mandate:
-    """Somebody may act for somebody else, in these rights, in this time, if the policy book lets them. Raises MandateRefused."""
+    """Somebody may act for somebody else, in these rights, in this time, if the policy book lets them, and once another of the staff has
+    looked at the papers, if it wants that. Raises MandateRefused."""
     id, today = new_id(), counting.day_of(clock.now(), office.book.tz)
     last = proof.last_day_of(office.book, wish, today)
     note = wish.evidence.note or wish.evidence.method
@@ -163,20 +167,62 @@ async def record_mandate(tx: Transaction, office: Office, caller: Caller, wish: 
         evidence=await office.sealer.seal(tx.connection, tx.tenant, id, "mandate", "evidence", note.encode()),
         recorded_by=caller.subject,
         recorded_at=clock.now(),
+        waiting=office.book.representation(wish.basis).confirmed_by == "four_eyes",
+        vouched_by=caller.subject,
     )
     if wish.born is not None and _concerns_consent(office, row):
         born = wish.born.isoformat().encode()
         row.born = await office.sealer.seal(tx.connection, tx.tenant, id, "mandate", "born", born)
-        await tx.enqueue(TELL_CONSENT, id, after=_until_day(row.valid_from, office))
     tx.session.add(row)
     await tx.emit("mandate.recorded", _mandate_moved(row, caller.subject), row.principal)
+    await _tell_consent(tx, office, row)
     return queries.mandate_view(row)
+
+
+async def confirm_mandate(
+    tx: Transaction, office: Office, caller: Caller, mandate: UUID, wish: ConfirmMandate
+) -> Mandate:
+    """Another of the staff has looked at its papers: from now on it counts. If nobody knows who vouched for it, the first one's word is
+    noted, and the second one's counts. Raises AnotherLooks and MandateRefused."""
+    row = await _locked(tx, mandate)
+    if not row.waiting:
+        return queries.mandate_view(row)
+    if proof.has_ended(row, counting.day_of(clock.now(), office.book.tz)):
+        raise MandateRefused("It has ended: record it anew.")
+    if row.vouched_by == caller.subject:
+        raise AnotherLooks
+    proof.must_be_seen(office.book, row.basis, wish.papers)
+    if row.vouched_by is None:
+        row.vouched_by, told = caller.subject, "mandate.vouched"
+    else:
+        row.waiting, row.confirmed_by, told = False, caller.subject, "mandate.confirmed"
+    await tx.emit(told, _mandate_moved(row, caller.subject), row.principal)
+    await _tell_consent(tx, office, row)
+    return queries.mandate_view(row)
+
+
+async def _locked(tx: Transaction, mandate: UUID) -> MandateRow:
+    row = await tx.session.get(MandateRow, mandate, with_for_update=True)
+    if row is None:
+        raise MandateUnknown
+    return row
 
 
 def _concerns_consent(office: Office, row: MandateRow) -> bool:
     """Who may withdraw for a child speaks of its consents altogether, if the policy book has one proof serve both."""
     known = office.book.representation("guardian")
     return row.basis == "guardian" and Kind.withdrawal in row.kinds and known is not None and known.known_to_consent
+
+
+def _counts_at_consent(office: Office, row: MandateRow) -> bool:
+    """Consent is told of none that waits here; whom it knows by itself it goes on knowing."""
+    return _concerns_consent(office, row) and (not row.waiting or row.recorded_by == CONSENT)
+
+
+async def _tell_consent(tx: Transaction, office: Office, row: MandateRow) -> None:
+    """From the first day on, of whom it does not know yet."""
+    if row.born is not None and _counts_at_consent(office, row):
+        await tx.enqueue(TELL_CONSENT, row.id, after=_until_day(row.valid_from, office))
 
 
 def _until_day(day: date, office: Office) -> timedelta | None:
@@ -187,14 +233,14 @@ def _until_day(day: date, office: Office) -> timedelta | None:
 async def to_tell_consent(tx: Transaction, office: Office, mandate: UUID) -> ToTell | None:
     """What the consent service is to know of a guardian, read anew each time: a mandate may have ended since. None: nothing."""
     row = await tx.session.get(MandateRow, mandate)
-    if row is None or row.of_age or not _concerns_consent(office, row):
+    if row is None or row.of_age or not _counts_at_consent(office, row):
         return None
     today = counting.day_of(clock.now(), office.book.tz)
     if row.revoked_at is None and today < row.valid_from:
         await tx.enqueue(TELL_CONSENT, row.id, after=_until_day(row.valid_from, office))
         return None
-    theirs = [one for one in await _of_guardian(tx, row.principal, row.agent) if _concerns_consent(office, one)]
-    if not any(proof.is_live(one, Kind.withdrawal, today) for one in theirs):
+    theirs = [one for one in await _of_guardian(tx, row.principal, row.agent) if _counts_at_consent(office, one)]
+    if not any(proof.is_in_force(one, Kind.withdrawal, today) for one in theirs):
         return ToTell(row.principal, row.agent, False)
     if row.revoked_at is not None:
         return None
@@ -220,16 +266,15 @@ async def _of_guardian(tx: Transaction, child: UUID, guardian: UUID) -> Sequence
     return (await tx.session.scalars(theirs.with_for_update())).all()
 
 
-async def let_guardian_act(tx: Transaction, office: Office, child: UUID, guardian: UUID, told_at: datetime) -> None:
+async def let_guardian_act(tx: Transaction, office: Office, child: UUID, told: GuardianSet, told_at: datetime) -> None:
     """Whom the consent service knows as a child's guardian acts for it here as well, if the policy book says so, until consent knows it no
-    more. Where a child is to be asked younger than consent asks it, that day is not known here, and the answer is no. What was recorded
+    more; there one of the staff recorded it, and by what waits here for another nobody acts. Where a child is to be asked younger than consent asks it, that day is not known here, and the answer is no. What was recorded
     here says itself how far it goes, and what was revoked since is not opened again."""
     row, today = office.book.representation("guardian"), counting.day_of(clock.now(), office.book.tz)
-    for one in await _of_guardian(tx, child, guardian):
+    for one in await _of_guardian(tx, child, told.guardian):
         known = one.recorded_by == CONSENT or Kind.withdrawal in one.kinds
-        lives = one.revoked_at is None and (one.valid_to is None or one.valid_to >= today)
         revoked_since = one.revoked_at is not None and one.revoked_at >= told_at
-        if (known and lives) or revoked_since:
+        if (known and not proof.has_ended(one, today)) or revoked_since:
             return
     if row is None or not row.known_to_consent:
         return
@@ -239,12 +284,14 @@ async def let_guardian_act(tx: Transaction, office: Office, child: UUID, guardia
         id=new_id(),
         tenant=tx.tenant,
         principal=child,
-        agent=guardian,
+        agent=told.guardian,
         basis=row.key,
         kinds=list(row.rights),
         valid_from=today,
         recorded_by=CONSENT,
         recorded_at=told_at,  # there: an end told since, and heard late like this, comes after it
+        waiting=row.confirmed_by == "four_eyes",
+        vouched_by=told.by,
     )
     tx.session.add(mandate)
     await tx.emit("mandate.recorded", _mandate_moved(mandate, CONSENT), child)
@@ -264,12 +311,10 @@ async def end_guardian(tx: Transaction, child: UUID, ended: GuardianshipEnded, t
 
 async def revoke_mandate(tx: Transaction, office: Office, caller: Caller, mandate: UUID) -> Mandate:
     """From now on. What was asked under it goes on, and its answers are for the person alone."""
-    row = await tx.session.get(MandateRow, mandate, with_for_update=True)
-    if row is None:
-        raise MandateUnknown
+    row = await _locked(tx, mandate)
     if row.revoked_at is None:
         row.revoked_at, row.revoked_by, row.born = clock.now(), caller.subject, None
-        if _concerns_consent(office, row):
+        if _counts_at_consent(office, row):
             await tx.enqueue(TELL_CONSENT, row.id)
         await tx.emit("mandate.revoked", _mandate_moved(row, caller.subject), row.principal)
     return queries.mandate_view(row)
@@ -326,5 +371,5 @@ def _digest(office: Office, row: CodeRow, code: str) -> bytes:
 
 
 def _mandate_moved(row: MandateRow, by: str) -> dict:
-    said = MandateMoved(mandate=row.id, agent=row.agent, basis=row.basis, kinds=row.kinds, by=by)
+    said = MandateMoved(mandate=row.id, agent=row.agent, basis=row.basis, kinds=row.kinds, by=by, waiting=row.waiting)
     return said.model_dump(mode="json")

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from typing import Protocol
 
-from services.registry.contract import Period, PolicyBook
+from services.registry.contract import Period, PolicyBook, Representation
 from services.requests.rights.contract import MandateRefused, RecordMandate, StepUpNeeded
 
 ONE_DAY = timedelta(days=1)
@@ -24,6 +24,7 @@ class MandateFacts(Protocol):
     kinds: list[str]
     valid_from: date
     valid_to: date | None
+    waiting: bool
     revoked_at: datetime | None
 
 
@@ -43,8 +44,16 @@ def must_be_fresh(book: PolicyBook, auth_time: float | None, now: float) -> None
 
 
 def is_live(mandate: MandateFacts, kind: str, today: date) -> bool:
-    in_time = mandate.valid_from <= today <= (mandate.valid_to or date.max)
-    return mandate.revoked_at is None and in_time and kind in mandate.kinds
+    """Whether somebody may act by it; by what waits for another of the staff nobody does."""
+    return not mandate.waiting and is_in_force(mandate, kind, today)
+
+
+def is_in_force(mandate: MandateFacts, kind: str, today: date) -> bool:
+    return mandate.valid_from <= today and not has_ended(mandate, today) and kind in mandate.kinds
+
+
+def has_ended(mandate: MandateFacts, today: date) -> bool:
+    return mandate.revoked_at is not None or today > (mandate.valid_to or date.max)
 
 
 def is_only_vouched_for(book: PolicyBook, row: AskedFacts) -> bool:
@@ -53,14 +62,20 @@ def is_only_vouched_for(book: PolicyBook, row: AskedFacts) -> bool:
     return by_people and book.right(row.kind).confirmed_by == "four_eyes"
 
 
+def must_be_seen(book: PolicyBook, basis: str, papers: Iterable[str]) -> Representation:
+    """The policy book's row, whose papers were all seen. Raises MandateRefused."""
+    row = book.representation(basis)
+    if row is None:
+        raise MandateRefused("The policy book lets nobody act for others this way.")
+    if unseen := sorted({paper.key for paper in row.papers} - set(papers)):
+        raise MandateRefused("Papers are to be seen first.", papers=unseen)
+    return row
+
+
 def last_day_of(book: PolicyBook, wish: RecordMandate, today: date) -> date | None:
     """Until when somebody may act for another person by the policy book; None: until it is revoked. A guardian whose child did not agree
     acts until the child is to be asked. Raises MandateRefused."""
-    row = book.representation(wish.basis)
-    if row is None:
-        raise MandateRefused("The policy book lets nobody act for others this way.")
-    if unseen := sorted({paper.key for paper in row.papers} - set(wish.papers)):
-        raise MandateRefused("Papers are to be seen first.", papers=unseen)
+    row = must_be_seen(book, wish.basis, wish.papers)
     if not set(wish.kinds) <= set(row.rights):
         raise MandateRefused("Not in all of these rights.", rights=sorted(row.rights))
     if wish.born is None or row.until_age is None:
