@@ -25,6 +25,9 @@ _NOT_PUBLIC_6 = tuple(
 )
 
 
+_PATIENCE = 10  # seconds
+
+
 class NotPublic(ValueError):
     """It leads, or may lead, inside."""
 
@@ -52,9 +55,11 @@ def check_shape(url: str, loopback: bool) -> None:
     try:
         parts = urlsplit(url)
         port = parts.port
+        # As is done to resolve it: with a label too long or empty it is no name.
+        (parts.hostname or "").encode("idna")
     except ValueError:
         raise NotPublic from None
-    if not parts.hostname or parts.username or parts.password or parts.fragment:
+    if not parts.netloc.isascii() or not parts.hostname or parts.username or parts.password or parts.fragment:
         raise NotPublic
     if loopback and parts.hostname in ("127.0.0.1", "::1"):
         return
@@ -67,7 +72,8 @@ async def resolve(url: str, loopback: bool) -> Target:
     check_shape(url, loopback)
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    async with asyncio.timeout(_PATIENCE):  # whoever owns the name says how long its servers take
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = [ip_address(entry[4][0]) for entry in found]
     for address in addresses:
         if not is_public(address) and not (loopback and address.is_loopback):

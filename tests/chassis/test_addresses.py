@@ -7,6 +7,7 @@ import pytest
 
 from chassis import addresses
 from chassis.addresses import NotPublic
+from tests.patience import PATIENCE
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,7 @@ def test_a_routed_address_is_public(address):
     [
         "http://hooks.example/x", "https://hooks.example:8443/x", "https://user:pass@hooks.example/", "https:///x",
         "https://hooks.example/x#part", "http://127.0.0.1:5000/hook", "https://hooks.example:99999/", "https://[::1",
+        "https://hooks..example/", f"https://{'a' * 64}.example/", "https://häst.example/", "https://127。0。0。1/",
     ],
 )  # fmt: skip
 def test_what_is_asked_for_is_a_public_https_address_on_port_443(url):
@@ -43,6 +45,18 @@ def test_what_is_asked_for_is_a_public_https_address_on_port_443(url):
 async def test_a_name_that_resolves_inside_is_refused(host):
     with pytest.raises((NotPublic, OSError)):
         await addresses.resolve(f"https://{host}/hook", loopback=False)
+
+
+async def test_a_name_whose_servers_never_answer_is_waited_for_no_longer_than_that(monkeypatch):
+    async def silent(*_args, **_kwargs):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", silent, raising=False)
+    monkeypatch.setattr(addresses, "_PATIENCE", 0.05, raising=False)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(PATIENCE) as waiting:
+            await addresses.resolve("https://hooks.example/x", loopback=False)
+    assert not waiting.expired()
 
 
 async def test_a_name_is_resolved_once_and_the_checked_address_is_connected_to(monkeypatch):

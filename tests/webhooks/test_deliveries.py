@@ -163,6 +163,9 @@ async def test_a_rotated_secret_signs_beside_the_older_one(webhooks, receiver):
     ("body", "code"),
     [
         ({"url": "https://hooks.example:8443/"}, "webhooks.address_refused"),
+        ({"url": "https://hooks..example/"}, "webhooks.address_refused"),
+        ({"url": f"https://{'a' * 64}.example/"}, "webhooks.address_refused"),
+        ({"url": "https://127。0。0。1/"}, "webhooks.address_refused"),
         ({"url": "https://hooks.example/", "types": ["order.approved"]}, "webhooks.unknown_type"),
         ({"url": "ftp://hooks.example/"}, "request.invalid"),
         ({"url": "https://hooks.example/", "tenant": "x"}, "request.invalid"),
