@@ -69,6 +69,9 @@ SELECT principal, agent, id FROM request
 WHERE tenant = $1 AND principal = ANY ($2) AND state = ANY ($3)
     AND channel = 'portal' AND evidence_method IS NULL AND part_of IS NULL
 ORDER BY id"""
+# What `kinds.asked_already` and `kinds.is_in_force` look at.
+_STANDING = f"""
+state IN ({", ".join(f"'{state}'" for state in sorted(kinds.OPEN))}) OR (kind = 'restriction' AND state = 'answered')"""
 _FORGOTTEN = """
 SELECT EXISTS (SELECT FROM request r JOIN request_step s ON s.request = r.id
 WHERE r.principal = $1 AND s.verb = 'forget' AND s.state = 'done')"""
@@ -142,9 +145,9 @@ async def requests_by_id(tx: Transaction, ids: Sequence[UUID]) -> dict[UUID, Req
     return {row.id: row for row in await _those(tx, RequestRow, "id", ids)}
 
 
-async def requests_of_all(tx: Transaction, principals: Sequence[UUID]) -> dict[UUID, list[RequestRow]]:
-    """Everything each of these people ever asked for, oldest first."""
-    return await _of_all(tx, RequestRow, "principal", principals)
+async def standing_of_all(tx: Transaction, principals: Sequence[UUID]) -> dict[UUID, list[RequestRow]]:
+    """What each of these people asked for and is open, or a restriction that holds, oldest first: however much was answered before."""
+    return await _of_all(tx, RequestRow, "principal", principals, also=_STANDING)
 
 
 async def decides_itself(tx: Transaction) -> bool:
@@ -153,17 +156,17 @@ async def decides_itself(tx: Transaction) -> bool:
 
 
 async def _of_all(
-    tx: Transaction, table: type[Row], column: str, named: Sequence[UUID], lock: bool = False
+    tx: Transaction, table: type[Row], column: str, named: Sequence[UUID], lock: bool = False, also: str = ""
 ) -> dict[UUID, list[Row]]:
-    """The rows of each that a column names, oldest first."""
+    """The rows of each that a column names, oldest first. also: what else is true of them, in SQL."""
     found: dict[UUID, list[Row]] = {each: [] for each in named}
-    for row in await _those(tx, table, column, found, lock):
+    for row in await _those(tx, table, column, found, lock, also):
         found[getattr(row, column)].append(row)
     return found
 
 
 async def _those(
-    tx: Transaction, table: type[Row], column: str, named: Iterable[UUID], lock: bool = False
+    tx: Transaction, table: type[Row], column: str, named: Iterable[UUID], lock: bool = False, also: str = ""
 ) -> list[Row]:
     values = list(set(named))
     if not values:
@@ -171,7 +174,7 @@ async def _those(
     session = tx.session.sync_session
     if session.new or session.dirty or session.deleted:
         await tx.flush()
-    records = await tx.connection.fetch(_selecting(table, column, lock), values)
+    records = await tx.connection.fetch(_selecting(table, column, lock, also), values)
     mapper = class_mapper(table)
     return [_known(session, mapper, record, anew=lock) for record in records]
 
@@ -192,11 +195,12 @@ def _known(session: Session, mapper: Mapper[Row], record: asyncpg.Record, anew: 
 
 
 @cache
-def _selecting(table: type[Row], column: str, lock: bool) -> str:
+def _selecting(table: type[Row], column: str, lock: bool, also: str) -> str:
     """However many values there are, it is one statement, which the server has planned already."""
     mapper = class_mapper(table)
     columns = ", ".join(each.key for each in mapper.column_attrs)
-    wanted = f"SELECT {columns} FROM {mapper.local_table.name} WHERE {column} = ANY ($1) ORDER BY id"
+    those = f"{column} = ANY ($1) AND ({also})" if also else f"{column} = ANY ($1)"
+    wanted = f"SELECT {columns} FROM {mapper.local_table.name} WHERE {those} ORDER BY id"
     return f"{wanted} FOR UPDATE" if lock else wanted
 
 

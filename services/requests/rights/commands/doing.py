@@ -135,7 +135,7 @@ async def _plan(
         if row.state == State.received:
             await identified(tx, row, row.principal)
     await tx.flush()
-    known = await queries.requests_of_all(tx, [row.principal for row in new])
+    known = await queries.standing_of_all(tx, [row.principal for row in new])
     decides = bool(new) and await queries.decides_itself(tx)
     asking = {row.id for row in new}
     under_way = await _under_way(tx, [each for others in known.values() for each in others if each.id not in asking])
