@@ -363,6 +363,19 @@ async def _guardian_of(company, child):
     return (await company.service.set_guardian(company.tenant, child, wish, key())).guardian
 
 
+async def test_nobody_is_sent_to_an_address_that_is_registered_no_longer(company, around):
+    await company.notice()
+    await may_call_back(company, CALLBACK)
+    answered, left = [(await ask(company, callbackUrl=CALLBACK)).json()["captureUrl"] for _ in range(2)]
+    page = await open_page(company, answered)
+    await may_call_back(company, CALLBACK + "/new")
+    told = await press(company, answered, page, "no")
+    assert (told.status_code, "location" in told.headers) == (200, False) and "Tack" in told.text
+    back = {"state": left.rpartition("/")[2], "iss": company.served.issuer.name}
+    told = await company.served.http.get(company.served.url + "/v1/captures/return", params=back)
+    assert (told.status_code, "location" in told.headers) == (400, False)
+
+
 async def test_what_is_no_address_is_answered_by_a_page(company):
     for path in ("/v1/captures/cut-off", "/v1/captures/" + "x" * 44):
         told = await company.served.http.get(company.served.url + path, headers={"accept-language": "en"})

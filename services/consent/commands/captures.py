@@ -230,9 +230,9 @@ async def _outcome(tx: Transaction, book: PolicyBook, row: Capture) -> str:
     return "granted" if all(allowed) else "partial_grant" if any(allowed) else "denied"
 
 
-def back_to(row: Capture, outcome: str) -> str | None:
-    """The consumer's own address with the outcome and the state it gave; nothing about the person."""
-    if row.callback is None:
+async def back_to(tx: Transaction, row: Capture, outcome: str) -> str | None:
+    """The consumer's own address, if it is still, with the outcome and the state it gave; nothing about the person."""
+    if row.callback is None or not await _owns(tx, row.client, row.callback):
         return None
     query = {"capture_result": outcome} | ({"state": row.consumer_state} if row.consumer_state is not None else {})
     return row.callback + ("&" if "?" in row.callback else "?") + urlencode(query)
@@ -261,5 +261,9 @@ async def set_callbacks(tx: Transaction, client: str, wish: SetCallbacks) -> Cal
 
 
 async def _must_own(tx: Transaction, client: str, url: str) -> None:
-    if await tx.session.get(CaptureCallback, (tx.tenant, client, url)) is None:
+    if not await _owns(tx, client, url):
         raise Refusal(403, "CONSENT_INFO.INVALID_CALLBACK_URL", "The provided callback URL is invalid.")
+
+
+async def _owns(tx: Transaction, client: str, url: str) -> bool:
+    return await tx.session.get(CaptureCallback, (tx.tenant, client, url)) is not None

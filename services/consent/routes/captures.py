@@ -201,7 +201,7 @@ async def answer_capture(_: Anyone, request: Request, capture: Token):
             row, told = await captures.answer(
                 tx, desk, capture, said.get("form", ""), said["answer"] == "yes", language
             )
-            address = captures.back_to(row, row.outcome)
+            address = await captures.back_to(tx, row, row.outcome)
     except (Refusal, NoticeNotInForce):
         return pages.told(language, "over", 400)
     except ParentalNeeded:
@@ -222,7 +222,7 @@ async def _find(request: Request, token: str | None) -> Opened | None:
 async def _sent_back(request: Request, found: Opened, outcome: str, language: str) -> Response:
     async with request.app.state.database.transaction(found.tenant) as tx:
         row, _ = await captures.read(tx, found.token)
-        address = captures.back_to(row, outcome) if row.outcome is None else None
+        address = await captures.back_to(tx, row, outcome) if row.outcome is None else None
     return pages.back(address) if address else pages.told(language, "over", 400)
 
 
