@@ -528,7 +528,7 @@ class ImportSaid(BaseModel):
 
 class ImportRow(ImportTerms, ImportSaid):
     """One statement; an empty cell says nothing. Who made it: `principal`, or an identifier with its type, which means whose it was at
-    that instant. A consent names its notice, which must have been in force when it was given; a no needs none. valid_until: where it
+    that instant; not two people. A consent names its notice, which must have been in force when it was given; a no needs none. valid_until: where it
     ends before the policy book lets it."""
 
 

@@ -203,15 +203,17 @@ async def test_people_are_found_by_any_identifier_as_it_was_theirs_at_that_insta
         row(told, principal="", identifier_type="email", identifier="nobody@post.example"),
         row(told, principal="", identifier_type="shoe_size", identifier="43"),
         row(told, principal="", identifier_type="customer"),
+        row(told, principal=str(petra), identifier_type="customer", identifier="K1000001"),
     ]
     path = written(tmp_path / "old.csv", rows, (*COLUMNS, "identifier_type", "identifier"))
     state = await send_file(sender, company.tenant, path, say=quiet)
-    assert (state.taken, state.refused) == (2, 3)
-    assert [each["from_"] for each in asked] == [each["occurred_at"].replace("+00:00", "Z") for each in rows[:3]]
+    assert (state.taken, state.refused) == (2, 4)
+    assert [each["from_"] for each in asked[:3]] == [each["occurred_at"].replace("+00:00", "Z") for each in rows[:3]]
     for who in (anna, petra):
         assert (await company.service.standing(company.tenant, who)).consents[0].state == "given"
     report = (tmp_path / "old.csv.refused.csv").read_text()
-    assert "3,consent.unknown_person" in report and "nobody@" not in report and "shoe" not in report
+    assert "3,consent.unknown_person" in report and '6,consent.row_malformed,"It names two people' in report
+    assert "nobody@" not in report and "shoe" not in report
 
 
 async def test_a_row_with_a_fault_costs_its_neighbours_nothing(company, sender, tmp_path):

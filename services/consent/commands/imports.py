@@ -195,13 +195,16 @@ class _Reader:
         )
 
     def _person(self, said: ImportSaid) -> UUID:
-        if said.principal is not None:
-            return said.principal
-        if not said.identifier_type or not said.identifier:
+        named = None
+        if said.identifier_type and said.identifier:
+            named = self._people.get((said.identifier_type, said.identifier, said.occurred_at))
+        elif said.principal is None:
             raise RowRefused("It names nobody: a principal, or an identifier with its type.")
-        found = self._people.get((said.identifier_type, said.identifier, said.occurred_at))
+        found = said.principal or named
         if found is None:
             raise UnknownPerson("Nobody was known by that identifier then, or it is not written as its type is.")
+        if named not in (None, found):
+            raise RowRefused("It names two people: the identifier was somebody else's then.")
         return found
 
     async def _terms(self, row: Mapping[str, str]) -> _Alike:
