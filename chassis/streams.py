@@ -22,6 +22,7 @@ from chassis.errors import Problem, Unavailable, problem_from
 _HEAD = struct.Struct("!HBI")  # place, kind, and how long what follows is
 _AHEAD = 8  # pieces that may wait for a slow reader
 _AT_ONCE = 1 << 16
+_ENDING = 1  # second in which an answer that told everything closes by itself
 _HELD = 0.05  # seconds that a little may wait for more: whoever reads wants whole streams, and each answer's piece is work on both sides
 
 
@@ -78,19 +79,26 @@ async def parted(answer: AsyncIterator[bytes], count: int) -> AsyncIterator[list
     try:
         yield [part.pieces() for part in parts]
     finally:
+        # A client that is cancelled while it closes an answer forgets the idle connections that it was about to close as well.
+        if all(part.told for part in parts):
+            await asyncio.wait({dealing}, timeout=_ENDING)
         dealing.cancel()
         await asyncio.gather(dealing, return_exceptions=True)
 
 
 class _Part:
+    """over: nobody takes more of it · told: and nothing more is to come."""
+
     def __init__(self) -> None:
         self.waiting = asyncio.Queue[bytes | Problem | None](_AHEAD)
-        self.over = False
+        self.over = self.told = False
 
     async def take(self, piece: bytes | Problem | None) -> None:
+        last = not isinstance(piece, bytes)
         if not self.over:
-            self.over = not isinstance(piece, bytes)
+            self.over = last
             await self.waiting.put(piece)
+        self.told = self.told or last
 
     async def pieces(self) -> AsyncGenerator[bytes]:
         try:

@@ -1,17 +1,21 @@
 """Several streams in one answer: each comes out as it went in, and what ends one of them ends no other."""
 
 import asyncio
+import gc
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from types import SimpleNamespace
 
 import httpx2
 import pytest
+from fastapi import FastAPI
+from fastapi.responses import StreamingResponse
 
 from chassis import telemetry
 from chassis.errors import Conflict, Unavailable
 from chassis.streams import joined, parted
 from tests.patience import PATIENCE
+from tests.serving import serve
 
 
 async def _of(*pieces: bytes | Exception) -> AsyncGenerator[bytes]:
@@ -117,6 +121,30 @@ async def test_who_takes_no_more_of_one_keeps_nobody_waiting():
             for _ in range(100):
                 await asyncio.sleep(0)  # until whoever deals waits for this one
         assert await asyncio.wait_for(_all(other), PATIENCE) == b"".join(many)
+
+
+async def test_who_has_taken_all_leaves_no_connection_of_the_client_open(recwarn: pytest.WarningsRecorder):
+    """Of a pool some connections are too old whenever an answer ends, and are closed then: who is cancelled there forgets the others."""
+    gc.collect()
+    recwarn.clear()
+    app = FastAPI()
+
+    @app.get("/several")
+    async def several() -> StreamingResponse:
+        return StreamingResponse(joined([_of(b"one"), _of(b"other")]))
+
+    limits = httpx2.Limits(keepalive_expiry=0.1)
+    async with serve(app) as url, httpx2.AsyncClient(trust_env=False, limits=limits) as http:
+        for _ in range(10):
+            await asyncio.gather(*(http.get(url) for _ in range(6)))
+            await asyncio.sleep(0.08)
+            for _ in range(2):
+                async with http.stream("GET", f"{url}/several") as answer:
+                    async with parted(answer.aiter_bytes(), 2) as parts:
+                        assert await asyncio.gather(*map(_all, parts)) == [b"one", b"other"]
+                await asyncio.sleep(0.02)
+    gc.collect()
+    assert [str(each.message) for each in recwarn if each.category is ResourceWarning] == []
 
 
 async def test_a_slow_one_keeps_nobody_waiting():
