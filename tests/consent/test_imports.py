@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from fastapi import Request
+from joserfc.jwk import ECKey
 
 from chassis import clock
 from chassis.ids import new_id
@@ -281,6 +282,27 @@ async def test_no_consent_taken_over_lasts_longer_than_the_book_lets_one(company
     book = company.served.app.state.policy.current()
     assert hers.valid_until == book.consent_validity("communication").after(hers.since, book.tz)
     assert (await company.service.standing(company.tenant, petra)).consents[0].valid_until.isoformat() == soon
+
+
+async def test_a_file_that_cannot_be_read_is_told_in_a_sentence_that_repeats_nothing_of_it(
+    company, sender, tmp_path, monkeypatch
+):
+    key = tmp_path / "key.jwk"
+    key.write_text(json.dumps(ECKey.generate_key("P-256").as_dict(private=True)))
+    monkeypatch.setattr(importing, "Sender", lambda *_: sender)
+    options = [f"--{name}=x" for name in ("url", "issuer", "client")]
+    for name, content, told in (
+        ("twice.csv", b"purpose,purpose\nanna@post.example,b\n", "each column once"),
+        ("old.csv", "principal\nÅsa\n".encode("latin-1"), "not written in UTF-8"),
+        ("cut.parquet", b"PAR1anna@post.example", "cannot be read to its end (ArrowInvalid)"),
+        ("away.csv", None, "cannot be read to its end (FileNotFoundError)"),
+    ):
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+        asked = [str(tmp_path / name), *options, f"--key={key}", f"--tenant={company.tenant}"]
+        with pytest.raises(SystemExit) as ended:
+            await importing.main(importing._arguments(asked))
+        assert told in str(ended.value) and "anna@" not in str(ended.value)
 
 
 async def test_a_chunk_is_at_most_so_many_rows_each_column_once(company, sender):
