@@ -1,4 +1,5 @@
-"""An edge's documentation: the committed OpenAPI document, and a page rendered from it that loads nothing from anywhere."""
+"""An edge's documentation: the committed OpenAPI document, and a page rendered from it that loads nothing from anywhere; and where
+somebody is led who opens the bare address."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -9,7 +10,7 @@ from typing import Any
 
 import orjson
 from fastapi import APIRouter, Depends, Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from chassis.auth import Anyone
 
@@ -30,9 +31,13 @@ def document(edge: str) -> dict[str, Any]:
     return json.loads(path(edge).read_bytes())
 
 
-def router(edge: str, limit: Callable[[Request], Awaitable[None]]) -> APIRouter:
-    """limit: raises for who asks too often; the document is large, and nobody needs to say who she is."""
+def router(edge: str, front: str, limit: Callable[[Request], Awaitable[None]]) -> APIRouter:
+    """front: what is read by whoever opens the bare address · limit: raises for who asks too often; the document is large, and nobody needs to say who she is."""
     pages = APIRouter(include_in_schema=False, dependencies=[Depends(limit)])
+
+    @pages.get("/")
+    async def bare(_: Anyone) -> RedirectResponse:
+        return RedirectResponse(front)
 
     @pages.get("/openapi.json")
     async def openapi(_: Anyone) -> Response:

@@ -220,6 +220,7 @@ async def _piece(receive: Receive, patience: float) -> tuple[bytes, bool, float]
 def create_app(
     name: str,
     rows: Iterable[Row],
+    front: str = "/docs",
     own: Mapping[str, ASGIApp] | None = None,
     dialects: Mapping[str, chassis_app.Dialect] | None = None,
 ) -> FastAPI:
@@ -229,7 +230,7 @@ def create_app(
         Settings(),
         clients=None,
         running=edge.running,
-        routers=[docs.router(name, edge.limit_page)],
+        routers=[docs.router(name, front, edge.limit_page)],
         dialects=dialects,
     )
     app.router.redirect_slashes = False

@@ -8,4 +8,4 @@ from services.consent.contract import CONSENT_INFO, camara_refusal
 
 
 def create_app() -> FastAPI:
-    return edge.create_app("public", PUBLIC, dialects={CONSENT_INFO: camara_refusal})
+    return edge.create_app("public", PUBLIC, front="/privacy", dialects={CONSENT_INFO: camara_refusal})

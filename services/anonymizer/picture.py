@@ -70,6 +70,7 @@ def _by_month(axes: "Axes", items: list[Expected]) -> None:
         axes.bar(months, heights, bottom=below, label=rule.replace("_", " "))
         below = [a + b for a, b in zip(below, heights, strict=True)]
     axes.set_ylabel("records")
+    axes.yaxis.get_major_locator().set_params(integer=True)
     axes.tick_params(axis="x", rotation=60)
     axes.spines[["top", "right"]].set_visible(False)
     if months:
@@ -85,6 +86,7 @@ def _changes(axes: "Axes", changes: list[Change]) -> None:
     axes.set_yticks(range(len(shown)), labels)
     axes.invert_yaxis()
     axes.set_xlabel("records" if shown else "nothing is treated differently")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.spines[["top", "right"]].set_visible(False)
 
 

@@ -25,6 +25,14 @@ async def test_the_page_lists_every_operation_and_loads_nothing(house: Stack, ed
         assert row.method.lower() in document["paths"][row.path]
 
 
+@pytest.mark.parametrize(("edge", "front"), [("public", "/privacy"), ("internal", "/docs")])
+async def test_whoever_opens_the_bare_address_is_led_to_what_there_is_to_read(house: Stack, edge: str, front: str):
+    async with httpx2.AsyncClient(base_url=house.url(edge), trust_env=False, timeout=PATIENCE, verify=trust()) as http:
+        answer = await http.get("/")
+        assert (answer.is_redirect, answer.headers["location"]) == (True, front)
+        assert (await http.get(front, headers={"accept": "text/html"})).status_code == 200
+
+
 @pytest.mark.parametrize("edge", ["public", "internal"])
 async def test_a_document_names_scopes_keys_and_shapes(house: Stack, edge: str):
     async with httpx2.AsyncClient(base_url=house.url(edge), trust_env=False, timeout=PATIENCE, verify=trust()) as http:

@@ -161,7 +161,7 @@ async def test_the_services_answer_is_the_callers(edge: httpx2.AsyncClient, behi
         "/ledger/disclosure/checkpoint",
         "/staff/v1/consents",
         "/events",
-        "/",
+        "//",
     ],
 )
 async def test_what_is_in_no_row_is_not_there(edge: httpx2.AsyncClient, behind: Behind, anna: str, path: str):

@@ -143,7 +143,8 @@ def _rows(rows: list[list], language: Language, zone: str) -> Markup:
 
 
 def _on_the_clock(instant: str, here: ZoneInfo) -> str:
-    return datetime.fromisoformat(instant).astimezone(here).isoformat(" ", "seconds")[:19]
+    said = datetime.fromisoformat(instant).astimezone(here).isoformat(" ", "seconds")[:19]
+    return f"<time>{said}</time>"
 
 
 def _heads(columns: list[Column], language: Language) -> Markup:
