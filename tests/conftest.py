@@ -1,10 +1,12 @@
 """What all tests share: houses of their own under /tmp, one PostgreSQL per session, and who runs beside whom."""
 
+import fcntl
 import gc
 import os
 import shutil
+import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,17 @@ gc.disable()
 # How long a machine takes to draw an example, or to go through one, says nothing of what is tested.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+
+
+ALIKE = "WARDLINE_TEST_HOUSES"
+"""The folder with the first of all houses that are alike, which the workers of one run share."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+        folder = os.environ[ALIKE] = tempfile.mkdtemp(prefix="wardline-test-", dir="/tmp")
+        Path(folder).chmod(0o755)
+        config.add_cleanup(lambda: shutil.rmtree(folder))
 
 
 # Who runs beside whom: a folder's tests stay together, since what they share (a house, a running stack) is started once; files that
@@ -75,17 +88,37 @@ def pytest_collection_finish() -> None:
 
 
 @contextmanager
-def house() -> Iterator[Home]:
-    """An empty house that the database's user may enter (pytest's own directories are closed to others)."""
+def house(like: str = "", made: Callable[[Home], None] = lambda _: None) -> Iterator[Home]:
+    """An empty house that the database's user may enter (pytest's own directories are closed to others).
+
+    Where several workers run, one that is `like` others is a copy of the first of them, which `made` makes and stops again. Whoever is
+    alone gets an empty one: each step of making a house finds done what was done, so what starts from a copy is what starts from nothing.
+    """
     folder = Path(tempfile.mkdtemp(prefix="wardline-test-", dir="/tmp"))
     folder.chmod(0o755)
     home = Home(folder / "house")
-    home.make()
+    if like and ALIKE in os.environ:
+        subprocess.run(["cp", "-a", _first(like, made), home.path], check=True)
+    else:
+        home.make()
     try:
         yield home
     finally:
         Postgres(home).remove()
         shutil.rmtree(folder)
+
+
+def _first(like: str, made: Callable[[Home], None]) -> Path:
+    """Whoever comes first makes it, and the others wait."""
+    folder = Path(os.environ[ALIKE])
+    first = Home(folder / like)
+    with (folder / f"{like}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not first.path.exists():
+            with house() as making:
+                made(making)
+                making.path.rename(first.path)
+    return first.path
 
 
 @pytest.fixture

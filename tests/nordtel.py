@@ -12,6 +12,7 @@ from uuid import UUID
 
 from joserfc.jwk import ECKey
 
+from ops.home import Home
 from ops.stack import Stack
 from sample.actors import Actor, Cast, Machine, Person
 from sample.manifest import Manifest
@@ -95,10 +96,19 @@ class Nordtel:
 
 
 @contextmanager
-def running(subscribers: int = 200) -> Iterator[Nordtel]:
+def running() -> Iterator[Nordtel]:
     """A house of one's own with a small sample operator, until whoever asked for it is done."""
-    with house() as home, Stack(home.path, sample=True, subscribers=subscribers) as stack, Nordtel.of(stack) as nordtel:
+    with house("nordtel", _begun) as home, _stack(home) as stack, Nordtel.of(stack) as nordtel:
         yield nordtel
+
+
+def _begun(home: Home) -> None:
+    with _stack(home):
+        """Its operator is introduced then."""
+
+
+def _stack(home: Home) -> Stack:
+    return Stack(home.path, sample=True, subscribers=60)
 
 
 def until(what: str, look: Callable[[], Seen | None], patience: float = PATIENCE) -> Seen:

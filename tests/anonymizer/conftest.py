@@ -24,6 +24,7 @@ from starlette.responses import JSONResponse, Response
 from chassis import clock
 from ops import keys, migrate
 from ops.catalogue import BY_NAME
+from ops.home import Home
 from ops.postgres import Postgres
 from sample.cases import PRIVATE
 from sample.filling import fill
@@ -226,16 +227,25 @@ async def fresh_sweep_house() -> AsyncIterator[House]:
 @asynccontextmanager
 async def a_filled_house(more: Mapping[str, str] = {}) -> AsyncIterator[House]:
     """`more`: stores that are not the sample operator's, as the data map writes them."""
-    with a_house() as home:
-        keys.make(home)
-        server = Postgres(home)
-        server.start()
-        today = datetime.now(UTC).date()
-        manifest = await fill(home, server, subscribers=60, today=today)
-        cluster = migrate.Cluster(str(server.socket_dir), home.path / "secrets")
-        await migrate.migrate(cluster, [BY_NAME["registry"], BY_NAME["anonymizer"]], say=lambda _: None)
-        async with AsyncExitStack() as stack:
-            yield await _running(stack, server, cluster, manifest, more)
+    async with AsyncExitStack() as stack:
+        # Elsewhere, since it may wait for another worker, and what this one serves is to go on.
+        home = await asyncio.to_thread(stack.enter_context, a_house("filled", _filled_and_stopped))
+        yield await _running(stack, *await _filled(home), more)
+
+
+async def _filled(home: Home) -> tuple[Postgres, migrate.Cluster, Manifest]:
+    keys.make(home)
+    server = Postgres(home)
+    server.start()
+    manifest = await fill(home, server, subscribers=60, today=datetime.now(UTC).date())
+    cluster = migrate.Cluster(str(server.socket_dir), home.path / "secrets")
+    await migrate.migrate(cluster, [BY_NAME["registry"], BY_NAME["anonymizer"]], say=lambda _: None)
+    return server, cluster, manifest
+
+
+def _filled_and_stopped(home: Home) -> None:
+    server, _, _ = asyncio.run(_filled(home))
+    server.stop()
 
 
 async def _running(

@@ -42,7 +42,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}|[A-Za-z0-9_+/-]{43}=?")
 @pytest.fixture(scope="module")
 def nordtel() -> Iterator[Nordtel]:
     """A house of its own: what an order keeps can be seen best where no sweep and no month has gone before."""
-    with running(subscribers=60) as nordtel:
+    with running() as nordtel:
         yield nordtel
 
 

@@ -23,7 +23,7 @@ from chassis import clock
 from ops.stack import Stack
 from sample.actors import Cast, Machine, Person
 from sample.cases import PRIVATE
-from tests.conftest import house as empty_house
+from tests.nordtel import running
 from tests.patience import PATIENCE, busy
 
 SEED = 20270115
@@ -58,8 +58,8 @@ STORES = ("sample_billing", "sample_calls", "sample_helpdesk")
 @pytest.fixture(scope="module")
 def killed():
     """A house of its own: nobody else's tests should meet its corpses."""
-    with empty_house() as home, Stack(home.path, sample=True, subscribers=60) as stack:
-        yield stack
+    with running() as nordtel:
+        yield nordtel.stack
 
 
 @dataclass
