@@ -27,7 +27,7 @@ from tests.anonymizer.conftest import House, Speaking
 from tests.patience import PATIENCE, busy
 from tests.serving import told
 
-KILLS = 30
+KILLS = 15  # at moments; each place that is worth one has its own in `test_boundaries.py`
 SEED = 20270115
 RESUMED_WITHIN = 10.0
 STORES = ("calls", "helpdesk", "authlog", "recordings", "calls")
