@@ -7,6 +7,7 @@ finished is not repeated: only grants of access that ended meanwhile are given a
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from uuid import UUID
 
 from chassis import clock
 from sample import accounts
-from sample.actors import Actor, Cast, Refused
+from sample.actors import Actor, Cast, Machine, Refused
 from sample.cases import FJALLRESOR, KUSTBANKEN, PEOPLE, PRIVATE
 from sample.manifest import Manifest
 from sample.register import ACTIVITIES, CONTRACTS
@@ -49,10 +50,17 @@ def seed(home: Path, public: str, internal: str, say: Callable[[str], None] = la
         return {key: UUID(id) for key, id in json.loads(made.read_text()).items()}
     manifest = Manifest.read(home / "sample" / "manifest.json")
     logins = accounts.read(home / "sample" / "logins.json")
-    principals = {key: _principal(cast, key, manifest.people[key].identifiers) for key in PEOPLE}
-    # Hashing passwords is slow on purpose: several at a time.
-    with ThreadPoolExecutor(_ABREAST) as together:
-        subjects = dict(together.map(lambda login: (login["username"], _account(cast, login, principals)), logins))
+    with ExitStack() as open_until_then:
+        seeders = {
+            tenant.id: open_until_then.enter_context(cast.machine("seeder", "internal", tenant.id))
+            for tenant in (PRIVATE, KUSTBANKEN, FJALLRESOR)
+        }
+        principals = {key: _principal(seeders, key, manifest.people[key].identifiers) for key in PEOPLE}
+        # Hashing passwords is slow on purpose: several at a time.
+        with ThreadPoolExecutor(_ABREAST) as together:
+            subjects = dict(
+                together.map(lambda login: (login["username"], _account(seeders, login, principals)), logins)
+            )
     (home / "sample" / "subjects.json").write_text(json.dumps(subjects, indent=1))
     say(f"{len(principals)} people and {len(logins)} logins are known")
     _grants(cast, _staff(home))
@@ -72,19 +80,19 @@ def _staff(home: Path) -> list[tuple[dict[str, Any], str]]:
     return [(login, subjects[login["username"]]) for login in logins if login["kind"] == "staff"]
 
 
-def _principal(cast: Cast, key: str, identifiers: list[dict[str, Any]]) -> UUID:
-    with cast.machine("seeder", "internal", PEOPLE[key].tenant.id) as seeder:
-        found = seeder.post("/v1/principals", {"identifiers": identifiers}, key=f"seed-principal-{key}")
+def _principal(seeders: dict[UUID, Machine], key: str, identifiers: list[dict[str, Any]]) -> UUID:
+    seeder = seeders[PEOPLE[key].tenant.id]
+    found = seeder.post("/v1/principals", {"identifiers": identifiers}, key=f"seed-principal-{key}")
     return UUID(found.json()["principal"])
 
 
-def _account(cast: Cast, login: dict[str, Any], principals: dict[str, UUID]) -> str:
+def _account(seeders: dict[UUID, Machine], login: dict[str, Any], principals: dict[str, UUID]) -> str:
     """Who the login is to all services."""
     wish = {"username": login["username"], "password": login["password"], "kind": login["kind"]}
     if login["person"]:
         wish["principal"] = str(principals[login["person"]])
-    with cast.machine("seeder", "internal", UUID(login["tenant"])) as seeder:
-        made = seeder.post("/v1/accounts", wish, key=f"seed-login-{login['person'] or login['username']}")
+    seeder = seeders[UUID(login["tenant"])]
+    made = seeder.post("/v1/accounts", wish, key=f"seed-login-{login['person'] or login['username']}")
     return made.json()["subject"]
 
 
