@@ -23,7 +23,7 @@ from chassis.ledger.tree import STEP, frontier_at
 from chassis.trouble import Trouble
 
 BATCH = 5000
-_BUSY, _IDLE = 0.05, 0.5
+_BUSY, _IDLE = 0.05, 2.0
 
 _LOCK = "SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0))"
 # One statement, so that rows, size and snapshot belong together; it runs after the lock was taken, and therefore sees
@@ -123,7 +123,8 @@ class Sequencer:
         self._trouble = Trouble("sequencer lost its database", service=service)
 
     def wake(self) -> None:
-        """A hint that something was committed in this process; without it the sequencer looks twice a second."""
+        """A hint that something was committed in this process. Whoever commits gives one, so the look without it, every two seconds, is
+        for what a process left that died right after."""
         self._hint.set()
 
     async def run(self) -> None:
