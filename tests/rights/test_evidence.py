@@ -32,6 +32,10 @@ from tests.rights.conftest import House
 PDF, PNG = b"%PDF-1.7\n1 0 obj Anna Testlind", b"\x89PNG\r\n\x1a\nrest"
 
 
+# A table's row: something that begins behind the first line.
+AT_NINE = struct.pack(">BIB", 1, 9, 0)
+
+
 def png(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBBBBBI", 13, b"IHDR", width, height, 8, 2, 0, 0, 0, 0)
 
@@ -263,6 +267,11 @@ async def test_a_photograph_and_a_paper_are_taken(
         (
             "one with objects that its table does not name, in other letters",
             lambda: packed(before=b"9 0 obj << /Type /Obj#53tm /N 1 /First 4 >>"),
+            409,
+        ),
+        (
+            "one whose table leaves out what it is packed in",
+            lambda: packed(b"<< /JS (1) >>").replace(b"/Type /ObjStm", b" " * 13).replace(AT_NINE, bytes(6)),
             409,
         ),
         ("one that packs it where nothing is said to be packed", lambda: packed(beside=[b"7 0 << /JS (1) >>"]), 409),

@@ -188,9 +188,11 @@ async def test_a_person_is_forgotten_when_the_last_thing_of_hers_has_gone(house:
     assert await categories_told(house, asked.request, gone["step"]) == {"traffic"}, (
         "who has what was kept is told when it goes"
     )
-    query = "SELECT evidence, revoked_at, revoked_by FROM rights.mandate WHERE $1 IN (principal, agent) ORDER BY id"
+    query = "SELECT id, evidence, revoked_at, revoked_by FROM rights.mandate WHERE $1 IN (principal, agent) ORDER BY id"
     mandates = await house.seen(lambda: house.rows(query, anna), lambda seen: all(row["revoked_at"] for row in seen))
     assert [row["evidence"] for row in mandates] == [None, None], "whose mandate it was proves nothing to anybody now"
+    sealed = "SELECT FROM rights.subject_key WHERE subject = ANY ($1)"
+    assert not await house.rows(sealed, [row["id"] for row in mandates]), "nor does what a backup has of it"
     assert [row["revoked_by"] for row in mandates] == ["forgotten", "hilda"], "who ended one before stays who did"
     assert not await house.rows("SELECT 1 FROM rights.protected_person WHERE principal = $1", anna)
 

@@ -306,6 +306,17 @@ async def test_codes_stand_nowhere_in_the_clear(house: House, tenant: UUID, anna
     assert code.encode() not in stored and address.encode() not in stored
 
 
+async def test_of_a_code_nothing_is_left_the_day_after_it_was_asked_for(
+    house: House, tenant: UUID, anna: tuple[UUID, str]
+):
+    request = await a_ticket(house, tenant, mail(anna[1]))
+    await house.ticket_system(tenant).code(request, AskCode(contact=mail(anna[1])), key=key())
+    held = "SELECT FROM rights.one_time_code WHERE request = $1"
+    assert await house.rows(held, request)
+    house.later(days=1, minutes=1)
+    await house.seen(lambda: house.rows(held, request), lambda codes: codes == [])
+
+
 # --- logins -----------------------------------------------------------------------------------------------------------
 
 

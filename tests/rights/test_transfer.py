@@ -495,6 +495,12 @@ class Bringing:
         return await self.house.http.post(url, json={"handing": signed})
 
 
+async def test_a_part_is_as_long_as_a_part_may_be_and_no_longer(house: House, two: Two):
+    longest = bytes(parts.PART + parts.OVERHEAD)
+    bringing = Bringing(house, two)
+    assert [await bringing.part(longest + bytes(1)), await bringing.part(longest)] == [409, 204]
+
+
 async def test_what_was_received_is_received_once_and_nothing_replaces_it(house: House, two: Two):
     bringing = Bringing(house, two)
     first, other = bringing.sealed(b"PK first"), bringing.sealed(b"PK other")
