@@ -32,6 +32,7 @@ from sample.manifest import Manifest
 from services.anonymizer.app import create_app
 from services.anonymizer.client import AnonymizerClient
 from services.anonymizer.commands import backups, schedules
+from services.anonymizer.connectors import apart
 from services.anonymizer.contract import (
     CollectionRequest,
     FindPrincipal,
@@ -63,6 +64,9 @@ manual:
   elements: [helpdesk_email]
 """
 backups.EVERY = schedules.EVERY = 0.2  # seconds; nobody waits for a clock here
+apart._SOON = (
+    60.0  # seconds; to start what reads lakes takes longer than to come back to it, and nobody counts memory here
+)
 NOBODY = dict.fromkeys(("anonymizer", "webhooks"), "http://127.0.0.1:9")  # whom the registry would ask and follow
 DATABASES = {"billing": "sample_billing", "calls": "sample_calls", "helpdesk": "sample_helpdesk"}
 
