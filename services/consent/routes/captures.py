@@ -15,7 +15,7 @@ from starlette.responses import Response
 from chassis.auth import Anyone, Caller, Requires
 from chassis.bodies import Body, refuse_ambiguous
 from chassis.db import Tx
-from chassis.errors import Malformed, Problem, Unavailable
+from chassis.errors import PROBLEM_JSON, Malformed, Problem, Unavailable
 from chassis.idempotency import Once
 from chassis.identifiers import BadIdentifier
 from services.anonymizer.client import AnonymizerClient
@@ -53,6 +53,11 @@ _LONGEST_FORM = 4096
 
 _CAMARA: dict[str, Any] = {"description": "CAMARA's shape of a refusal", "model": CamaraError}
 _PAGE: dict[str, Any] = {"description": "A page", "content": {"text/html": {"schema": {"type": "string"}}}}
+# What is refused before it gets here is a page only for who asked for one.
+_UNREAD: dict[str, Any] = {
+    "description": "A page, or a problem",
+    "content": _PAGE["content"] | {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
 _BACK: dict[str, Any] = {"description": "Back to the consumer, or to log in"}
 
 
@@ -129,7 +134,7 @@ async def set_callbacks(caller: terms.NoticePublisher, client: ClientId, wish: B
 # --- the page ------------------------------------------------------------------------------------------------------------
 
 
-@router.get(RETURN, response_class=Response, responses={200: _PAGE, 303: _BACK, 400: _PAGE, 403: _PAGE})
+@router.get(RETURN, response_class=Response, responses={200: _PAGE, 303: _BACK, 400: _UNREAD, 403: _PAGE})
 async def returned(_: Anyone, request: Request, code: Word = None, state: Word = None, iss: Word = None):
     """From the login: whoever logged in must be the person who is asked."""
     language = pages.language_of(request.headers.get("accept-language"))
@@ -152,7 +157,7 @@ async def returned(_: Anyone, request: Request, code: Word = None, state: Word =
         return _question(request, row, notice, found.token, form, language, person.principal != row.principal)
 
 
-@router.get("/v1/captures/{capture}", response_class=Response, responses={303: _BACK, 400: _PAGE})
+@router.get("/v1/captures/{capture}", response_class=Response, responses={303: _BACK, 400: _UNREAD})
 async def open_capture(_: Anyone, request: Request, capture: Token, state: Word = None):
     """What `captureUrl` leads to. `state`: the consumer's, kept and given back unchanged."""
     language = pages.language_of(request.headers.get("accept-language"))
@@ -185,7 +190,7 @@ async def open_capture(_: Anyone, request: Request, capture: Token, state: Word 
     "/v1/captures/{capture}/answer",
     status_code=303,
     response_class=Response,
-    responses={200: _PAGE, 303: _BACK, 400: _PAGE, 403: _PAGE, 503: _PAGE},
+    responses={200: _PAGE, 303: _BACK, 400: _UNREAD, 403: _PAGE, 503: _PAGE},
 )
 async def answer_capture(_: Anyone, request: Request, capture: Token):
     """The page's form. Answered when every decision point knows it, like a withdrawal."""
