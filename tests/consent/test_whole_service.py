@@ -9,17 +9,9 @@ from uuid import UUID
 
 import pytest
 import requests
-import schemathesis
 from fastapi import FastAPI
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from schemathesis import GenerationMode
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-)
 
 from chassis import clock
 from chassis.ids import new_id
@@ -28,7 +20,6 @@ from services.consent.routes import caches, calls, captures, consents, imports, 
 from tests.consent.conftest import Company, key, question
 from tests.consent.test_captures import LOCATION, NUMBER, Around
 
-CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 ROUTERS = (consents.router, calls.router, caches.router, captures.router, imports.router, replays.router)
 OPERATIONS = [f"{method} {route.path}" for each in ROUTERS for route in each.routes for method in sorted(route.methods)]
 EXAMPLES = 12
@@ -98,12 +89,16 @@ class Right:
 
 @cache
 def document(app: FastAPI) -> Any:
-    return schemathesis.openapi.from_dict(app.openapi())
+    from tests.declared import read
+
+    return read(app.openapi())
 
 
 @pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisDeprecationWarning")
 @pytest.mark.parametrize("operation", OPERATIONS)
 async def test_every_answer_is_one_that_the_document_declares(company: Company, anna, operation: str):
+    from tests.declared import BESIDE, CHECKS, WITHIN
+
     right, (method, path) = Right(company, anna), operation.split()
     await right.prepare(operation)
     Around(company.served, company).known[NUMBER] = str(anna)
@@ -112,7 +107,7 @@ async def test_every_answer_is_one_that_the_document_declares(company: Company, 
     # Made once, for making one takes longer than drawing from it: within the document and beside it, with ids that exist and others.
     ways = [
         declared.as_strategy(generation_mode=mode, path_parameters=bound)
-        for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
+        for mode in (WITHIN, BESIDE)
         for bound in ((there, there, None) if there else (None,))
     ]
     headers = {"authorization": (await company.headers())["authorization"]}
