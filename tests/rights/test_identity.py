@@ -20,10 +20,12 @@ from services.anonymizer.contract import Identifier, IdentifierType, Scope
 from services.registry.contract import PolicyBook, Text
 from services.requests.rights.commands import asking, proving
 from services.requests.rights.contract import (
+    AnotherConfirms,
     AnotherLooks,
     Ask,
     AskCode,
     CheckCode,
+    Confirm,
     ConfirmMandate,
     Evidence,
     Kind,
@@ -32,6 +34,7 @@ from services.requests.rights.contract import (
     OpenRequest,
     PostTicket,
     ProtectPerson,
+    ProveIdentity,
     RecordMandate,
     RequestUnknown,
     SetPassphrase,
@@ -157,6 +160,29 @@ async def test_a_code_has_three_tries_ten_minutes_and_one_use(house: House, tena
     newest = re.search(r"\b\d{6}\b", house.mailbox.texts(address)[-1])[0]
     house.later(minutes=11)
     assert not (await system.check_code(request, CheckCode(code=newest), key=key())).proven, "its time is over"
+
+
+async def test_a_code_that_came_before_somebody_else_was_named_proves_nothing_about_her(
+    house: House, tenant: UUID, anna: tuple[UUID, str]
+):
+    """Or one of the staff alone could confirm a deletion: a code of his own for his own ticket, then her name in it."""
+    his = f"{uuid4().hex}@epost.example"
+    house.operator.person(email=his)
+    ticket = PostTicket(ticket=uuid4().hex, kind=Kind.deletion, identifiers=[mail(his)])
+    request, desk = (await house.ticket_system(tenant).post_ticket(ticket, key=key())).request, house.helpdesk(tenant)
+    await desk.code(request, AskCode(contact=mail(his)), key=key())
+    code = await a_code_to(house, his)
+    house.operator.away = True
+    try:
+        named = ProveIdentity(identifiers=[mail(anna[1])], evidence=Evidence(method="id_document"))
+        await desk.prove_identity(request, named, key=key())
+        assert not (await desk.check_code(request, CheckCode(code=code), key=key())).proven
+    finally:
+        house.operator.away = False
+    await house.until_state(desk, request, "previewed")
+    read = Confirm(preview=(await desk.preview(request)).digest)
+    with pytest.raises(AnotherConfirms):
+        await desk.confirm(request, read, key=key())
 
 
 async def test_of_many_who_try_a_code_at_once_three_are_heard(house: House, tenant: UUID, anna: tuple[UUID, str]):
@@ -564,6 +590,8 @@ def test_the_book_says_until_when_somebody_acts_for_another(wish: RecordMandate,
         (acting("guardian", born=date(2012, 1, 15)), {}),
         (acting("guardian", born=date(2009, 1, 15), agreed=True), {}),
         (acting("guardian", born=date(2027, 1, 16)), {}),
+        (acting("guardian", born=date(9999, 12, 31)), {}),
+        (acting("guardian", born=date(9990, 1, 1), valid_from=date(9999, 1, 1)), {}),
         (acting("guardian", born=date(2013, 1, 15), valid_from=date(2028, 1, 15)), {}),
     ],
     ids=[
@@ -573,6 +601,8 @@ def test_the_book_says_until_when_somebody_acts_for_another(wish: RecordMandate,
         "15 today and not asked",
         "18 today",
         "born tomorrow",
+        "born on the last day there is",
+        "born in eight thousand years, and a child then",
         "15 then",
     ],
 )

@@ -182,6 +182,7 @@ async def prove_identity(
     must_stand_in(State(row.state), {State.received, State.clarification})
     if row.state == State.received and row.evidence_method is not None:
         raise NotNow("Somebody has just made sure who asks.", state=row.state)
+    await proving.void_codes(tx, row.id)
     await _vouched(tx, row, caller, proof.evidence.method)
     await _seal(tx, office, row, _plain(identifiers=proof.identifiers, evidence=proof.evidence))
     await clocks.resume(tx, office, row, "identity")

@@ -54,6 +54,8 @@ OVER = "DELETE FROM one_time_code WHERE asked_at < $1"
 _END_MANDATES = """
 UPDATE mandate SET evidence = NULL, born = NULL, revoked_at = coalesce(revoked_at, $2), revoked_by = coalesce(revoked_by, 'forgotten')
 WHERE $1 IN (principal, agent) RETURNING id"""
+# Never sent, or never used: what they would prove was asked about somebody else.
+_VOID_CODES = "UPDATE one_time_code SET used_at = $2 WHERE request = $1 AND used_at IS NULL"
 _UNPROTECT = "DELETE FROM protected_person WHERE principal = $1"
 
 
@@ -147,6 +149,11 @@ async def check_code(tx: Transaction, office: Office, caller: Caller, request: U
         await clocks.resume(tx, office, row, "identity")
         await tx.enqueue("rights.prepare", row.id)
     return CodeChecked(request=row.id, proven=proven)
+
+
+async def void_codes(tx: Transaction, request: UUID) -> None:
+    """Somebody else is named from now on, and no code of before says that it is she."""
+    await tx.connection.execute(_VOID_CODES, request, clock.now())
 
 
 async def record_mandate(tx: Transaction, office: Office, caller: Caller, wish: RecordMandate) -> Mandate:

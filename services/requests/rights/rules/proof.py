@@ -81,8 +81,10 @@ def last_day_of(book: PolicyBook, wish: RecordMandate, today: date) -> date | No
     if wish.born is None or row.until_age is None:
         return wish.valid_to
     age = row.until_age if wish.agreed else row.asked_from_age or row.until_age
+    if wish.born > today:
+        raise MandateRefused("The child is not born yet.")
     last = Period(count=age, unit="year").last_day(wish.born) - ONE_DAY
-    if not wish.born <= max(today, wish.valid_from or today) <= last:
+    if max(today, wish.valid_from or today) > last:
         raise MandateRefused("At this age the child acts for itself, or is to agree.")
     return min(last, wish.valid_to or last)
 
