@@ -17,6 +17,7 @@ from services.requests.rights.contract import (
     PostTicket,
     Propose,
     RecordMandate,
+    Refuse,
     Review,
     Verdict,
 )
@@ -68,6 +69,24 @@ async def test_a_restriction_that_was_asked_for_and_cannot_be_begun_holds_back_a
     finally:
         house.operator.away = False
     await house.until_state(person, restriction.request, "answered")
+    assert (await person.request(deletion.request)).state == "cooling_off" and house.operator.held(anna, "billing")
+
+
+async def test_a_restriction_of_which_it_is_not_decided_yet_whether_it_is_refused_holds_back_a_deletion(
+    house: House, tenant: UUID
+):
+    anna = house.operator.person(("billing", Row("customer", "1")))
+    person = house.person(anna, tenant)
+    deletion = await house.confirmed(person)
+    house.operator.away = True
+    try:
+        restriction = await person.open(OpenRequest(kind=Kind.restriction, ground="unlawful"), key=key())
+        refusal = Refuse(reason="manifestly_unfounded", text=Text(sv="Grundlös", en="Unfounded"))
+        assert (await house.officer(tenant).refuse(restriction.request, refusal, key=key())).state == "deciding"
+    finally:
+        house.operator.away = False
+    house.later(seconds=(deletion.executes_at - house.now()).total_seconds() + 1)
+    await house.until(person, deletion.request, lambda seen: seen.executes_at != deletion.executes_at)
     assert (await person.request(deletion.request)).state == "cooling_off" and house.operator.held(anna, "billing")
 
 

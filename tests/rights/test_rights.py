@@ -133,6 +133,25 @@ async def test_an_objection_that_is_withdrawn_is_lifted(house: House, tenant: UU
     assert not (await house.officer(tenant).tasks(state="open")).items
 
 
+async def test_who_objects_once_more_while_her_objection_is_being_lifted_has_objected(
+    house: House, tenant: UUID, anna: UUID
+):
+    person = house.person(anna, tenant)
+    first = await opened(person, Kind.objection, purpose="communication")
+    await house.until_state(person, first.request, "deciding")
+    house.operator.consent_down = True
+    try:
+        await person.withdraw(first.request, key=key())
+        asked = await opened(person, Kind.objection, purpose="communication")
+        await house.until_state(person, asked.request, "executing", "duplicate")
+    finally:
+        house.operator.consent_down = False
+    await house.until_state(person, first.request, "withdrawn")
+    await house.until_state(person, asked.request, "deciding")
+    raised = [said["case"] for said in house.operator.said_of(anna) if said["state"] == "raised"]
+    assert raised == [str(first.request), str(asked.request)]
+
+
 async def test_a_consent_service_that_came_back_from_a_backup_is_told_again_what_stands_as_of_when_it_was_said(
     house: House, tenant: UUID, anna: UUID
 ):
@@ -373,6 +392,20 @@ async def test_a_restriction_that_comes_while_another_one_is_being_lifted_holds(
         return all(step.state == "done" for step in seen.steps) and (anna, "billing") in house.operator.frozen
 
     await house.seen(done, bool)
+
+
+async def test_who_asks_once_more_for_a_restriction_that_is_about_to_end_has_another_one(
+    house: House, tenant: UUID, anna: UUID
+):
+    person = house.person(anna, tenant)
+    first = await restricted(house, tenant, anna, "legal_claims")
+    await decided(house, tenant, first.request, Verdict.lifted)
+    asked = await opened(person, Kind.restriction, ground="legal_claims", text="Jag har stämt er nu")
+    await house.until_state(person, asked.request, "answered", "duplicate")
+    house.later(days=5)
+    await house.until_state(person, first.request, "closed")
+    assert (anna, "billing") in house.operator.frozen
+    assert (await person.request(asked.request)).state == "answered"
 
 
 # --- correction, portability ------------------------------------------------------------------------------------------

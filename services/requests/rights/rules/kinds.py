@@ -2,6 +2,7 @@
 
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, Protocol, TypeVar
 from uuid import UUID
 
@@ -77,6 +78,7 @@ class Facts(Protocol):
     transfer_to: str | None
     agent: UUID | None
     channel: str
+    executes_at: datetime | None
 
 
 Asked = TypeVar("Asked", bound=Facts)
@@ -135,10 +137,15 @@ def is_in_force(row: Facts) -> bool:
     return row.kind == Kind.restriction and row.state in (State.executing, State.answered, State.lifting)
 
 
+def is_ending(row: Facts) -> bool:
+    """Whether what stood still for it is about to go on: nobody has it by this any more who asks for it now."""
+    return row.state == State.lifting or (is_in_force(row) and row.executes_at is not None)
+
+
 def holds_back_erasing(row: Facts) -> bool:
-    """A restriction that holds, and one that was asked for and cannot be begun yet: she is not to lose by that what she asked to keep."""
-    asked = row.kind == Kind.restriction and row.state in (State.received, State.identified)
-    return asked or is_in_force(row)
+    """A restriction that holds, and one that was asked for and waits for whatever it may be: she is not to lose by that what she asked to
+    keep."""
+    return row.kind == Kind.restriction and is_unfinished(row)
 
 
 def is_held_by(row: Facts, party: str) -> bool:
@@ -160,4 +167,5 @@ def asked_already(row: Facts, others: Iterable[Asked], begun: Container[UUID]) -
         if _what(other) == _what(row)
         and (other.id < row.id or other.id in begun)
         and (other.state in OPEN or is_in_force(other))
+        and not is_ending(other)
     ]
