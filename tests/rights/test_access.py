@@ -18,6 +18,7 @@ from uuid import UUID, uuid4
 
 import orjson
 import pytest
+from pydantic import ValidationError
 
 from chassis import durable
 from services.anonymizer.contract import TableLine
@@ -325,6 +326,14 @@ async def test_a_wrong_passphrase_and_a_changed_file_do_not_open(house: House, t
     path.write_text("".join(lines).replace('"iterations":600000', '"iterations":600001'))
     with pytest.raises(DoesNotOpen):
         unlock(path, PASSPHRASE)
+
+
+@pytest.mark.parametrize("words", [" " * 12, "a" + " " * 12, "fyra\ngröna hästar", "\ufefffyra gröna hästar"])
+def test_words_that_nobody_can_type_or_that_are_none_lock_nothing(words: str):
+    """Around them spaces don't count, so that a package would open by nothing at all."""
+    with pytest.raises(ValidationError):
+        SetPassphrase(passphrase=words)
+    assert SetPassphrase(passphrase="  fyra gröna hästar ").passphrase == "fyra gröna hästar"
 
 
 async def test_the_terminal_opens_a_package_too(house: House, tenant: UUID, tmp_path: Path):

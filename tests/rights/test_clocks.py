@@ -11,6 +11,7 @@ from services.requests.rights.contract import (
     Ask,
     CannotExtend,
     Channel,
+    Confirm,
     Evidence,
     Extend,
     Kind,
@@ -22,6 +23,7 @@ from services.requests.rights.contract import (
     Replied,
 )
 from tests.rights.conftest import House
+from tests.rights.operator import Row
 
 WORDS = Text(sv="Är det du, Anna Testlind?", en="Is it you, Anna Testlind?")
 
@@ -62,6 +64,17 @@ async def test_a_question_asked_late_is_shown_and_stops_nothing(house: House, te
     house.later(days=3)
     answered = await desk.reply(request, Replied(text="Ja, det är jag"), key=key())
     assert answered.due_on == before and answered.clocks[0].pauses[0].answered_on
+
+
+async def test_who_confirms_instead_of_answering_is_awaited_no_more(house: House, tenant: UUID):
+    person, desk = house.person(house.operator.person(("billing", Row("customer", "1"))), tenant), house.helpdesk(tenant)
+    asked = await person.open(OpenRequest(kind=Kind.deletion), key=key())
+    await house.until_state(person, asked.request, "previewed")
+    await desk.question(asked.request, Ask(about="clarification", text=WORDS), key=key())
+    house.later(days=2)
+    read = Confirm(preview=(await person.preview(asked.request)).digest)
+    [clock] = (await person.confirm(asked.request, read, key=key())).clocks
+    assert clock.running and clock.pauses[0].answered_on == clock.pauses[0].asked_on + timedelta(days=2)
 
 
 async def test_nobody_is_asked_twice_at_once(house: House, tenant: UUID):

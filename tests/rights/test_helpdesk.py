@@ -1,14 +1,22 @@
 """The helpdesk's system in Zendesk's dialect: its ticket becomes a request, and the request's progress returns to the ticket."""
 
+import asyncio
 import random
+from contextlib import suppress
+from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
+import httpx2
 import pytest
+from pydantic import ValidationError
 
 from services.anonymizer.contract import Identifier, IdentifierType
 from services.requests.rights.contract import Evidence, ProveIdentity, State, TagMissing, ZendeskPost
+from services.requests.rights.helpdesk import Helpdesk
 from services.requests.rights.rules import helpdesk
+from tests.patience import PATIENCE
 from tests.rights.conftest import House
 from tests.rights.operator import Row
 
@@ -97,6 +105,52 @@ def test_what_stands_for_a_number_and_is_none_does_not_hide_who_wrote(phone: str
     requester = {"email": "anna@epost.example", "phone": phone}
     ticket = helpdesk.read(ZendeskPost.model_validate(a_post("gdpr_access", requester=requester), strict=False))
     assert [one.type for one in ticket.identifiers] == ["email", "msisdn"][: 1 + names_her]
+
+
+@pytest.mark.parametrize("phone", ["+46 70 174 06 05", "ring inte"])
+@pytest.mark.parametrize("email", [None, ""])
+async def test_who_has_no_address_in_the_helpdesk_s_system_is_heard_too(
+    house: House, tenant: UUID, email: str | None, phone: str
+):
+    taken = await posted(house, tenant, a_post("gdpr_access", requester={"email": email, "phone": phone}))
+    assert (await house.helpdesk(tenant).request(UUID(taken["request"]))).state == "received"
+
+
+def test_a_ticket_of_nobody_is_refused():
+    with pytest.raises(ValidationError):
+        ZendeskPost.model_validate(a_post("gdpr_access", requester={"email": "", "phone": ""}), strict=False)
+
+
+async def test_a_ticket_whose_clock_is_ahead_of_ours_came_now(house: House, tenant: UUID):
+    ahead = (house.now() + timedelta(seconds=90)).isoformat()
+    taken = await posted(house, tenant, a_post("gdpr_access", created_at=ahead))
+    assert (await house.helpdesk(tenant).request(UUID(taken["request"]))).received_at <= house.now()
+
+
+@pytest.mark.parametrize(
+    ("ticket", "its_own"),
+    [("zendesk-4711", True), ("zendesk-update_many", False), ("zendesk-..", False), ("zendesk-", False), ("4711", False)],
+)
+def test_only_a_number_leads_to_a_ticket(ticket: str, its_own: bool):
+    assert helpdesk.is_its_own(ticket) is its_own
+
+
+@pytest.mark.parametrize("piece", [b" ", b"x" * 65_536])
+async def test_a_helpdesk_s_system_that_drips_or_floods_keeps_nobody(piece: bytes):
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        with suppress(ConnectionError):
+            while True:
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(0.01)
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    settings = SimpleNamespace(zendesk_url=url, zendesk_user="wardline", secret=lambda _: b"token")
+    async with server, httpx2.AsyncClient(trust_env=False) as http:
+        await asyncio.wait_for(Helpdesk(settings, http).tell("4711", {}), PATIENCE)
 
 
 @pytest.mark.parametrize("state", State)

@@ -44,7 +44,13 @@ Language = Literal["sv", "en"]
 Party = Literal["operator", "tenant"]
 Note = Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
 Key = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-Passphrase = Annotated[str, StringConstraints(min_length=10, max_length=200)]
+# Spaces around it don't count where a package is opened, and nobody types control characters there.
+Passphrase = Annotated[
+    str,
+    StringConstraints(
+        strip_whitespace=True, min_length=10, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]+$"
+    ),
+]
 
 
 class Reply(BaseModel):
@@ -235,9 +241,17 @@ class PostTicket(Wish):
 
 
 class ZendeskRequester(Contract):
-    email: Annotated[str, StringConstraints(min_length=3, max_length=200)] = Field(repr=False)
+    """Who telephoned or wrote by another channel has no address there; what is not known is empty."""
+
+    email: Annotated[str, StringConstraints(max_length=200)] | None = Field(default=None, repr=False)
     name: Annotated[str, StringConstraints(max_length=200)] | None = Field(default=None, repr=False)
     phone: Annotated[str, StringConstraints(max_length=50)] | None = Field(default=None, repr=False)
+
+    @model_validator(mode="after")
+    def _somebody(self) -> Self:
+        if not self.email and not self.phone:
+            raise ValueError("who asks has an e-mail address or a telephone number")
+        return self
 
 
 class ZendeskTicket(Contract):

@@ -1,5 +1,6 @@
 """The helpdesk's own system, told where the requests of its tickets stand (Zendesk's API)."""
 
+import asyncio
 import base64
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,8 @@ import httpx2
 
 from chassis.errors import Unavailable
 from services.requests.rights.settings import Settings
+
+_PATIENCE = 10  # seconds
 
 
 @dataclass(frozen=True)
@@ -25,9 +28,12 @@ class Helpdesk:
         credentials = base64.b64encode(f"{self.settings.zendesk_user}/token:{token}".encode()).decode()
         url = f"{(self.settings.zendesk_url or '').rstrip('/')}/api/v2/tickets/{ticket}.json"
         headers = {"authorization": f"Basic {credentials}"}
+        how = {"json": update, "headers": headers, "follow_redirects": False, "timeout": _PATIENCE}
         try:
-            answer = await self.http.put(url, json=update, headers=headers, follow_redirects=False, timeout=10)
-        except httpx2.HTTPError:
+            # What it says beside is not read, in whatever length and at whatever pace it comes.
+            async with asyncio.timeout(_PATIENCE), self.http.stream("PUT", url, **how) as answer:
+                status = answer.status_code
+        except (httpx2.HTTPError, TimeoutError):
             raise Unavailable("The helpdesk's system does not answer.") from None
-        if answer.status_code not in (200, 404, 410, 422):
+        if status not in (200, 404, 410, 422):
             raise Unavailable("The helpdesk's system refused for now.")

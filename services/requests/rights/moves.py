@@ -5,7 +5,7 @@ from typing import Any
 from chassis.auth import Caller
 from chassis.db import Transaction
 from services.requests.rights.contract import Kind, RequestMoved, RequestStepDone, State
-from services.requests.rights.rules.helpdesk import PREFIX
+from services.requests.rights.rules.helpdesk import is_its_own
 from services.requests.rights.tables import RequestRow, StepRow
 
 
@@ -28,7 +28,7 @@ def for_her(caller: Caller) -> str | None:
 
 
 async def tell_ticket(tx: Transaction, row: RequestRow) -> None:
-    if row.ticket is not None and row.ticket.startswith(PREFIX):
+    if row.ticket is not None and is_its_own(row.ticket):
         await tx.enqueue("rights.ticket", row.id)
 
 

@@ -155,7 +155,9 @@ async def take_ticket(tx: Transaction, office: Office, ticket: PostTicket) -> Ti
     await tx.lock(f"{tx.tenant} {ticket.ticket}")
     known = (await tx.session.scalars(select(RequestRow).where(RequestRow.ticket == ticket.ticket))).first()
     if known is None:
-        row = _new_row(tx, office, ticket, Channel.helpdesk, ticket.received_at)
+        # By a clock that is ahead of ours nobody loses her request: it came now at the latest.
+        received = min(ticket.received_at or clock.now(), clock.now())
+        row = _new_row(tx, office, ticket, Channel.helpdesk, received)
         row.ticket = ticket.ticket
         if ticket.evidence:
             row.evidence_method = ticket.evidence.method
@@ -222,6 +224,8 @@ async def confirm(tx: Transaction, office: Office, caller: Caller, request: UUID
         if row.vouched_by is None:
             await _vouched(tx, row, caller, row.evidence_method)
             return await queries.view(tx, row)
+    # Whatever else she was asked, nothing waits for her any more.
+    await clocks.resume(tx, office, row, "clarification")
     cooling_off = book.right(Kind.deletion).cooling_off
     row.state = State.cooling_off
     row.executes_at = cooling_off.after(now, book.tz) if cooling_off else now

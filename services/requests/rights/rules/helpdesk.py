@@ -1,5 +1,6 @@
 """The helpdesk's system in Zendesk's dialect: what a ticket asks for, and what it is told of its request."""
 
+import re
 from typing import Any
 
 from chassis import identifiers
@@ -47,8 +48,8 @@ def read(post: ZendeskPost) -> PostTicket:
     if len(kinds) != 1:
         raise TagMissing(tags=sorted(_BY_TICKET))
     requester = ticket.requester
-    who = [Identifier(type=IdentifierType.email, value=requester.email)]
-    if requester.phone and _is_number(requester.phone):
+    who = [Identifier(type=IdentifierType.email, value=requester.email)] if requester.email else []
+    if requester.phone and (not who or _is_number(requester.phone)):
         who.append(Identifier(type=IdentifierType.msisdn, value=requester.phone))
     return PostTicket(
         ticket=f"{PREFIX}{ticket.id}",
@@ -60,8 +61,13 @@ def read(post: ZendeskPost) -> PostTicket:
     )
 
 
+def is_its_own(ticket: str) -> bool:
+    """Whether it is a ticket of Zendesk's. What another system calls so and is no number is none, and would lead elsewhere there."""
+    return re.fullmatch(rf"{PREFIX}[1-9][0-9]*", ticket) is not None
+
+
 def _is_number(phone: str) -> bool:
-    """People write there what they like, and her address says who she is as well. In which country it would be a number is not asked."""
+    """People write there what they like, and her address says who she is as well, if there is one. In which country it would be a number is not asked."""
     try:
         identifiers.normalise(IdentifierType.msisdn, phone, country="1")
     except identifiers.BadIdentifier:
