@@ -201,6 +201,21 @@ async def test_an_operator_that_is_away_is_waited_for_and_she_may_change_her_min
     assert (await two.reception()).state == "open"
 
 
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "https://10.0.0.7"])
+async def test_an_operator_that_stays_away_is_waited_for_as_long_as_a_package_is_and_then_she_may_have_it_herself(
+    house: House, tenant: UUID, two: Two, url: str
+):
+    await known(house, tenant, "sydtel", url)
+    asked = await two.anna.open(two.wish(), key=key())
+    await until_state(house, two, asked.request, "transferring")
+    house.later(days=13)
+    assert (await two.anna.request(asked.request)).state == "transferring"
+    house.later(days=2)
+    await until_state(house, two, asked.request, "awaiting_passphrase")
+    [letter] = (await two.anna.letters(asked.request)).items
+    assert letter.template == "not_transferred"
+
+
 async def test_what_was_lost_while_the_other_operator_was_away_is_collected_again(house: House, tenant: UUID, two: Two):
     await known(house, tenant, "sydtel", "http://127.0.0.1:9")
     asked = await two.anna.open(two.wish(), key=key())

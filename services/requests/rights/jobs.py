@@ -305,7 +305,8 @@ class Work:
         self._remove_spools(contents)
 
     async def transfer(self, job: Job) -> None:
-        """Sealed once, and handed over again until there is a receipt. The other operator is away: later, until it waits no more."""
+        """Sealed once, and handed over again until there is a receipt. The other operator is away: later, as long as a package can be
+        fetched by anybody else."""
         async with self.database.transaction(job.tenant) as tx:
             row = await tx.session.get(RequestRow, job.id, with_for_update=True)
             sending = await transferring.to_send(tx, self.office, row)
@@ -327,8 +328,12 @@ class Work:
             if not transferring.is_wanted(self.office, row):
                 return
         receipt = None
-        with suppress(NotTaken):
-            receipt = await self._handed_over(job, sending, written, folder)
+        try:
+            with suppress(NotTaken):
+                receipt = await self._handed_over(job, sending, written, folder)
+        except Unavailable:
+            if sending.since > self._since("package_link_expiry"):
+                raise
         async with self.database.transaction(job.tenant) as tx:
             row = await tx.session.get(RequestRow, job.id, with_for_update=True)
             if row.state != State.transferring:

@@ -545,7 +545,7 @@ async def _collected(tx: Transaction, office: Office, row: RequestRow) -> None:
         await answering.await_confirmation(tx, office, row)
         await emit_moved(tx, "request.previewed", row)
     elif row.transfer is not None:
-        row.state = State.transferring
+        row.state, row.awaiting_since = State.transferring, clock.now()
         await tx.enqueue("rights.transfer", row.id)
     elif row.by_post:
         await posting.lock(tx, office, row)

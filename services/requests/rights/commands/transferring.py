@@ -5,6 +5,7 @@ Before the last word has gone out nobody there can read anything, since the key 
 
 import hashlib
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from chassis import clock
@@ -32,7 +33,7 @@ _TAKEN = b"taken:"
 
 @dataclass(frozen=True)
 class Sending:
-    """What goes where, and by whose keys it is sealed and acknowledged."""
+    """What goes where, and by whose keys it is sealed and acknowledged. since: it could have been taken."""
 
     contents: Contents
     transfer: Transfer
@@ -40,6 +41,7 @@ class Sending:
     url: str
     signing: dict[str, Any]
     sealing: dict[str, Any]
+    since: datetime
 
 
 async def want(tx: Transaction, row: RequestRow, wish: Transfer) -> None:
@@ -66,7 +68,8 @@ async def to_send(tx: Transaction, office: Office, row: RequestRow) -> Sending |
     known = await tx.session.get(OtherOperatorRow, (tx.tenant, transfer.operator))
     key, steps = await office.sealer.key(tx.connection, tx.tenant, row.id), await queries.steps_of(tx, row.id)
     contents = await answering.contents_of(tx, office, [row], {row.id: key}, {row.id: steps}, {})
-    return Sending(contents[row.id], transfer, known.name, known.url, known.signing, known.sealing)
+    since = row.awaiting_since or row.recorded_at  # what waits from before this was counted
+    return Sending(contents[row.id], transfer, known.name, known.url, known.signing, known.sealing, since)
 
 
 def handing_of_part(office: Office, sending: Sending, place: int, content: bytes) -> str:
@@ -136,8 +139,8 @@ async def done(tx: Transaction, office: Office, row: RequestRow, to: Transferred
 
 
 async def not_taken(tx: Transaction, office: Office, row: RequestRow, name: str) -> None:
-    """The other operator refused for good, or, when it had the key already, said nothing that proves that it took anything. The person
-    hears which, and may have the package herself."""
+    """The other operator refused for good, did not answer for as long as a package waits for anybody, or, when it had the key already,
+    said nothing that proves that it took anything. The person hears which, and may have the package herself."""
     row.transfer = None
     letter = "not_acknowledged" if row.handed_over_at else "not_transferred"
     await answering.await_passphrase(tx, office, row, letter, operator=name)
