@@ -70,9 +70,12 @@ class Mail:
 
 def letter(to: str, subject: str, text: str, html: str | None = None) -> EmailMessage:
     """A plain message, with an HTML alternative if there is one. Raises ValueError for an address or subject with a
-    line break: nobody adds headers of his own."""
+    line break: nobody adds headers of his own. Raises MailRefused where the address is read as another, as several or as none: it goes to
+    whom it was written to, or to nobody."""
     message = EmailMessage()
     message["To"], message["Subject"] = to, subject
+    if [one.addr_spec for one in message["To"].addresses] != [to]:
+        raise MailRefused("It is not written to one address.")
     message.set_content(text)
     if html is not None:
         message.add_alternative(html, subtype="html")

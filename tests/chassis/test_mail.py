@@ -52,6 +52,20 @@ async def test_without_a_server_sending_is_refused_in_clear_words():
     assert "WARDLINE_SMTP_HOST" in refused.value.title
 
 
+@pytest.mark.parametrize(
+    "to", ["anna,erik@d.example", "anna;erik@d.example", "<anna@d.example", "(anna@d.example", "=?utf-8?q?erik?=@d.example"]
+)
+def test_a_letter_goes_to_the_address_it_was_written_to_or_to_nobody(to: str):
+    """What stands on file for somebody may be anything with one @ in it; a part of it is somebody else's address."""
+    with pytest.raises(MailRefused):
+        letter(to, "s", "t")
+
+
+@pytest.mark.parametrize("to", ["åsa@d.example", "a..b@d.example", "a+b@räksmörgås.example", "a@[192.0.2.1]"])
+def test_an_unusual_address_is_one_too(to: str):
+    assert letter(to, "s", "t")["To"] == to
+
+
 def test_nobody_adds_headers_of_his_own():
     with pytest.raises(ValueError):
         letter("anna@example.com\nBcc: eve@example.com", "s", "t")

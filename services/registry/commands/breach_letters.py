@@ -92,8 +92,8 @@ async def mail(database: Database, mail: Mail, job: Job) -> None:
         return
     now = clock.now()
     asked = await register.as_written(database, now, now)
-    message = notices.numbered(asked.book, job.id, letter["mail_to"], letter["subject"], letter["body"])
     try:
+        message = notices.numbered(asked.book, job.id, letter["mail_to"], letter["subject"], letter["body"])
         proof, state = await mail.send(message), "delivered"
     except MailRefused as refused:
         proof, state = refused.title, "refused"
