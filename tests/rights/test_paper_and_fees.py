@@ -155,6 +155,17 @@ async def test_an_excessive_request_goes_on_once_its_fee_is_paid(house: House, t
         await house.helpdesk(tenant).letter_posted(asked.request, uuid4(), proof(house), key=key())
 
 
+async def test_nobody_pays_twice(house: House, tenant: UUID):
+    principal, asked = await charged(house, tenant)
+    officer, paid = house.officer(tenant), Paid(reference="OCR 4711")
+    paying = await asyncio.gather(*(officer.paid(asked.request, paid, key=key()) for _ in range(3)), return_exceptions=True)
+    assert sum(isinstance(each, NotNow) for each in paying) == 2
+    await house.until_state(house.person(principal, tenant), asked.request, "awaiting_passphrase")
+    with pytest.raises(CannotCharge):
+        await officer.charge(asked.request, FEE, key=key())
+    assert (await officer.request(asked.request)).state == "awaiting_passphrase"
+
+
 async def test_a_fee_that_is_not_paid_in_time_is_a_refusal_with_how_to_complain(house: House, tenant: UUID):
     principal, asked = await charged(house, tenant)
     house.later(days=31)

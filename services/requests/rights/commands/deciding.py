@@ -114,6 +114,8 @@ async def charge(tx: Transaction, office: Office, caller: Caller, request: UUID,
     if wish.reason not in kinds.CHARGEABLE or wish.fee_ore > most:
         raise CannotCharge(reasons=sorted(kinds.CHARGEABLE), most=most)
     row = await _taken_back(tx, office, caller, request, Matter.charge)
+    if row.fee_ore is not None:
+        raise CannotCharge("It was charged for and paid.", reasons=sorted(kinds.CHARGEABLE), most=most)
     (task,) = await _open_tasks(tx, row)
     task.fee_ore = wish.fee_ore
     proposal = Propose(verdict=Verdict.charged, reason=wish.reason, text=wish.text)
