@@ -7,6 +7,7 @@ import pytest
 from services.anonymizer.contract import Scope
 from services.registry.contract import Text
 from services.requests.rights.contract import (
+    Correction,
     Kind,
     NameController,
     NotYours,
@@ -85,6 +86,24 @@ async def test_what_the_organisation_refuses_is_not_collected_and_the_person_is_
     answer = await person.answer(theirs.request)
     assert (answer.controller, answer.refusal.reason, answer.text) == (BANK.name, "controller_refused", WORDS.sv)
     assert "imy.se" in answer.complaint.sv
+
+
+@pytest.mark.parametrize("verdict", [Verdict.granted, Verdict.refused])
+async def test_the_organisation_is_asked_once_whenever_the_operator_decides_about_its_own_part(
+    house: House, tenant: UUID, verdict: Verdict
+):
+    changes = [Correction(element="name", old="Omar", new="Omar V")]
+    ours, theirs = await an_agent_asks(house, tenant, Kind.correction, changes=changes)
+    person, officer = house.person(ours.principal, tenant), house.officer(tenant)
+    [task] = (await house.contact(tenant).tasks(state="open")).items
+    reason = "controller_refused" if verdict is Verdict.refused else None
+    said = Propose(verdict=verdict, reason=reason, text=WORDS)
+    await house.contact(tenant).propose(task.task, said, key=key())
+    await house.until_state(person, theirs.request, "answered")
+    [task] = [each for each in (await officer.tasks(state="open")).items if each.request == ours.request]
+    await officer.propose(task.task, Propose(verdict=Verdict.granted, text=WORDS), key=key())
+    await house.until_state(person, ours.request, "answered")
+    assert {each.request for each in (await person.requests()).items} == {ours.request, theirs.request}
 
 
 async def test_a_recording_that_only_the_organisation_has_is_its_request_alone(house: House, tenant: UUID):

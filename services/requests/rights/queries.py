@@ -64,6 +64,7 @@ Row = TypeVar("Row", RequestRow, StepRow, ClockRow)
 Open = defaultdict[tuple[UUID | None, UUID | None], list[UUID]]
 
 _DECIDES_ITSELF = "SELECT EXISTS (SELECT FROM controller WHERE tenant = $1)"
+_PARTED = "SELECT EXISTS (SELECT FROM request WHERE part_of = $1)"
 _OPEN_BY_LOGIN = """
 SELECT principal, agent, id FROM request
 WHERE tenant = $1 AND principal = ANY ($2) AND state = ANY ($3)
@@ -153,6 +154,12 @@ async def standing_of_all(tx: Transaction, principals: Sequence[UUID]) -> dict[U
 async def decides_itself(tx: Transaction) -> bool:
     """Whether the organisation is controller of some of its data."""
     return await tx.connection.fetchval(_DECIDES_ITSELF, tx.tenant)
+
+
+async def is_parted(tx: Transaction, row: RequestRow) -> bool:
+    """Whether the other controller's part was asked for."""
+    parted: bool = await tx.connection.fetchval(_PARTED, row.id)
+    return parted
 
 
 async def _of_all(

@@ -198,7 +198,9 @@ async def _mine(
         row.party = "tenant"
         await clocks.hand_over(tx, row)
         return theirs
-    await deciding.part(tx, office, row)
+    # Whoever decided about ours first comes here again: theirs was asked for then.
+    if not await queries.is_parted(tx, row):
+        await deciding.part(tx, office, row)
     return ours
 
 
