@@ -53,7 +53,8 @@ async def test_without_a_server_sending_is_refused_in_clear_words():
 
 
 @pytest.mark.parametrize(
-    "to", ["anna,erik@d.example", "anna;erik@d.example", "<anna@d.example", "(anna@d.example", "=?utf-8?q?erik?=@d.example"]
+    "to",
+    ["anna,erik@d.example", "anna;erik@d.example", "<anna@d.example", "(anna@d.example", "=?utf-8?q?erik?=@d.example"],
 )
 def test_a_letter_goes_to_the_address_it_was_written_to_or_to_nobody(to: str):
     """What stands on file for somebody may be anything with one @ in it; a part of it is somebody else's address."""

@@ -67,7 +67,10 @@ async def test_a_question_asked_late_is_shown_and_stops_nothing(house: House, te
 
 
 async def test_who_confirms_instead_of_answering_is_awaited_no_more(house: House, tenant: UUID):
-    person, desk = house.person(house.operator.person(("billing", Row("customer", "1"))), tenant), house.helpdesk(tenant)
+    person, desk = (
+        house.person(house.operator.person(("billing", Row("customer", "1"))), tenant),
+        house.helpdesk(tenant),
+    )
     asked = await person.open(OpenRequest(kind=Kind.deletion), key=key())
     await house.until_state(person, asked.request, "previewed")
     await desk.question(asked.request, Ask(about="clarification", text=WORDS), key=key())

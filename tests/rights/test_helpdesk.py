@@ -129,7 +129,13 @@ async def test_a_ticket_whose_clock_is_ahead_of_ours_came_now(house: House, tena
 
 @pytest.mark.parametrize(
     ("ticket", "its_own"),
-    [("zendesk-4711", True), ("zendesk-update_many", False), ("zendesk-..", False), ("zendesk-", False), ("4711", False)],
+    [
+        ("zendesk-4711", True),
+        ("zendesk-update_many", False),
+        ("zendesk-..", False),
+        ("zendesk-", False),
+        ("4711", False),
+    ],
 )
 def test_only_a_number_leads_to_a_ticket(ticket: str, its_own: bool):
     assert helpdesk.is_its_own(ticket) is its_own

@@ -158,7 +158,9 @@ async def test_an_excessive_request_goes_on_once_its_fee_is_paid(house: House, t
 async def test_nobody_pays_twice(house: House, tenant: UUID):
     principal, asked = await charged(house, tenant)
     officer, paid = house.officer(tenant), Paid(reference="OCR 4711")
-    paying = await asyncio.gather(*(officer.paid(asked.request, paid, key=key()) for _ in range(3)), return_exceptions=True)
+    paying = await asyncio.gather(
+        *(officer.paid(asked.request, paid, key=key()) for _ in range(3)), return_exceptions=True
+    )
     assert sum(isinstance(each, NotNow) for each in paying) == 2
     await house.until_state(house.person(principal, tenant), asked.request, "awaiting_passphrase")
     with pytest.raises(CannotCharge):
