@@ -19,7 +19,7 @@ import asyncpg
 import sqlalchemy as sa
 from alembic.operations import Operations
 from opentelemetry import trace
-from pgqueuer import PgQueuer
+from pgqueuer import QueueManager
 from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
 from pgqueuer.adapters.persistence import qb, schema_ddl
 from pgqueuer.adapters.persistence.queries import Queries
@@ -138,9 +138,8 @@ class Jobs:
             await connection.execute("SET synchronous_commit = off")
             # One connection for everything: the queue's statements are short, and what a handler does has connections of its own.
             driver = AsyncpgDriver(connection)
-            worker = PgQueuer(
-                driver, channel=Channel(_names(database.service).channel), queries=_queries(driver, database.service)
-            )
+            # Without the library's schedules, for which it would ask each second: `every` is ours.
+            worker = QueueManager(_queries(driver, database.service), Channel(_names(database.service).channel))
             counted = _Deliveries(driver)
             for name, (handler, deliveries, abreast) in self._handlers.items():
                 run = _runner(counted, name, handler, deliveries)
