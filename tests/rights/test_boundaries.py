@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
 import httpx2
 import orjson
@@ -23,6 +24,7 @@ import pytest
 
 from chassis.errors import Problem
 from ops.postgres import Postgres
+from services.requests.rights.client import RightsClient
 from services.requests.rights.contract import (
     Channel,
     Confirm,
@@ -216,6 +218,11 @@ async def transfer(lane: Lane) -> None:
     assert (came.state, came.sha256) == ("received", answer.transferred.sha256)
 
 
+async def printed(officer: RightsClient, request: UUID) -> None:
+    async with officer.printed(request) as stream:
+        assert [piece async for piece in stream]
+
+
 async def paper(lane: Lane) -> None:
     helpdesk, officer, key = lane.house.helpdesk(lane.tenant), lane.house.officer(lane.tenant), str(uuid4())
     wish = OpenRequest(
@@ -227,7 +234,9 @@ async def paper(lane: Lane) -> None:
     )
     lane.request = (await again(lambda: helpdesk.open(wish, key=key))).request
     await lane.until("printing")
-    posted = Post(posted_on=lane.house.now().date(), evidence_sha256="ab" * 32, evidence_at="parm 7/12")
+    await again(lambda: printed(officer, lane.request))
+    today = lane.house.now().astimezone(ZoneInfo("Europe/Stockholm")).date()
+    posted = Post(posted_on=today, evidence_sha256="ab" * 32, evidence_at="parm 7/12")
     await keyed(lambda key: officer.posted(lane.request, posted, key=key))
     await lane.until("closed")
 

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from chassis.errors import Invalid
 from services.registry.contract import Text
 from services.requests.rights.contract import (
     CannotCharge,
@@ -42,8 +43,13 @@ def key() -> str:
     return str(uuid4())
 
 
+def today(house: House) -> date:
+    """Where the operator is: in the evening that is another day than in UTC."""
+    return house.now().astimezone(ZoneInfo("Europe/Stockholm")).date()
+
+
 def proof(house: House, **bent: date) -> Post:
-    return Post(**{"posted_on": house.now().date(), "evidence_sha256": "ab" * 32, "evidence_at": "parm 7/12"} | bent)
+    return Post(**{"posted_on": today(house), "evidence_sha256": "ab" * 32, "evidence_at": "parm 7/12"} | bent)
 
 
 async def by_letter(house: House, tenant: UUID) -> Request:
@@ -79,6 +85,19 @@ async def test_who_has_no_login_gets_everything_on_paper_and_its_posting_is_prov
     said = await certified(house, officer, asked.request)
     assert said["posted"]["by"] == "pontus"
     assert {"request.printing", "request.printed", "request.posted"} <= set(await house.events(asked.request))
+
+
+async def test_nothing_was_posted_before_it_was_printed(house: House, tenant: UUID):
+    """By a slip of one of the staff her package would be gone, and her answer say that it is on its way."""
+    asked, officer = await by_letter(house, tenant), house.officer(tenant)
+    await house.until_state(officer, asked.request, "printing")
+    with pytest.raises(NotNow):
+        await officer.posted(asked.request, proof(house), key=key())
+    async with officer.printed(asked.request) as stream:
+        assert [piece async for piece in stream]
+    with pytest.raises(Invalid):
+        await officer.posted(asked.request, proof(house, posted_on=today(house) - timedelta(days=1)), key=key())
+    assert (await officer.posted(asked.request, proof(house), key=key())).state == "closed"
 
 
 async def test_who_cannot_choose_a_passphrase_is_told_how_else_and_gets_it_on_paper(house: House, tenant: UUID):

@@ -22,8 +22,8 @@ class RequestRow(SQLModel, table=True):
     · outcome, refusal, reason: what was decided, by which row of the book, in which words · answer_event: the ledger's
     `request.answered` · package_*, downloads_left: of the locked file, while there is one · package_deleted_at: when our own
     copies go, of whatever kind they are · transfer_to: the other operator to whom the package goes, transfer: where to there,
-    handed_over_at: since when it has the key · fee_ore: what an excessive request costs · by_post: printed and posted; posted: by whom
-    and when, and its proof.
+    handed_over_at: since when it has the key · fee_ore: what an excessive request costs · by_post: printed and posted; printed_at: last; posted: by
+    whom and when, and its proof.
     """
 
     __tablename__ = "request"
@@ -77,6 +77,7 @@ class RequestRow(SQLModel, table=True):
     handed_over_at: datetime | None = _instant(default=None)
     fee_ore: int | None = None
     by_post: bool = False
+    printed_at: datetime | None = _instant(default=None)
     posted: dict[str, Any] | None = Field(default=None, sa_type=JSONB(none_as_null=True))
 
 

@@ -3,13 +3,14 @@
 Until it is printed the package lies locked like any other, under words that nobody was told.
 """
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from chassis import clock
 from chassis.auth import Caller
 from chassis.db import Transaction
-from chassis.errors import Forbidden
+from chassis.errors import Forbidden, Invalid
 from services.requests.rights import queries
 from services.requests.rights.commands import answering
 from services.requests.rights.contract import (
@@ -74,6 +75,7 @@ async def printed(tx: Transaction, office: Office, caller: Caller, request: UUID
     queries.must_decide(caller, row.party)
     must_stand_in(State(row.state), {State.printing})
     words = (await answering.open_sealed(tx, office, row, "passphrase")).decode()
+    row.printed_at = clock.now()
     await _tell(tx, "request.printed", row, caller)
     return unlock(office.package(row.id), words).report
 
@@ -85,7 +87,9 @@ async def posted(tx: Transaction, office: Office, caller: Caller, request: UUID,
     must_stand_in(State(row.state), {State.printing})
     if await tx.session.get(ProtectedRow, (tx.tenant, row.principal)):
         raise CannotPost
-    row.posted = _proof(office, caller, wish)
+    if row.printed_at is None:
+        raise NotNow("Nobody has printed it yet.", state=row.state)
+    row.posted = _proof(office, caller, wish, row.printed_at)
     await _tell(tx, "request.posted", row, caller)
     await answering.answer_posted(tx, office, row, Posted.model_validate(row.posted))
     return await queries.view(tx, row)
@@ -103,13 +107,16 @@ async def letter_posted(
         raise CannotPost
     if found.posted is not None:
         raise NotNow("It was posted already.", state=row.state)
-    found.state, found.sent_at, found.posted = "sent", clock.now(), _proof(office, caller, wish)
+    found.state, found.sent_at, found.posted = "sent", clock.now(), _proof(office, caller, wish, found.made_at)
     return await queries.letter_view(tx, office, found)
 
 
-def _proof(office: Office, caller: Caller, wish: Post) -> dict[str, Any]:
+def _proof(office: Office, caller: Caller, wish: Post, made_at: datetime) -> dict[str, Any]:
+    """made_at: when there was something to post. Raises ReceivedInFuture and Invalid."""
     if wish.posted_on > counting.day_of(clock.now(), office.book.tz):
         raise ReceivedInFuture("It cannot have been posted later than today.")
+    if wish.posted_on < counting.day_of(made_at, office.book.tz):
+        raise Invalid("It cannot have been posted before it was there.")
     return {"by": caller.subject} | wish.model_dump(mode="json")
 
 
