@@ -5,7 +5,7 @@ import random
 from datetime import timedelta
 from uuid import UUID, uuid4
 
-from services.anonymizer.contract import Identifier, IdentifierType
+from services.anonymizer.contract import Identifier, IdentifierType, Scope
 from services.registry.contract import Text
 from services.requests.rights.contract import (
     Channel,
@@ -88,6 +88,22 @@ async def test_a_restriction_of_which_it_is_not_decided_yet_whether_it_is_refuse
     house.later(seconds=(deletion.executes_at - house.now()).total_seconds() + 1)
     await house.until(person, deletion.request, lambda seen: seen.executes_at != deletion.executes_at)
     assert (await person.request(deletion.request)).state == "cooling_off" and house.operator.held(anna, "billing")
+
+
+async def test_one_recording_does_not_go_at_once_beside_a_restriction_that_was_asked_for(house: House, tenant: UUID):
+    anna = house.operator.person(("recordings", Row("recording", "4711")))
+    person = house.person(anna, tenant)
+    house.operator.away = True
+    try:
+        restriction = await person.open(OpenRequest(kind=Kind.restriction, ground="legal_claims"), key=key())
+        refusal = Refuse(reason="manifestly_unfounded", text=Text(sv="Grundlös", en="Unfounded"))
+        await house.officer(tenant).refuse(restriction.request, refusal, key=key())
+    finally:
+        house.operator.away = False
+    asked = await person.open(OpenRequest(kind=Kind.deletion, scope=Scope(recording="4711")), key=key())
+    await house.until_state(person, asked.request, "answered", "closed")
+    assert (await person.answer(asked.request)).refusal.reason == "restricted"
+    assert house.operator.held(anna, "recordings")
 
 
 async def test_the_same_wish_in_the_same_moment_in_the_portal_on_the_telephone_and_by_ticket_is_carried_out_once(

@@ -114,7 +114,9 @@ def refusal(book: PolicyBook, row: Facts, others: Iterable[Facts]) -> str | None
         return "no_right_to_object"
     # What a withdrawn consent sets off waits in the stores instead: frozen rows are kept and looked at again each day.
     by_herself = row.channel != Channel.consent
-    if row.kind == Kind.deletion and by_herself and any(is_in_force(other) for other in others):
+    # One recording goes at once; anything else is held back once its hour comes.
+    stands_against = holds_back_erasing if row.recording else is_in_force
+    if row.kind == Kind.deletion and by_herself and any(map(stands_against, others)):
         return "restricted"
     return None
 
