@@ -167,6 +167,22 @@ async def test_a_guardian_who_asks_while_the_child_does_is_dealt_with_once_and_o
     assert house.operator.held(child, "billing")
 
 
+async def test_what_a_person_restricts_herself_stands_when_who_acts_for_her_takes_back_the_same(
+    house: House, tenant: UUID
+):
+    anna, erik = house.operator.person(("billing", Row("customer", "1"))), house.operator.person()
+    await house.mandate(tenant, RecordMandate(principal=anna, agent=erik, kinds=[Kind.restriction], evidence=SEEN))
+    hers, his = house.person(anna, tenant), house.person(erik, tenant)
+    first = await his.open(OpenRequest(kind=Kind.restriction, ground="unlawful", principal=anna), key=key())
+    await house.until_state(his, first.request, "answered")
+    asked = await hers.open(OpenRequest(kind=Kind.restriction, ground="unlawful"), key=key())
+    await house.until_state(hers, asked.request, "answered", "duplicate")
+    await his.withdraw(first.request, key=key())
+    await house.until_state(his, first.request, "closed")
+    assert (await hers.request(asked.request)).state == "answered"
+    assert (anna, "billing") in house.operator.frozen
+
+
 async def test_what_is_to_be_corrected_while_it_is_erased_is_answered_and_brings_nothing_back(
     house: House, tenant: UUID
 ):

@@ -41,6 +41,9 @@ WAYS = {
 # Art. 12(5): only for these may a fee be asked.
 CHARGEABLE = frozenset({"manifestly_unfounded", "excessive"})
 PACKED = frozenset({Kind.access, Kind.portability})
+# A package opens by the words of whoever asked for it: hers is of no use to who acts for her, nor theirs to her. And what stands still
+# until somebody takes it back stands by each alone: by hers as well when theirs is taken back.
+_EACH_THEIR_OWN = PACKED | {Kind.objection, Kind.restriction}
 # What is looked for first, and handed over or shown before anything is carried out.
 COLLECTS = PACKED | {Kind.deletion}
 # What is done in stores has a part for whoever else is controller of some of them.
@@ -129,8 +132,7 @@ def is_always_granted(book: PolicyBook, purpose: str | None) -> bool:
 def _what(row: Facts) -> tuple[object, ...]:
     # A restriction on another ground is another one: the first may be lifted, and the second stays.
     ground = row.ground if row.kind == Kind.restriction else None
-    # A package opens by the words of whoever asked for it: hers is of no use to who acts for her, nor theirs to her.
-    agent = row.agent if row.kind in PACKED else None
+    agent = row.agent if row.kind in _EACH_THEIR_OWN else None
     return row.kind, row.party, row.purpose, ground, row.recording, row.elements, row.transfer_to, agent
 
 
