@@ -110,7 +110,8 @@ async def test_an_erasure_and_a_restriction_at_the_same_moment_are_one_after_the
         finally:
             house.orders.before_commit = None
         assert counted(erased, "erase")["call_record", "deletion"] > 0
-        assert await marks(house, someone) == (sum(counted(await frozen[0], "freeze").values()), 0)
+        said = sum(counted(await frozen[0], "freeze").values())
+        assert await marks(house, someone) == (said, 0)
 
 
 async def test_many_erasures_and_restrictions_at_once_leave_what_was_frozen(house: House):

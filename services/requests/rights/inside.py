@@ -17,11 +17,12 @@ _LARGEST = 16 << 20
 
 
 class Unreadable(Exception):
-    """It is broken, locked by a password, larger than anybody's paper, or takes too long."""
+    """It is broken, locked by a password, larger than anybody's paper, or takes too much of the processor."""
 
 
 async def unpacked(content: bytes, streams: int) -> bytes:
-    """The text of all objects that are packed in it. `streams`: so many say that they hold some. Raises Unreadable."""
+    """The text of all objects that are packed in it. `streams`: so many say that they hold some. Raises Unreadable, and TimeoutError where this
+    machine had no time for it: that is no word of what is there."""
     async with _AT_ONCE:
         return await _elsewhere(content, streams)
 
@@ -32,8 +33,6 @@ async def _elsewhere(content: bytes, streams: int) -> bytes:
     process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=nowhere)
     try:
         text, _ = await asyncio.wait_for(process.communicate(content), PATIENCE)
-    except TimeoutError:
-        raise Unreadable from None
     finally:
         if process.returncode is None:
             process.kill()

@@ -10,6 +10,7 @@ from sqlmodel import col, select
 from chassis import clock
 from chassis.auth import Caller
 from chassis.db import Transaction
+from chassis.errors import Unavailable
 from chassis.ids import new_id
 from services.requests.rights import inside, queries
 from services.requests.rights.contract import (
@@ -36,7 +37,8 @@ class Paper:
 
 
 async def opened(wish: AddEvidence) -> Paper:
-    """Before any transaction: to look into a hostile file takes a while. Raises EvidenceRefused for what nobody may open."""
+    """Before any transaction: to look into a hostile file takes a while. Raises EvidenceRefused for what nobody may open, and
+    Unavailable."""
     try:
         content = base64.b64decode(wish.content, validate=True)
     except (binascii.Error, ValueError):
@@ -51,6 +53,8 @@ async def opened(wish: AddEvidence) -> Paper:
             raise EvidenceRefused(
                 "Nobody can see what is in this PDF; send it printed to PDF, or as a picture."
             ) from None
+        except TimeoutError:
+            raise Unavailable("Nobody could look into this PDF yet; send it again.") from None
     return Paper(kind, content)
 
 
