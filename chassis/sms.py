@@ -4,10 +4,14 @@ The provider's side is a few lines of its own: `POST SMS_URL` {"to": E.164 digit
 from the file `sms.token`, and an Idempotency-Key, so that a message sent twice arrives once.
 """
 
+import asyncio
+
 import httpx2
 
 from chassis.errors import Problem
 from chassis.settings import Settings
+
+_PATIENCE = 10  # seconds
 
 
 class SmsNotSetUp(Problem):
@@ -35,11 +39,14 @@ class Sms:
         token = self.settings.secret("sms.token").decode().strip()
         message = {"to": f"+{to.removeprefix('+')}", "text": text, "from": self.settings.sms_from}
         headers = {"authorization": f"Bearer {token}", "idempotency-key": key}
+        how = {"json": message, "headers": headers, "follow_redirects": False, "timeout": _PATIENCE}
         try:
-            answer = await self.http.post(self.settings.sms_url, json=message, headers=headers, follow_redirects=False)
-        except httpx2.HTTPError:
+            # What it says beside is not read, in whatever length and at whatever pace it comes.
+            async with asyncio.timeout(_PATIENCE), self.http.stream("POST", self.settings.sms_url, **how) as answer:
+                status = answer.status_code
+        except (httpx2.HTTPError, TimeoutError):
             raise SmsAway from None
-        if answer.status_code in (429, 500, 502, 503, 504):
+        if status in (429, 500, 502, 503, 504):
             raise SmsAway
-        if answer.status_code >= 300:
+        if status >= 300:
             raise SmsRefused
