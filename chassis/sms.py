@@ -4,10 +4,9 @@ The provider's side is a few lines of its own: `POST SMS_URL` {"to": E.164 digit
 from the file `sms.token`, and an Idempotency-Key, so that a message sent twice arrives once.
 """
 
-import asyncio
-
 import httpx2
 
+from chassis import strangers
 from chassis.errors import Problem
 from chassis.settings import Settings
 
@@ -39,10 +38,9 @@ class Sms:
         token = self.settings.secret("sms.token").decode().strip()
         message = {"to": f"+{to.removeprefix('+')}", "text": text, "from": self.settings.sms_from}
         headers = {"authorization": f"Bearer {token}", "idempotency-key": key}
-        how = {"json": message, "headers": headers, "follow_redirects": False, "timeout": _PATIENCE}
+        how = {"json": message, "headers": headers}
         try:
-            # What it says beside is not read, in whatever length and at whatever pace it comes.
-            async with asyncio.timeout(_PATIENCE), self.http.stream("POST", self.settings.sms_url, **how) as answer:
+            async with strangers.asking(self.http, "POST", self.settings.sms_url, _PATIENCE, **how) as answer:
                 status = answer.status_code
         except (httpx2.HTTPError, TimeoutError):
             raise SmsAway from None

@@ -5,7 +5,7 @@ import json
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -46,6 +46,24 @@ async def serve(app: FastAPI) -> AsyncIterator[str]:
         # An app that does not end is a failure with a name, and no suite that hangs.
         async with asyncio.timeout(PATIENCE):
             await task
+
+
+@asynccontextmanager
+async def stranger(says: bytes, then: bytes) -> AsyncIterator[str]:
+    """The URL of somebody else's system: it answers so, and goes on saying something for ever."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(says)
+        with suppress(ConnectionError):
+            while True:
+                writer.write(then)
+                await writer.drain()
+                await asyncio.sleep(0.01)
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
 async def _accepting(listener: socket.socket, task: "asyncio.Task[None]") -> None:

@@ -1,6 +1,5 @@
 """Sending: one job is one try. The try is made outside any transaction, and recorded under its fence in one."""
 
-import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -8,7 +7,7 @@ from uuid import UUID
 import httpx2
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from chassis import addresses
+from chassis import addresses, strangers
 from chassis.addresses import NotPublic
 from chassis.db import Database
 from chassis.durable import Job
@@ -68,17 +67,8 @@ class Sender:
                 "webhook-timestamp": str(int(now.timestamp())),
                 "webhook-signature": rules.signatures(id, now, body, secrets, self.key),
             }
-            async with (
-                asyncio.timeout(PATIENCE),  # however it drips
-                self.http.stream(
-                    "POST",
-                    target.url,
-                    content=body,
-                    headers=headers,
-                    timeout=PATIENCE,
-                    extensions={"sni_hostname": target.name},
-                ) as answer,
-            ):
+            how = {"content": body, "headers": headers, "extensions": {"sni_hostname": target.name}}
+            async with strangers.asking(self.http, "POST", target.url, PATIENCE, **how) as answer:
                 # Its body is nobody's business, and may be endless.
                 verdict = rules.judge(answer.status_code)
                 wait = rules.retry_after(answer.headers.get("retry-after"))

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
 import httpx2
@@ -10,26 +10,14 @@ import pytest
 
 from chassis.sms import Sms, SmsAway, SmsRefused
 from tests.patience import PATIENCE
+from tests.serving import stranger
 
 
 @asynccontextmanager
 async def provider(says: bytes, then: bytes = b"") -> AsyncIterator[Sms]:
     """One that answers so, and goes on saying something."""
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(says)
-        with suppress(ConnectionError):
-            while True:
-                writer.write(then)
-                await writer.drain()
-                await asyncio.sleep(0.01)
-
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    settings = SimpleNamespace(sms_url=url, sms_from="Nordtel", secret=lambda _: b"token")
-    async with server, httpx2.AsyncClient(trust_env=False) as http:
-        yield Sms(settings, http)
+    async with stranger(says, then) as url, httpx2.AsyncClient(trust_env=False) as http:
+        yield Sms(SimpleNamespace(sms_url=url, sms_from="Nordtel", secret=lambda _: b"token"), http)
 
 
 async def sent(sms: Sms) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from contextlib import suppress
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +18,7 @@ from services.requests.rights.rules import helpdesk
 from tests.patience import PATIENCE
 from tests.rights.conftest import House
 from tests.rights.operator import Row
+from tests.serving import stranger
 
 
 def key() -> str:
@@ -143,19 +143,8 @@ def test_only_a_number_leads_to_a_ticket(ticket: str, its_own: bool):
 
 @pytest.mark.parametrize("piece", [b" ", b"x" * 65_536])
 async def test_a_helpdesk_s_system_that_drips_or_floods_keeps_nobody(piece: bytes):
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-        with suppress(ConnectionError):
-            while True:
-                writer.write(piece)
-                await writer.drain()
-                await asyncio.sleep(0.01)
-
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    settings = SimpleNamespace(zendesk_url=url, zendesk_user="wardline", secret=lambda _: b"token")
-    async with server, httpx2.AsyncClient(trust_env=False) as http:
+    async with stranger(b"HTTP/1.1 200 OK\r\n\r\n", piece) as url, httpx2.AsyncClient(trust_env=False) as http:
+        settings = SimpleNamespace(zendesk_url=url, zendesk_user="wardline", secret=lambda _: b"token")
         await asyncio.wait_for(Helpdesk(settings, http).tell("4711", {}), PATIENCE)
 
 

@@ -1,12 +1,12 @@
 """The helpdesk's own system, told where the requests of its tickets stand (Zendesk's API)."""
 
-import asyncio
 import base64
 from dataclasses import dataclass
 from typing import Any
 
 import httpx2
 
+from chassis import strangers
 from chassis.errors import Unavailable
 from services.requests.rights.settings import Settings
 
@@ -28,10 +28,9 @@ class Helpdesk:
         credentials = base64.b64encode(f"{self.settings.zendesk_user}/token:{token}".encode()).decode()
         url = f"{(self.settings.zendesk_url or '').rstrip('/')}/api/v2/tickets/{ticket}.json"
         headers = {"authorization": f"Basic {credentials}"}
-        how = {"json": update, "headers": headers, "follow_redirects": False, "timeout": _PATIENCE}
+        how = {"json": update, "headers": headers}
         try:
-            # What it says beside is not read, in whatever length and at whatever pace it comes.
-            async with asyncio.timeout(_PATIENCE), self.http.stream("PUT", url, **how) as answer:
+            async with strangers.asking(self.http, "PUT", url, _PATIENCE, **how) as answer:
                 status = answer.status_code
         except (httpx2.HTTPError, TimeoutError):
             raise Unavailable("The helpdesk's system does not answer.") from None

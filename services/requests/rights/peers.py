@@ -1,6 +1,5 @@
 """Other operators that run this interface, spoken to over HTTP: parts of a package, then the word that this was all."""
 
-import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +7,7 @@ import httpx2
 import orjson
 from pydantic import ValidationError
 
-from chassis import addresses
+from chassis import addresses, strangers
 from chassis.errors import Unavailable
 from services.requests.rights.contract import Received
 
@@ -47,18 +46,8 @@ class Peers:
         try:
             target = await addresses.resolve(url, self.loopback)
             headers = {"content-type": "application/json", "accept-encoding": "identity", "host": target.host}
-            async with (
-                asyncio.timeout(_PATIENCE),
-                self.http.stream(
-                    method,
-                    target.url,
-                    content=orjson.dumps(body),
-                    headers=headers,
-                    follow_redirects=False,
-                    timeout=_TIMEOUT,
-                    extensions={"sni_hostname": target.name},
-                ) as answer,
-            ):
+            how = {"content": orjson.dumps(body), "headers": headers, "extensions": {"sni_hostname": target.name}}
+            async with strangers.asking(self.http, method, target.url, _PATIENCE, timeout=_TIMEOUT, **how) as answer:
                 if answer.status_code >= 500 or answer.status_code in _LATER:
                     raise Unavailable("The other operator refused for now.")
                 if answer.status_code >= 300:
