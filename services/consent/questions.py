@@ -59,17 +59,22 @@ def read_many(content_type: bytes, raw: bytes) -> Questions | Question:
         _refuse_duplicate_keys(raw, said)
         return _question(said)
     defaults = {name: said[name] for name in _DEFAULTS if name in said}
-    read = [(not defaults and _plain_question(item)) or _item(defaults, item) for item in items]
+    whole = [_whole(defaults, item) for item in items] if defaults else items
+    read = [_plain_question(item) or _odd_item(item) for item in whole]
     if defaults or not _says_no_more(raw, read):
         _refuse_duplicate_keys(raw, said)
     return Questions(read, _LAST[wanted])
 
 
-def _item(defaults: dict[str, Any], item: Any) -> Question | BadQuestion:
+def _whole(defaults: dict[str, Any], item: Any) -> Any:
+    return defaults | item if isinstance(item, dict) else item
+
+
+def _odd_item(item: Any) -> Question | BadQuestion:
     if not isinstance(item, dict):
         return BadQuestion("An evaluation is not an object.")
     try:
-        return _question(defaults | item)
+        return _odd_question(item)
     except BadQuestion as fault:
         return fault
 
