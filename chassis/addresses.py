@@ -23,8 +23,6 @@ _PUBLIC_6 = ip_network("2000::/3")
 _NOT_PUBLIC_6 = tuple(
     ip_network(n) for n in ("2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20")
 )
-
-
 _PATIENCE = 10  # seconds
 
 

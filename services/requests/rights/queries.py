@@ -311,10 +311,8 @@ async def list_mandates(tx: Transaction, principal: UUID) -> Mandates:
 async def list_waiting_mandates(tx: Transaction, office: Office, after: UUID | None, limit: int) -> Mandates:
     """Those by which nobody acts before another of the staff has looked at their papers; the oldest first."""
     today = counting.day_of(clock.now(), office.book.tz)
-    wanted = select(MandateRow).where(MandateRow.waiting, col(MandateRow.revoked_at).is_(None))
-    wanted = (
-        wanted.where(sa.func.coalesce(MandateRow.valid_to, today) >= today).order_by(col(MandateRow.id)).limit(limit)
-    )
+    lives = col(MandateRow.revoked_at).is_(None), sa.func.coalesce(MandateRow.valid_to, today) >= today
+    wanted = select(MandateRow).where(MandateRow.waiting, *lives).order_by(col(MandateRow.id)).limit(limit)
     if after is not None:
         wanted = wanted.where(MandateRow.id > after)
     rows = (await tx.session.scalars(wanted)).all()
