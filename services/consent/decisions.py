@@ -90,16 +90,14 @@ class DecisionPoint:
             return 400, orjson.dumps(str(fault))
         if isinstance(asked, Question):
             return 200, self._told(caller, asked)
-        decide, answers, reasons = self._deciding(caller), [], Counts()
+        decide, answers = self._deciding(caller), []
         for item in asked.items:
-            allowed, reason, told = decide(item)
-            answers.append(told)
-            reasons[reason] += 1
-            if allowed is asked.last:
+            answers.append(answer := decide(item))
+            if answer[0] is asked.last:
                 break
-        for reason, count in reasons.items():
+        for reason, count in Counts(reason for _, reason, _ in answers).items():
             _counted[reason].inc(count)
-        return 200, b'{"evaluations":[' + b",".join(answers) + b"]}"
+        return 200, b'{"evaluations":[' + b",".join([told for _, _, told in answers]) + b"]}"
 
     def told(self, caller: Caller, question: Question) -> bytes:
         """The answer alone, which counts as no decision of today's."""
@@ -113,39 +111,43 @@ class DecisionPoint:
     def _deciding(self, caller: Caller) -> Callable[[Question | BadQuestion], Answered]:
         """To be used at once, without waiting for anything: the clock and the lease are looked at here, for all that is asked."""
         now, version = microseconds(self._now()), b"%d" % self.memory.position
+        end = version + b"}}"
         fresh, tenant = self._book is not None and self.may_answer(), caller.tenant
         herself = caller.subject if caller.kind == "customer" else None
         before = rules.before_a_record(tenant)
+        cases: dict[tuple[str, str], _Case | Reason] = {}
 
         def decide(question: Question | BadQuestion) -> Answered:
             if isinstance(question, BadQuestion):
                 return self._unread(question)
-            principal = _principal(question.subject) if question.subject_type == "principal" else None
-            if principal is None or (herself is not None and question.subject != herself):
+            kind, subject, purpose, category, _, _ = question
+            principal = _principal(subject) if kind == "principal" else None
+            if principal is None or (herself is not None and subject != herself):
                 return _no(Reason.unknown_subject, version)
             if not fresh:
                 return _no(Reason.stale, version)
-            purpose = question.purpose
-            case = self._case(purpose, question.category, self.memory.has_duty(tenant, purpose))
+            case = cases.get((purpose, category))
+            if case is None:
+                case = cases[purpose, category] = self._case(tenant, purpose, category)
             if isinstance(case, Reason):
                 return _no(case, version)
             heard = self.memory.heard(tenant, principal, purpose)
-            found = self._precedent(case, tenant, question, heard, now)
-            if found.after is None:
-                return found.allowed, found.reason, found.told + version + b"}}"
-            occurred_at = heard[0][2] if found.said is None else found.said.occurred_at
-            record = rules.record_name(before, found.after, question.subject, occurred_at).encode()
-            return found.allowed, found.reason, b'%b%b,"record":"%b"}}' % (found.told, version, record)
+            allowed, reason, told, after, said = self._precedent(case, tenant, question, heard, now)
+            if after is None:
+                return allowed, reason, told + end
+            occurred_at = heard[0][2] if said is None else said.occurred_at
+            record = rules.record_name(before, after, subject, occurred_at).encode()
+            return allowed, reason, b'%b%b,"record":"%b"}}' % (told, version, record)
 
         return decide
 
     def _precedent(self, case: _Case, tenant: UUID, question: Question, heard: list[Heard], now: int) -> _Precedent:
-        if case.notices_seen != self.memory.notices_changed:
-            self._look_up_notices(case, question.purpose, question.category)
         if len(heard) > 1 or case.ground.content:
             # Which of several was said last, or what others said, is no precedent.
             return self._thought_through(case, tenant, question, heard, now)
-        operation = question.operation if question.operation in LEFT_OPEN else None
+        operation = question.operation
+        if operation is not None and operation not in LEFT_OPEN:
+            operation = None
         if heard:
             matter, terms, occurred_at = heard[0]
             until = terms.until(occurred_at)
@@ -180,7 +182,8 @@ class DecisionPoint:
         found = [_principal(each) for each in question.participants]
         return None if None in found else [self.memory.said(tenant, each, question.purpose) for each in found]
 
-    def _case(self, purpose: str, category: str, duty: bool) -> _Case | Reason:
+    def _case(self, tenant: UUID, purpose: str, category: str) -> _Case | Reason:
+        duty = self.memory.has_duty(tenant, purpose)
         key = (purpose, category, duty)
         found = self._cases.get(key)
         if found is None:
@@ -189,6 +192,8 @@ class DecisionPoint:
                 # What is in the book is finite; what callers invent is not, and is not remembered.
                 return ground
             found = self._cases[key] = _Case(ground)
+        if found.notices_seen != self.memory.notices_changed:
+            self._look_up_notices(found, purpose, category)
         return found
 
     def _look_up_notices(self, case: _Case, purpose: str, category: str) -> None:
@@ -240,10 +245,9 @@ def _no(reason: Reason, version: bytes) -> Answered:
 
 def _principal(id: str) -> bytes | None:
     """The sixteen bytes of a UUID as ids are written here (lower case, with hyphens); None for anything else."""
-    if len(id) != 36 or id[8:24:5] != "----" or id != id.lower():
-        return None
-    try:
-        found = unhexlify(id.replace("-", ""))
-    except ValueError:
-        return None
-    return found if len(found) == 16 else None
+    if len(id) == 36 and id[8:24:5] == "----" and id == id.lower():
+        try:
+            return unhexlify(id.replace("-", "", 4))
+        except ValueError:
+            pass
+    return None

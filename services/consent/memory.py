@@ -64,10 +64,11 @@ Heard = tuple[Matter, Terms, int]
 class _Shape:
     """size: of a row of this shape, in bytes."""
 
-    __slots__ = ("known", "matters", "size", "tenant")
+    __slots__ = ("company", "known", "matters", "size", "tenant")
 
     def __init__(self, tenant: UUID, matters: tuple[int, ...]) -> None:
         self.tenant, self.matters, self.size = tenant, matters, _HEAD + _ENTRY * len(matters)
+        self.company = tenant.int  # UUIDs are compared in Python, numbers are not
         self.known: dict[str, tuple[tuple[int, Matter], ...]] = {}
 
     def places(self, purpose: str, known: list[Matter]) -> tuple[tuple[int, Matter], ...]:
@@ -118,7 +119,8 @@ class Memory:
             places = shape.places(purpose, self._matters)
         heard = []
         for place, matter in places:
-            value = int.from_bytes(bucket[at + place : at + place + _ENTRY], "little")
+            place += at
+            value = int.from_bytes(bucket[place : place + _ENTRY], "little")
             heard.append((matter, self._terms[value & 0xFFFFFF], (value >> 24) - _YEAR_ONE))
         return heard
 
@@ -298,10 +300,10 @@ class Memory:
 
     def _found(self, bucket: bytes, tenant: UUID, principal: bytes) -> tuple[_Shape | None, int]:
         """A person's shape, and where her row begins; the bucket's end where she has none."""
-        at, end, shapes = 0, len(bucket), self._shapes
+        at, end, shapes, company = 0, len(bucket), self._shapes, tenant.int
         while at < end:
             shape = shapes[bucket[at + 16] | bucket[at + 17] << 8 | bucket[at + 18] << 16]
-            if bucket.startswith(principal, at) and shape.tenant == tenant:
+            if bucket.startswith(principal, at) and shape.company == company:
                 return shape, at
             at += shape.size
         return None, end

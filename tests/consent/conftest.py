@@ -101,10 +101,13 @@ class Company:
         return await self.service.withdraw(self.tenant, wish, key())
 
     async def decision(self, anna: UUID, purpose: str, category: str, **asked) -> Decision:
+        return await self.decided(question(anna, purpose, category, **asked))
+
+    async def decided(self, asked: Evaluation) -> Decision:
         """While the machine is so busy that the decision point has no lease it answers nobody, and is asked again."""
         async with asyncio.timeout(PATIENCE):
             while True:
-                told = await self.service.decide(self.tenant, question(anna, purpose, category, **asked))
+                told = await self.service.decide(self.tenant, asked)
                 if told.context.reason != "stale":
                     return told
 

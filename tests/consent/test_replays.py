@@ -33,7 +33,7 @@ async def test_every_decision_of_a_history_is_answered_again_as_it_was(company, 
     for happens in (None, give, withdraw, give, duty, withdraw):
         if happens is not None:
             await company.until_known(await happens())
-        answer = await company.service.decide(company.tenant, asked)
+        answer = await company.decided(asked)
         answers.append((clock.now(), answer))
     assert [each.context.reason for _, each in answers] == [
         "no_consent", "consent", "withdrawn", "consent", "tenant_legal_obligation", "tenant_legal_obligation",
@@ -59,7 +59,7 @@ async def test_of_two_noes_the_same_is_told_whichever_was_heard_first(company, a
         else:
             await company.service.withdraw(company.tenant, WithdrawConsent(**asked), key())
     wish = question(anna, "communication", "recorded_call", participants=[])
-    answer = await company.service.decide(company.tenant, wish)
+    answer = await company.decided(wish)
     assert await ask_again(company, wish, clock.now(), answer.context.state_version) == answer
 
 
