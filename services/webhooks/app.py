@@ -19,7 +19,7 @@ from services.webhooks.jobs import Sender, spread
 from services.webhooks.routes import router
 from services.webhooks.settings import Settings
 
-_ABREAST = 16  # deliveries of what is not urgent
+_ABREAST = 64  # deliveries of what is not urgent
 _GATHERED = 0.25  # seconds in which what is not urgent comes together
 
 
@@ -40,7 +40,7 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
     state.sealer = Sealer(state.settings.secrets_dir / "epochs", state.settings.secret("index.key"))
     key = OKPKey.import_key(state.settings.jwk("signing")).private_key
     async with httpx2.AsyncClient(
-        trust_env=False, verify=trust(), follow_redirects=False, limits=httpx2.Limits(max_connections=50)
+        trust_env=False, verify=trust(), follow_redirects=False, limits=httpx2.Limits(max_connections=500)
     ) as http:
         sender = Sender(state.database, state.sealer, key, http, state.settings.loopback)
         state.jobs.on(commands.DELIVER, sender.deliver, abreast=_ABREAST)

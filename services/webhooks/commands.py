@@ -34,6 +34,7 @@ from services.webhooks.contract import (
     MayNotHear,
     RegisterEndpoint,
     Secrets,
+    TooManyEndpoints,
     UnknownType,
 )
 from services.webhooks.rules import LARGEST_PAYLOAD, SECRET_PREFIX, Verdict, pause_before
@@ -42,8 +43,11 @@ DELIVER, DELIVER_NOW, SPREAD = "webhooks.deliver", "webhooks.deliver_now", "webh
 OLDER_SECRET_FOR = timedelta(hours=24)
 # A feed that is heard anew tells of years: an endpoint hears no more of what was before it than this.
 BEFORE_IT = timedelta(hours=1)
+# Of one client in one organisation: each event is sent to all of them.
+MOST_ENDPOINTS = 20
 
 _ENDPOINTS = "SELECT id, types, subjects FROM endpoint WHERE tenant = $1 AND state = 'active'"
+_ACTIVE = "SELECT count(*) FROM endpoint WHERE tenant = $1 AND client = $2 AND state = 'active'"
 _PUBLIC_FACT = "INSERT INTO public_fact (tenant, event, type, body) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"
 _DELIVERY = """
 INSERT INTO delivery (tenant, id, endpoint, event, type, body, state, tries, fence, next_at, created_at)
@@ -53,7 +57,7 @@ VALUES ($1, $2, $3, $4, $5, $6, 'pending', 0, 0, $7, $7) ON CONFLICT (tenant, en
 async def register_endpoint(
     tx: Transaction, sealer: Sealer, caller: Caller, wish: RegisterEndpoint, loopback: bool
 ) -> Endpoint:
-    """Raises UnknownType, MayNotHear or AddressRefused. The secret is made here, and read by a call of its own, by the same client only."""
+    """Raises UnknownType, MayNotHear, AddressRefused or TooManyEndpoints. The secret is made here, and read by a call of its own, by the same client only."""
     if unknown := set(wish.types) - EVENT_TYPES:
         raise UnknownType(f"No event is called {', '.join(sorted(unknown))}.")
     may_hear = {subject for subject in SUBJECTS if f"hear.{subject}" in caller.scopes}
@@ -64,6 +68,9 @@ async def register_endpoint(
         addresses.check_shape(wish.url, loopback)
     except NotPublic:
         raise AddressRefused from None
+    await tx.lock(f"endpoints {tx.tenant} {caller.original_client}")
+    if await tx.connection.fetchval(_ACTIVE, tx.tenant, caller.original_client) >= MOST_ENDPOINTS:
+        raise TooManyEndpoints
     id = new_id()
     await tx.connection.execute(
         "INSERT INTO endpoint (tenant, id, url, types, state, secret, created_at, client, subjects) "
@@ -210,6 +217,19 @@ async def record_try(
         return
     await _settle(tx, id, "pending", tries, problem, next_at=_now() + pause)
     await tx.enqueue(_job(row["type"]), id, after=pause)
+
+
+async def put_off(tx: Transaction, id: UUID, fence: int, pause: timedelta) -> None:
+    """A try that was not made, since others of its endpoint have no answer yet: it does not count."""
+    type = await tx.connection.fetchval(
+        "UPDATE delivery SET next_at = $4 WHERE tenant = $1 AND id = $2 AND fence = $3 AND state = 'pending' RETURNING type",
+        tx.tenant,
+        id,
+        fence,
+        _now() + pause,
+    )
+    if type is not None:
+        await tx.enqueue(_job(type), id, after=pause)
 
 
 async def replay_delivery(tx: Transaction, id: UUID, client: str | None) -> Delivery:

@@ -125,6 +125,10 @@ class EndpointDisabled(Conflict):
     code, title = "webhooks.endpoint_disabled", "This endpoint is disabled; register it again"
 
 
+class TooManyEndpoints(Conflict):
+    code, title = "webhooks.too_many_endpoints", "This client has as many active endpoints as it may have; disable one"
+
+
 class DeliveryUnknown(NotFound):
     code, title = "webhooks.delivery_unknown", "There is no such delivery"
 

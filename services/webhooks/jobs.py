@@ -1,6 +1,15 @@
-"""Sending: one job is one try. The try is made outside any transaction, and recorded under its fence in one."""
+"""Sending: one job is one try. The try is made outside any transaction, and recorded under its fence in one.
 
-from dataclasses import dataclass
+A receiver that answers slowly or not at all holds up nobody else: of its own deliveries few are under way at once, and one only
+after another had no answer.
+"""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -16,6 +25,9 @@ from services.webhooks import commands, queries, rules
 from services.webhooks.rules import Verdict
 
 PATIENCE = 15
+AT_ONCE = 4  # tries under way at one endpoint
+_TURN = 1.0  # seconds for which a try waits that others end
+_APART = 0.02  # seconds between those that come back because they had no turn
 _FACT = "SELECT type, body FROM public_fact WHERE event = $1"
 _WANTED_BY = "SELECT DISTINCT tenant FROM endpoint WHERE state = 'active' AND $1 = ANY (types)"
 
@@ -30,6 +42,46 @@ async def spread(database: Database, job: Job) -> None:
             await commands.deliver_named(tx, job.id, fact["type"], fact["body"])
 
 
+class Line:
+    """The tries of one endpoint, as this process makes them. silent: the last one had no answer."""
+
+    def __init__(self) -> None:
+        self.silent = False
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._begun: list[float] = []
+        self._back = 0.0
+
+    @property
+    def under_way(self) -> bool:
+        return bool(self._begun)
+
+    async def has_room(self) -> bool:
+        """Whether it is this one's turn, and `trying` follows. Where one has waited for its answer too long already, none will be soon."""
+        if self._room.locked() and self._begun and time.monotonic() - self._begun[0] > _TURN:
+            return False
+        try:
+            async with asyncio.timeout(_TURN):
+                return await self._room.acquire()
+        except TimeoutError:
+            return False
+
+    @contextmanager
+    def trying(self) -> Iterator[None]:
+        began = time.monotonic()
+        self._begun.append(began)
+        try:
+            yield
+        finally:
+            self._begun.remove(began)
+            self._room.release()
+
+    def back_in(self) -> timedelta:
+        """When one that had no turn comes again: behind the others, and not all at once."""
+        now = time.monotonic()
+        self._back = max(self._back + _APART, now + _TURN)
+        return timedelta(seconds=self._back - now)
+
+
 @dataclass(frozen=True)
 class Sender:
     """Delivers from this process. `http` follows no redirect and believes no proxy variable."""
@@ -39,6 +91,7 @@ class Sender:
     key: Ed25519PrivateKey
     http: httpx2.AsyncClient
     loopback: bool
+    lines: defaultdict[UUID, Line] = field(default_factory=lambda: defaultdict(Line))
 
     async def deliver(self, job: Job) -> None:
         async with self.database.transaction(job.tenant) as tx:
@@ -47,7 +100,15 @@ class Sender:
                 return
             sending = await queries.to_send(tx, job.id)
             secrets = await queries.secrets(tx, self.sealer, sending["endpoint"])
-        verdict, problem, wait = await self._post(job.id, sending["url"], sending["body"], secrets)
+        line, verdict, problem, wait = self.lines[sending["endpoint"]], Verdict.again, "timeout", None
+        # One that is tried meanwhile says whether it answers again; what comes beside that one has no answer either.
+        if not (line.silent and line.under_way):
+            if not await line.has_room():
+                async with self.database.transaction(job.tenant) as tx:
+                    return await commands.put_off(tx, job.id, fence, line.back_in())
+            with line.trying():
+                verdict, problem, wait = await self._post(job.id, sending["url"], sending["body"], secrets)
+            line.silent = problem == "timeout"
         async with self.database.transaction(job.tenant) as tx:
             await commands.record_try(tx, job.id, fence, verdict, problem, wait)
 

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -10,7 +11,9 @@ import pytest
 import yaml
 from joserfc.jwk import OKPKey
 from standardwebhooks import Webhook
+from starlette.applications import Starlette
 from starlette.responses import Response
+from starlette.routing import Route
 
 from chassis.ids import made_at, new_id
 from ops.home import ROOT
@@ -18,6 +21,7 @@ from services.registry.contract import HOUSE
 from services.webhooks import commands
 from services.webhooks.contract import EVENT_TYPES, SUBJECT_OF, SUBJECTS
 from tests.patience import PATIENCE
+from tests.serving import serve
 
 TABLE = yaml.safe_load((ROOT / "services" / "identity" / "clients.yaml").read_text())
 
@@ -178,6 +182,17 @@ async def test_a_bad_endpoint_is_a_clear_problem(webhooks, body, code):
     assert (await webhooks.call("GET", "/v1/endpoints")).json()["items"] == []
 
 
+async def test_a_client_has_so_many_endpoints_and_no_more_however_many_it_registers_at_once(webhooks, receiver):
+    wish = {"url": receiver.url, "types": ["consent.given"]}
+    answers = await asyncio.gather(*(webhooks.call("POST", "/v1/endpoints", wish) for _ in range(30)))
+    made = [each.json() for each in answers if each.status_code == 201]
+    assert len(made) == 20
+    assert {each.json()["code"] for each in answers if each.status_code != 201} == {"webhooks.too_many_endpoints"}
+    await webhooks.register(receiver.url, client="callserver")
+    assert (await webhooks.call("POST", f"/v1/endpoints/{made[0]['endpoint']}/disable")).status_code == 200
+    await webhooks.register(receiver.url)
+
+
 async def test_another_organisations_endpoint_and_delivery_do_not_exist(webhooks, receiver):
     endpoint = (await webhooks.register(receiver.url))["endpoint"]
     await webhooks.happen()
@@ -269,3 +284,55 @@ async def test_secrets_are_sealed_at_rest(webhooks, receiver):
         replies = await tx.connection.fetch("SELECT reply FROM idempotency")
     assert secret.encode() not in stored
     assert all(secret.encode() not in row["reply"] for row in replies)
+
+
+@pytest.mark.parametrize("type", ["consent.given", "recording.stop"])
+async def test_a_receiver_that_never_answers_holds_up_nobody_else(webhooks, receiver, monkeypatch, type):
+    monkeypatch.setattr("services.webhooks.jobs.PATIENCE", 10)
+    async with _silent() as (url, tried):
+        await webhooks.register(url)
+        for _ in range(80):
+            await webhooks.happen(type)
+        async with asyncio.timeout(PATIENCE):
+            await tried.wait()
+        other = uuid4()
+        await webhooks.register(receiver.url, tenant=other)
+        await webhooks.happen(type, tenant=other)
+        await receiver.until_heard(1, seconds=4)
+    # All of them are still to come, once it answers.
+    assert len(await webhooks.deliveries(limit=500, state="pending")) == 80
+
+
+async def test_what_waited_for_a_slow_receiver_arrives_and_counts_no_try_that_was_not_made(webhooks, receiver):
+    begun = asyncio.Event()
+
+    async def slowly(request):
+        begun.set()
+        await asyncio.sleep(0.4)
+        return Response(status_code=204)
+
+    app = Starlette(routes=[Route("/hook", slowly, methods=["POST"])])
+    async with serve(app) as url:
+        await webhooks.register(f"{url}/hook")
+        for _ in range(30):
+            await webhooks.happen()
+        assert {each["tries"] for each in await webhooks.until("delivered", 30)} == {1}
+
+
+@asynccontextmanager
+async def _silent():
+    """(url, whether somebody came): takes connections and says nothing, as what is left behind a broken load balancer does."""
+    came = asyncio.Event()
+
+    async def take(_, writer):
+        came.set()
+        try:
+            await asyncio.sleep(PATIENCE)
+        finally:
+            writer.transport.abort()
+
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook", came
+    finally:
+        server.close()
