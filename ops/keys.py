@@ -1,6 +1,7 @@
 """Makes every secret of the house once, as files that only their process may read.
 
-Nothing is ever overwritten: to rotate a key, a new file is put beside the old one (docs/house.md, Settings).
+Nothing is ever overwritten: to rotate a key, a new file is put beside the old one (docs/house.md, Settings). Nor is a lost one
+replaced, for what it sealed and signed is read and proven by no other, and what another one seals meanwhile the old one never opens.
 """
 
 import json
@@ -12,15 +13,15 @@ from pathlib import Path
 from joserfc.jwk import ECKey, Key, OKPKey
 
 from ops.catalogue import PROCESSES, SERVICES, Process
-from ops.home import Home
+from ops.home import CannotRun, Home
 
 OWN_INDEX = {"disclosure"}  # its blind index must not be comparable with the public services'
 
 
 def make(home: Home) -> None:
-    """Every process's secrets directory, complete; a second call changes nothing."""
+    """Every process's secrets directory, complete; a second call changes nothing. Raises CannotRun for a key that is lost."""
     _password(home.secrets("postgres") / "superuser.password")
-    shared_index = _index_in_use(home) or secrets.token_bytes(32)
+    shared_index = _index_in_use(home) or _first_index(home)
     for process in PROCESSES:
         folder = home.secrets(process.name)
         client(home, process.name, folder / "client.jwk")
@@ -30,29 +31,57 @@ def make(home: Home) -> None:
 
 def client(home: Home, name: str, path: Path) -> None:
     """An OAuth client's key pair: the private half at `path`, the public one registered with identity."""
+    registered = home.secrets("identity") / "clients" / f"{name}.jwk"
+    if not path.exists():
+        # It says who speaks and nothing else, so another one does as well.
+        registered.unlink(missing_ok=True)
     write_once(path, lambda: _jwk(name, "client", "ES256"))
     private = ECKey.import_key(json.loads(path.read_bytes()))
     public = json.dumps(private.as_dict(private=False)).encode()
-    write_once(home.secrets("identity") / "clients" / f"{name}.jwk", lambda: public)
+    write_once(registered, lambda: public)
 
 
 def _service_secrets(home: Home, process: Process, shared_index: bytes) -> None:
     folder = home.secrets(process.name)
-    for role in ("db", "db_system"):
-        _password(folder / f"{role}.password")
-    # The process itself never sees the migrator's password.
-    _password(home.secrets("migrate") / f"{process.name}.password")
-    write_once(folder / "ledger.jwk", lambda: _jwk(process.name, "ledger", "Ed25519"))
-    if process.name == "identity":
-        write_once(folder / "token.jwk", lambda: _jwk(process.name, "token", "ES256"))
-    else:
-        write_once(folder / "signing.jwk", lambda: _jwk(process.name, "signing", "Ed25519"))
+    own, signing = process.name in OWN_INDEX, "token" if process.name == "identity" else "signing"
+    makers = {
+        "ledger.jwk": lambda: _jwk(process.name, "ledger", "Ed25519"),
+        f"{signing}.jwk": lambda: _jwk(process.name, signing, "ES256" if signing == "token" else "Ed25519"),
+        "index.key": lambda: secrets.token_bytes(32) if own else shared_index,
+    }
+    if not any((folder / "epochs").glob("*.key")):
+        makers["epochs/1.key"] = lambda: secrets.token_bytes(32)
+    for name, content in makers.items():
+        # The others' copy of the shared one is as good.
+        if _is_complete(folder) and (own or name != "index.key"):
+            _must_be_there(folder / name)
+        write_once(folder / name, content)
     if process.name == "rights":
         # What another operator seals for: a package that a person has brought here from there.
         write_once(folder / "portability.jwk", lambda: _jwk(process.name, "portability", "ECDH-ES+A256KW"))
-    own = process.name in OWN_INDEX
-    write_once(folder / "index.key", lambda: secrets.token_bytes(32) if own else shared_index)
-    write_once(folder / "epochs" / "1.key", lambda: secrets.token_bytes(32))
+    # The process itself never sees the migrator's password.
+    _password(home.secrets("migrate") / f"{process.name}.password")
+    _password(folder / "db_system.password")
+    _password(folder / "db.password")
+
+
+def _is_complete(folder: Path) -> bool:
+    """The last file that is written: where it lies, all keys did."""
+    return (folder / "db.password").exists()
+
+
+def _must_be_there(path: Path) -> None:
+    if not path.exists():
+        raise CannotRun(
+            f"{path} is lost: put it back from a copy. A new one could read and prove nothing of what there is."
+        )
+
+
+def _first_index(home: Home) -> bytes:
+    for process in SERVICES:
+        if process.name not in OWN_INDEX and _is_complete(home.secrets(process.name)):
+            _must_be_there(home.secrets(process.name) / "index.key")
+    return secrets.token_bytes(32)
 
 
 def write_once(path: Path, content: Callable[[], bytes]) -> None:

@@ -3,9 +3,11 @@
 import json
 import stat
 
+import pytest
+
 from ops import keys
 from ops.catalogue import PROCESSES, SERVICES
-from ops.home import Home
+from ops.home import CannotRun, Home
 
 
 def files(home: Home) -> dict[str, bytes]:
@@ -27,6 +29,59 @@ def test_a_second_call_changes_nothing(home: Home) -> None:
     before = files(home)
     keys.make(home)
     assert files(home) == before
+
+
+@pytest.mark.parametrize(
+    "lost",
+    ["rights/epochs/1.key", "anonymizer/index.key", "consent/ledger.jwk", "registry/signing.jwk", "identity/token.jwk"],
+)
+def test_a_lost_key_is_said_and_never_replaced(home: Home, lost: str) -> None:
+    keys.make(home)
+    path = home.path / "secrets" / lost
+    kept = path.read_bytes()
+    path.unlink()
+    # Another service's copy is the same key.
+    if lost.endswith("index.key"):
+        for service in SERVICES:
+            (home.secrets(service.name) / "index.key").unlink(missing_ok=True)
+    with pytest.raises(CannotRun, match=path.name):
+        keys.make(home)
+    assert not path.exists()
+    if not lost.endswith("index.key"):
+        path.write_bytes(kept)
+        keys.make(home)
+
+
+def test_a_lost_key_of_a_client_is_replaced_where_it_is_known_too(home: Home) -> None:
+    keys.make(home)
+    path, known = home.secrets("rights") / "client.jwk", home.secrets("identity") / "clients" / "rights.jwk"
+    path.unlink()
+    keys.make(home)
+    assert json.loads(path.read_bytes())["x"] == json.loads(known.read_bytes())["x"]
+
+
+def test_an_epoch_that_was_destroyed_does_not_come_back(home: Home) -> None:
+    keys.make(home)
+    epochs = home.secrets("rights") / "epochs"
+    (epochs / "1.key").rename(epochs / "2.key")
+    keys.make(home)
+    assert [each.name for each in epochs.iterdir()] == ["2.key"]
+
+
+def test_a_first_start_that_was_cut_off_goes_on(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, left = keys.write_once, iter(range(1000))
+    for cut in range(3, 60, 9):
+
+        def until_cut(*what, cut=cut) -> None:
+            if next(left) % 60 == cut:
+                raise KeyboardInterrupt
+            write(*what)
+
+        monkeypatch.setattr(keys, "write_once", until_cut)
+        with pytest.raises(KeyboardInterrupt):
+            keys.make(home)
+    monkeypatch.setattr(keys, "write_once", write)
+    keys.make(home)
 
 
 def test_nobody_but_the_owner_may_read(home: Home) -> None:
