@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from chassis import clock
 from ops import keys, memory
 from ops.catalogue import BY_NAME, PROCESSES
 from ops.home import ROOT, CannotRun, Home
@@ -58,7 +60,7 @@ def house(home: Home, ports: dict[str, int], wishes: Wishes) -> Iterator[Supervi
     """Everything up at entry; at exit, however it comes, everything down."""
     postgres = Postgres(home)
     keys.make(home)
-    home.clock.touch() if home.clock.exists() else home.clock.write_text("0")
+    _wind(home)
     for log in home.logs.glob("*.log"):
         log.unlink()
     supervisor = Supervisor(home, ports, postgres.environment())
@@ -86,6 +88,19 @@ def house(home: Home, ports: dict[str, int], wishes: Wishes) -> Iterator[Supervi
         with _undisturbed():
             supervisor.stop()
             postgres.stop()
+
+
+def _wind(home: Home) -> None:
+    """Business time as the last run left it; of a house that begins it is the machine's. Every process reads it at each step."""
+    if not home.clock.exists():
+        clock.set_offset(home.clock, timedelta(0))
+    try:
+        timedelta(seconds=float(home.clock.read_text()))
+    except (ValueError, OverflowError):
+        raise CannotRun(
+            f"{home.clock} holds no number: write into it by how many seconds business time is ahead, or 0."
+        ) from None
+    home.clock.touch()
 
 
 def _migrate(home: Home, postgres: Postgres, wishes: Wishes) -> None:

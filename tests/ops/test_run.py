@@ -63,6 +63,15 @@ def test_once_ends_with_success_and_a_second_run_starts_from_what_is_there(home:
     assert secrets[0] == secrets[1]
 
 
+@pytest.mark.parametrize("torn", ["", "86\0\0", "nan", "1e300"])
+def test_a_clock_that_was_half_written_is_said(home: Home, torn: str) -> None:
+    home.make()
+    home.clock.write_text(torn)
+    ended = run(home, "--once", "--free-ports")
+    assert ended.returncode == 1 and f"{home.clock} holds no number" in ended.stderr and "Traceback" not in ended.stderr
+    assert home.clock.read_text() == torn
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_stops_everything_cleanly(home: Home, how: signal.Signals) -> None:
     with subprocess.Popen(command(home, "--free-ports"), cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
