@@ -7,6 +7,8 @@ from typing import Any
 
 import httpx2
 
+from chassis import addresses
+
 
 @asynccontextmanager
 async def asking(
@@ -16,4 +18,24 @@ async def asking(
     drips. Nobody is sent elsewhere. how: as `httpx2.AsyncClient.stream` has it. Raises TimeoutError and httpx2.HTTPError."""
     how = {"timeout": patience, "follow_redirects": False} | how
     async with asyncio.timeout(patience), http.stream(method, url, **how) as answer:
+        yield answer
+
+
+@asynccontextmanager
+async def asking_at(
+    http: httpx2.AsyncClient,
+    method: str,
+    url: str,
+    patience: float,
+    *,
+    loopback: bool,
+    headers: dict[str, str],
+    **how: Any,
+) -> AsyncIterator[httpx2.Response]:
+    """The same of an address that others named: it leads to the one that was checked. Raises NotPublic and OSError besides."""
+    target = await addresses.resolve(url, loopback)
+    how["extensions"] = {"sni_hostname": target.name}
+    # Connections are kept by address: of two names at one, the second would be told on a connection where the first proved itself.
+    how["headers"] = headers | {"host": target.host, "connection": "close"}
+    async with asking(http, method, target.url, patience, **how) as answer:
         yield answer

@@ -16,7 +16,7 @@ from uuid import UUID
 import httpx2
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from chassis import addresses, strangers
+from chassis import strangers
 from chassis.addresses import NotPublic
 from chassis.db import Database
 from chassis.durable import Job
@@ -119,17 +119,15 @@ class Sender:
         # The wall clock: receivers refuse what is five minutes off theirs.
         now, id = datetime.now(UTC), f"msg_{delivery}"
         try:
-            target = await addresses.resolve(url, self.loopback)
             headers = {
-                "host": target.host,
                 "content-type": "application/cloudevents+json",
                 "user-agent": "Wardline-Webhooks/1",
                 "webhook-id": id,
                 "webhook-timestamp": str(int(now.timestamp())),
                 "webhook-signature": rules.signatures(id, now, body, secrets, self.key),
             }
-            how = {"content": body, "headers": headers, "extensions": {"sni_hostname": target.name}}
-            async with strangers.asking(self.http, "POST", target.url, PATIENCE, **how) as answer:
+            how = {"content": body, "headers": headers, "loopback": self.loopback}
+            async with strangers.asking_at(self.http, "POST", url, PATIENCE, **how) as answer:
                 # Its body is nobody's business, and may be endless.
                 verdict = rules.judge(answer.status_code)
                 wait = rules.retry_after(answer.headers.get("retry-after"))

@@ -44,10 +44,9 @@ class Peers:
     async def _send(self, method: str, url: str, body: dict[str, Any]) -> bytes:
         """The answer's bytes as they came: whoever is asked may say anything, in any length, at any pace."""
         try:
-            target = await addresses.resolve(url, self.loopback)
-            headers = {"content-type": "application/json", "accept-encoding": "identity", "host": target.host}
-            how = {"content": orjson.dumps(body), "headers": headers, "extensions": {"sni_hostname": target.name}}
-            async with strangers.asking(self.http, method, target.url, _PATIENCE, timeout=_TIMEOUT, **how) as answer:
+            headers = {"content-type": "application/json", "accept-encoding": "identity"}
+            how = {"content": orjson.dumps(body), "headers": headers, "loopback": self.loopback, "timeout": _TIMEOUT}
+            async with strangers.asking_at(self.http, method, url, _PATIENCE, **how) as answer:
                 if answer.status_code >= 500 or answer.status_code in _LATER:
                     raise Unavailable("The other operator refused for now.")
                 if answer.status_code >= 300:
