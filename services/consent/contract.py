@@ -187,14 +187,22 @@ class RefuseConsent(Command):
     occurred_at: Moment | None = None
 
 
+class Vouched(Command):
+    """Only people's word says that she withdrew. by: who of the staff made sure of it; nobody where another system says so."""
+
+    by: str | None = None
+
+
 class WithdrawConsent(Command):
-    """`POST /v1/withdrawals`: as easy as giving. Answered when no decision point can say yes any more."""
+    """`POST /v1/withdrawals`: as easy as giving. Answered when no decision point can say yes any more. vouched: where a system tells what
+    it has on somebody's word; of what staff say here it is they themselves."""
 
     purpose: Key
     principal: UUID | None = None
     regulation: Regulation = Regulation.gdpr
     method: Method = "web_form"
     occurred_at: Moment | None = None
+    vouched: Vouched | None = None
 
 
 class AskConsent(Command):
@@ -253,7 +261,7 @@ class Consequence(Reply):
     """`GET /v1/consequences/{purpose}?principal=`: what withdrawing means, to be shown before.
 
     without: of the service, in the policy book's words · notice: in the words she read, where she consented · erased: what is
-    erased at once because it rests on this consent alone.
+    erased because it rests on this consent alone: at once where she says it herself, else once another of the staff confirmed it.
     """
 
     purpose: str
@@ -791,7 +799,8 @@ class Stated(Reply):
     """The data of every statement's event; the CloudEvent's `subject` is the principal. `sha256`: of the record in its receipt.
 
     case: the request an objection or restriction answers · erase_rule: on `consent.withdrawn`, the policy book's row by which
-    `erase_elements` (what rested on this consent alone, for this tenant) are to be erased now; absent when nothing is.
+    `erase_elements` (what rested on this consent alone, for this tenant) are to be erased now; absent when nothing is · vouched: only
+    people's word says that she withdrew, and what it erases is for another of them to confirm.
     """
 
     record: UUID
@@ -808,6 +817,7 @@ class Stated(Reply):
     case: UUID | None = None
     erase_rule: str | None = None
     erase_elements: list[str] = []
+    vouched: Vouched | None = None
 
 
 class GuardianSet(Reply):

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from chassis import clock
 from chassis.ids import new_id
-from services.consent.contract import SetDuty, SetObjection, SetRestriction
+from services.consent.contract import SetDuty, SetObjection, SetRestriction, Vouched, WithdrawConsent
 from tests.consent.conftest import key
 
 
@@ -117,6 +117,27 @@ async def test_a_withdrawal_names_what_rested_on_that_consent_alone(company, ann
     # What arrives late and does not count erases nothing.
     late = await feed(company, (await company.withdraw(anna, at=clock.now() - timedelta(days=1))).event)
     assert "erase_rule" not in late["data"]
+
+
+async def test_a_withdrawal_says_on_whose_word_it_is_and_counts_at_once_whoever_says_it(company, anna):
+    told = await company.notice()
+
+    async def vouched(client, **said) -> object:
+        await company.until_known(await company.give(anna, told))
+        wish = WithdrawConsent(purpose="communication", **said)
+        record = await client.withdraw(company.tenant, wish, key())
+        assert (await company.decision(anna, "communication", "recorded_call")).context.reason == "withdrawn"
+        event = (await feed(company, record.event))["data"]
+        assert event["erase_rule"] == "recordings_on_withdrawal"
+        return event.get("vouched")
+
+    olle, other = company.client(kind="staff", sub="olle"), Vouched(by="hugo")
+    assert await vouched(olle, principal=anna) == {"by": "olle"}
+    assert await vouched(olle, principal=anna, vouched=other) == {"by": "olle"}, "nobody names another for it"
+    assert await vouched(company.service, principal=anna, vouched=other) == {"by": "hugo"}
+    assert await vouched(company.service, principal=anna, vouched=Vouched()) == {"by": None}
+    assert await vouched(company.service, principal=anna) is None
+    assert await vouched(company.herself(anna), vouched=other) is None
 
 
 async def test_what_a_duty_obliges_the_tenant_to_keep_is_not_erased(company, anna):

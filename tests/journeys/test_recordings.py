@@ -1,10 +1,13 @@
 """Case 9. Nadia's chat closed 91 days ago goes with the sweep; her recording 4711 goes today with all its versions, its siblings live on."""
 
 from pathlib import Path
+from uuid import uuid4
 
 from sample.cases import CASES
 from tests.journeys.conftest import Removal, Swept
 from tests.journeys.eyes import Eyes
+from tests.journeys.test_restored import decision
+from tests.nordtel import Nordtel, until
 
 FACTS = CASES[9].facts
 SIBLINGS = str(FACTS["siblings"]).split(",")
@@ -60,3 +63,22 @@ def test_what_rested_on_her_consent_alone_goes_when_she_withdraws_it_and_her_twi
     assert gone == {"4803.wav", "4803.json"} and withdrew.after < withdrew.before
     request = withdrew.requests["saga"].request
     assert (request["kind"], request["channel"]) == ("deletion", "consent")
+
+
+def test_what_an_officer_says_somebody_withdrew_waits_for_a_colleague_and_he_may_say_that_he_did_not(nordtel: Nordtel):
+    officer, helpdesk, lars = [nordtel.person(who) for who in ("privacy", "helpdesk", "lars")]
+    wish = {"purpose": "communication", "principal": str(nordtel.principals["lars"])}
+    record = officer.post("/staff/v1/withdrawals", wish).json()["record"]
+    assert decision(nordtel, "lars", "communication", "recorded_call") == "withdrawn", "at once"
+
+    def waits() -> bool:
+        found = lars.get("/v1/requests").json()["items"]
+        return (record, "previewed") in {(one["request"], one["state"]) for one in found}
+
+    until("deletion that waits", waits)
+    path = f"/staff/v1/requests/{record}"
+    read = {"preview": officer.get(f"{path}/preview").json()["digest"]}
+    alone = officer.try_to("POST", f"{path}/confirm", json=read, headers={"idempotency-key": str(uuid4())})
+    assert alone.json()["code"] == "rights.another_confirms"
+    assert helpdesk.post(f"{path}/confirm", read).json()["state"] == "cooling_off"
+    assert lars.post(f"/v1/requests/{record}/withdraw", {}).json()["state"] == "withdrawn"

@@ -58,7 +58,7 @@ class Row:
 class Operator:
     """`together`: how many people were collected by each scan · `down`: stores that do not answer · `stubborn`: stores whose erasure says done and leaves everything · `slow`:
     seconds a step takes · `cut`: stores whose stream ends without its last line · `unknown`: whom the anonymizer does not know any more ·
-    `formerly`: whose something was once · `broken`: of whom a store has a record that cannot be read · `gate`: before it is open nobody is given what is collected ·
+    `formerly`: whose something was once · `given`: consents that stand · `broken`: of whom a store has a record that cannot be read · `gate`: before it is open nobody is given what is collected ·
     `asked_for_stores`: how often · `away`: nobody says which stores there are."""
 
     rows: dict[tuple[UUID, str], list[Row]] = field(default_factory=dict)
@@ -80,6 +80,7 @@ class Operator:
     stood: list[tuple[str, UUID, dict[str, Any]]] = field(default_factory=list)
     restored: bool = False
     guardians: dict[UUID, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    given: dict[UUID, list[dict[str, Any]]] = field(default_factory=dict)
     consent_down: bool = False
     texts: list[dict[str, str]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -152,6 +153,8 @@ class Operator:
         return JSONResponse(recorded)
 
     async def _standing(self, principal: UUID) -> Response:
+        if self.consent_down:
+            return Unavailable().response()
         withdrawn = {
             "regulation": "gdpr",
             "state": "withdrawn",
@@ -163,6 +166,7 @@ class Operator:
         }
         purposes = [said["purpose"] for said in self.said_of(principal) if "purpose" in said and "state" not in said]
         consents = [withdrawn | {"purpose": purpose} for purpose in purposes]
+        consents += [withdrawn | given for given in self.given.get(principal, [])]
         told = {"principal": str(principal), "consents": consents, "objections": [], "restriction": None}
         return JSONResponse(told)
 
@@ -224,7 +228,7 @@ class Operator:
         leaf = self.events[-1]["leaf"] if self.events else None
         return {"items": told(), "next": str(len(self.events)), "leaf": leaf}
 
-    def consent_withdrawn(self, principal: UUID, tenant: UUID, elements: list[str]) -> dict[str, Any]:
+    def consent_withdrawn(self, principal: UUID, tenant: UUID, elements: list[str], **more: Any) -> dict[str, Any]:
         said = {
             "record": str(uuid4()),
             "sha256": "",
@@ -237,7 +241,7 @@ class Operator:
             "notice": None,
             "notice_version": None,
             "valid_until": None,
-        } | ({"erase_rule": "recordings_go", "erase_elements": elements} if elements else {})
+        } | ({"erase_rule": "recordings_go", "erase_elements": elements} | more if elements else {})
         return self.consent_told("consent.withdrawn", principal, tenant, said)
 
     def consent_told(

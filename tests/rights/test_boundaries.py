@@ -289,6 +289,19 @@ async def withdrawal(lane: Lane) -> None:
     assert len(lane.house.operator.said_of(lane.principal)) == 1
 
 
+async def withdrawn_by_staff(lane: Lane) -> None:
+    """What rested on a consent of which one of the staff says that she withdrew it."""
+    vouched = {"by": "hilda"}
+    told = lane.house.operator.consent_withdrawn(lane.principal, lane.tenant, ["recorded_call"], vouched=vouched)
+    lane.request = UUID(told["data"]["record"])
+    await lane.until("previewed")
+    other = lane.house.helpdesk(lane.tenant, "hugo")
+    read = Confirm(preview=(await again(lambda: other.preview(lane.request))).digest)
+    await keyed(lambda key: other.confirm(lane.request, read, key=key))
+    await lane.time_passes()
+    await lane.until("closed")
+
+
 async def answer_of(lane: Lane) -> Any:
     return await lane.person.answer(lane.request)
 
@@ -305,6 +318,7 @@ WAYS: tuple[Way, ...] = (
     restriction,
     objection,
     withdrawal,
+    withdrawn_by_staff,
 )
 
 

@@ -64,6 +64,7 @@ def test_each_store_that_can_is_asked_first(verb: str, scope: Scope | None, plan
         (None, "four_eyes", False),
         ("one_time_code", "four_eyes", False),
         ("call_back", "four_eyes", True),
+        ("staff", "four_eyes", True),
         ("call_back", "person", False),
     ],
 )

@@ -21,7 +21,7 @@ from chassis.ledger.events import Composed
 from services.consent import rules
 from services.consent.commands import notices, recordings
 from services.consent.commands.desk import Desk
-from services.consent.contract import AlreadyRecorded, Kind, Recorded, Regulation, State
+from services.consent.contract import AlreadyRecorded, Kind, Recorded, Regulation, State, Vouched
 from services.consent.records import Entry, Frame, frame, own
 from services.consent.rules import Matter
 from services.consent.tables import NoticeVersion
@@ -76,7 +76,8 @@ class Spoken(NamedTuple):
     """What is to be recorded, checked against everything but what she said before.
 
     claimed: when it was said, if that was before now · details: what the receipt's record says besides, but for `evidence_ref`, which
-    hardly two have in common · traceparent: of the call · until: when a consent lapses, where that is before the policy book says.
+    hardly two have in common · traceparent: of the call · until: when a consent lapses, where that is before the policy book says ·
+    vouched: on whose word she withdrew, where it is not her own.
     """
 
     desk: Desk
@@ -89,6 +90,7 @@ class Spoken(NamedTuple):
     traceparent: str | None = None
     until: datetime | None = None
     evidence_ref: str | None = None
+    vouched: Vouched | None = None
 
     @property
     def about(self) -> tuple[UUID, str, str, str]:
@@ -360,7 +362,10 @@ def _erasing(spoken: Spoken, duties: frozenset[str]) -> dict[str, Any]:
     if not _may_erase(spoken):
         return {}
     erased = rules.erased_on_withdrawal(spoken.desk.book, spoken.matter.purpose, spoken.matter.purpose in duties)
-    return {"erase_rule": erased[0], "erase_elements": erased[1]} if erased else {}
+    if not erased:
+        return {}
+    told: dict[str, Any] = {"erase_rule": erased[0], "erase_elements": erased[1]}
+    return told | ({"vouched": spoken.vouched.model_dump(mode="json")} if spoken.vouched else {})
 
 
 _EVENTS = {

@@ -7,6 +7,7 @@ from uuid import UUID
 import orjson
 
 from chassis import clock
+from chassis.auth import Caller
 from chassis.db import Database, Transaction
 from chassis.errors import NotFound, Problem
 from chassis.idempotency import Reply, Write
@@ -30,6 +31,7 @@ from services.consent.contract import (
     Regulation,
     State,
     UnknownPurpose,
+    Vouched,
     WithdrawConsent,
 )
 from services.consent.rules import Matter
@@ -134,7 +136,15 @@ async def _refused(tx: Transaction, said: Said, wish: RefuseConsent) -> Spoken:
 async def _withdrawn(tx: Transaction, said: Said, wish: WithdrawConsent) -> Spoken:
     """Always recorded, whether anything was given or not: what she said holds against whatever arrives late."""
     await _must_be_known(tx, said.desk.book, said.principal, wish.purpose)
-    return _spoken_of(said, State.withdrawn, {"collection_method": wish.method}, None)
+    spoken = _spoken_of(said, State.withdrawn, {"collection_method": wish.method}, None)
+    return spoken._replace(vouched=_vouched(said.desk.caller, wish))
+
+
+def _vouched(caller: Caller, wish: WithdrawConsent) -> Vouched | None:
+    """On whose word it is, where she does not say it herself: nobody of the staff names another for it."""
+    if caller.kind == "staff":
+        return Vouched(by=caller.subject)
+    return wish.vouched if caller.principal is None else None
 
 
 def _spoken_of(

@@ -90,13 +90,16 @@ _COLLECTED_AT_ONCE, _COLLECTED_TOGETHER = 50, 300
 _A_MOMENT = 0.5
 _FORESEEN = 5.0  # seconds after which the stores are asked for again
 
-_OVER = "SELECT id, tenant FROM request WHERE state = 'cooling_off' AND executes_at <= $1"
+_OVER = "SELECT id, tenant FROM request WHERE state = 'cooling_off' AND executes_at <= $1 AND channel <> 'consent'"
+_WITHDRAWN = """
+SELECT id, tenant, principal, purpose, received_at FROM request
+WHERE state = 'cooling_off' AND executes_at <= $1 AND channel = 'consent'"""
 _LIFTED = "SELECT id, tenant FROM request WHERE state = 'answered' AND kind = 'restriction' AND executes_at <= $1"
 _EXPIRED = "SELECT id, tenant FROM request WHERE state = 'answered' AND package_deleted_at <= $1"
 _UNLOCKED = "SELECT id, tenant FROM request WHERE state = 'awaiting_passphrase' AND awaiting_since <= $1"
 _UNCONFIRMED = """
 SELECT id, tenant FROM request
-WHERE state = 'previewed' AND (awaiting_since IS NULL OR awaiting_since <= $1 OR (reminded_at IS NULL AND awaiting_since <= $2))"""
+WHERE state = 'previewed' AND channel <> 'consent' AND (awaiting_since IS NULL OR awaiting_since <= $1 OR (reminded_at IS NULL AND awaiting_since <= $2))"""
 _UNPAID = "SELECT id, tenant FROM request WHERE state = 'awaiting_fee' AND executes_at <= $1"
 _DUE = "SELECT id, tenant FROM request_step WHERE state = 'deferred' AND due_at <= $1"
 
@@ -446,6 +449,7 @@ class Work:
         now = clock.now()
         async with self.database.system() as connection:
             over = await connection.fetch(_OVER, now)
+            withdrawn = await connection.fetch(_WITHDRAWN, now)
             expired = await connection.fetch(_EXPIRED, now)
             lifted = await connection.fetch(_LIFTED, now)
             unlocked = await connection.fetch(_UNLOCKED, self._since("passphrase_awaited"))
@@ -459,6 +463,11 @@ class Work:
         for request, tenant in over:
             async with self.database.transaction(tenant) as tx:
                 await doing.execute(tx, self.office, request)
+        for request, tenant, *said in withdrawn:
+            with suppress(Problem):  # Where consent is away nobody knows whether she said yes again: later.
+                goes = cascades.spare if await self._consents_again(tenant, *said) else doing.execute
+                async with self.database.transaction(tenant) as tx:
+                    await goes(tx, self.office, request)
         for request, tenant in expired:
             async with self.database.transaction(tenant) as tx:
                 await answering.close_expired(tx, self.office, request)
@@ -578,12 +587,19 @@ class Work:
         consents = (await self.consent.standing(tenant, claim.principal)).consents
         return any(one.purpose == claim.purpose and one.state == "withdrawn" for one in consents)
 
+    async def _consents_again(self, tenant: UUID, principal: UUID, purpose: str, withdrawn_at: datetime) -> bool:
+        consents = (await self.consent.standing(tenant, principal)).consents
+        stand = [one for one in consents if one.purpose == purpose and one.state in ("given", "renewed_given")]
+        return any(one.since > withdrawn_at for one in stand)
+
     async def _stand(self, tenant: UUID, claim: Claim, at: datetime | None = None) -> None:
         """Consent answers once no decision point says otherwise any more. at: when it was told before."""
         key, case = f"{claim.step}{'/again' if at else ''}", claim.request
         match claim.verb:
             case "withdraw":
-                wish = WithdrawConsent(purpose=claim.purpose, principal=claim.principal, occurred_at=at)
+                wish = WithdrawConsent(
+                    purpose=claim.purpose, principal=claim.principal, occurred_at=at, vouched=claim.vouched
+                )
                 await self.consent.withdraw(tenant, wish, key)
             case "restrict" | "lift":
                 state = "set" if claim.verb == "restrict" else "lifted"

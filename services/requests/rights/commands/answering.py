@@ -18,6 +18,7 @@ from services.requests.rights.contract import (
     Action,
     Answer,
     AnswerLine,
+    Channel,
     Correction,
     Found,
     Kind,
@@ -136,7 +137,10 @@ async def await_passphrase(
 async def await_confirmation(tx: Transaction, office: Office, row: RequestRow) -> None:
     """The person is to read what will be lost, and to say that she wants it; she is told until when."""
     row.state, row.awaiting_since, row.reminded_at = State.previewed, clock.now(), None
-    await _write_of_confirmation(tx, office, row, "confirmation_wanted")
+    if row.channel == Channel.consent:
+        await letters.write(tx, office, row, "withdrawal_told")
+    else:
+        await _write_of_confirmation(tx, office, row, "confirmation_wanted")
 
 
 async def mind_confirmation(tx: Transaction, office: Office, request: UUID) -> None:
@@ -340,10 +344,15 @@ async def give_up_waiting(tx: Transaction, office: Office, request: UUID) -> Non
     row = await tx.session.get(RequestRow, request, with_for_update=True)
     if row.state != State.awaiting_passphrase:
         return
+    await close_withdrawn(tx, office, row)
+
+
+async def close_withdrawn(tx: Transaction, office: Office, row: RequestRow, by: str | None = None) -> None:
+    """What was asked is wanted no more. by: who of the staff says so."""
     row.state, row.closed_at = State.withdrawn, clock.now()
     await clocks.end(tx, row)
     await forget(tx, office, row)
-    await emit_moved(tx, "request.withdrawn", row)
+    await emit_moved(tx, "request.withdrawn", row, by)
 
 
 async def close(tx: Transaction, office: Office, row: RequestRow) -> None:

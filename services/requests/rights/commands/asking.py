@@ -249,10 +249,7 @@ async def withdraw(tx: Transaction, office: Office, caller: Caller, request: UUI
         return await queries.view(tx, row)
     must_stand_in(State(row.state), WITHDRAWABLE)
     await deciding.void_tasks(tx, row)
-    row.state, row.closed_at = State.withdrawn, clock.now()
-    await clocks.end(tx, row)
-    await answering.forget(tx, office, row)
-    await emit_moved(tx, "request.withdrawn", row, for_her(caller))
+    await answering.close_withdrawn(tx, office, row, for_her(caller))
     return await queries.view(tx, row)
 
 

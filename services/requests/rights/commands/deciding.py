@@ -49,7 +49,7 @@ from services.requests.rights.tables import ControllerRow, RequestRow, TaskRow
 
 # What the two parts of a request have in common.
 _SHARED = set(
-    "tenant principal kind channel language recording elements ground agent by_post evidence_method vouched_by".split()
+    "tenant principal kind channel language recording elements purpose ground agent by_post evidence_method vouched_by".split()
 )
 
 

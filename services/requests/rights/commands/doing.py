@@ -16,6 +16,7 @@ from chassis.db import Transaction
 from chassis.errors import Problem
 from chassis.sealing import SubjectKey
 from services.anonymizer.contract import Action, Correction, Scope, StepResult, StepState, Store
+from services.consent.contract import Vouched
 from services.requests.rights import queries
 from services.requests.rights.commands import answering, clocks, deciding, posting, proving, steps
 from services.requests.rights.commands.answering import ToPack
@@ -34,7 +35,7 @@ _RESULT = {"outcomes", "remaining", "findings", "attested"}
 @dataclass(frozen=True)
 class Claim:
     """One step, for whoever claimed it last: `fence` is what proves that. `spool_key` only where something is
-    collected, `changes` only where something is corrected."""
+    collected, `changes` only where something is corrected. vouched: only people say that she asked."""
 
     step: UUID
     fence: int
@@ -47,6 +48,7 @@ class Claim:
     purpose: str | None
     ground: str | None
     changes: list[Correction]
+    vouched: Vouched | None
     spool_key: bytes | None = field(repr=False)
 
 
@@ -220,9 +222,10 @@ async def _begin(
             row.spool_key = keys[row.id].seal("request", "spool_key", os.urandom(32))
         if how.standing and row.party == "operator":
             mine.append(steps.standing(row, how.standing))
-        # One recording goes at once, unless staff alone say that she asked for it.
-        confirmed_first = row.recording is not None and proof.is_only_vouched_for(office.book, row)
-        for each in way.first_steps(how.verb, _scope(row), stores):
+        # One recording, or what rested on a consent, goes at once, unless staff alone say that she asked for it or withdrew.
+        planned = way.first_steps(how.verb, _scope(row), stores)
+        confirmed_first = bool(planned and _scope(row)) and proof.is_only_vouched_for(office.book, row)
+        for each in planned:
             mine.append(steps.of_store(row, each.store, each.verb, "deferred" if confirmed_first else "pending"))
         if how.verb == "preview" and _scope(row) is None:
             mine += [steps.of_store(row, store, "erase", state="deferred") for store in way.without_preview(stores)]
@@ -284,6 +287,7 @@ def _of(row: StepRow, request: RequestRow, changes: list[Correction], spool_key:
         purpose=request.purpose,
         ground=request.ground,
         changes=changes,
+        vouched=Vouched(by=request.vouched_by) if proof.is_said_by_people(request) else None,
         spool_key=spool_key,
     )
 
@@ -534,10 +538,7 @@ async def _lifted(tx: Transaction, office: Office, row: RequestRow) -> None:
         await answering.tell_lifted(tx, office, row)
     row.executes_at = None
     if row.kind == Kind.objection:
-        row.state, row.closed_at = State.withdrawn, clock.now()
-        await clocks.end(tx, row)
-        await answering.forget(tx, office, row)
-        await emit_moved(tx, "request.withdrawn", row)
+        await answering.close_withdrawn(tx, office, row)
     else:
         await answering.close(tx, office, row)
 

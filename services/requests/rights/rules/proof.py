@@ -9,6 +9,7 @@ from services.requests.rights.contract import MandateRefused, RecordMandate, Ste
 
 ONE_DAY = timedelta(days=1)
 BY_CODE = "one_time_code"
+BY_STAFF = "staff"  # who say at consent that she withdrew
 
 
 class AskedFacts(Protocol):
@@ -56,10 +57,14 @@ def has_ended(mandate: MandateFacts, today: date) -> bool:
     return mandate.revoked_at is not None or today > (mandate.valid_to or date.max)
 
 
+def is_said_by_people(row: AskedFacts) -> bool:
+    """Whether people alone say that she asked, who neither logged in nor named a code."""
+    return row.evidence_method not in (None, BY_CODE)
+
+
 def is_only_vouched_for(book: PolicyBook, row: AskedFacts) -> bool:
-    """Whether people alone say that she asked, who neither logged in nor named a code, and the book wants two of them to confirm it."""
-    by_people = row.evidence_method not in (None, BY_CODE)
-    return by_people and book.right(row.kind).confirmed_by == "four_eyes"
+    """Whether people alone say that she asked, and the book wants two of them to confirm it."""
+    return is_said_by_people(row) and book.right(row.kind).confirmed_by == "four_eyes"
 
 
 def must_be_seen(book: PolicyBook, basis: str, papers: Iterable[str]) -> Representation:
