@@ -21,6 +21,9 @@ _WORDS = {
         "thanks_more": "Du kan stänga sidan.",
         "over": "Frågan är inte öppen längre",
         "over_more": "Den är redan besvarad eller för gammal. Du kan stänga sidan.",
+        "earlier": "Ditt svar är inte registrerat",
+        "earlier_more": "Frågan har öppnats igen sedan den här sidan visades, så ditt svar är inte registrerat. Öppna frågan och svara "
+        "en gång till.",
         "other": "Frågan gäller någon annan",
         "other_more": "Du är inloggad som en annan person än den som frågan gäller. Inget har registrerats.",
         "guardian": "Din vårdnadshavare behöver svara",
@@ -43,6 +46,9 @@ _WORDS = {
         "thanks_more": "You may close this page.",
         "over": "The question is not open any more",
         "over_more": "It was answered already, or is too old. You may close this page.",
+        "earlier": "Your answer is not recorded",
+        "earlier_more": "The question was opened again after this page was shown, so your answer is not recorded. Open the question and "
+        "answer once more.",
         "other": "The question is for somebody else",
         "other_more": "You are logged in as another person than the one who is asked. Nothing was recorded.",
         "guardian": "Your guardian needs to answer",
@@ -64,7 +70,7 @@ def question(language: str, back_to: str | None, **told: Any) -> HTMLResponse:
 
 
 def told(language: str, what: str, status: int = 200, again: str | None = None) -> HTMLResponse:
-    """`what`: thanks | over | other | guardian | soon. again: where the question can be opened once more."""
+    """`what`: thanks | over | earlier | other | guardian | soon. again: where the question can be opened once more."""
     return _PAGES.told(language, what, status, again)
 
 

@@ -155,7 +155,8 @@ class CallPartyRow(SQLModel, table=True):
 class Capture(SQLModel, table=True):
     """A question for consent that waits for one person at its own address; `token` is the hash of what stands in it.
 
-    form: the hash of what proves that the answer comes from the page she was shown after she logged in.
+    form: the hash of what proves that the answer comes from the page she was shown after she logged in; once she answered, of that and
+    her answer.
     """
 
     __tablename__ = "capture"

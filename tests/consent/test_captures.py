@@ -310,6 +310,38 @@ async def test_only_the_person_who_is_asked_can_answer(company, around, anna):
     assert (await company.service.standing(company.tenant, anna)).consents[0].state == "requested"
 
 
+async def test_an_answer_that_is_sent_twice_counts_once_and_leads_back_both_times(company, around, anna):
+    await company.notice()
+    await may_call_back(company, CALLBACK)
+    capture = (await ask(company, callbackUrl=CALLBACK)).json()["captureUrl"]
+    page = await open_page(company, capture)
+    both = await asyncio.gather(*(press(company, capture, page, "yes") for _ in range(2)))
+    assert {(each.status_code, each.headers.get("location")) for each in both} == {
+        (303, f"{CALLBACK}?capture_result=granted&state=xyz123")
+    }
+    assert (await press(company, capture, page, "no")).status_code == 400
+    assert [each.state for each in (await company.service.records(company.tenant, anna)).items] == [
+        "given",
+        "requested",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("language", "words"), [("sv", "ditt svar är inte registrerat"), ("en", "your answer is not recorded")]
+)
+async def test_who_answers_on_an_earlier_page_reads_that_it_does_not_count_and_where_to_answer(
+    company, around, anna, language, words
+):
+    await company.notice()
+    capture = (await ask(company)).json()["captureUrl"]
+    earlier, page = [await open_page(company, capture) for _ in range(2)]
+    told = await press(company, capture, earlier, "no", language)
+    assert told.status_code == 400 and words in told.text and f'href="{urlsplit(capture).path}"' in told.text
+    assert (await press(company, capture, page, "no")).status_code == 200
+    told = await press(company, capture, earlier, "no", language)
+    assert told.status_code == 400 and words not in told.text and "href" not in told.text
+
+
 @pytest.mark.parametrize(
     ("language", "words"), [("sv", "Din vårdnadshavare behöver svara"), ("en", "Your guardian needs to answer")]
 )

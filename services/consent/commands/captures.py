@@ -25,7 +25,6 @@ from services.consent.contract import (
     BadCallback,
     Callbacks,
     Kind,
-    Recorded,
     RetrievedStatus,
     RetrieveStatus,
     SetCallbacks,
@@ -43,6 +42,10 @@ SELECT EXISTS (SELECT FROM statement WHERE tenant = $1 AND principal = $2 AND ki
   AND state IN ('requested', 'request_deferred') AND occurred_at > coalesce(
     (SELECT max(occurred_at) FROM standing WHERE tenant = $1 AND principal = $2 AND kind = 'consent' AND purpose = $3
        AND state NOT IN ('requested', 'request_deferred')), '-infinity'))"""
+
+_ANSWERED = """
+SELECT event FROM statement WHERE tenant = $1 AND principal = $2 AND kind = 'consent' AND purpose = $3
+ORDER BY recorded_at DESC LIMIT 1"""
 
 
 async def retrieve(
@@ -155,6 +158,10 @@ async def _notice_for(tx: Transaction, book: PolicyBook, purpose: str, categorie
 # --- the page ------------------------------------------------------------------------------------------------------------
 
 
+class EarlierPage(Exception):
+    """The question was shown anew since, and waits for an answer from there."""
+
+
 @dataclass(frozen=True)
 class Opened:
     """A capture as whoever opens its address finds it."""
@@ -199,16 +206,18 @@ async def show(row: Capture, speaker: UUID) -> str:
     return form
 
 
-async def answer(
-    tx: Transaction, desk: Desk, token: str, form: str, yes: bool, language: str
-) -> tuple[Capture, Recorded]:
-    """The answer, under the notice that was shown, and the last of its records. Raises Refusal for a form that is not of this page, ParentalNeeded for a child's own
-    yes."""
+async def answer(tx: Transaction, desk: Desk, token: str, form: str, yes: bool, language: str) -> tuple[Capture, UUID]:
+    """The answer, under the notice that was shown, and its last entry in the ledger; the same once more changes nothing. Raises
+    EarlierPage, Refusal for a question that is not open, ParentalNeeded for a child's own yes."""
     row, notice = await read(tx, token)
     shown_to = [] if row.form is None else await speakers(tx, row)
-    speaker = next((each for each in shown_to if hmac.compare_digest(row.form, _bound(form, each))), None)
-    if over(row, notice, desk.book) or speaker is None:
+    if any(hmac.compare_digest(row.form, _bound(form, each, yes)) for each in shown_to):
+        return row, await tx.connection.fetchval(_ANSWERED, tx.tenant, row.principal, row.purpose)
+    if over(row, notice, desk.book):
         raise Refusal(400, "INVALID_ARGUMENT", "This page was answered, or is too old.")
+    speaker = next((each for each in shown_to if hmac.compare_digest(row.form, _bound(form, each))), None)
+    if speaker is None:
+        raise EarlierPage
     details = {"language": language, "collection_method": "web_form", "type": "explicit", "asked_by": row.client}
     if speaker != row.principal:
         details |= {"type": "parental", "guardian": str(speaker)}
@@ -216,8 +225,8 @@ async def answer(
     person = replace(desk.caller, original_client="capture", kind="customer", subject=str(speaker))
     for matter in await to_answer(tx, row.principal, row.purpose):
         told = await record(tx, desk._replace(caller=person), row.principal, matter, state, None, details, notice)
-    row.outcome = "denied" if not yes else await _outcome(tx, desk.book, row)
-    return row, told
+    row.outcome, row.form = "denied" if not yes else await _outcome(tx, desk.book, row), _bound(form, speaker, yes)
+    return row, told.event
 
 
 async def _outcome(tx: Transaction, book: PolicyBook, row: Capture) -> str:
@@ -238,8 +247,8 @@ async def back_to(tx: Transaction, row: Capture, outcome: str) -> str | None:
     return row.callback + ("&" if "?" in row.callback else "?") + urlencode(query)
 
 
-def _bound(form: str, speaker: UUID) -> bytes:
-    return _hashed(f"{form} {speaker}")
+def _bound(form: str, speaker: UUID, answered: bool | None = None) -> bytes:
+    return _hashed(f"{form} {speaker}" if answered is None else f"{form} {speaker} {answered}")
 
 
 def _hashed(token: str) -> bytes:

@@ -203,18 +203,20 @@ async def answer_capture(_: Anyone, request: Request, capture: Token):
     try:
         async with state.database.transaction(found.tenant) as tx:
             desk = state.own_desk()
-            row, told = await captures.answer(
+            row, event = await captures.answer(
                 tx, desk, capture, said.get("form", ""), said["answer"] == "yes", language
             )
             address = await captures.back_to(tx, row, row.outcome)
     except (Refusal, NoticeNotInForce):
         return pages.told(language, "over", 400)
+    except captures.EarlierPage:
+        return pages.told(language, "earlier", 400, again=f"/v1/captures/{capture}")
     except ParentalNeeded:
         return pages.told(language, "guardian", 403, again=f"/v1/captures/{capture}")
     except NotAGuardian:
         return pages.told(language, "other", 403)
     try:
-        await state.barrier.passed(told.event)
+        await state.barrier.passed(event)
     except NotYetEverywhere:
         return pages.told(language, "soon", 503)
     return pages.back(address) if address else pages.told(language, "thanks")
