@@ -6,8 +6,10 @@ registries): every address a name resolves to must be clean, or a second answer 
 
 import asyncio
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Any
 from urllib.parse import urlsplit
 
 _NOT_PUBLIC_4 = tuple(
@@ -24,6 +26,9 @@ _NOT_PUBLIC_6 = tuple(
     ip_network(n) for n in ("2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20")
 )
 _PATIENCE = 10  # seconds
+# A look-up cannot be given up, and holds its thread for as long as the name's servers are silent: of the loop's own few, some such
+# names would hold all.
+_NAMES = ThreadPoolExecutor(200, "names")
 
 
 class NotPublic(ValueError):
@@ -71,10 +76,14 @@ async def resolve(url: str, loopback: bool) -> Target:
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     async with asyncio.timeout(_PATIENCE):  # whoever owns the name says how long its servers take
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(_NAMES, _look_up, host, port)
     addresses = [ip_address(entry[4][0]) for entry in found]
     for address in addresses:
         if not is_public(address) and not (loopback and address.is_loopback):
             raise NotPublic
     chosen = f"[{addresses[0]}]" if addresses[0].version == 6 else str(addresses[0])
     return Target(parts._replace(netloc=f"{chosen}:{port}").geturl(), parts.netloc)
+
+
+def _look_up(host: str, port: int) -> list[Any]:
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)

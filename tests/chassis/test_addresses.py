@@ -1,6 +1,8 @@
 """Where others may send this house: to public addresses, resolved once and connected to as they were checked."""
 
 import asyncio
+import socket
+import threading
 from ipaddress import ip_address
 
 import pytest
@@ -48,24 +50,45 @@ async def test_a_name_that_resolves_inside_is_refused(host):
 
 
 async def test_a_name_whose_servers_never_answer_is_waited_for_no_longer_than_that(monkeypatch):
-    async def silent(*_args, **_kwargs):
-        await asyncio.Event().wait()
-
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", silent, raising=False)
+    ended = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_kwargs: ended.wait())
     monkeypatch.setattr(addresses, "_PATIENCE", 0.05, raising=False)
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(PATIENCE) as waiting:
-            await addresses.resolve("https://hooks.example/x", loopback=False)
-    assert not waiting.expired()
+    try:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(PATIENCE) as waiting:
+                await addresses.resolve("https://hooks.example/x", loopback=False)
+        assert not waiting.expired()
+    finally:
+        ended.set()
+
+
+async def test_names_whose_servers_never_answer_hold_up_no_other_name(monkeypatch):
+    ended = threading.Event()
+
+    def found(host, port, **how):
+        if host != "quick.example":
+            ended.wait()
+            raise OSError
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("93.184.216.34", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", found)
+    silent = [asyncio.create_task(addresses.resolve(f"https://silent{each}.example/", False)) for each in range(40)]
+    try:
+        await asyncio.sleep(0.1)
+        async with asyncio.timeout(5):
+            assert (await addresses.resolve("https://quick.example/", False)).url == "https://93.184.216.34:443/"
+    finally:
+        ended.set()
+        await asyncio.gather(*silent, return_exceptions=True)
 
 
 async def test_a_name_is_resolved_once_and_the_checked_address_is_connected_to(monkeypatch):
     answers = iter([["93.184.216.34"], ["10.0.0.1"]])
 
-    async def rebind(*_args, **_kwargs):
+    def rebind(*_args, **_kwargs):
         return [(2, 1, 6, "", (address, 443)) for address in next(answers)]
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", rebind, raising=False)
+    monkeypatch.setattr(socket, "getaddrinfo", rebind)
     target = await addresses.resolve("https://hooks.example/x?y=1", loopback=False)
     assert (target.url, target.host) == ("https://93.184.216.34:443/x?y=1", "hooks.example")
     with pytest.raises(NotPublic):
