@@ -26,6 +26,7 @@ from sqlalchemy.util import greenlet_spawn
 
 from chassis import auth, clock, durable, rows, telemetry
 from chassis.errors import Forbidden
+from chassis.known_types import Connection
 from chassis.ledger import events
 from chassis.settings import Settings
 
@@ -256,10 +257,12 @@ class Database:
         return await asyncpg.connect(**_where(self.settings, self.service, f"{self.service}_system", "db_system"))
 
     async def rest(self) -> None:
-        """Give back what was not needed since the last look: each idle connection is a process of the server, with memory of its own."""
+        """Give back what was not needed since the last look: each idle connection is a process of the server, with memory of its own.
+
+        They go all at once, and who comes next opens what he needs anew: so only where less than half was needed."""
         for engine, use in ((self.engine, self._use), (self.system_engine, self._system_use)):
             # One in use would come back to a pool that is gone, and stay open for ever.
-            if engine.pool.checkedin() > use.most and not engine.pool.checkedout():
+            if engine.pool.checkedin() > 2 * use.most and not engine.pool.checkedout():
                 # First a new pool, and only then the old one's connections are closed, which takes a while: who came meanwhile would
                 # take one that nobody closes afterwards, or wait in vain for one to come back.
                 self._replaced.append(engine.pool)
@@ -314,6 +317,7 @@ def _where(settings: Settings, service: str, role: str, secret: str) -> dict[str
         "password": lambda: settings.password(secret),
         "server_settings": {"search_path": service, "application_name": f"wardline-{service}", "timezone": "UTC"},
         "timeout": 5,
+        "connection_class": Connection,
     }
 
 

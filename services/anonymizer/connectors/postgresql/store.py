@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 
 from chassis.db import REST_AFTER
+from chassis.known_types import Connection
 from services.anonymizer.connectors.guard import COMMIT_WITHIN, Guard, HoldsCame, still
 from services.anonymizer.contract import StoreDrifted, StoreUnavailable
 from services.anonymizer.datamap import Store
@@ -166,6 +167,7 @@ class Connections:
                     timeout=5,
                     command_timeout=LONGEST,
                     reset=_as_it_was,
+                    connection_class=Connection,
                 )
             return self._pools[role]
 
