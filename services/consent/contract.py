@@ -230,7 +230,8 @@ class EndConsent(Command):
 class SetGuardian(Command):
     """`PUT /v1/guardians/{principal}`: who speaks for this child, beside whoever else does, until she has the policy book's age;
     forgotten on that day. until: the last day, if the guardianship ends before · born: null where nobody knows it any more; until
-    somebody records it, neither she nor her guardians say yes."""
+    somebody records it, neither she nor her guardians say yes. Whom one of the staff records speaks once another has recorded the same,
+    or has looked at the papers in rights, if the policy book's `confirmed_by` of guardians wants it."""
 
     guardian: UUID
     born: Day | None
@@ -248,6 +249,7 @@ class Guardian(Reply):
     principal: UUID
     guardian: UUID
     of_age_on: date | None
+    waiting: bool = False
     event: UUID
 
 
@@ -821,10 +823,12 @@ class Stated(Reply):
 
 
 class GuardianSet(Reply):
-    """`guardian.set`: of the child that is the event's subject. by: who of the staff recorded it; nobody where rights told it."""
+    """`guardian.set`: of the child that is the event's subject. by: who of the staff recorded it; nobody where rights told it · waiting:
+    for another of them, and speaks not yet."""
 
     guardian: UUID
     by: str | None = None
+    waiting: bool = False
 
 
 class GuardianshipEnded(Reply):

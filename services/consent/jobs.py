@@ -30,7 +30,10 @@ WHERE kind = 'consent' AND state IN ('given', 'renewed_given') AND valid_until <
 _KEPT = timedelta(days=1)
 _OVER = "DELETE FROM capture WHERE expires_at < $1"
 _BY_ANOTHER_BOOK = "SELECT DISTINCT tenant FROM call WHERE recording AND book_rows <> $1"
-_CHILDREN = "SELECT DISTINCT tenant, principal, born FROM guardianship WHERE born <= $1"
+# What one of the staff alone says of a child's day of birth counts where nothing else is known of it.
+_CHILDREN = """
+SELECT * FROM (SELECT DISTINCT ON (tenant, principal) tenant, principal, born FROM guardianship
+               ORDER BY tenant, principal, waiting, born) child WHERE born <= $1"""
 _OVER_GUARDIANS = "SELECT DISTINCT tenant, principal FROM guardianship WHERE ended_at IS NULL AND until <= $1"
 
 

@@ -145,12 +145,12 @@ async def guardianships_with(tx: Transaction, person: UUID | None) -> Sequence[G
 
 
 async def guardians(tx: Transaction, child: UUID) -> list[UUID]:
-    """Who speaks for her now."""
+    """Who speaks for her now; whoever waits for another of the staff does not."""
     now = clock.now()
     return [
         row.guardian
         for row in await guardianships(tx, child)
-        if row.ended_at is None and (row.until is None or row.until > now)
+        if row.ended_at is None and not row.waiting and (row.until is None or row.until > now)
     ]
 
 

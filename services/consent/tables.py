@@ -103,7 +103,8 @@ class StandingCase(SQLModel, table=True):
 
 class Guardianship(SQLModel, table=True):
     """Who speaks for a child, until when if that is known, and since when no more. That she is a child stays known: the rows go when
-    she is of age. born: null while nobody knows it any more."""
+    she is of age. born: null while nobody knows it any more · waiting: for another of the staff than vouched_by; speaks for nobody until
+    then."""
 
     __tablename__ = "guardianship"
 
@@ -112,6 +113,8 @@ class Guardianship(SQLModel, table=True):
     guardian: UUID = Field(primary_key=True)
     born: date | None
     evidence_ref: str
+    waiting: bool = False
+    vouched_by: str | None = None
     until: datetime | None = Field(default=None, sa_type=_MOMENT)
     ended_at: datetime | None = Field(default=None, sa_type=_MOMENT)
 

@@ -225,6 +225,92 @@ async def test_two_parents_speak_for_a_child_and_where_none_is_left_it_is_a_chil
         await company.herself(erik).end_guardian(company.tenant, maja, EndGuardian(guardian=eva), key())
 
 
+async def test_a_guardian_whom_one_of_the_staff_records_speaks_once_another_has_recorded_the_same(company):
+    told, maja, erik = await company.notice(), new_id(), new_id()
+    born = clock.now().date().replace(day=1) - timedelta(days=9 * 365)
+    olle, pia = [company.client(kind="staff", sub=name) for name in ("olle", "pia")]
+    who = SetGuardian(guardian=erik, born=born, evidence_ref="crm/17", until=clock.now().date() + timedelta(days=90))
+    yes, no = given(told, maja, expression="parental"), WithdrawConsent(purpose="communication", principal=maja)
+    on_paper = given(told, maja, expression="parental", guardian=erik, method="paper")
+
+    async def recorded(staff, **bent) -> bool:
+        said = await staff.set_guardian(company.tenant, maja, who.model_copy(update=bent), key())
+        event = (await feed(company, said.event))["data"]
+        assert event == {"guardian": str(erik), "by": event["by"]} | ({"waiting": True} if said.waiting else {})
+        return said.waiting
+
+    async def is_nobody() -> None:
+        him = company.herself(erik)
+        for attempt in (
+            him.give(company.tenant, yes, key()),
+            him.withdraw(company.tenant, no, key()),
+            him.records(company.tenant, maja),
+        ):
+            with pytest.raises(NotFound):
+                await attempt
+        with pytest.raises(NotAGuardian):
+            await olle.give(company.tenant, on_paper, key())
+
+    assert await recorded(olle)
+    await is_nobody()
+    with pytest.raises(ParentalNeeded):  # but she is a child from the first word on
+        await company.herself(maja).give(company.tenant, given(told, None), key())
+    assert await recorded(olle), "he says it himself once more"
+    assert await recorded(pia, born=born + timedelta(days=400)), "another says something else"
+    assert await recorded(pia, born=None), "and then nothing"
+    await is_nobody()
+    assert await recorded(olle) and not await recorded(pia)
+    await company.herself(erik).give(company.tenant, yes, key())
+    assert not await recorded(olle), "what two have recorded"
+    assert not await recorded(olle, until=who.until - timedelta(days=1)), "and less than that"
+    for more in ({}, {"until": None}, {"born": born + timedelta(days=1)}):
+        assert await recorded(olle, **more), "is more than two have recorded"
+        await is_nobody()
+        assert not await recorded(pia, **more)
+    await company.service.end_guardian(company.tenant, maja, EndGuardian(guardian=erik), key())
+    assert await recorded(olle), "he had ended"
+    await is_nobody()
+
+
+async def test_two_of_the_staff_who_record_a_guardian_at_once_are_two(company):
+    told, maja, erik = await company.notice(), new_id(), new_id()
+    who = SetGuardian(guardian=erik, born=clock.now().date() - timedelta(days=9 * 365), evidence_ref="crm/17")
+    staff = [company.client(kind="staff", sub=name) for name in ("olle", "pia")]
+    both = await asyncio.gather(*(each.set_guardian(company.tenant, maja, who, key()) for each in staff))
+    assert sorted(each.waiting for each in both) == [False, True]
+    await company.herself(erik).give(company.tenant, given(told, maja, expression="parental"), key())
+
+
+async def test_whom_rights_tells_of_two_have_looked_at_and_what_one_says_of_a_child_is_not_what_two_said(company):
+    told, maja, erik, eva = await company.notice(), new_id(), new_id(), new_id()
+    born = clock.now().date().replace(day=1) - timedelta(days=9 * 365)
+    olle = company.client(kind="staff", sub="olle")
+    who = SetGuardian(guardian=erik, born=born, evidence_ref="crm/17")
+    assert (await olle.set_guardian(company.tenant, maja, who, key())).waiting
+    confirmed = who.model_copy(update={"born": None, "evidence_ref": "mandate/1"})
+    assert not (await company.service.set_guardian(company.tenant, maja, confirmed, key())).waiting
+    yes = given(told, maja, expression="parental")
+    await company.herself(erik).give(company.tenant, yes, key())
+    younger = SetGuardian(guardian=eva, born=born + timedelta(days=700), evidence_ref="crm/18")
+    assert (await olle.set_guardian(company.tenant, maja, younger, key())).waiting
+    again = await company.service.set_guardian(company.tenant, maja, confirmed, key())
+    assert again.of_age_on.year == born.year + 13, "one of the staff alone makes nobody a child for longer"
+    await company.herself(erik).give(company.tenant, yes, key())
+
+
+async def test_a_house_with_a_helpdesk_of_one_has_one_of_the_staff_record_a_guardian(company, monkeypatch):
+    written = company.served.app.state.policy.current().model_dump(mode="json") | {"version": "2030.3"}
+    alone = {"confirmed_by": "person"}
+    written["representations"] = [
+        row | (alone if row["key"] == "guardian" else {}) for row in written["representations"]
+    ]
+    book = PolicyBook.model_validate(written, strict=False)
+    monkeypatch.setattr(company.served.app.state.policy, "current", lambda: book)
+    who = SetGuardian(guardian=new_id(), born=clock.now().date() - timedelta(days=9 * 365), evidence_ref="crm/17")
+    olle = company.client(kind="staff", sub="olle")
+    assert not (await olle.set_guardian(company.tenant, new_id(), who, key())).waiting
+
+
 async def test_a_parent_s_yes_on_paper_names_the_parent_who_is_known_to_speak(company):
     told, maja, erik, anna = await company.notice(), new_id(), new_id(), new_id()
     born = clock.now().date().replace(day=1) - timedelta(days=9 * 365)

@@ -82,9 +82,10 @@ def test_a_mother_known_to_consent_asks_for_her_son_until_consent_knows_her_no_m
         guardian = {"guardian": str(nordtel.principals[who]), "born": born(nordtel), "evidence_ref": "crm/17"}
         officer.put(f"/staff/v1/guardians/{child}", guardian)
     for who in ("ines", "erik"):
-        assert (asks(nordtel, who, child), consents(nordtel, who, child)) == (404, 201)
+        assert (asks(nordtel, who, child), consents(nordtel, who, child)) == (404, 404), "one of the staff alone"
         second_look(nordtel, "helpdesk", child, who)
         assert asks(nordtel, who, child) == 201
+        until(f"yes of {who}'s", lambda who=who: consents(nordtel, who, child) == 201)
     officer.post(f"/staff/v1/guardians/{child}/end", {"guardian": str(nordtel.principals["ines"])})
     assert consents(nordtel, "ines", child) == 404
     until("end of it", lambda: asks(nordtel, "ines", child) == 404)
@@ -96,7 +97,7 @@ def test_a_mother_known_to_consent_asks_for_her_son_until_consent_knows_her_no_m
         ("mandate.revoked", str(nordtel.principals["ines"]), "consent"),
     ]
     recorded = officer.get("/staff/v1/mandates", principal=str(child)).json()["items"]
-    vouched = {each["data"]["by"] for each in told(nordtel, "consent", child, "guardian.set")}
+    vouched = {each["data"].get("by") for each in told(nordtel, "consent", child, "guardian.set")} - {None}
     assert vouched == {one["vouched_by"] for one in recorded}, "who recorded it there"
 
 

@@ -67,6 +67,7 @@ async def test_a_consent_service_that_came_back_from_a_backup_hears_again_what_r
         officer.put(f"/staff/v1/guardians/{child}", said)
         second_look(nordtel, "helpdesk", child, guardian)
         until(f"request of {guardian}'s", lambda: asks(nordtel, guardian, child) == 201)
+        until(f"yes of {guardian}'s", lambda: consents(nordtel, guardian, child) == 201)
 
     def at_rights(child: UUID, guardian: str) -> str:
         wish = {"principal": str(child), "agent": str(people[guardian]), "kinds": ["access", "withdrawal"]}

@@ -766,12 +766,16 @@ async def test_a_consent_service_that_came_back_from_a_backup_is_told_again_of_e
     for one in (ended, ended_long_ago):
         await helpdesk.revoke_mandate(one.mandate, key=key())
     house.operator.consent_told("guardian.set", of_staff, tenant, {"guardian": str(lars)})
+    house.operator.consent_told("guardian.set", not_yet, tenant, {"guardian": str(lars), "by": "hilda"})
     for who in (erik, eva):
         await helpdesk.record_mandate(guardian_of(not_yet, who), key=key())
     over = {"guardian": str(ines), "why": "of_age"}
     house.operator.consent_told("guardian.ended", of_age, tenant, over, house.now())
-    by_consent = "SELECT FROM rights.mandate WHERE principal = $1 AND revoked_at IS NULL"
-    await house.seen(lambda: house.rows(by_consent, of_staff), bool)
+    by_consent = "SELECT id FROM rights.mandate WHERE principal = $1 AND revoked_at IS NULL"
+    [here] = await house.seen(lambda: house.rows(by_consent, of_staff), bool)
+    for name in ("hilda", "hugo"):
+        seen = ConfirmMandate(papers=["population_register"])
+        await house.helpdesk(tenant, name).confirm_mandate(here["id"], seen, key=key())
     marked = "SELECT FROM rights.mandate WHERE principal = $1 AND of_age"
     await house.seen(lambda: house.rows(marked, of_age), bool)
     await told({of_two: {erik, eva}, of_one_who_ended: set(), of_nobody: set()})
@@ -879,6 +883,8 @@ async def test_of_a_guardian_at_consent_whom_nobody_vouches_for_by_name_two_of_t
     assert not (await house.helpdesk(tenant, "hugo").confirm_mandate(one.mandate, seen, key=key())).waiting
     said = await told_of_mandates(house, anna[0])
     assert said == [("recorded", "consent", True), ("vouched", "hilda", True), ("confirmed", "hugo", False)]
+    known = await house.seen(lambda: asyncio.sleep(0, house.operator.guardians.get(anna[0])), bool)
+    assert known[str(erik)]["born"] is None, "who waited there as well, with the day that consent has"
 
 
 async def test_who_is_refused_here_ends_at_consent_as_well(house: House, tenant: UUID, anna: tuple[UUID, str]):

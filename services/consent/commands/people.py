@@ -29,11 +29,11 @@ from services.consent.tables import Guardianship
 
 async def set_guardian(tx: Transaction, desk: Desk, child: UUID, wish: SetGuardian) -> Guardian:
     """One more who speaks for her, or the same one as was proven last. Whoever tells it without her day of birth proves nothing anew:
-    what is known here stays as it is, and who ended here does not come back."""
+    what is known here stays as it is, and who ended here does not come back; but whom rights tells of speaks, for two have looked there."""
     await tx.lock(f"guardians {child}")
     known = await queries.guardianships(tx, child)
     mine = next((row for row in known if row.guardian == wish.guardian), None)
-    born = wish.born or next((row.born for row in known), None)
+    born = wish.born or next((row.born for row in known if row.born and (row is mine or not row.waiting)), None)
     of_age, today = born and rules.of_age_on(desk.book, born), clock.now().astimezone(desk.book.tz).date()
     if wish.born is not None and wish.born > today:
         raise InTheFuture("Nobody is born after today.")
@@ -41,21 +41,42 @@ async def set_guardian(tx: Transaction, desk: Desk, child: UUID, wish: SetGuardi
         raise NotAGuardian("A guardian is somebody else, of a child below the age of consent.")
     if wish.born is None and mine is not None and mine.ended_at is not None:
         raise NotAGuardian("That guardianship ended here: it is proven again with the day of birth.")
-    said = GuardianSet(guardian=wish.guardian, by=desk.caller.subject if desk.caller.kind == "staff" else None)
-    event = await tx.emit("guardian.set", said.model_dump(mode="json", exclude_none=True), child)
-    for row in known:
-        row.born = born
-    if wish.born is not None or mine is None:
-        row = Guardianship(
-            tenant=tx.tenant,
-            principal=child,
-            guardian=wish.guardian,
-            born=born,
-            evidence_ref=wish.evidence_ref,
-            until=_over_after(wish.until, desk.book.tz) if wish.until else None,
-        )
-        await tx.session.merge(row)
-    return Guardian(principal=child, guardian=wish.guardian, of_age_on=of_age, event=event.id)
+    by = desk.caller.subject if desk.caller.kind == "staff" else None
+    row = _recorded(tx, desk, child, wish, born)
+    if mine is not None and wish.born is None:
+        row = mine
+        row.waiting = row.waiting and by is not None
+    elif by is not None:
+        row.waiting, row.vouched_by = _waits(desk, row, mine), by
+    for each in known if born and not row.waiting else ():
+        each.born = born
+    said = GuardianSet(guardian=wish.guardian, by=by, waiting=row.waiting)
+    event = await tx.emit("guardian.set", said.model_dump(mode="json", exclude_defaults=True), child)
+    await tx.session.merge(row)
+    return Guardian(principal=child, guardian=wish.guardian, of_age_on=of_age, waiting=row.waiting, event=event.id)
+
+
+def _recorded(tx: Transaction, desk: Desk, child: UUID, wish: SetGuardian, born: date | None) -> Guardianship:
+    return Guardianship(
+        tenant=tx.tenant,
+        principal=child,
+        guardian=wish.guardian,
+        born=born,
+        evidence_ref=wish.evidence_ref,
+        until=_over_after(wish.until, desk.book.tz) if wish.until else None,
+    )
+
+
+def _waits(desk: Desk, new: Guardianship, before: Guardianship | None) -> bool:
+    """Whether what one of the staff records is for another to look at: unless two of them have recorded it, or less than two had."""
+    row = desk.book.representation("guardian")
+    if row is not None and row.confirmed_by == "person":
+        return False
+    if before is None or before.ended_at is not None:
+        return True
+    days = {before.born, new.born} - (set() if before.waiting else {None})
+    longer = before.until is not None and (new.until is None or new.until > before.until)
+    return len(days) > 1 or longer or (before.waiting and before.vouched_by == desk.caller.subject)
 
 
 async def speaking_for(tx: Transaction, child: UUID) -> list[UUID]:

@@ -36,7 +36,8 @@ FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int[
     said(principal, kind, regulation, purpose, told, version)
 LEFT JOIN LATERAL (SELECT * FROM standing WHERE tenant = $1 AND principal = said.principal AND kind = said.kind
                    AND regulation = said.regulation AND purpose = said.purpose OFFSET 0) s ON true
-LEFT JOIN LATERAL (SELECT coalesce(born, 'infinity') AS born FROM guardianship WHERE tenant = $1 AND principal = said.principal LIMIT 1) g ON true
+LEFT JOIN LATERAL (SELECT coalesce(born, 'infinity') AS born FROM guardianship WHERE tenant = $1 AND principal = said.principal
+                   ORDER BY waiting LIMIT 1) g ON true
 LEFT JOIN LATERAL (SELECT min(valid_from) AS ends FROM notice_version WHERE tenant = $1 AND notice = said.told
                    AND version > said.version OFFSET 0) n ON true
 WHERE s.sequence IS NOT NULL OR g.born IS NOT NULL OR n.ends IS NOT NULL"""

@@ -221,15 +221,18 @@ def _concerns_consent(office: Office, row: MandateRow) -> bool:
     return row.basis == "guardian" and Kind.withdrawal in row.kinds and known is not None and known.known_to_consent
 
 
-def _counts_at_consent(office: Office, row: MandateRow) -> bool:
-    """Consent is told of none that waits here; whom it knows by itself it goes on knowing."""
+def _is_known_to_consent(office: Office, row: MandateRow) -> bool:
+    """Consent is told of none that waits here; of whom it told us itself it is told the end."""
     return _concerns_consent(office, row) and (not row.waiting or row.recorded_by == CONSENT)
 
 
 async def _tell_consent(tx: Transaction, office: Office, row: MandateRow) -> None:
-    """From the first day on, of whom it does not know yet."""
-    if row.born is not None and _counts_at_consent(office, row):
-        await tx.enqueue(TELL_CONSENT, row.id, after=_until_day(row.valid_from, office))
+    """From the first day on, of whom it does not know yet, and of whom it has waiting."""
+    if row.waiting or not _concerns_consent(office, row):
+        return
+    if row.born is not None or row.recorded_by == CONSENT:
+        job = TELL_CONSENT if row.born is not None else TELL_AGAIN
+        await tx.enqueue(job, row.id, after=_until_day(row.valid_from, office))
 
 
 def _until_day(day: date, office: Office) -> timedelta | None:
@@ -240,14 +243,16 @@ def _until_day(day: date, office: Office) -> timedelta | None:
 async def to_tell_consent(tx: Transaction, office: Office, mandate: UUID) -> ToTell | None:
     """What the consent service is to know of a guardian, read anew each time: a mandate may have ended since. None: nothing."""
     row = await tx.session.get(MandateRow, mandate)
-    if row is None or row.of_age or not _counts_at_consent(office, row):
+    if row is None or row.of_age or not _is_known_to_consent(office, row):
         return None
     today = counting.day_of(clock.now(), office.book.tz)
     if row.revoked_at is None and today < row.valid_from:
         await tx.enqueue(TELL_CONSENT, row.id, after=_until_day(row.valid_from, office))
         return None
-    theirs = [one for one in await _of_guardian(tx, row.principal, row.agent) if _counts_at_consent(office, one)]
-    if not any(proof.is_in_force(one, Kind.withdrawal, today) for one in theirs):
+    if row.waiting and row.revoked_at is None:
+        return None
+    theirs = [one for one in await _of_guardian(tx, row.principal, row.agent) if _concerns_consent(office, one)]
+    if not any(proof.is_live(one, Kind.withdrawal, today) for one in theirs):
         return ToTell(row.principal, row.agent, False)
     if row.revoked_at is not None:
         return None
@@ -275,7 +280,7 @@ async def _of_guardian(tx: Transaction, child: UUID, guardian: UUID) -> Sequence
 
 async def let_guardian_act(tx: Transaction, office: Office, child: UUID, told: GuardianSet, told_at: datetime) -> None:
     """Whom the consent service knows as a child's guardian acts for it here as well, if the policy book says so, until consent knows it no
-    more; there one of the staff recorded it, and by what waits here for another nobody acts. Where a child is to be asked younger than consent asks it, that day is not known here, and the answer is no. What was recorded
+    more; there one of the staff recorded it, and by what waits for another nobody acts, there or here. Where a child is to be asked younger than consent asks it, that day is not known here, and the answer is no. What was recorded
     here says itself how far it goes, and what was revoked since is not opened again."""
     row, today = office.book.representation("guardian"), counting.day_of(clock.now(), office.book.tz)
     for one in await _of_guardian(tx, child, told.guardian):
@@ -321,7 +326,7 @@ async def revoke_mandate(tx: Transaction, office: Office, caller: Caller, mandat
     row = await _locked(tx, mandate)
     if row.revoked_at is None:
         row.revoked_at, row.revoked_by, row.born = clock.now(), caller.subject, None
-        if _counts_at_consent(office, row):
+        if _is_known_to_consent(office, row):
             await tx.enqueue(TELL_CONSENT, row.id)
         await tx.emit("mandate.revoked", _mandate_moved(row, caller.subject), row.principal)
     return queries.mandate_view(row)

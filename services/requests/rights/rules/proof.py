@@ -46,11 +46,8 @@ def must_be_fresh(book: PolicyBook, auth_time: float | None, now: float) -> None
 
 def is_live(mandate: MandateFacts, kind: str, today: date) -> bool:
     """Whether somebody may act by it; by what waits for another of the staff nobody does."""
-    return not mandate.waiting and is_in_force(mandate, kind, today)
-
-
-def is_in_force(mandate: MandateFacts, kind: str, today: date) -> bool:
-    return mandate.valid_from <= today and not has_ended(mandate, today) and kind in mandate.kinds
+    counts = not mandate.waiting and mandate.valid_from <= today and not has_ended(mandate, today)
+    return counts and kind in mandate.kinds
 
 
 def has_ended(mandate: MandateFacts, today: date) -> bool:
