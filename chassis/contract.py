@@ -9,14 +9,14 @@ Item = TypeVar("Item")
 
 
 def _instant(written: Any) -> Any:
-    """A text is read here: pydantic takes "20240101" for seconds since 1970, and a day in January for one in August."""
+    """A text is read here: pydantic takes "20240101" for seconds since 1970, and a day in January for one in August. RFC 3339 has no weeks."""
     if not isinstance(written, str):
         return written
     try:
         read = datetime.fromisoformat(written)
     except ValueError:
         read = None
-    if read is None or written[4:5] != "-":
+    if read is None or written[4:8:3] != "--":
         raise ValueError("an instant is written as RFC 3339 has it")
     return read
 

@@ -977,6 +977,10 @@ class CallEnded(Conflict):
     code, title = "consent.call_ended", "The call has ended"
 
 
+class EndsBeforeItBegan(Problem):
+    code, status, title = "consent.ends_before_it_began", 422, "A call ends no earlier than it began"
+
+
 class NotInTheCall(Problem):
     code, status, title = "consent.not_in_the_call", 422, "Nobody has that place in the call"
 

@@ -145,13 +145,22 @@ async def guardianships_with(tx: Transaction, person: UUID | None) -> Sequence[G
 
 
 async def guardians(tx: Transaction, child: UUID) -> list[UUID]:
-    """Who speaks for her now; whoever waits for another of the staff does not."""
+    """Who speaks for her now; whoever waits for another of the staff does not, nor who is a child himself."""
     now = clock.now()
-    return [
+    theirs = [
         row.guardian
         for row in await guardianships(tx, child)
         if row.ended_at is None and not row.waiting and (row.until is None or row.until > now)
     ]
+    children = await children_of(tx, theirs) if theirs else set()
+    return [guardian for guardian in theirs if guardian not in children]
+
+
+async def children_of(tx: Transaction, people: Sequence[UUID]) -> set[UUID]:
+    """Those of these people who are known to be children."""
+    return set(
+        (await tx.session.scalars(select(Guardianship.principal).where(Guardianship.principal.in_(people)))).all()
+    )
 
 
 async def consequence(tx: Transaction, book: PolicyBook, principal: UUID, purpose: str) -> Consequence:

@@ -22,7 +22,15 @@ def test_the_words_backslash_u0000_are_no_nul():
 
 @pytest.mark.parametrize(
     "said",
-    ["0001-01-01T00:00:00+14:00", "1969-12-31T23:59:59Z", "9999-12-31T23:59:59-14:00", "2026-01-02T03:04:05"],
+    [
+        "0001-01-01T00:00:00+14:00",
+        "1969-12-31T23:59:59Z",
+        "9999-12-31T23:59:59-14:00",
+        "2026-01-02T03:04:05",
+        "2026-W48-1T12:00:00Z",
+        "2026-W48T12:00:00Z",
+        "20261201T12:00:00Z",
+    ],
 )
 def test_an_instant_that_no_period_could_be_counted_from_is_refused(said: str):
     with pytest.raises(ValidationError):

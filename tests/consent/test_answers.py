@@ -272,6 +272,20 @@ async def test_a_guardian_whom_one_of_the_staff_records_speaks_once_another_has_
     await is_nobody()
 
 
+async def test_a_child_speaks_for_no_other_child(company):
+    told, maja, erik = await company.notice(), new_id(), new_id()
+    born = clock.now().date().replace(day=1) - timedelta(days=9 * 365)
+    of_maja, of_erik = [SetGuardian(guardian=who, born=born, evidence_ref="crm/17") for who in (erik, new_id())]
+    await company.service.set_guardian(company.tenant, maja, of_maja, key())
+    yes = given(told, maja, expression="parental")
+    await company.herself(erik).give(company.tenant, yes, key())
+    await company.service.set_guardian(company.tenant, erik, of_erik, key())
+    with pytest.raises(NotFound):
+        await company.herself(erik).give(company.tenant, yes, key())
+    with pytest.raises(NotAGuardian):
+        await company.service.set_guardian(company.tenant, new_id(), of_maja, key())
+
+
 async def test_two_of_the_staff_who_record_a_guardian_at_once_are_two(company):
     told, maja, erik = await company.notice(), new_id(), new_id()
     who = SetGuardian(guardian=erik, born=clock.now().date() - timedelta(days=9 * 365), evidence_ref="crm/17")
@@ -517,6 +531,14 @@ async def test_a_browser_s_signal_objects_to_what_the_book_maps_it_to_and_yields
     await company.service.set_objection(company.tenant, anna, "development", SetObjection(state="lifted"), key())
     assert (await signal(**{"sec-gpc": "1"})).json()["objections"] == []
     assert (await company.decision(anna, "development", "usage_statistics")).decision
+
+
+@pytest.mark.parametrize(("sent", "status"), [("01", 200), ("10", 200), ("00", 422), (["1, 0"], 422), (["true"], 422)])
+async def test_of_several_headers_of_a_browser_s_signal_one_that_says_it_is_enough(company, anna, sent, status):
+    headers = list((await company.headers(kind="customer", sub=str(anna))).items())
+    headers += [("sec-gpc", value) for value in sent]
+    answer = await company.served.http.post(company.served.url + "/v1/signals", json={}, headers=headers)
+    assert answer.status_code == status
 
 
 async def test_a_signal_that_comes_with_her_own_word_yields_to_it(company, anna, monkeypatch):

@@ -14,6 +14,7 @@ from services.consent.contract import (
     CallEnded,
     CallKnown,
     CallParty,
+    EndCall,
     Indicate,
     NotContent,
     NotInTheCall,
@@ -140,6 +141,15 @@ async def test_a_withdrawal_at_the_very_end_of_a_call_stopped_it_when_it_did(com
     monkeypatch.setattr(calls, "_open_call", and_somebody_withdraws)
     ended = await company.service.end_call(company.tenant, call.call, key())
     assert ended.reason == "withdrawn" and ended.stopped_at < ended.ended_at
+
+
+async def test_a_call_ends_no_earlier_than_it_began(company, anna):
+    call = await call_of(company, anna, new_id(), started_at=(began := clock.now() - timedelta(minutes=5)))
+    too_early = EndCall(ended_at=began - timedelta(microseconds=1)).model_dump_json(exclude_none=True)
+    refused = await company.post(f"/v1/calls/{call.call}/end", too_early)
+    assert (refused.status_code, refused.json()["code"]) == (422, "consent.ends_before_it_began")
+    ended = await company.post(f"/v1/calls/{call.call}/end", EndCall(ended_at=began).model_dump_json())
+    assert (ended.status_code, ended.json()["state"]) == (200, "ended")
 
 
 async def test_a_party_nobody_knows_has_not_consented(company, anna):

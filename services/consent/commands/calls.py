@@ -17,6 +17,7 @@ from services.consent.contract import (
     CallKnown,
     CallTold,
     EndCall,
+    EndsBeforeItBegan,
     Indicate,
     InTheFuture,
     LanguageMissing,
@@ -151,6 +152,8 @@ async def end(tx: Transaction, _desk: Desk, name: UUID, wish: EndCall) -> Call:
     now = clock.now()
     if wish.ended_at is not None and wish.ended_at > now:
         raise InTheFuture("The end is dated later than now.")
+    if wish.ended_at is not None and wish.ended_at < call.started_at:
+        raise EndsBeforeItBegan("Leave the end out: it is now.")
     call.state, call.ended_at = "ended", wish.ended_at or now
     call.stopped_at = call.stopped_at or (call.ended_at if call.recording else None)
     call.recording = False

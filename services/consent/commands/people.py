@@ -41,6 +41,8 @@ async def set_guardian(tx: Transaction, desk: Desk, child: UUID, wish: SetGuardi
         raise NotAGuardian("A guardian is somebody else, of a child below the age of consent.")
     if wish.born is None and mine is not None and mine.ended_at is not None:
         raise NotAGuardian("That guardianship ended here: it is proven again with the day of birth.")
+    if await queries.children_of(tx, [wish.guardian]):
+        raise NotAGuardian("A guardian is no child herself.")
     by = desk.caller.subject if desk.caller.kind == "staff" else None
     row = _recorded(tx, desk, child, wish, born)
     if mine is not None and wish.born is None:

@@ -124,8 +124,9 @@ async def end_consent(caller: NoticePublisher, wish: Body[EndConsent], request: 
 
 @router.post("/v1/signals", response_model=Signalled)
 async def signal(caller: ConsentWriter, _body: Body[NoWords], request: Request, tx: Tx, once: Once):
-    """`Sec-GPC: 1` of her browser, as an objection to what the policy book maps it to; effective everywhere when answered."""
-    if request.headers.get("sec-gpc") != "1":
+    """`Sec-GPC: 1` of her browser, as an objection to what the policy book maps it to; effective everywhere when answered. Of several
+    such headers one that is 1 is enough, in whatever order they come."""
+    if "1" not in request.headers.getlist("sec-gpc"):
         raise NoSignal("Send the browser's header along.")
     reply = await once(people.signalled, tx, terms.desk(request, caller), caller.own(None))
     return terms.effective_everywhere(request, tx, reply)
