@@ -116,6 +116,8 @@ class DecisionPoint:
         herself = caller.subject if caller.kind == "customer" else None
         before = rules.before_a_record(tenant)
         cases: dict[tuple[str, str], _Case | Reason] = {}
+        # Most people said nothing of what is asked. Nothing restricts them, and what others of a call said changes no answer of theirs.
+        silent: dict[_Case, Answered] = {}
 
         def decide(question: Question | BadQuestion) -> Answered:
             if isinstance(question, BadQuestion):
@@ -132,9 +134,14 @@ class DecisionPoint:
             if isinstance(case, Reason):
                 return _no(case, version)
             heard = self.memory.heard(tenant, principal, purpose)
+            if not heard and (answer := silent.get(case)):
+                return answer
             allowed, reason, told, after, said = self._precedent(case, tenant, question, heard, now)
             if after is None:
-                return allowed, reason, told + end
+                answer = allowed, reason, told + end
+                if not heard:
+                    silent[case] = answer
+                return answer
             occurred_at = heard[0][2] if said is None else said.occurred_at
             record = rules.record_name(before, after, subject, occurred_at).encode()
             return allowed, reason, b'%b%b,"record":"%b"}}' % (told, version, record)

@@ -1,19 +1,27 @@
 """Many questions at once, as AuthZEN 1.0 has them: defaults, order and length, and one that cannot be read."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import httpx2
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chassis.auth import Caller
 from chassis.ids import new_id
+from ops.home import ROOT
 from services.consent.contract import Evaluations
+from services.consent.decisions import DecisionPoint
+from services.consent.memory import Memory
 from services.consent.questions import MOST, BadQuestion, read_many
+from services.consent.rules import EVERY_PURPOSE
+from services.registry.books import read_book
 from tests.consent.conftest import Company, question
 
+BOOK = read_book(ROOT / "policy" / "book.yaml")
 PATH = "/access/v1/evaluations"
 ACTION, RESOURCE = {"name": "development"}, {"type": "traffic", "id": "any"}
 
@@ -148,3 +156,50 @@ def test_a_name_said_twice_is_noticed_wherever_it_stands_and_whatever_else_is_mi
 
 def _batch(texts: list[str]) -> bytes:
     return f'{{"evaluations": [{", ".join(texts)}]}}'.encode()
+
+
+TERMS = ("terms", 1)
+PEOPLE = [UUID(int=n) for n in (1, 2)]
+ASKER = Caller("callserver", "callserver", "callserver", "machine", UUID(int=9), frozenset(), frozenset(), None, 0)
+SAID = st.tuples(
+    st.sampled_from(PEOPLE),
+    st.sampled_from(
+        [("consent", "given"), ("consent", "withdrawn"), ("objection", "raised"), ("restriction", "set"), ("consent", "requested")]
+    ),
+    st.sampled_from(["gdpr", "eprivacy"]),
+    st.sampled_from(["development", "communication", "maintaining_service"]),
+)  # fmt: skip
+ASKED = st.tuples(
+    st.sampled_from(PEOPLE),
+    st.sampled_from(["development", "communication", "maintaining_service", "nobody_knows"]),
+    st.sampled_from(["traffic", "recorded_call"]),
+    st.sampled_from([None, "storage"]),
+    st.sampled_from([None, [], [str(PEOPLE[0])], [str(each) for each in PEOPLE]]),
+)
+
+
+@settings(deadline=None)
+@given(st.lists(SAID, max_size=8), st.booleans(), st.lists(ASKED, min_size=1, max_size=12))
+def test_what_is_asked_together_is_answered_as_each_alone(history: list, duty: bool, questions: list):
+    """Whatever was said, and in whatever order it is asked: nothing that was found for one goes for another."""
+    memory = Memory()
+    terms = {"development": frozenset(["traffic"]), "communication": frozenset(["recorded_call"])}
+    memory.notices[memory._notice_number(ASKER.tenant, *TERMS)].purposes = terms
+    if duty:
+        memory._duties.add((ASKER.tenant, "communication"))
+    for at, (person, (kind, state), law, purpose) in enumerate(history):
+        matter = (kind, law, EVERY_PURPOSE if kind == "restriction" else purpose)
+        memory.hear(ASKER.tenant, person, matter, state, at * 1_000_000, None, TERMS if state == "given" else None)
+    items = []
+    for person, purpose, category, operation, participants in questions:
+        said = {} if participants is None else {"participants": participants}
+        items.append(question(person, purpose, category, operation, **said).model_dump())
+
+    def point() -> DecisionPoint:
+        fresh = DecisionPoint(memory, lambda: True, lambda: datetime(2026, 12, 1, tzinfo=UTC))
+        fresh.use(BOOK)
+        return fresh
+
+    status, told = point().answer_many(ASKER, b"application/json", json.dumps({"evaluations": items}).encode())
+    alone = [point().answer(ASKER, b"application/json", json.dumps(item).encode()) for item in items]
+    assert status == 200 and json.loads(told)["evaluations"] == [json.loads(answer) for _, answer in alone]
