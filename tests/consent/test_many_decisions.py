@@ -178,7 +178,7 @@ ASKED = st.tuples(
 )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=500)
 @given(st.lists(SAID, max_size=8), st.booleans(), st.lists(ASKED, min_size=1, max_size=12))
 def test_what_is_asked_together_is_answered_as_each_alone(history: list, duty: bool, questions: list):
     """Whatever was said, and in whatever order it is asked: nothing that was found for one goes for another."""
