@@ -24,6 +24,7 @@ from services.requests.rights.contract import (
     AnotherLooks,
     Ask,
     AskCode,
+    Channel,
     CheckCode,
     Confirm,
     ConfirmMandate,
@@ -894,6 +895,40 @@ async def test_who_is_refused_here_ends_at_consent_as_well(house: House, tenant:
     [one] = (await house.seen(hugo.waiting_mandates, lambda found: found.items)).items
     await hugo.revoke_mandate(one.mandate, key=key())
     await house.seen(lambda: asyncio.sleep(0, house.operator.guardians[anna[0]]), lambda known: not known)
+
+
+@pytest.mark.parametrize("kind", [Kind.access, Kind.deletion])
+async def test_whom_staff_name_and_nobody_knows_is_asked_about_again(
+    house: House, tenant: UUID, anna: tuple[UUID, str], kind: Kind
+):
+    """Its steps would try for ever."""
+    house.operator.unknown.add(stranger := uuid4())
+    desk, evidence = house.helpdesk(tenant), Evidence(method="call_back")
+    wish = OpenRequest(kind=kind, channel=Channel.telephone, principal=stranger, evidence=evidence)
+    asked = await desk.open(wish, key=key())
+    seen = await house.until_state(desk, asked.request, "clarification")
+    assert seen.principal is None and {step.problem for step in seen.steps} <= {None, "anonymizer.principal_unknown"}
+    assert "request.clarification_needed" in await house.events(asked.request)
+    proven = ProveIdentity(identifiers=[mail(anna[1])], evidence=evidence)
+    await desk.prove_identity(asked.request, proven, key=key())
+    seen = await house.until_state(desk, asked.request, "awaiting_passphrase", "previewed")
+    assert seen.principal == anna[0] and {step.state for step in seen.steps} <= {"done", "deferred"}
+    assert house.operator.held(anna[0], "billing")
+
+
+async def test_whom_staff_name_and_we_forgot_is_answered_that_nothing_is_there(house: House, tenant: UUID):
+    anna = house.operator.person(("billing", Row("customer", "1")))
+    person = house.person(anna, tenant)
+    asked = await house.confirmed(person)
+    house.later(hours=73)
+    await house.until(person, asked.request, lambda seen: any(step.verb == "forget" for step in seen.steps))
+    await house.until(person, asked.request, lambda seen: all(step.state == "done" for step in seen.steps))
+    house.operator.unknown.add(anna)
+    desk, evidence = house.helpdesk(tenant), Evidence(method="call_back")
+    wish = OpenRequest(kind=Kind.access, channel=Channel.telephone, principal=anna, evidence=evidence)
+    again = await desk.open(wish, key=key())
+    seen = await house.until_state(desk, again.request, "awaiting_passphrase")
+    assert seen.principal == anna
 
 
 async def test_identity_proven_for_another_person_stops_the_request(house: House, tenant: UUID, anna: tuple[UUID, str]):

@@ -87,7 +87,8 @@ class Channel(StrEnum):
 
 
 class State(StrEnum):
-    """`received`: nobody has proven yet who asks · `clarification`: the identifiers belong to different people ·
+    """`received`: nobody has proven yet who asks · `clarification`: the identifiers belong to different people, or nobody is known by
+    whom staff named ·
     `previewed`: waits for the person's confirmation · `cooling_off`: may still be withdrawn · `deciding`: a person decides ·
     `awaiting_passphrase`: all is collected, and there is nothing yet to lock the package with ·
     `transferring`: the package goes to another operator · `printing`: it is to be printed and posted · `awaiting_fee`: an excessive

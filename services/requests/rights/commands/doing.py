@@ -15,12 +15,12 @@ from chassis import clock
 from chassis.db import Transaction
 from chassis.errors import Problem
 from chassis.sealing import SubjectKey
-from services.anonymizer.contract import Action, Correction, Scope, StepResult, StepState, Store
+from services.anonymizer.contract import Action, Correction, PrincipalUnknown, Scope, StepResult, StepState, Store
 from services.consent.contract import Vouched
 from services.requests.rights import queries
 from services.requests.rights.commands import answering, clocks, deciding, posting, proving, steps
 from services.requests.rights.commands.answering import ToPack
-from services.requests.rights.contract import Kind, Matter, State, Verdict
+from services.requests.rights.contract import Channel, Kind, Matter, State, Verdict
 from services.requests.rights.moves import emit_moved, emit_step
 from services.requests.rights.office import Office
 from services.requests.rights.package.build import Built
@@ -103,7 +103,9 @@ async def plan(
         if row.state not in (State.received, State.identified):
             continue
         row.principal = row.principal or asked[row.id].principal
-        if planned[row.id]:
+        if planned[row.id] and row.principal is not None:
+            if row.state == State.received:
+                await identified(tx, row, row.principal)
             await _go_on(tx, office, row, planned[row.id])
         elif row.principal is None:
             # Whatever brought it here: who asks is looked up only once somebody made sure of it.
@@ -251,7 +253,7 @@ async def claim(tx: Transaction, office: Office, ids: Sequence[UUID]) -> list[Cl
 
 
 def _claim(office: Office, row: StepRow, request: RequestRow, keys: Mapping[UUID, SubjectKey]) -> Claim | None:
-    if row.state not in ("pending", "running", "waiting"):
+    if row.state not in ("pending", "running", "waiting") or request.principal is None:
         return None
     if request.state in way.ENDED - {State.closed} or (request.refusal and row.verb in ("collect", "preview")):
         row.state = "failed"
@@ -312,7 +314,9 @@ async def record(
         answering.remove_what_is_left(office, request)
         if not _is_ours(row, claim):
             continue
-        if isinstance(result, Problem):
+        if isinstance(result, PrincipalUnknown) and _is_only_named(request, steps_of[request.id]):
+            await _nobody_is_known(tx, request, row, result.code)
+        elif isinstance(result, Problem):
             await _postpone(tx, row, result.code)
         elif isinstance(result, StepResult) and result.state is StepState.waiting:
             await _wait(tx, row, result)
@@ -362,6 +366,20 @@ async def _postpone(tx: Transaction, row: StepRow, problem: str) -> None:
     pause = way.retry_after(row.tries, problem)
     row.state, row.problem, row.next_at = "pending", problem, clock.now() + pause
     await tx.enqueue("rights.step", row.id, after=pause)
+
+
+def _is_only_named(request: RequestRow, steps: Sequence[StepRow]) -> bool:
+    """Whether people named whose request it is by a principal alone, and nothing was done for it yet."""
+    named = proof.is_said_by_people(request) and request.identifiers is None and request.channel != Channel.consent
+    return named and request.part_of is None and not any(step.state == "done" for step in steps)
+
+
+async def _nobody_is_known(tx: Transaction, request: RequestRow, row: StepRow, problem: str) -> None:
+    """Trying again finds nobody: whoever named this person is asked again, and what was planned waits for the answer."""
+    row.state, row.problem = "pending", problem
+    if request.state != State.clarification:
+        request.state, request.principal = State.clarification, None
+        await emit_moved(tx, "request.clarification_needed", request)
 
 
 async def collect_again(tx: Transaction, request: UUID, steps: Sequence[UUID]) -> None:
