@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -46,6 +46,7 @@ _BATCH = 50  # jobs taken at once: those of one kind share transactions
 _WORKED = 15.0  # seconds after which a worker had its database, for all that it has lost it now
 _FIRST_RETRY = timedelta(seconds=1)
 _LONGEST_RETRY = timedelta(minutes=15)
+_HELD_AGAIN = 60.0  # seconds between two looks for jobs that were held before their time
 
 # Troubles that pass by themselves; anything else is a fault of ours and ends the task, which fails the process's health.
 # A process that was frozen and thaws finds asyncpg's connections in a state that it calls an internal error of the client.
@@ -63,6 +64,11 @@ _DELIVERED = """
 INSERT INTO job_delivery (job, deliveries) SELECT job, 1 FROM unnest($1::bigint[]) job
 ON CONFLICT (job) DO UPDATE SET deliveries = job_delivery.deliveries + 1 RETURNING job, deliveries"""
 _FINISHED = "DELETE FROM job_delivery WHERE job = ANY ($1)"
+# What the queue itself could not put off or note, on a full disk, it holds at once.
+_HELD_EARLY = """
+SELECT q.id FROM pgqueuer q JOIN unnest($1::text[], $2::int[]) handled(job, most) ON handled.job = q.entrypoint
+LEFT JOIN job_delivery d ON d.job = q.id
+WHERE q.status = 'failed' AND (most IS NULL OR coalesce(d.deliveries, 0) < most)"""
 _NOBODY = UUID(int=0)
 
 
@@ -117,6 +123,17 @@ class Jobs:
                 group.create_task(_tick_forever(*each))
             if self._handlers:
                 group.create_task(self._work_forever(database))
+                take_back = partial(self._take_back, database)
+                group.create_task(_tick_forever("jobs held early", take_back, _HELD_AGAIN, at_once=False))
+
+    async def _take_back(self, database: "Database") -> None:
+        """Only a job that was begun as often as its handler allows waits for a person."""
+        most = {name: deliveries for name, (_, deliveries, _) in self._handlers.items()}
+        async with database.system() as connection:
+            held = await connection.fetch(_HELD_EARLY, list(most), list(most.values()))
+            if held:
+                queries = _queries(AsyncpgDriver(connection), database.service)
+                await queries.requeue_jobs([row["id"] for row in held])
 
     async def _work_forever(self, database: "Database") -> None:
         trouble = Trouble("worker lost its database")
@@ -229,12 +246,15 @@ def _runner(
 ) -> Callable[[Delivery], Awaitable[None]]:
     async def run(delivery: Delivery) -> None:
         headers = {key: str(value) for key, value in (delivery.headers or {}).items()}
-        # Before it begins, since it may be killed. What is never held needs no count of those: the queue has one of its failures.
-        begun = delivery.attempts + 1 if most is None else await counted.begun(delivery.id)
-        job = Job(UUID(bytes=delivery.payload), UUID(headers["tenant"]))
+        job, begun = Job(UUID(bytes=delivery.payload), UUID(headers["tenant"])), delivery.attempts + 1
         with telemetry.span(f"job {name}", headers):
             try:
+                # Before it begins, since it may be killed. What is never held needs no count of those: the queue has one of its failures.
+                if most is not None:
+                    begun = await counted.begun(delivery.id)
                 await handler(job)
+                if most is not None:
+                    await counted.over(delivery.id)
             except Exception as failure:
                 telemetry.log().warning(
                     "job failed", job=name, id=str(job.id), error=type(failure).__name__, exc_info=True
@@ -243,8 +263,6 @@ def _runner(
                     raise
                 trace.get_current_span().set_status(trace.StatusCode.ERROR)
                 raise RetryRequested(delay=_pause(begun), reason=type(failure).__name__) from None
-        if most is not None:
-            await counted.over(delivery.id)
 
     return run
 

@@ -8,7 +8,7 @@ import logging
 import re
 import sys
 from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -73,7 +73,11 @@ def _log_as(service: str) -> None:
         structlog.processors.format_exc_info,
         redact,
     ]
-    structlog.configure(processors=[*shared, structlog.processors.JSONRenderer()], cache_logger_on_first_use=True)
+    structlog.configure(
+        processors=[*shared, structlog.processors.JSONRenderer()],
+        logger_factory=structlog.PrintLoggerFactory(_Out()),
+        cache_logger_on_first_use=True,
+    )
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -87,6 +91,18 @@ def _log_as(service: str) -> None:
     logging.root.handlers = [handler]
     logging.root.setLevel(logging.WARNING)
     structlog.contextvars.bind_contextvars(service=service)
+
+
+class _Out:
+    """Standard output as it is at the moment. What cannot be written, on a full disk, is lost; what it tells of goes on."""
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            sys.stdout.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            sys.stdout.flush()
 
 
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

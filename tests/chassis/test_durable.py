@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 import pytest_asyncio
 from pydantic import BaseModel, ValidationError
@@ -124,6 +125,44 @@ async def test_a_job_that_never_succeeds_is_held_for_a_person(database):
     await order(database)
     async with working(database, jobs):
         await until(lambda: _is(_statuses(database), ["failed"]))
+
+
+async def test_a_job_whose_beginning_cannot_be_noted_is_tried_again_and_not_held(database, monkeypatch):
+    """A full disk: the database answers, and takes nothing more."""
+    noted, refused = durable._Deliveries._note_begun, 0
+
+    async def full(self, *those):
+        nonlocal refused
+        if refused < 2:
+            refused += 1
+            raise asyncpg.DiskFullError("No space left on device")
+        return await noted(self, *those)
+
+    monkeypatch.setattr(durable._Deliveries, "_note_begun", full)
+    jobs = Jobs()
+    jobs.on("work.do", doing(database))
+    id = await order(database)
+    async with working(database, jobs):
+        await until(lambda: _is(effects(database, id), 1))
+
+
+async def test_a_job_that_was_held_before_its_time_is_taken_back_and_one_that_had_its_time_is_not(
+    database, monkeypatch
+):
+    """The queue itself holds what it cannot put off, on a full disk."""
+    monkeypatch.setattr(durable, "_HELD_AGAIN", 0.1)
+    early, endless, late = await order(database), await order(database, "work.ever"), await order(database)
+    async with database.system() as connection:
+        await connection.execute("UPDATE pgqueuer SET status = 'failed'")
+        await connection.execute("INSERT INTO job_delivery SELECT id, 2 FROM pgqueuer WHERE payload = $1", late.bytes)
+    jobs = Jobs()
+    jobs.on("work.do", doing(database), deliveries=2)
+    jobs.on("work.ever", doing(database), deliveries=None)
+    async with working(database, jobs):
+        await until(lambda: _is(effects(database, early), 1))
+        await until(lambda: _is(effects(database, endless), 1))
+        await until(lambda: _is(_statuses(database), ["failed"]))
+    assert await effects(database, late) == 0
 
 
 async def test_a_killed_workers_job_goes_on_elsewhere_within_ten_seconds(database, cluster, tmp_path):

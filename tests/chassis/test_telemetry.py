@@ -1,4 +1,7 @@
-"""What a log line may say of people: nothing."""
+"""What a log line may say of people: nothing. And where it cannot be written, nothing else is lost."""
+
+import subprocess
+import sys
 
 import pytest
 from pydantic import BaseModel, ValidationError
@@ -29,3 +32,11 @@ def test_what_a_model_was_given_is_struck_out():
         Named.model_validate({"number": "Anna Testlind"})
     said = redact(None, "error", {"exception": str(refused.value)})["exception"]
     assert "Anna" not in said and "number" in said
+
+
+def test_a_line_that_cannot_be_written_ends_nothing_else():
+    """/dev/full: a disk without room. Whoever warned of a failed job on it held that job for good."""
+    told = "from chassis import telemetry; telemetry.configure('x', None); telemetry.log().warning('w'); print('went on', file=__import__('sys').stderr)"
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-c", told], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.stderr.startswith("went on")
