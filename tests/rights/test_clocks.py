@@ -1,13 +1,17 @@
 """Clocks of running requests: paused by a question, extended with a reason, and told of before they run out."""
 
+import asyncio
+import base64
 from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
 
 from services.anonymizer.contract import Identifier, IdentifierType
-from services.registry.contract import Text
+from services.registry.contract import PolicyBook, Text
+from services.requests.rights.commands import clocks
 from services.requests.rights.contract import (
+    AddEvidence,
     Ask,
     CannotExtend,
     Channel,
@@ -22,8 +26,11 @@ from services.requests.rights.contract import (
     ReasonUnknown,
     Replied,
 )
+from tests.days import day_of
 from tests.rights.conftest import House
 from tests.rights.operator import Row
+from tests.rights.test_clock import BOOK
+from tests.rights.test_evidence import png
 
 WORDS = Text(sv="Är det du, Anna Testlind?", en="Is it you, Anna Testlind?")
 
@@ -32,10 +39,10 @@ def key() -> str:
     return str(uuid4())
 
 
-async def a_ticket(house: House, tenant: UUID) -> UUID:
+async def a_ticket(house: House, tenant: UUID, language: str = "sv") -> UUID:
     """A request of which nobody knows yet whose it is."""
     who = [Identifier(type=IdentifierType.email, value=f"{uuid4()}@epost.example")]
-    ticket = PostTicket(ticket=uuid4().hex, kind=Kind.access, identifiers=who)
+    ticket = PostTicket(ticket=uuid4().hex, kind=Kind.access, identifiers=who, language=language)
     return (await house.ticket_system(tenant).post_ticket(ticket, key=key())).request
 
 
@@ -85,6 +92,55 @@ async def test_nobody_is_asked_twice_at_once(house: House, tenant: UUID):
     await desk.question(request, Ask(about="clarification", text=WORDS), key=key())
     with pytest.raises(NotNow):
         await desk.question(request, Ask(about="identity", text=WORDS), key=key())
+
+
+@pytest.mark.parametrize(("language", "said"), [("sv", "Har vi inte hört av dig"), ("en", "not heard from you by")])
+async def test_who_is_asked_who_she_is_and_never_says_is_answered_so_in_time(
+    house: House, tenant: UUID, language: str, said: str
+):
+    desk, other = house.helpdesk(tenant), await a_ticket(house, tenant)
+    request = await a_ticket(house, tenant, language=language)
+    last = (day_of(house.now()) + timedelta(days=14)).isoformat()
+    await desk.question(request, Ask(about="identity", text=WORDS), key=key())
+    [letter] = (await desk.letters(request)).items
+    assert f"{said} " in letter.body and last in letter.body
+    house.later(days=13)
+    await asyncio.sleep(1.5)  # a tick
+    assert (await desk.request(request)).state == "received"
+    house.later(days=2)
+    over = await house.until_state(desk, request, "answered")
+    answer = await desk.answer(request)
+    assert (answer.outcome, answer.refusal.reason) == ("refused", "identity_not_proven")
+    assert "imy.se" in answer.complaint.sv and over.due_on >= answer.answered_at.date()
+    assert (await desk.request(other)).state == "received", "whom nobody asked is ours to ask"
+
+
+def test_a_book_from_before_it_says_no_day_by_which_somebody_is_to_say_who_she_is():
+    assert clocks._waits_until(BOOK) is not None
+    written = BOOK.model_dump(mode="json")
+    written["limits"] = [row for row in written["limits"] if row["key"] != "identity_awaited"]
+    assert clocks._waits_until(PolicyBook.model_validate(written, strict=False)) is None
+
+
+async def test_who_says_something_when_asked_who_she_is_is_refused_by_no_rule(house: House, tenant: UUID):
+    desk = house.helpdesk(tenant)
+    replied, showed, proved = [await a_ticket(house, tenant) for _ in range(3)]
+    for request in (replied, showed, proved):
+        await desk.question(request, Ask(about="identity", text=WORDS), key=key())
+    await desk.reply(replied, Replied(text="Det är jag"), key=key())
+    sent = {"content": base64.b64encode(png(20, 20)).decode()}
+    await desk.call(
+        "POST", f"/v1/requests/{showed}/evidence", body=AddEvidence(**sent), tenant=tenant, idempotency_key=key()
+    )
+    address = f"{uuid4().hex}@epost.example"
+    house.operator.person(email=address)
+    who = [Identifier(type=IdentifierType.email, value=address)]
+    proof = ProveIdentity(identifiers=who, evidence=Evidence(method="call_back"))
+    await desk.prove_identity(proved, proof, key=key())
+    house.later(days=20)
+    await asyncio.sleep(2.5)  # ticks
+    assert [(await desk.request(each)).state for each in (replied, showed)] == ["received"] * 2
+    assert (await desk.request(proved)).outcome is None
 
 
 async def test_question_and_answer_are_sealed_and_can_be_read_by_both_sides(house: House, tenant: UUID):

@@ -79,6 +79,7 @@ LimitKey = Literal[
     "confirmation_reminder",
     "fee_awaited",
     "fee_most",
+    "identity_awaited",
     "one_time_code_sends",
     "open_requests",
     "one_time_code_expiry",
@@ -109,7 +110,9 @@ LimitKey = Literal[
 
 
 # Reasons for which nobody decides: `services/requests/rights` names them itself.
-REFUSED_BY_RULE = frozenset({"fee_unpaid", "not_confirmed", "not_on_consent", "no_right_to_object", "restricted"})
+REFUSED_BY_RULE = frozenset(
+    {"fee_unpaid", "identity_not_proven", "not_confirmed", "not_on_consent", "no_right_to_object", "restricted"}
+)
 SubProcessorStatus = Literal["proposed", "notified", "objection_open", "active", "rejected", "retired"]
 Mechanism = Literal["adequacy", "scc", "bcr", "art_49", "not_stated"]
 

@@ -52,7 +52,7 @@ from services.consent.contract import (
     UnknownPurpose,
     WithdrawConsent,
 )
-from services.registry.contract import LimitKey
+from services.registry.contract import LimitKey, NotInBook
 from services.requests.rights import queries
 from services.requests.rights.commands import (
     answering,
@@ -100,6 +100,9 @@ _UNLOCKED = "SELECT id, tenant FROM request WHERE state = 'awaiting_passphrase' 
 _UNCONFIRMED = """
 SELECT id, tenant FROM request
 WHERE state = 'previewed' AND channel <> 'consent' AND (awaiting_since IS NULL OR awaiting_since <= $1 OR (reminded_at IS NULL AND awaiting_since <= $2))"""
+_UNPROVEN = """
+SELECT id, tenant FROM request
+WHERE state IN ('received', 'clarification') AND evidence_method IS NULL AND awaiting_since <= $1"""
 _UNPAID = "SELECT id, tenant FROM request WHERE state = 'awaiting_fee' AND executes_at <= $1"
 _DUE = "SELECT id, tenant FROM request_step WHERE state = 'deferred' AND due_at <= $1"
 
@@ -456,6 +459,9 @@ class Work:
             waited = (self._since("confirmation_awaited"), self._since("confirmation_reminder"))
             unconfirmed = await connection.fetch(_UNCONFIRMED, *waited)
             unpaid = await connection.fetch(_UNPAID, now)
+            unproven = []
+            with suppress(NotInBook):  # a book from before it waits for ever
+                unproven = await connection.fetch(_UNPROVEN, self._since("identity_awaited"))
             due = await connection.fetch(_DUE, now)
             notices = await connection.fetch(clocks.DUE, now)
             receptions = await connection.fetch(receiving.ENDED, now)
@@ -480,6 +486,9 @@ class Work:
         for request, tenant in unconfirmed:
             async with self.database.transaction(tenant) as tx:
                 await answering.mind_confirmation(tx, self.office, request)
+        for request, tenant in unproven:
+            async with self.database.transaction(tenant) as tx:
+                await answering.give_up_unproven(tx, self.office, request)
         for request, tenant in lifted:
             async with self.database.transaction(tenant) as tx:
                 await deciding.lift_in_time(tx, request)

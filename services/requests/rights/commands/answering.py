@@ -159,6 +159,16 @@ async def mind_confirmation(tx: Transaction, office: Office, request: UUID) -> N
         await _write_of_confirmation(tx, office, row, "confirmation_reminder")
 
 
+async def give_up_unproven(tx: Transaction, office: Office, request: UUID) -> None:
+    """Art. 12(2), 12(4): she was asked who she is, and nobody has heard from her since; she is answered why nothing was done, and may ask
+    again."""
+    row = await tx.session.get(RequestRow, request, with_for_update=True)
+    if row.state not in (State.received, State.clarification) or row.evidence_method or row.awaiting_since is None:
+        return
+    if row.awaiting_since <= office.book.period("identity_awaited").cutoff(clock.now(), office.book.tz):
+        await refuse_by_rule(tx, office, row, "identity_not_proven")
+
+
 async def _write_of_confirmation(tx: Transaction, office: Office, row: RequestRow, letter: str) -> None:
     last = office.book.period("confirmation_awaited").last_day(row.awaiting_since.astimezone(office.book.tz).date())
     await letters.write(tx, office, row, letter, day=last.isoformat())

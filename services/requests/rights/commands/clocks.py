@@ -1,6 +1,7 @@
 """The clocks of a request: started with it, paused by a question asked in time, extended with a reason, ended by its answer."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -12,7 +13,7 @@ from chassis.auth import Caller
 from chassis.db import Transaction
 from chassis.ids import new_id
 from chassis.rows import new_row
-from services.registry.contract import Period, PolicyBook
+from services.registry.contract import NotInBook, Period, PolicyBook
 from services.requests.rights import queries
 from services.requests.rights.commands import letters
 from services.requests.rights.contract import (
@@ -118,9 +119,21 @@ async def ask(tx: Transaction, office: Office, caller: Caller, request: UUID, wi
     row = await queries.find(tx, office, caller, request, lock=True)
     must_stand_in(State(row.state), ASKABLE[wish.about])
     await pause(tx, office, row, wish.about)
-    await letters.write(tx, office, row, f"question_{wish.about}", text=wish.text.in_(row.language))
+    template, said = f"question_{wish.about}", {"text": wish.text.in_(row.language)}
+    if wish.about == "identity" and (last := _waits_until(office.book)):
+        row.awaiting_since, said["day"] = clock.now(), last.isoformat()
+    elif wish.about == "identity":
+        template = "question_identity_undated"
+    await letters.write(tx, office, row, template, **said)
     await emit_moved(tx, "request.paused", row)
     return await queries.view(tx, row)
+
+
+def _waits_until(book: PolicyBook) -> date | None:
+    """The last day for whom is asked now who she is; a book from before it says none, and she is waited for until staff refuse."""
+    with suppress(NotInBook):
+        return book.period("identity_awaited").last_day(counting.day_of(clock.now(), book.tz))
+    return None
 
 
 async def pause(tx: Transaction, office: Office, row: RequestRow, about: str) -> None:
@@ -143,8 +156,15 @@ async def take_reply(tx: Transaction, office: Office, caller: Caller, request: U
     if row.closed_at is not None:
         raise NotNow("The request is over.", state=row.state)
     await letters.take(tx, office, row, wish.text)
+    heard(row)
     await resume(tx, office, row, "clarification")
     return await queries.view(tx, row)
+
+
+def heard(row: RequestRow) -> None:
+    """Who was asked who she is says or shows something: whether it proves that, staff see, and no rule refuses it any more."""
+    if row.state in (State.received, State.clarification):
+        row.awaiting_since = None
 
 
 async def resume(tx: Transaction, office: Office, row: RequestRow, about: str) -> None:

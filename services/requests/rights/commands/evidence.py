@@ -13,6 +13,7 @@ from chassis.db import Transaction
 from chassis.errors import Unavailable
 from chassis.ids import new_id
 from services.requests.rights import inside, queries
+from services.requests.rights.commands import clocks
 from services.requests.rights.contract import (
     AddEvidence,
     EvidenceAdded,
@@ -76,6 +77,7 @@ async def add(tx: Transaction, office: Office, caller: Caller, request: UUID, pa
         added_at=clock.now(),
     )
     tx.session.add(file)
+    clocks.heard(row)
     return _view(file)
 
 
