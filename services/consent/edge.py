@@ -226,16 +226,19 @@ async def read(lines: AsyncIterator[bytes], keys: KeySet) -> Copy:
     async for line in lines:
         if last is not None:
             raise BadSnapshot("it goes on after its end")
-        said = orjson.loads(line)
-        if isinstance(said, dict) and "end" in said:
-            last = said
-            continue
+        try:
+            said = orjson.loads(line)
+            if isinstance(said, dict) and "end" in said:
+                last = said
+                continue
+            if copy is None:
+                copy = Copy(said)
+            else:
+                copy.add(*said)
+                people += 1
+        except (ValueError, TypeError, KeyError, AttributeError) as nonsense:
+            raise BadSnapshot("it has a line that says nothing") from nonsense
         digest.update(line + b"\n")
-        if copy is None:
-            copy = Copy(said)
-        else:
-            copy.add(*said)
-            people += 1
     if copy is None or last is None:
         raise BadSnapshot("it was cut")
     try:

@@ -19,7 +19,7 @@ FORMAT = 1
 _MINE = "SELECT pg_try_advisory_xact_lock(hashtextextended('consent image', 0))"
 _POSITION = "SELECT position FROM memory_image WHERE part = 0"
 _PUT = "INSERT INTO memory_image (part, position, body) VALUES ($1, $2, $3)"
-_WHOLE = "SELECT body FROM memory_image WHERE part > 0 ORDER BY part"
+_WHOLE = "SELECT part, body FROM memory_image WHERE part > 0 AND position = $1"
 _INDEX = "SELECT position, body FROM memory_image WHERE part = 0"
 _RULES = """
 SELECT l.position, e.type, e.tenant, e.subject, e.body FROM event e JOIN ledger_entry l ON l.event_id = e.id
@@ -58,14 +58,17 @@ async def begin(connection: asyncpg.Connection, service: str, memory: Memory) ->
 
 
 async def recall(connection: asyncpg.Connection, memory: Memory) -> bool:
-    """False where there is no image that can be read."""
+    """False where there is no image that can be read whole; then nothing of it is remembered."""
     index = await connection.fetchrow(_INDEX)
-    if index is None or index["body"][0] != FORMAT:
+    if index is None or index["body"][:1] != bytes([FORMAT]):
         return False
-    part = 0
-    async for row in connection.cursor(_WHOLE, prefetch=_AT_ONCE):
-        memory.recall(part, row["body"])
-        part += 1
+    parts = 0
+    async for row in connection.cursor(_WHOLE, index["position"], prefetch=_AT_ONCE):
+        memory.recall(row["part"] - 1, row["body"])
+        parts += 1
+    if parts != PARTS:
+        memory.forget()  # whose objection is not known would be taken for somebody who has none
+        return False
     memory.recall_index(index["body"][1:], index["position"])
     return True
 

@@ -282,7 +282,15 @@ async def test_a_snapshot_that_was_cut_bent_or_signed_by_somebody_else_is_not_be
     assert (await read(lines)).tenant == company.tenant
     bent = [line.replace(b'"given"', b'"lifted"') for line in lines]
     assert bent != lines and str(anna).encode() in lines[1]
-    for bad in (lines[:-1], lines[:1] + lines[2:], bent, [*lines, lines[1]], [*lines[:-1], theirs[-2]], lines[:1], []):
+    cut, twice, no_end = (
+        [*lines[:-1], lines[-1][:-20]],
+        [lines[0], *lines],
+        [*lines[:-1], b'{"end":true,"signature":5}'],
+    )
+    for bad in (
+        *(lines[:-1], lines[:1] + lines[2:], bent, [*lines, lines[1]], [*lines[:-1], theirs[-2]], lines[:1], []),
+        *(cut, twice, no_end, [b"[]", *lines[1:]], [b"{}", *lines[1:]], [lines[0], b"7", *lines[1:]], [b"\xff"]),
+    ):
         with pytest.raises(BadSnapshot):
             await read(bad)
     with pytest.raises(BadSnapshot):

@@ -63,6 +63,23 @@ async def test_a_ledger_that_lost_its_last_entries_is_read_anew(company, served,
     await replica.give_up()
 
 
+async def test_an_image_that_lost_a_part_is_none(company, served, anna, monkeypatch):
+    """What others objected to and withdrew was then not known: the parts behind the lost one stood for other people."""
+    monkeypatch.setattr(image, "EVERY", 0)
+    database: Database = served.app.state.database
+    await company.give(anna, await company.notice(purposes={"development": ["traffic"]}), "development")
+    async with database.system() as connection:
+        held = Memory()
+        await image._take_standing(connection, "consent", held)
+        assert await image.keep(connection, held)
+        await connection.execute("DELETE FROM memory_image WHERE part = 7")
+    async with database.system() as connection, connection.transaction():
+        begun = Memory()
+        assert not await image.recall(connection, begun)
+        assert begun.everything() == {} and begun.position == 0
+        await connection.execute("DELETE FROM memory_image")
+
+
 async def _held(replica: Replica, known: Callable[[], object]) -> None:
     """Its lease is held until it may answer and this is known."""
     holding = asyncio.create_task(replica.run())
