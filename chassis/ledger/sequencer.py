@@ -147,6 +147,8 @@ class Sequencer:
                 "SET idle_in_transaction_session_timeout = '2s'; SET plan_cache_mode = force_custom_plan"
             )
             await connection.add_listener(f"{self.service}_event", self._heard)
+            # What was told while nobody listened here, or what came back from a backup meanwhile, is looked for at once.
+            self.grown.ring()
             yield connection
         finally:
             # Not close(): that waits for the server, and the end of a process is no time to wait.

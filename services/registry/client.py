@@ -1,5 +1,6 @@
 """How every service follows the policy book: each signed version is stored in the service's own schema, chosen by an
-instant, and there from the first moment after a restart. A service that has none is unready.
+instant, and there from the first moment after a restart. A service that has none is unready. It waits at the registry's feed, and
+fetches what is new when something was told there.
 
 A registry that came back from an older backup has lost versions that two people approved. They stay in force here, which is told
 until the registry learns one of them again, or a new one comes into force: a backup decides nothing (decision 0026).
@@ -36,6 +37,7 @@ from chassis.client import ServiceClient
 from chassis.db import Database
 from chassis.durable import PASSING
 from chassis.errors import Unavailable
+from chassis.ledger.contract import Feed, PositionUnknown
 from chassis.trouble import Trouble
 from services.registry.contract import (
     PolicyBook,
@@ -46,7 +48,9 @@ from services.registry.contract import (
 from services.registry.contract.access import Standing
 from services.registry.contract.signed import POLICY, TENANT_PERIODS, NotSigned, opened, stored_payload
 
-_ASK_EVERY = 2.0
+# Seconds after which a registry that did not answer is asked again, and one that told of nothing new.
+_ASK_AGAIN, _WAIT = 2.0, 20.0
+_TOLD_BY = "policy.in_force,policy.tenant_periods"
 _STORED = sa.text("SELECT version, valid_from, known_from, jws, lost FROM policy_version ORDER BY known_from")
 _STORE = sa.text(
     "INSERT INTO policy_version (version, valid_from, known_from, jws) "
@@ -103,6 +107,13 @@ class RegistryClient(ServiceClient):
         query = {"known_after": known_after.isoformat()} if known_after else None
         return await self.ask(TenantPeriodDocuments, "GET", "/v1/policy/tenant-periods", query=query)
 
+    async def policy_told(self, after: int, leaf: str | None, wait: float) -> tuple[int, str | None]:
+        """How far the registry's ledger goes, as a position and its leaf: told when it tells of policy after that one, or else when `wait`
+        seconds are over. Raises PositionUnknown where it is another ledger than before."""
+        query = {"after": after, "wait": wait, "limit": 500, "types": _TOLD_BY} | ({"leaf": leaf} if leaf else {})
+        page = await self.ask(Feed, "GET", "/events", query=query, timeout=wait + 10)
+        return int(page.next), page.leaf
+
     async def roles_held(self, person: UUID, organisation: UUID) -> list[str]:
         """The roles at this platform that the access register grants somebody this instant, for one organisation's data."""
         query = {"organisation": str(organisation)}
@@ -145,9 +156,11 @@ class PolicyShelf:
         self._lost_periods: set[tuple[UUID, datetime]] = set()
         self._narrowed: dict[tuple[tuple[str, datetime], date, int], PolicyBook] = {}
         self._now: tuple[datetime, datetime, PolicyBook] | None = None
+        self._heard: tuple[int, str | None] | None = None
         self._task: asyncio.Task[None] | None = None
-        steps = (self._load, self._fetch, self._fetch_periods)
-        self._troubles = {step.__name__: Trouble("policy not followed", step=step.__name__) for step in steps}
+        self._steps = (self._hear, self._fetch, self._fetch_periods) if tenants else (self._hear, self._fetch)
+        names = [step.__name__ for step in (self._load, *self._steps)]
+        self._troubles = {name: Trouble("policy not followed", step=name) for name in names}
         self._loss = Trouble("the registry has lost policy that is in force here; propose it again, or another book")
 
     @property
@@ -195,12 +208,13 @@ class PolicyShelf:
     async def _follow(self, loaded: bool) -> None:
         while True:
             loaded = loaded or await self._tried(self._load)
+            # All of them: who cannot hear asks none the less.
+            followed = loaded and all([await self._tried(step) for step in self._steps])
             if loaded:
-                await self._tried(self._fetch)
-                if self.tenants:
-                    await self._tried(self._fetch_periods)
                 self._tell_loss()
-            await asyncio.sleep(_ASK_EVERY if self._held else _ASK_EVERY / 10)
+            if not followed:
+                self._heard = None
+                await asyncio.sleep(_ASK_AGAIN if self._held else _ASK_AGAIN / 10)
 
     async def _tried(self, step: Callable[[], Awaitable[None]]) -> bool:
         try:
@@ -227,6 +241,14 @@ class PolicyShelf:
                 signed = await connection.fetch(_STORED_PERIODS)
             self._periods = [TenantPeriods.model_validate_json(stored_payload(row["jws"])) for row in signed]
             self._now = None
+
+    async def _hear(self) -> None:
+        """Waits until there may be something new. A registry that came back from a backup has another ledger; and since what is fetched
+        next is compared with what is held, nothing rests on the feed but how soon that is."""
+        try:
+            self._heard = await self.client.policy_told(*(self._heard or (0, None)), wait=_WAIT if self._heard else 0)
+        except PositionUnknown:
+            self._heard = None
 
     async def _fetch(self) -> None:
         """What is new. If the registry has not as many older ones as are held of it, all it has is compared."""

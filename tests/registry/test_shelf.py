@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -18,11 +19,12 @@ from chassis import clock
 from chassis.client import TokenSource, trust
 from chassis.db import Database
 from chassis.errors import Unavailable
+from chassis.ledger.sequencer import Bell
 from ops.catalogue import Process
 from ops.postgres import Postgres
 from services.registry.client import Held, PolicyShelf, RegistryClient, chosen, with_periods
 from services.registry.contract import PolicyBook
-from tests.patience import PATIENCE, until
+from tests.patience import PATIENCE, busy, until
 from tests.registry.conftest import BOOK, Registry, Site
 from tests.serving import Issuer
 
@@ -42,11 +44,13 @@ NOWHERE = "http://127.0.0.1:9"
 class Tokens(TokenSource):
     """Tokens of the test's issuer for the service `webhooks`, which the registry lists."""
 
+    scopes = "policy.read events.read"
+
     def __init__(self, issuer: Issuer) -> None:
         self.issuer = issuer
 
     async def token(self, audience: str, tenant: Any = None) -> str:
-        return self.issuer.token(audience, "policy.read", client_id="webhooks")
+        return self.issuer.token(audience, self.scopes, client_id="webhooks")
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +121,50 @@ async def test_a_new_version_reaches_a_running_service(
         assert str(shelf.current().period("package_link_expiry")) == "7 days"
 
 
+async def _heard_after(site: Site, database: Database, changed: Path) -> float:
+    """Seconds from a decision to the service that follows, which would look by itself after half a minute."""
+    async with site.registry(BOOK) as registry, shelf_at(registry.url, site, database) as shelf:
+        await until(lambda: shelf.ready and shelf._heard)
+        await registry.adopt(changed)
+        began = time.monotonic()
+        await until(lambda: shelf.current().version == "2026.2")
+        return time.monotonic() - began
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.registry.client._ASK_AGAIN", 60.0)
+    monkeypatch.setattr("services.registry.client._WAIT", 30.0)
+
+
+@pytest.mark.usefixtures("patient")
+async def test_a_decision_is_heard_at_once(
+    site: Site, database: Database, version: Callable[[str, int], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chassis.ledger.routes._LOOK_AGAIN", 60.0)
+    assert await _heard_after(site, database, version("2026.2", 7)) < 2 * busy()
+
+
+@pytest.mark.usefixtures("patient")
+async def test_a_decision_that_was_told_to_nobody_is_found_none_the_less(
+    site: Site, database: Database, version: Callable[[str, int], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chassis.ledger.routes._LOOK_AGAIN", 0.5)
+    monkeypatch.setattr(Bell, "ring", lambda *types: None)
+    assert await _heard_after(site, database, version("2026.2", 7)) < 3 * busy()
+
+
+async def test_who_may_not_hear_the_registry_asks_it_again_and_again(
+    site: Site, database: Database, version: Callable[[str, int], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.registry.client._ASK_AGAIN", 0.05)
+    monkeypatch.setattr(Tokens, "scopes", "policy.read")
+    async with site.registry(BOOK) as registry, shelf_at(registry.url, site, database) as shelf:
+        await until(lambda: shelf.ready)
+        await registry.adopt(version("2026.2", 7))
+        await until(lambda: shelf.current().version == "2026.2")
+
+
 async def test_what_another_key_signed_is_not_taken(site: Site, database: Database) -> None:
     async with site.registry() as registry, httpx2.AsyncClient(timeout=PATIENCE, verify=trust()) as http:
         client = RegistryClient(http, registry.url, Tokens(site.issuer))
@@ -136,7 +184,8 @@ LOST = "the registry has lost policy that is in force here; propose it again, or
 
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.registry.client._ASK_EVERY", 0.05)
+    monkeypatch.setattr("services.registry.client._ASK_AGAIN", 0.05)
+    monkeypatch.setattr("services.registry.client._WAIT", 0.05)
 
 
 @pytest.fixture

@@ -255,6 +255,14 @@ async def test_the_bell_rings_when_entries_came(stream):
     await asyncio.gather(running, return_exceptions=True)
 
 
+async def test_who_waits_looks_when_the_line_to_the_database_is_there_again(stream):
+    """What was told meanwhile was told to nobody."""
+    sequencer = Sequencer(stream.connect_system, stream.service, KEY)
+    turns = sequencer.grown.turn(), sequencer.grown.turn(["never.told"])
+    async with sequencer.session():
+        assert all(turn.is_set() for turn in turns)
+
+
 async def test_who_waits_for_a_type_is_woken_by_it_alone_and_who_waits_for_anything_by_all(stream):
     sequencer = Sequencer(stream.connect_system, stream.service, KEY)
     async with sequencer.session() as listening, sequencer.session() as connection:
