@@ -1,7 +1,9 @@
 """What one caller whom nobody knows may do to a process that listens: nothing that others notice."""
 
 import asyncio
+import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from itertools import repeat
@@ -11,6 +13,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from ops import connections, serving
+from tests.patience import busy
 
 HEAD = b"GET / HTTP/1.1\r\nhost: x\r\n"
 
@@ -169,3 +172,45 @@ async def test_an_answer_is_one_packet_and_its_head_waits_for_no_body_that_is_no
             assert head.startswith(b"HTTP/1.1 200 ")
             sizes.append(len(body))
     assert sizes == [8, 8, 0, 0]
+
+
+class Soon(serving.Server):
+    """Of uvicorn's handling of signals only the effect: the test's own process goes on."""
+
+    def __init__(self, when: str) -> None:
+        config = serving.settings(app, "127.0.0.1", 0)
+        config.lifespan, config.loop = "off", "none"
+        super().__init__(config)
+        self.when, self.looks = when, 0
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.when == "just before it waits":
+            self.handle_exit(signal.SIGTERM, None)
+
+    async def on_tick(self, counter: int) -> bool:
+        self.looks += 1
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for each in self.servers:
+            each.close()
+
+
+@pytest.mark.parametrize("when", ["before it starts", "just before it waits", "while it waits"])
+async def test_a_process_ends_when_it_is_told_to_and_not_at_its_next_look(when: str):
+    server, listener = Soon(when), socket.create_server(("127.0.0.1", 0))
+    if when == "before it starts":
+        server.handle_exit(signal.SIGTERM, None)
+    task = asyncio.create_task(server._serve([listener]))
+    if when == "while it waits":
+        async with asyncio.timeout(5):
+            while not server.looks:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        server.handle_exit(signal.SIGINT, None)
+    began = time.monotonic()
+    await task
+    assert time.monotonic() - began < 0.5 * busy() and server.looks <= 2
+    server.handle_exit(signal.SIGINT, None)
+    assert server.force_exit, "who asks twice waits for nobody"

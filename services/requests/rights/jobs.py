@@ -84,28 +84,30 @@ from services.requests.rights.rules.kinds import PEOPLE, STANDING
 from services.requests.rights.rules.proof import ONE_DAY
 from services.requests.rights.tables import RequestRow, StepRow
 
-TICK = 1.0
+TICK, _TIDY_EVERY = 1.0, 5.0
 _ASK_AGAIN = 0.2
 _COLLECTED_AT_ONCE, _COLLECTED_TOGETHER = 50, 300
 _A_MOMENT = 0.5
 _FORESEEN = 5.0  # seconds after which the stores are asked for again
 
-_OVER = "SELECT id, tenant FROM request WHERE state = 'cooling_off' AND executes_at <= $1 AND channel <> 'consent'"
-_WITHDRAWN = """
-SELECT id, tenant, principal, purpose, received_at FROM request
-WHERE state = 'cooling_off' AND executes_at <= $1 AND channel = 'consent'"""
-_LIFTED = "SELECT id, tenant FROM request WHERE state = 'answered' AND kind = 'restriction' AND executes_at <= $1"
-_EXPIRED = "SELECT id, tenant FROM request WHERE state = 'answered' AND package_deleted_at <= $1"
-_UNLOCKED = "SELECT id, tenant FROM request WHERE state = 'awaiting_passphrase' AND awaiting_since <= $1"
-_UNCONFIRMED = """
-SELECT id, tenant FROM request
-WHERE state = 'previewed' AND channel <> 'consent' AND (awaiting_since IS NULL OR awaiting_since <= $1 OR (reminded_at IS NULL AND awaiting_since <= $2))"""
-_UNPROVEN = """
-SELECT id, tenant FROM request
-WHERE state IN ('received', 'clarification') AND evidence_method IS NULL AND awaiting_since <= $1"""
-_UNPAID = "SELECT id, tenant FROM request WHERE state = 'awaiting_fee' AND executes_at <= $1"
-_DUE = "SELECT id, tenant FROM request_step WHERE state = 'deferred' AND due_at <= $1"
-
+# Whose time has come, by what is to be done; one question, since it is asked every second. $1: now · $2: passphrases, $3: confirmations
+# wait since then at the least, and $4: are reminded of · $5: who she is.
+_DUE = f"""
+SELECT CASE channel WHEN 'consent' THEN 'withdrawn' ELSE 'over' END AS what, id, tenant FROM request
+    WHERE state = 'cooling_off' AND executes_at <= $1
+UNION ALL SELECT 'expired', id, tenant FROM request WHERE state = 'answered' AND package_deleted_at <= $1
+UNION ALL SELECT 'ended', id, tenant FROM ({receiving.ENDED}) reception
+UNION ALL SELECT 'locked', id, tenant FROM request WHERE state = 'awaiting_passphrase' AND awaiting_since <= $2
+UNION ALL SELECT 'unconfirmed', id, tenant FROM request WHERE state = 'previewed' AND channel <> 'consent'
+    AND (awaiting_since IS NULL OR awaiting_since <= $3 OR (reminded_at IS NULL AND awaiting_since <= $4))
+UNION ALL SELECT 'unproven', id, tenant FROM request
+    WHERE state IN ('received', 'clarification') AND evidence_method IS NULL AND awaiting_since <= $5
+UNION ALL SELECT 'lifted', id, tenant FROM request
+    WHERE state = 'answered' AND kind = 'restriction' AND executes_at <= $1
+UNION ALL SELECT 'unpaid', id, tenant FROM request WHERE state = 'awaiting_fee' AND executes_at <= $1
+UNION ALL SELECT 'deferred', id, tenant FROM request_step WHERE state = 'deferred' AND due_at <= $1
+UNION ALL SELECT 'clocks', NULL, tenant FROM ({clocks.DUE}) of_tenant"""
+_WITHDRAWN = "SELECT principal, purpose, received_at FROM request WHERE id = $1"
 
 # The policy book's grounds of a restriction in the consent service's words, and our verbs of an objection.
 _GROUNDS = {"correctness_disputed": "accuracy", "unlawful": "unlawful", "legal_claims": "claims"}
@@ -159,6 +161,7 @@ class Work:
         jobs.on("rights.letter", self.letter, deliveries=None)
         jobs.on("rights.ticket", self.ticket, deliveries=None)
         jobs.every("rights.clock", TICK, self.tick)
+        jobs.every("rights.codes", _TIDY_EVERY, self.tidy)
 
     async def prepare(self, job: Job) -> None:
         """From who asks to the first try of everything that is to be done; killed anywhere, it goes on where the rows stand."""
@@ -449,60 +452,43 @@ class Work:
 
     async def tick(self) -> None:
         """Whatever's time has come, on any replica: each row is looked at again under its lock."""
-        now = clock.now()
-        async with self.database.system() as connection:
-            over = await connection.fetch(_OVER, now)
-            withdrawn = await connection.fetch(_WITHDRAWN, now)
-            expired = await connection.fetch(_EXPIRED, now)
-            lifted = await connection.fetch(_LIFTED, now)
-            unlocked = await connection.fetch(_UNLOCKED, self._since("passphrase_awaited"))
-            waited = (self._since("confirmation_awaited"), self._since("confirmation_reminder"))
-            unconfirmed = await connection.fetch(_UNCONFIRMED, *waited)
-            unpaid = await connection.fetch(_UNPAID, now)
-            unproven = []
-            with suppress(NotInBook):  # a book from before it waits for ever
-                unproven = await connection.fetch(_UNPROVEN, self._since("identity_awaited"))
-            due = await connection.fetch(_DUE, now)
-            notices = await connection.fetch(clocks.DUE, now)
-            receptions = await connection.fetch(receiving.ENDED, now)
-            await connection.execute(proving.OVER, now - ONE_DAY)
-        for request, tenant in over:
-            async with self.database.transaction(tenant) as tx:
-                await doing.execute(tx, self.office, request)
-        for request, tenant, *said in withdrawn:
-            with suppress(Problem):  # Where consent is away nobody knows whether she said yes again: later.
-                goes = cascades.spare if await self._consents_again(tenant, *said) else doing.execute
+        office, now = self.office, clock.now()
+        limits: tuple[LimitKey, ...] = ("passphrase_awaited", "confirmation_awaited", "confirmation_reminder")
+        waited, unproven = [self._since(limit) for limit in limits], None
+        with suppress(NotInBook):  # a book from before it waits for ever
+            unproven = self._since("identity_awaited")
+        async with self.database.system_look() as connection:
+            due = await connection.fetch(_DUE, now, *waited, unproven)
+        in_time: dict[str, Callable[[Transaction, UUID], Awaitable[None]]] = {
+            "over": lambda tx, id: doing.execute(tx, office, id),
+            "expired": lambda tx, id: answering.close_expired(tx, office, id),
+            "ended": lambda tx, id: receiving.close_ended(tx, office, id),
+            "locked": lambda tx, id: answering.give_up_waiting(tx, office, id),
+            "unconfirmed": lambda tx, id: answering.mind_confirmation(tx, office, id),
+            "unproven": lambda tx, id: answering.give_up_unproven(tx, office, id),
+            "lifted": deciding.lift_in_time,
+            "unpaid": lambda tx, id: deciding.give_up_fee(tx, office, id),
+            "deferred": doing.resume_deferred,
+        }
+        for what, act in in_time.items():
+            for id, tenant in [each[1:] for each in due if each["what"] == what]:
                 async with self.database.transaction(tenant) as tx:
-                    await goes(tx, self.office, request)
-        for request, tenant in expired:
-            async with self.database.transaction(tenant) as tx:
-                await answering.close_expired(tx, self.office, request)
-        for reception, tenant in receptions:
-            async with self.database.transaction(tenant) as tx:
-                await receiving.close_ended(tx, self.office, reception)
-        for request, tenant in unlocked:
-            async with self.database.transaction(tenant) as tx:
-                await answering.give_up_waiting(tx, self.office, request)
-        for request, tenant in unconfirmed:
-            async with self.database.transaction(tenant) as tx:
-                await answering.mind_confirmation(tx, self.office, request)
-        for request, tenant in unproven:
-            async with self.database.transaction(tenant) as tx:
-                await answering.give_up_unproven(tx, self.office, request)
-        for request, tenant in lifted:
-            async with self.database.transaction(tenant) as tx:
-                await deciding.lift_in_time(tx, request)
-        for request, tenant in unpaid:
-            async with self.database.transaction(tenant) as tx:
-                await deciding.give_up_fee(tx, self.office, request)
-        for step, tenant in due:
-            async with self.database.transaction(tenant) as tx:
-                await doing.resume_deferred(tx, step)
-        for (tenant,) in notices:
+                    await act(tx, id)
+        for id, tenant in [each[1:] for each in due if each["what"] == "withdrawn"]:
+            with suppress(Problem):  # Where consent is away nobody knows whether she said yes again: later.
+                goes = cascades.spare if await self._consents_again(tenant, id) else doing.execute
+                async with self.database.transaction(tenant) as tx:
+                    await goes(tx, office, id)
+        for tenant in [each["tenant"] for each in due if each["what"] == "clocks"]:
             looked_at = clocks.AT_ONCE
             while looked_at == clocks.AT_ONCE:
                 async with self.database.transaction(tenant) as tx:
-                    looked_at = await clocks.tell(tx, self.office)
+                    looked_at = await clocks.tell(tx, office)
+
+    async def tidy(self) -> None:
+        """A code of yesterday proves nothing, and counts no more."""
+        async with self.database.system() as connection:
+            await connection.execute(proving.OVER, clock.now() - ONE_DAY)
 
     def _since(self, limit: LimitKey) -> datetime:
         """Whatever waits since then has waited as long as the book lets it."""
@@ -596,7 +582,9 @@ class Work:
         consents = (await self.consent.standing(tenant, claim.principal)).consents
         return any(one.purpose == claim.purpose and one.state == "withdrawn" for one in consents)
 
-    async def _consents_again(self, tenant: UUID, principal: UUID, purpose: str, withdrawn_at: datetime) -> bool:
+    async def _consents_again(self, tenant: UUID, request: UUID) -> bool:
+        async with self.database.system_look() as connection:
+            principal, purpose, withdrawn_at = await connection.fetchrow(_WITHDRAWN, request)
         consents = (await self.consent.standing(tenant, principal)).consents
         stand = [one for one in consents if one.purpose == purpose and one.state in ("given", "renewed_given")]
         return any(one.since > withdrawn_at for one in stand)
