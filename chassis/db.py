@@ -5,6 +5,7 @@ answer is sent (FastAPI's default would commit afterwards), and rolls back when 
 """
 
 import re
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ from chassis.ledger import events
 from chassis.settings import Settings
 
 REST_AFTER = 2.0  # seconds between two looks at what is idle
+_NOW_AND_THEN = 30.0
 _ARGUMENT = re.compile(r"\$(\d+)")
 # Names are spelled in hex, so that nothing in them gets into the statement.
 _LOCK = """
@@ -182,19 +184,24 @@ class Transaction:
 
 @dataclass
 class _Use:
-    """How many use a pool at this moment, and at most since the last look."""
+    """How many use a pool at this moment, and at most since the last look; when somebody last began."""
 
     now: int = 0
     most: int = 0
+    last: float = float("-inf")
 
     @contextmanager
     def one(self) -> Iterator[None]:
         self.now += 1
-        self.most = max(self.most, self.now)
+        self.most, self.last = max(self.most, self.now), time.monotonic()
         try:
             yield
         finally:
             self.now -= 1
+
+    def kept(self) -> int:
+        """How many idle ones stay."""
+        return max(2 * self.most, int(time.monotonic() - self.last < _NOW_AND_THEN))
 
 
 class Database:
@@ -259,10 +266,11 @@ class Database:
     async def rest(self) -> None:
         """Give back what was not needed since the last look: each idle connection is a process of the server, with memory of its own.
 
-        They go all at once, and who comes next opens what he needs anew: so only where less than half was needed."""
+        They go all at once, and who comes next opens what he needs anew, which takes 15 ms of processor: so only where less than half was
+        needed, and a lone one only when nobody has come for half a minute."""
         for engine, use in ((self.engine, self._use), (self.system_engine, self._system_use)):
             # One in use would come back to a pool that is gone, and stay open for ever.
-            if engine.pool.checkedin() > 2 * use.most and not engine.pool.checkedout():
+            if engine.pool.checkedin() > use.kept() and not engine.pool.checkedout():
                 # First a new pool, and only then the old one's connections are closed, which takes a while: who came meanwhile would
                 # take one that nobody closes afterwards, or wait in vain for one to come back.
                 self._replaced.append(engine.pool)

@@ -41,6 +41,18 @@ async def test_who_is_stopped_while_giving_back_leaves_the_rest_to_the_end(datab
     assert await opened(database, cluster, most=0) == 0
 
 
+async def test_the_last_connection_stays_while_somebody_comes_now_and_then(
+    database: Database, cluster, monkeypatch: pytest.MonkeyPatch
+):
+    await one(database)
+    for _ in range(3):
+        await database.rest()
+    assert await opened(database, cluster) == 1
+    monkeypatch.setattr("chassis.db._NOW_AND_THEN", 0.0)
+    await database.rest()
+    assert await opened(database, cluster, most=0) == 0
+
+
 class Counter(SQLModel, table=True):
     __tablename__ = "counter"
     id: int = Field(primary_key=True)
