@@ -93,7 +93,8 @@ def _parse(note: str) -> tuple[str, Checkpoint, list[tuple[str, bytes]]]:
     if not blank or len(lines) < 3 or not signatures.endswith("\n"):
         raise BadCheckpoint("not a signed note")
     origin, size, root = lines[:3]
-    if not origin or not (size.isascii() and size.isdigit()) or (size[0] == "0" and size != "0"):
+    # Nineteen digits: positions are bigint.
+    if not origin or not (size.isascii() and size.isdigit() and len(size) < 20) or (size[0] == "0" and size != "0"):
         raise BadCheckpoint("the checkpoint has no origin or no size")
     checkpoint = Checkpoint(origin, int(size), _base64(root))
     if len(checkpoint.root) != 32:

@@ -117,6 +117,17 @@ async def test_a_file_changed_after_opening_is_named(desk: Desk, released: dict)
     assert "none of these keys" in verify.verify_package(opened, other).faults[0]
 
 
+async def test_a_manifest_that_cannot_be_unpacked_is_a_fault_of_the_package() -> None:
+    """The verifier ended in a stack trace: an authority read that our program was broken."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(verify.MANIFEST, '{"items": []}' * 50)
+    begins = packed.getvalue().index(verify.MANIFEST.encode()) + len(verify.MANIFEST)
+    bent = bytearray(packed.getvalue())
+    bent[begins] |= 0b110  # a block of the kind that deflate reserves
+    assert not verify.verify_package(bytes(bent), KeySet([])).holds
+
+
 async def test_the_verifier_is_a_program_of_its_own(desk: Desk, released: dict, tmp_path: Path, capsys) -> None:
     (tmp_path / "package.jwe").write_bytes(await fetched(desk, released))
     (tmp_path / "keys.json").write_text(json.dumps(await keys(desk)))

@@ -40,7 +40,16 @@ def test_a_witness_may_sign_beneath():
 
 
 @pytest.mark.parametrize(
-    "note", ["", "\n\n", "a\n1\nQQ==\n\n", "a\n1\n\n— a b\n", "a\n-1\nQQ==\n\n— a QQ==\n", "a\n01\nQQ==\n\n— a QQ==\n"]
+    "note",
+    [
+        f"a\n{'9' * 5_000}\nQQ==\n\n— a QQ==\n",
+        "",
+        "\n\n",
+        "a\n1\nQQ==\n\n",
+        "a\n1\n\n— a b\n",
+        "a\n-1\nQQ==\n\n— a QQ==\n",
+        "a\n01\nQQ==\n\n— a QQ==\n",
+    ],
 )
 def test_what_is_no_note_is_refused(note):
     with pytest.raises(BadCheckpoint):
