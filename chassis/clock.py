@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -48,5 +48,7 @@ def _shift() -> timedelta:
     except FileNotFoundError:
         return timedelta(0)
     if changed != _seen:
-        _offset, _seen = timedelta(seconds=float(file.read_text())), changed
+        # Half written, it is read again at the next look; until then the clock goes on as it was.
+        with suppress(ValueError, OverflowError):
+            _offset, _seen = timedelta(seconds=float(file.read_text())), changed
     return _offset

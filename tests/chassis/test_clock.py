@@ -48,3 +48,16 @@ def test_a_clock_is_moved_by_what_is_written_in_its_file_and_by_nothing_without_
         assert shift() == 7
         files[1].unlink()
         assert shift() == 0
+
+
+def test_a_file_that_is_just_being_written_is_read_again(tmp_path):
+    """A shell empties it before it writes: background work that looked in between ended until the house was started anew."""
+    path = tmp_path / "clock"
+    clock.set_offset(path, timedelta(days=1))
+    with clock.shifted_by(path):
+        ahead = clock.now()
+        for half in ("", "-", "nan", "1e99"):
+            path.write_text(half)
+            assert timedelta(0) <= clock.now() - ahead < timedelta(hours=1)
+        path.write_text("0")
+        assert clock.now() < ahead
