@@ -304,7 +304,10 @@ async def test_nothing_the_manifest_planted_is_left_but_what_a_rule_keeps(house:
             rows = await house.rows(
                 "calls", "SELECT invoice FROM call_record WHERE id = $1 AND caller = $2", place.record, place.value
             )
-            assert all(row["invoice"] is None for row in rows), "a call that was billed and paid is still there"
+            for row in rows:
+                # Nobody pays on the first days of a month what is issued on its first.
+                paid = await house.rows("billing", "SELECT paid_at FROM invoice WHERE id = $1", row["invoice"])
+                assert not paid or paid[0]["paid_at"] is None, "a call that was billed and paid is still there"
 
 
 async def tenants(house: House, place) -> set:

@@ -44,7 +44,8 @@ def vera(nordtel: Nordtel, february: Act) -> dict[str, Any]:
     )
     helpdesk.post(f"{path}/replies", {"text": f"Ja, {EMAIL}."})
     about = privacy.get(f"/staff{path}").json()["principal"]
-    for child, guardian in ((about, str(uuid4())), (str(CHILD), about)):
+    # Who is known as a child becomes nobody's guardian; she was one before that was known.
+    for child, guardian in ((str(CHILD), about), (about, str(uuid4()))):
         born = (nordtel.now() - timedelta(days=9 * 365)).date().isoformat()
         wish = {"guardian": guardian, "born": born, "evidence_ref": "crm/17"}
         privacy.put(f"/staff/v1/guardians/{child}", wish)

@@ -87,6 +87,7 @@ def of(store: str) -> Claim:
         purpose=None,
         ground=None,
         changes=[],
+        vouched=None,
         spool_key=os.urandom(32),
     )
 
