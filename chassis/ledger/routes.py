@@ -37,9 +37,7 @@ Size = Annotated[int, Query(ge=1, lt=2**62)]
 Limit = Annotated[int, Query(ge=1, le=500)]
 
 LONGEST_WAIT = 30
-_LOOK_AGAIN = (
-    10.0  # seconds after which who waits looks without a ring too, and whether somebody still waits for the answer
-)
+_LOOK_AGAIN = 10.0  # seconds after which who waits looks without a ring too, and whether it is still waited for
 
 
 def ledger_routes() -> APIRouter:

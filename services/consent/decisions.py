@@ -152,9 +152,7 @@ class DecisionPoint:
         if len(heard) > 1 or case.ground.content:
             # Which of several was said last, or what others said, is no precedent.
             return self._thought_through(case, tenant, question, heard, now)
-        operation = question.operation
-        if operation is not None and operation not in LEFT_OPEN:
-            operation = None
+        operation = question.operation if question.operation in LEFT_OPEN else None
         if heard:
             matter, terms, occurred_at = heard[0]
             until = terms.until(occurred_at)
