@@ -4,7 +4,7 @@ import asyncio
 import random
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any, TypeVar
@@ -20,10 +20,17 @@ from chassis.errors import Problem, Unavailable, problem_from
 from chassis.ids import new_id
 
 Model = TypeVar("Model", bound=BaseModel)
+Cursor = tuple[int, str | None]
 
 _RENEW_BEFORE = 30
 _SAFE = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 _TRIES = 3
+
+
+class _FeedPage(BaseModel):
+    items: list[dict[str, Any]]
+    next: int
+    leaf: str | None
 
 
 @cache
@@ -139,6 +146,18 @@ class ServiceClient:
             fields = [".".join(map(str, error["loc"])) for error in other.errors(include_input=False)]
             telemetry.log().error("answer not understood", peer=self.audience, model=model.__name__, fields=fields)
             raise Unavailable(f"The {self.audience} service answered in a form that is not understood here.") from None
+
+    async def events(
+        self, at: Cursor, *, wait: float, limit: int, types: Iterable[str] | None = None, patience: float = 10
+    ) -> tuple[list[dict[str, Any]], Cursor]:
+        """A page of its feed: the events after a cursor, and the cursor to go on from. A cursor is a position and the leaf of the entry there,
+        by which another ledger than before is known. wait: seconds until there is one · patience: seconds after that. Raises
+        PositionUnknown besides."""
+        query = {"after": at[0], "wait": wait, "limit": limit}
+        query |= {} if at[1] is None else {"leaf": at[1]}
+        query |= {} if types is None else {"types": ",".join(types)}
+        page = await self.ask(_FeedPage, "GET", "/events", query=query, timeout=wait + patience)
+        return page.items, (page.next, page.leaf)
 
     @asynccontextmanager
     async def stream(

@@ -69,14 +69,11 @@ class Revocations:
         return max(0, int(note.text.split("\n")[1]) - _LOOK_BACK), None
 
     async def _listen(self, at: tuple[int, str | None]) -> tuple[int, str | None]:
-        position, leaf = at
-        query = {"after": position, "wait": _WAIT, "limit": 500, "types": SESSION_REVOKED}
-        query |= {"leaf": leaf} if leaf else {}
-        page = await self.feed.call("GET", "/events", query=query, timeout=_WAIT + _PATIENCE)
-        for event in page["items"]:
+        items, reached = await self.feed.events(at, wait=_WAIT, limit=500, types=[SESSION_REVOKED], patience=_PATIENCE)
+        for event in items:
             self._end(event["data"]["sid"])
         self._heard = time.monotonic()
-        return int(page["next"]), page["leaf"]
+        return reached
 
     def _end(self, session: str) -> None:
         now = time.monotonic()

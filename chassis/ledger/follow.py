@@ -13,7 +13,6 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import groupby
-from typing import Any
 
 import asyncpg
 
@@ -77,17 +76,13 @@ class Follower:
         """Takes one page of the feed: handles its events, moves the cursor, says how many events took effect here."""
         # Whoever fails below looks again where the cursor stands.
         at, self._at = await self._begin() if self._at is None else self._at, None
-        query: dict[str, Any] = {"after": at[0], "wait": wait, "limit": self.page}
-        query |= {} if at[1] is None else {"leaf": at[1]}
-        query |= {} if self.types is None else {"types": ",".join(self.types)}
         try:
-            page = await self.client.call("GET", "/events", query=query, timeout=wait + 10)
+            items, reached = await self.client.events(at, wait=wait, limit=self.page, types=self.types)
         except PositionUnknown:
             await self._begin_anew(*at)
             return 0
-        heard = [(Event.read(item, item["position"]), item["leaf"]) for item in page["items"]]
+        heard = [(Event.read(item, item["position"]), item["leaf"]) for item in items]
         took = await self._take_all(heard)
-        reached = int(page["next"]), page["leaf"]
         if reached != ((heard[-1][0].seq, heard[-1][1]) if heard else at):
             await self._change(_REACH, *reached)  # over the events of other types
         self._at = reached

@@ -33,11 +33,11 @@ from joserfc.jwk import KeySet
 from pydantic import ValidationError
 
 from chassis import clock, schema, telemetry
-from chassis.client import ServiceClient
+from chassis.client import Cursor, ServiceClient
 from chassis.db import Database
 from chassis.durable import PASSING
 from chassis.errors import Unavailable
-from chassis.ledger.contract import Feed, PositionUnknown
+from chassis.ledger.contract import PositionUnknown
 from chassis.trouble import Trouble
 from services.registry.contract import (
     PolicyBook,
@@ -50,7 +50,7 @@ from services.registry.contract.signed import POLICY, TENANT_PERIODS, NotSigned,
 
 # Seconds after which a registry that did not answer is asked again, and one that told of nothing new.
 _ASK_AGAIN, _WAIT = 2.0, 20.0
-_TOLD_BY = "policy.in_force,policy.tenant_periods"
+_TOLD_BY = ("policy.in_force", "policy.tenant_periods")
 _STORED = sa.text("SELECT version, valid_from, known_from, jws, lost FROM policy_version ORDER BY known_from")
 _STORE = sa.text(
     "INSERT INTO policy_version (version, valid_from, known_from, jws) "
@@ -107,13 +107,6 @@ class RegistryClient(ServiceClient):
         query = {"known_after": known_after.isoformat()} if known_after else None
         return await self.ask(TenantPeriodDocuments, "GET", "/v1/policy/tenant-periods", query=query)
 
-    async def policy_told(self, after: int, leaf: str | None, wait: float) -> tuple[int, str | None]:
-        """How far the registry's ledger goes, as a position and its leaf: told when it tells of policy after that one, or else when `wait`
-        seconds are over. Raises PositionUnknown where it is another ledger than before."""
-        query = {"after": after, "wait": wait, "limit": 500, "types": _TOLD_BY} | ({"leaf": leaf} if leaf else {})
-        page = await self.ask(Feed, "GET", "/events", query=query, timeout=wait + 10)
-        return int(page.next), page.leaf
-
     async def roles_held(self, person: UUID, organisation: UUID) -> list[str]:
         """The roles at this platform that the access register grants somebody this instant, for one organisation's data."""
         query = {"organisation": str(organisation)}
@@ -156,7 +149,7 @@ class PolicyShelf:
         self._lost_periods: set[tuple[UUID, datetime]] = set()
         self._narrowed: dict[tuple[tuple[str, datetime], date, int], PolicyBook] = {}
         self._now: tuple[datetime, datetime, PolicyBook] | None = None
-        self._heard: tuple[int, str | None] | None = None
+        self._heard: Cursor | None = None
         self._task: asyncio.Task[None] | None = None
         self._steps = (self._hear, self._fetch, self._fetch_periods) if tenants else (self._hear, self._fetch)
         names = [step.__name__ for step in (self._load, *self._steps)]
@@ -246,7 +239,8 @@ class PolicyShelf:
         """Waits until there may be something new. A registry that came back from a backup has another ledger; and since what is fetched
         next is compared with what is held, nothing rests on the feed but how soon that is."""
         try:
-            self._heard = await self.client.policy_told(*(self._heard or (0, None)), wait=_WAIT if self._heard else 0)
+            at, wait = self._heard or (0, None), _WAIT if self._heard else 0
+            _, self._heard = await self.client.events(at, wait=wait, limit=500, types=_TOLD_BY)
         except PositionUnknown:
             self._heard = None
 
