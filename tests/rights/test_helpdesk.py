@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from datetime import timedelta
+from datetime import date, timedelta
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,13 +12,25 @@ import pytest
 from pydantic import ValidationError
 
 from services.anonymizer.contract import Identifier, IdentifierType
-from services.requests.rights.contract import Evidence, ProveIdentity, State, TagMissing, ZendeskPost
+from services.registry.contract import Text
+from services.requests.rights.contract import (
+    Ask,
+    Evidence,
+    Extend,
+    ProveIdentity,
+    State,
+    TagMissing,
+    TicketAsksOther,
+    ZendeskPost,
+)
 from services.requests.rights.helpdesk import Helpdesk
 from services.requests.rights.rules import helpdesk
 from tests.patience import PATIENCE
 from tests.rights.conftest import House
 from tests.rights.operator import Row
 from tests.serving import stranger
+
+WORDS = Text(sv="Så här är det", en="So it is")
 
 
 def key() -> str:
@@ -92,6 +104,41 @@ async def test_of_two_states_that_are_told_at_once_the_newer_one_stays(house: Ho
     assert any(note["status"] == "open" for note in notes)
 
 
+async def test_the_ticket_hears_of_a_question_and_of_another_day(house: House, tenant: UUID):
+    post = a_post("gdpr_access", "lang_en", created_at=house.now().isoformat())
+    ticket, desk = post["ticket"]["id"], house.helpdesk(tenant)
+    request = UUID((await posted(house, tenant, post))["request"])
+    due = (await desk.request(request)).due_on
+    await house.seen(lambda: told(house, ticket), lambda seen: f"due {due}" in seen[-1]["comment"]["body"])
+    await desk.question(request, Ask(about="identity", text=WORDS), key=key())
+    [note] = (await house.seen(lambda: told(house, ticket), lambda seen: seen[-1]["status"] == "pending"))[-1:]
+    assert "was asked" in note["comment"]["body"], note
+    assert "due" not in note["comment"]["body"], "while the clock stands still no day is the last"
+    extended = await desk.extend(request, Extend(reason="complexity", text=WORDS), key=key())
+    proof = ProveIdentity(
+        identifiers=[Identifier(type=IdentifierType.email, value=post["ticket"]["requester"]["email"])],
+        evidence=Evidence(method="call_back"),
+    )
+    await desk.prove_identity(request, proof, key=key())
+    assert extended.due_on > due
+    await house.seen(lambda: told(house, ticket), lambda seen: f"due {extended.due_on}" in seen[-1]["comment"]["body"])
+
+
+async def test_what_reached_the_helpdesk_late_does_not_stay_there(
+    house: House, tenant: UUID, monkeypatch: pytest.MonkeyPatch
+):
+    """Nobody waited for its answer any more, and it was taken all the same, after what was told meanwhile."""
+    monkeypatch.setattr("services.requests.rights.helpdesk._PATIENCE", 0.3)
+    post = a_post("gdpr_complaint")
+    ticket = house.operator.slow_ticket = str(post["ticket"]["id"])
+    taken = await posted(house, tenant, post)
+    await house.seen(lambda: told(house, ticket), lambda _: house.operator.slow_ticket is None)
+    await house.helpdesk(tenant).withdraw(UUID(taken["request"]), key=key())
+    await house.seen(
+        lambda: told(house, ticket), lambda seen: [each["status"] for each in seen][-2:] == ["open", "solved"]
+    )
+
+
 @pytest.mark.parametrize("tags", [(), ("vip",), ("gdpr_access", "gdpr_deletion"), ("gdpr_objection",)])
 def test_a_ticket_that_does_not_say_which_right_is_refused(tags: tuple[str, ...]):
     with pytest.raises(TagMissing):
@@ -116,9 +163,11 @@ async def test_who_has_no_address_in_the_helpdesk_s_system_is_heard_too(
     assert (await house.helpdesk(tenant).request(UUID(taken["request"]))).state == "received"
 
 
-def test_a_ticket_of_nobody_is_refused():
-    with pytest.raises(ValidationError):
-        ZendeskPost.model_validate(a_post("gdpr_access", requester={"email": "", "phone": ""}), strict=False)
+@pytest.mark.parametrize("nobody", ["", " ", "\t\u00a0"])
+@pytest.mark.parametrize("named", [("email",), ("phone",), ("email", "phone")])
+def test_a_ticket_of_nobody_is_refused(named: tuple[str, ...], nobody: str):
+    with pytest.raises(ValidationError, match="who asks has"):
+        ZendeskPost.model_validate(a_post("gdpr_access", requester=dict.fromkeys(named, nobody)), strict=False)
 
 
 async def test_a_ticket_whose_clock_is_ahead_of_ours_came_now(house: House, tenant: UUID):
@@ -148,8 +197,19 @@ async def test_a_helpdesk_s_system_that_drips_or_floods_keeps_nobody(piece: byte
         await asyncio.wait_for(Helpdesk(settings, http).tell("4711", {}), PATIENCE)
 
 
+async def test_a_ticket_that_asks_for_another_right_than_before_is_refused(house: House, tenant: UUID):
+    """It would be answered with the first request, and the other never be seen by anybody."""
+    post = a_post("gdpr_access")
+    taken = await posted(house, tenant, post)
+    other = {"ticket": post["ticket"] | {"tags": ["gdpr_deletion"]}}
+    with pytest.raises(TicketAsksOther) as refused:
+        await posted(house, tenant, other)
+    assert refused.value.extra == {"request": taken["request"], "kind": "access"}
+    assert (await posted(house, tenant, {"ticket": post["ticket"] | {"subject": "Annat ämne"}})) == taken
+
+
 @pytest.mark.parametrize("state", State)
 @pytest.mark.parametrize("language", ["sv", "en"])
 def test_every_state_has_words(state: State, language: str):
-    said = helpdesk.update("r", state, "2027-01-01", language)["ticket"]
+    said = helpdesk.update("r", helpdesk.Stands(state, date(2027, 1, 1), False), language)["ticket"]
     assert said["comment"]["body"] and said["status"] in ("open", "pending", "solved")

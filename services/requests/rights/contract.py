@@ -244,9 +244,13 @@ class PostTicket(Wish):
 class ZendeskRequester(Contract):
     """Who telephoned or wrote by another channel has no address there; what is not known is empty."""
 
-    email: Annotated[str, StringConstraints(max_length=200)] | None = Field(default=None, repr=False)
+    email: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)] | None = Field(
+        default=None, repr=False
+    )
     name: Annotated[str, StringConstraints(max_length=200)] | None = Field(default=None, repr=False)
-    phone: Annotated[str, StringConstraints(max_length=50)] | None = Field(default=None, repr=False)
+    phone: Annotated[str, StringConstraints(strip_whitespace=True, max_length=50)] | None = Field(
+        default=None, repr=False
+    )
 
     @model_validator(mode="after")
     def _somebody(self) -> Self:
@@ -1185,6 +1189,14 @@ class EvidenceRefused(Problem):
     code = "rights.evidence_refused"
     status = 409
     title = "This cannot be taken as evidence"
+
+
+class TicketAsksOther(Problem):
+    """`request`, `kind`: what the ticket asked for when it came first."""
+
+    code = "rights.ticket_asks_other"
+    status = 409
+    title = "The ticket asks for something else than before: open another one, or have it typed in"
 
 
 class TagMissing(Problem):

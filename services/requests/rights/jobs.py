@@ -411,17 +411,22 @@ class Work:
             raise MailAway
 
     async def ticket(self, job: Job) -> None:
-        """The newest state is told once; what changed meanwhile has a job of its own."""
+        """How it stands now is told once; what changes meanwhile has a job of its own."""
         if not self.helpdesk.is_set_up:
             return
         async with self.database.transaction(job.tenant) as tx:
-            row = await tx.session.get(RequestRow, job.id)
-        if row.ticket_told == row.state:
+            row, stands = await asking.to_tell_ticket(tx, job.id)
+        if row.ticket_told == str(stands):
             return
-        update = helpdesk.update(str(row.id), State(row.state), row.due_on.isoformat(), row.language)
-        await self.helpdesk.tell(row.ticket.removeprefix(helpdesk.PREFIX), update)
+        update = helpdesk.update(str(row.id), stands, row.language)
+        try:
+            await self.helpdesk.tell(row.ticket.removeprefix(helpdesk.PREFIX), update)
+        except Unavailable:
+            async with self.database.transaction(job.tenant) as tx:
+                await asking.ticket_unsure(tx, job.id)
+            raise
         async with self.database.transaction(job.tenant) as tx:
-            await asking.ticket_told(tx, job.id, row.state)
+            await asking.ticket_told(tx, job.id, stands)
 
     async def guardian(self, job: Job, again: bool = False) -> None:
         """Whoever proved here that she speaks for a child need not prove it to the consent service; whoever does no more ends there."""

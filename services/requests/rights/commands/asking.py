@@ -53,6 +53,7 @@ from services.requests.rights.contract import (
     Request,
     SetPassphrase,
     State,
+    TicketAsksOther,
     TicketTaken,
     TooManyOpen,
     Wish,
@@ -61,6 +62,7 @@ from services.requests.rights.moves import emit_moved, for_her, moved
 from services.requests.rights.office import Office
 from services.requests.rights.rules import clock as due_clock
 from services.requests.rights.rules import kinds, proof
+from services.requests.rights.rules.helpdesk import Stands
 from services.requests.rights.rules.way import WITHDRAWABLE, must_stand_in
 from services.requests.rights.tables import ClockRow, RequestRow
 
@@ -151,7 +153,8 @@ async def _new_request(tx: Transaction, office: Office, caller: Caller, wish: Op
 
 
 async def take_ticket(tx: Transaction, office: Office, ticket: PostTicket) -> TicketTaken:
-    """A helpdesk ticket becomes a request; the same ticket again is the request it already became."""
+    """A helpdesk ticket becomes a request; the same ticket again is the request it already became. Raises TicketAsksOther: whoever would
+    be answered with that one would think that this right was asked for as well."""
     await tx.lock(f"{tx.tenant} {ticket.ticket}")
     known = (await tx.session.scalars(select(RequestRow).where(RequestRow.ticket == ticket.ticket))).first()
     if known is None:
@@ -166,14 +169,33 @@ async def take_ticket(tx: Transaction, office: Office, ticket: PostTicket) -> Ti
         started = await _received(tx, office, row, proven=ticket.evidence is not None)
         await _written(tx, office, [row], [started])
         known = row
+    elif (known.kind, known.purpose, known.ground) != (ticket.kind, ticket.purpose, ticket.ground):
+        raise TicketAsksOther(request=str(known.id), kind=known.kind)
     return TicketTaken(ticket=ticket.ticket, request=known.id)
 
 
-async def ticket_told(tx: Transaction, request: UUID, state: str) -> None:
+async def to_tell_ticket(tx: Transaction, request: UUID) -> tuple[RequestRow, Stands]:
+    row = await tx.session.get(RequestRow, request)
+    return row, await _stands(tx, row)
+
+
+async def ticket_told(tx: Transaction, request: UUID, told: Stands) -> None:
     row = await tx.session.get(RequestRow, request, with_for_update=True)
-    row.ticket_told = state
-    if row.state != state:  # said while a newer state was told too, and perhaps after it
+    row.ticket_told = str(told)
+    if row.ticket_told != str(await _stands(tx, row)):  # said while something newer was told too, and perhaps after it
         await tx.enqueue("rights.ticket", row.id)
+
+
+async def ticket_unsure(tx: Transaction, request: UUID) -> None:
+    """What nobody took in time may be taken all the same, after what was told meanwhile."""
+    row = await tx.session.get(RequestRow, request, with_for_update=True)
+    row.ticket_told = None
+
+
+async def _stands(tx: Transaction, row: RequestRow) -> Stands:
+    pauses = [pause for each in await queries.clocks_of(tx, row.id) for pause in clocks.pauses_of(each)]
+    asked = any(pause.answered_on is None for pause in pauses)
+    return Stands(State(row.state), None if due_clock.is_paused(pauses) else row.due_on, asked)
 
 
 async def prove_identity(

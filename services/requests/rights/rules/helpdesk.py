@@ -1,6 +1,8 @@
 """The helpdesk's system in Zendesk's dialect: what a ticket asks for, and what it is told of its request."""
 
 import re
+from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from chassis import identifiers
@@ -40,6 +42,9 @@ _TOLD = {
     ),
 }
 
+_ASKED = Text(sv="Personen är tillfrågad.", en="The person was asked.")
+_DUE = Text(sv="Svar senast {day}.", en="Answer due {day}.")
+
 
 def read(post: ZendeskPost) -> PostTicket:
     """A ticket as a request. Raises TagMissing unless exactly one tag says which right."""
@@ -75,9 +80,24 @@ def _is_number(phone: str) -> bool:
     return True
 
 
-def update(request: str, state: State, due_on: str, language: Language) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Stands:
+    """Where a request stands, as its ticket is told. due_on: None while its clock stands still · asked: the person, who has not answered."""
+
+    state: State
+    due_on: date | None
+    asked: bool
+
+    def __str__(self) -> str:
+        return self.state if self.state in _SOLVED else f"{self.state} {self.due_on}{' asked' * self.asked}"
+
+
+def update(request: str, stands: Stands, language: Language) -> dict[str, Any]:
     """The body of `PUT /api/v2/tickets/{id}.json`: an internal note, which says nothing about the person."""
-    until = "" if state in _SOLVED else {"sv": f" Svar senast {due_on}.", "en": f" Answer due {due_on}."}[language]
-    note = f"Wardline {request}: {_TOLD[state].in_(language)}.{until}"
-    status = "solved" if state in _SOLVED else "pending" if state in _PENDING else "open"
-    return {"ticket": {"status": status, "comment": {"body": note, "public": False}}}
+    state, said = stands.state, [f"Wardline {request}: {_TOLD[stands.state].in_(language)}."]
+    if state not in _SOLVED and stands.asked:
+        said.append(_ASKED.in_(language))
+    if state not in _SOLVED and stands.due_on:
+        said.append(_DUE.in_(language).format(day=stands.due_on))
+    status = "solved" if state in _SOLVED else "pending" if state in _PENDING or stands.asked else "open"
+    return {"ticket": {"status": status, "comment": {"body": " ".join(said), "public": False}}}
