@@ -10,11 +10,21 @@ import pytest
 
 from chassis.db import Database
 from ops.home import ROOT
-from services.anonymizer.contract import StoreUnavailable
+from services.anonymizer.contract import Identifier, IdentifierType, StoreUnavailable
 from services.registry.books import read_book
+from services.requests.rights import jobs
 from services.requests.rights.client import RightsClient
 from services.requests.rights.commands import doing
-from services.requests.rights.contract import Kind, OpenRequest, Refuse, Request, Review
+from services.requests.rights.contract import (
+    Evidence,
+    Kind,
+    OpenRequest,
+    PostTicket,
+    ProveIdentity,
+    Refuse,
+    Request,
+    Review,
+)
 from services.requests.rights.office import Office
 from services.requests.rights.package import spool
 from services.requests.rights.package.build import Built
@@ -81,6 +91,37 @@ async def test_a_thawed_worker_finds_its_step_taken_over(
         assert await doing.claim(tx, office, [step]) == [None]
 
 
+async def test_a_thawed_worker_s_finding_counts_no_more_once_somebody_else_proved_to_be_who_asks(
+    house: House, tenant: UUID, database: Database, monkeypatch: pytest.MonkeyPatch
+):
+    first, second = [f"{uuid4().hex}@epost.example" for _ in range(2)]
+    anna = house.operator.person(("billing", Row("customer", "1")), email=first)
+    bo = house.operator.person(("billing", Row("customer", "2")), email=second)
+    desk, found = house.helpdesk(tenant), jobs.Work._found
+    thawed, slow, looked_up = asyncio.Event(), asyncio.Event(), list[UUID]()
+
+    async def frozen(self: jobs.Work, tenant: UUID, unnamed: doing.Unnamed) -> UUID:
+        principal = await found(self, tenant, unnamed)
+        looked_up.append(principal)
+        await {anna: thawed, bo: slow}[principal].wait()
+        return principal
+
+    ticket = PostTicket(ticket=uuid4().hex, kind=Kind.access, identifiers=[_email(first)])
+    asked = (await house.ticket_system(tenant).post_ticket(ticket, key=str(uuid4()))).request
+    monkeypatch.setattr(jobs.Work, "_found", frozen)
+    await desk.prove_identity(asked, _seen(first), key=str(uuid4()))
+    await until(lambda: looked_up == [anna])
+    # Another worker has taken the job over, and found that this is no person at all.
+    async with database.transaction(tenant) as tx:
+        await doing.clarification_needed(tx, asked)
+    await desk.prove_identity(asked, _seen(second), key=str(uuid4()))
+    await until(lambda: looked_up == [anna, bo])
+    thawed.set()
+    await until(lambda: len(looked_up) == 3)
+    slow.set()
+    assert (await house.until(desk, asked, lambda seen: seen.principal is not None)).principal == bo
+
+
 async def test_of_what_is_collected_while_the_request_is_refused_nothing_is_left(
     house: House, tenant: UUID, held: asyncio.Event
 ):
@@ -133,6 +174,14 @@ async def test_of_what_a_killed_worker_wrote_for_a_request_that_was_withdrawn_no
     async with database.transaction(tenant) as tx:
         await tx.enqueue("rights.prepare", asked.request)
     await until(lambda: not folder.exists())
+
+
+def _email(address: str) -> Identifier:
+    return Identifier(type=IdentifierType.email, value=address)
+
+
+def _seen(address: str) -> ProveIdentity:
+    return ProveIdentity(identifiers=[_email(address)], evidence=Evidence(method="call_back"))
 
 
 async def _later(_packages) -> dict[UUID, Built]:

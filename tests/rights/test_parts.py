@@ -155,3 +155,19 @@ async def test_the_part_of_one_organisation_is_nobody_else_s_business(house: Hou
     _, theirs = await an_agent_asks(house, tenant)
     with pytest.raises(RequestUnknown):
         await house.contact(uuid4()).request(theirs.request)
+
+
+async def test_the_organisation_s_part_of_a_restriction_ends_although_another_one_keeps_it_frozen(
+    house: House, tenant: UUID
+):
+    _, first = await an_agent_asks(house, tenant, Kind.restriction, ground="unlawful")
+    contact, person = house.contact(tenant), house.person(first.principal, tenant)
+    await person.open(OpenRequest(kind=Kind.restriction, ground="legal_claims"), key=key())
+    both = await house.seen(lambda: contact.tasks(state="open"), lambda seen: len(seen.items) == 2)
+    for task in both.items:
+        await contact.propose(task.task, Propose(verdict=Verdict.granted, text=WORDS), key=key())
+    for task, stays in zip(both.items, (True, False), strict=True):
+        await house.until_state(person, task.request, "answered")
+        await person.withdraw(task.request, key=key())
+        await house.until_state(person, task.request, "closed")
+        assert ((first.principal, "recordings") in house.operator.frozen) is stays

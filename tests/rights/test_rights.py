@@ -408,6 +408,27 @@ async def test_who_asks_once_more_for_a_restriction_that_is_about_to_end_has_ano
     assert (await person.request(asked.request)).state == "answered"
 
 
+async def test_a_restriction_that_was_refused_holds_nothing(house: House, tenant: UUID, anna: UUID):
+    person, one, other = house.person(anna, tenant), house.officer(tenant), house.officer(tenant, "petronella")
+    house.operator.away = True
+    try:
+        asked = await opened(person, Kind.restriction, ground="unlawful")
+        await one.refuse(asked.request, Refuse(reason="manifestly_unfounded", text=WORDS), key=key())
+        task = await task_of(other, asked.request)
+        await other.review(task.task, Review(proposal=task.digest, agreed=True), key=key())
+    finally:
+        house.operator.away = False
+    assert (await person.request(asked.request)).state == "answered"
+    with pytest.raises(NotNow):
+        await person.withdraw(asked.request, key=key())
+    again = await restricted(house, tenant, anna, "unlawful")
+    await person.withdraw(again.request, key=key())
+    await house.until_state(person, again.request, "closed")
+    assert (anna, "billing") not in house.operator.frozen
+    deletion = await opened(person, Kind.deletion)
+    assert (await house.until_state(person, deletion.request, "previewed", "answered")).state == "previewed"
+
+
 # --- correction, portability ------------------------------------------------------------------------------------------
 
 

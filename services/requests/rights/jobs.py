@@ -175,9 +175,9 @@ class Work:
     async def _planned(self, job: Job) -> list[Claim]:
         try:
             planned = await self._plan(job.tenant, doing.Wanted(job.id))
-            if isinstance(planned, doing.Unnamed):
+            while isinstance(planned, doing.Unnamed):
                 principal = await self._found(job.tenant, planned)
-                planned = await self._plan(job.tenant, doing.Wanted(job.id, principal))
+                planned = await self._plan(job.tenant, doing.Wanted(job.id, principal, planned.sealed))
             return planned
         except (IdentifiersConflict, BadIdentifier, PrincipalUnknown):
             async with self.database.transaction(job.tenant) as tx:
@@ -471,7 +471,7 @@ class Work:
             "locked": lambda tx, id: answering.give_up_waiting(tx, office, id),
             "unconfirmed": lambda tx, id: answering.mind_confirmation(tx, office, id),
             "unproven": lambda tx, id: answering.give_up_unproven(tx, office, id),
-            "lifted": deciding.lift_in_time,
+            "lifted": lambda tx, id: doing.lift_in_time(tx, office, id),
             "unpaid": lambda tx, id: deciding.give_up_fee(tx, office, id),
             "deferred": doing.resume_deferred,
         }

@@ -267,7 +267,7 @@ async def withdraw(tx: Transaction, office: Office, caller: Caller, request: UUI
     if kinds.is_in_force(row) or (row.state in WITHDRAWABLE and await deciding.stands_still(tx, row)):
         must_stand_in(State(row.state), WITHDRAWABLE | {State.answered})
         await deciding.void_tasks(tx, row)
-        await deciding.lift(tx, row)
+        await doing.lift(tx, office, row)
         return await queries.view(tx, row)
     must_stand_in(State(row.state), WITHDRAWABLE)
     await deciding.void_tasks(tx, row)

@@ -24,7 +24,6 @@ from services.requests.rights.contract import (
     Controller,
     ControllerNamed,
     FeePaid,
-    Kind,
     Matter,
     NameController,
     Paid,
@@ -154,27 +153,6 @@ async def name_controller(tx: Transaction, caller: Caller, wish: NameController)
     row.name, row.contact, row.named_by, row.named_at = wish.name, wish.contact, caller.subject, clock.now()
     await tx.emit("controller.named", ControllerNamed(by=caller.subject).model_dump(mode="json"))
     return Controller(name=row.name, contact=row.contact, named_at=row.named_at)
-
-
-async def lift(tx: Transaction, row: RequestRow) -> None:
-    """What stood still goes on: consent is told, and what was frozen in the stores is freed, unless another restriction of hers
-    holds it. Of two that end at once the later one sees that the first is ending."""
-    await tx.lock(f"{tx.tenant} {row.principal}")
-    row.state = State.lifting
-    if row.party == "operator":
-        await steps.add(tx, steps.standing(row, "lift" if row.kind == Kind.restriction else "unobject"))
-    held = any(kinds.is_held_by(other, row.party) for other in await queries.others_of(tx, row))
-    for step in await queries.steps_of(tx, row.id):
-        if step.verb == "freeze" and step.round == 1 and not held:
-            await steps.add(tx, steps.there(row, step, "unfreeze"))
-    await emit_moved(tx, "request.lifting", row)
-
-
-async def lift_in_time(tx: Transaction, request: UUID) -> None:
-    """The person was told beforehand, and the time she was given is over."""
-    row = await tx.session.get(RequestRow, request, with_for_update=True)
-    if row.state == State.answered and row.executes_at and row.executes_at <= clock.now():
-        await lift(tx, row)
 
 
 async def _taken_back(tx: Transaction, office: Office, caller: Caller, request: UUID, matter: Matter) -> RequestRow:

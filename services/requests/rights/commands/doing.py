@@ -57,18 +57,20 @@ Result = StepResult | Kept | Problem
 
 @dataclass(frozen=True)
 class Wanted:
-    """A request that is to be prepared, and who asks, where the request itself doesn't say."""
+    """A request that is to be prepared, and who asks, where the request itself doesn't say: she who was known by `named`."""
 
     request: UUID
     principal: UUID | None = None
+    named: bytes | None = None
 
 
 @dataclass(frozen=True)
 class Unnamed:
-    """Of a request that can't be planned yet: by what its person is known, as JSON. by_code: what is known of her is that a contact on
-    file is hers."""
+    """Of a request that can't be planned yet: by what its person is known, as JSON, and as it lies `sealed` there. by_code: what is known
+    of her is that a contact on file is hers."""
 
     identifiers: bytes
+    sealed: bytes | None
     by_code: bool
 
 
@@ -102,7 +104,8 @@ async def plan(
     for row in rows.values():
         if row.state not in (State.received, State.identified):
             continue
-        row.principal = row.principal or asked[row.id].principal
+        if row.identifiers == asked[row.id].named:  # whoever was looked up may be somebody else by now
+            row.principal = row.principal or asked[row.id].principal
         if planned[row.id] and row.principal is not None:
             if row.state == State.received:
                 await identified(tx, row, row.principal)
@@ -124,7 +127,7 @@ async def plan(
     tx.insert(StepRow, [step for steps in added.values() for step in steps])
     for row in unnamed:
         named = answering.key_of(keys, row).open("request", "identifiers", row.identifiers or b"")
-        found[row.id] = Unnamed(named, row.evidence_method == proof.BY_CODE)
+        found[row.id] = Unnamed(named, row.identifiers, row.evidence_method == proof.BY_CODE)
     return [found.get(each.request, []) for each in wanted]
 
 
@@ -412,6 +415,28 @@ async def execute(tx: Transaction, office: Office, request: UUID) -> None:
             await steps.add(tx, steps.there(row, step, "erase"))
     await emit_moved(tx, "request.executing", row)
     await go_on(tx, office, [row])
+
+
+async def lift(tx: Transaction, office: Office, row: RequestRow) -> None:
+    """What stood still goes on: consent is told, and what was frozen in the stores is freed, unless another restriction of hers
+    holds it. Of two that end at once the later one sees that the first is ending."""
+    await tx.lock(f"{tx.tenant} {row.principal}")
+    row.state = State.lifting
+    if row.party == "operator":
+        await steps.add(tx, steps.standing(row, "lift" if row.kind == Kind.restriction else "unobject"))
+    held = any(kinds.is_held_by(other, row.party) for other in await queries.others_of(tx, row))
+    for step in await queries.steps_of(tx, row.id):
+        if step.verb == "freeze" and step.round == 1 and not held:
+            await steps.add(tx, steps.there(row, step, "unfreeze"))
+    await emit_moved(tx, "request.lifting", row)
+    await go_on(tx, office, [row])  # where another one holds all of it nothing is left to do
+
+
+async def lift_in_time(tx: Transaction, office: Office, request: UUID) -> None:
+    """The person was told beforehand, and the time she was given is over."""
+    row = await tx.session.get(RequestRow, request, with_for_update=True)
+    if row.state == State.answered and row.executes_at and row.executes_at <= clock.now():
+        await lift(tx, office, row)
 
 
 async def resume_deferred(tx: Transaction, step: UUID) -> None:

@@ -81,6 +81,7 @@ class Facts(Protocol):
     transfer_to: str | None
     agent: UUID | None
     channel: str
+    outcome: str | None
     executes_at: datetime | None
 
 
@@ -137,8 +138,9 @@ def _what(row: Facts) -> tuple[object, ...]:
 
 
 def is_in_force(row: Facts) -> bool:
-    """Whether this is a restriction that holds now."""
-    return row.kind == Kind.restriction and row.state in (State.executing, State.answered, State.lifting)
+    """Whether this is a restriction that holds now: one that was refused is answered as well, and holds nothing."""
+    holds = row.state in (State.executing, State.answered, State.lifting) and row.outcome != Verdict.refused
+    return row.kind == Kind.restriction and holds
 
 
 def is_ending(row: Facts) -> bool:
@@ -159,7 +161,7 @@ def is_held_by(row: Facts, party: str) -> bool:
 
 def is_unfinished(row: Facts) -> bool:
     """Whether this request still needs to know whose data are whose."""
-    return row.state in OPEN or (row.state == State.answered and row.kind == Kind.restriction)
+    return row.state in OPEN or is_in_force(row)
 
 
 def asked_already(row: Facts, others: Iterable[Asked], begun: Container[UUID]) -> list[Asked]:
