@@ -14,13 +14,15 @@ from gateway.table import Row
 from sample.cases import FJALLRESOR, PRIVATE
 from tests.attacks.mint import Mint, operation
 from tests.attacks.world import BREACH, SHARED, World
+from tests.nordtel import until
 
 WITH_ID = [row for row in (*PUBLIC, *INTERNAL) if "{" in row.path]
 
 
 @dataclass(frozen=True)
 class Case:
-    """strangers: `subject` is another person of the same tenant, `tenant` somebody of another one, `authority` a client that speaks for
+    """strangers: `subject` is another person of the same tenant, `tenant` somebody of another one, `system` the helpdesk's own, which
+    sees what its tickets began, `authority` a client that speaks for
     no authority (and is told so, the same for every id) · body: one that would be accepted from the owner · as_unknown: what is asked about a person nobody knows gets an empty
     answer here, so a stranger's looks the same."""
 
@@ -60,24 +62,26 @@ CASES = {
     "public PUT /v1/standing/{principal}/restriction": case(
         "subject", body={"state": "set", "ground": "accuracy"}, as_unknown=("new tenant",)
     ),
-    "public GET /v1/requests/{request_id}": case("subject", "tenant"),
+    "public GET /v1/requests/{request_id}": case("subject", "tenant", "system"),
     "public POST /v1/requests/{request_id}/passphrase": case(
         "subject", "tenant", body={"passphrase": "en helt annan mening"}
     ),
     "public POST /v1/requests/{request_id}/paper": case("subject", "tenant", body={}),
-    "public GET /v1/requests/{request_id}/preview": case("subject", "tenant"),
-    "public POST /v1/requests/{request_id}/confirm": case("subject", "tenant", body={"preview": "0" * 64}),
-    "public POST /v1/requests/{request_id}/withdraw": case("subject", "tenant", body={}),
+    "public GET /v1/requests/{request_id}/preview": case("subject", "tenant", "system"),
+    "public POST /v1/requests/{request_id}/confirm": case("subject", "tenant", "system", body={"preview": "0" * 64}),
+    "public POST /v1/requests/{request_id}/withdraw": case("subject", "tenant", "system", body={}),
     "public POST /v1/requests/{request_id}/code": case(
-        "subject", "tenant", body={"contact": {"type": "email", "value": "nobody@epost.example"}}
+        "subject", "tenant", "system", body={"contact": {"type": "email", "value": "nobody@epost.example"}}
     ),
-    "public POST /v1/requests/{request_id}/code/check": case("subject", "tenant", body={"code": "000000"}),
-    "public POST /v1/requests/{request_id}/replies": case("subject", "tenant", body={"text": "Ja"}),
-    "public GET /v1/requests/{request_id}/letters": case("subject", "tenant"),
-    "public POST /v1/requests/{request_id}/evidence": case("subject", "tenant", body={"content": "JVBERi0xLjcKMQ=="}),
-    "public GET /v1/requests/{request_id}/answer": case("subject", "tenant"),
-    "public GET /v1/requests/{request_id}/answer/page": case("subject", "tenant"),
-    "public GET /v1/requests/{request_id}/certificate": case("subject", "tenant"),
+    "public POST /v1/requests/{request_id}/code/check": case("subject", "tenant", "system", body={"code": "000000"}),
+    "public POST /v1/requests/{request_id}/replies": case("subject", "tenant", "system", body={"text": "Ja"}),
+    "public GET /v1/requests/{request_id}/letters": case("subject", "tenant", "system"),
+    "public POST /v1/requests/{request_id}/evidence": case(
+        "subject", "tenant", "system", body={"content": "JVBERi0xLjcKMQ=="}
+    ),
+    "public GET /v1/requests/{request_id}/answer": case("subject", "tenant", "system"),
+    "public GET /v1/requests/{request_id}/answer/page": case("subject", "tenant", "system"),
+    "public GET /v1/requests/{request_id}/certificate": case("subject", "tenant", "system"),
     "public GET /v1/requests/{request_id}/package": case("subject", "tenant"),
     "public GET /v1/receptions/{reception}": case("subject", "tenant"),
     "public GET /v1/receptions/{reception}/content": case("subject", "tenant"),
@@ -288,6 +292,43 @@ def test_a_person_cannot_speak_or_ask_for_another_in_body_or_query(world: World,
         assert hugo not in answer.text
 
 
+def test_another_organisation_s_staff_name_a_stranger_as_they_name_nobody(world: World, mint: Mint):
+    """In body and query: what they type in for her is asked about again, reaches nobody, and what they read is empty."""
+    rows = {operation(row): row for row in INTERNAL}
+    staff = {"tenant": str(FJALLRESOR.id)}
+    before, hugo, nobody = standing(world, mint), world.ids["principal"], str(uuid4())
+    for path in ("/staff/v1/requests", "/staff/v1/mandates"):
+        row = rows[f"internal GET {path}"]
+        theirs = mint.try_row(row, mint.rightful(row, **staff), params={"principal": hugo})
+        assert said(theirs) == (200, {"items": []} | ({"next": None} if "next" in theirs.json() else {})), path
+    typed_in = [typed(mint, rows, principal, **staff) for principal in (hugo, nobody)]
+    assert typed_in[0] == typed_in[1]
+    assert [request["state"] for request in typed_in[0]] == ["clarification"] * 2
+    assert standing(world, mint) == before, "another organisation changed her standing"
+
+
+def typed(mint: Mint, rows: dict[str, Row], principal: str, **staff: str) -> list[dict[str, Any]]:
+    """What becomes of requests in somebody's name, without ids and times."""
+    opens, reads, found = (
+        rows["internal POST /staff/v1/requests"],
+        rows["internal GET /staff/v1/requests/{request_id}"],
+        [],
+    )
+    for kind in ("access", "deletion"):
+        wish = {"kind": kind, "channel": "letter", "principal": principal, "evidence": {"method": "call_back"}}
+        request = mint.try_row(opens, mint.rightful(opens, **staff), json=wish).json()["request"]
+        path = reads.path.replace("{request_id}", request)
+
+        def settled(path: str = path) -> Any:
+            seen = mint.try_row(reads, mint.rightful(reads, **staff), path).json()
+            return seen if seen["state"] not in ("received", "identified", "executing") else None
+
+        seen = until("clarification", settled)
+        steps = sorted((step["store"], step["verb"]) for step in seen["steps"])
+        found.append({"state": seen["state"], "principal": seen["principal"], "steps": steps})
+    return found
+
+
 @pytest.mark.parametrize(("edge", "prefix"), [("public", ""), ("internal", "/staff")], ids=["public", "internal"])
 def test_of_the_house_s_events_another_organisation_reads_only_which_book_is_in_force(
     mint: Mint, edge: str, prefix: str
@@ -332,6 +373,7 @@ def token_of(world: World, mint: Mint, row: Row, stranger: str) -> str:
                 "acr": "password",
             },
             "tenant": {**other, "tenant": str(FJALLRESOR.id)},
+            "system": {"kind": "client", "client_id": "helpdesk", "sub": "helpdesk"},
             "new tenant": {"kind": staff, "tenant": str(uuid4())},
             "authority": {
                 "kind": "client",

@@ -110,6 +110,7 @@ def test_an_extended_period_is_counted_as_one_from_receipt(received: str, extens
     [
         ([("2027-01-12", "2027-01-15", True)], "2027-02-15", "three days later than Thursday 11 February, so Monday"),
         ([("2027-01-12", "2027-01-12", True)], "2027-02-11", "asked and answered on one day adds none"),
+        ([("2027-01-13", "2027-01-12", True)], "2027-02-11", "answered where a clock is behind: no day is taken away"),
         ([("2027-01-20", "2027-01-30", False)], "2027-02-11", "asked too late: the days are our own"),
         ([("2027-01-12", None, True)], "2027-02-11", "not answered yet: nothing is added before it is known how much"),
         ([("2027-01-12", "2027-01-13", True), ("2027-01-14", "2027-01-18", True)], "2027-02-16", "two pauses add up"),

@@ -25,12 +25,14 @@ from services.requests.rights.contract import (
     ProveIdentity,
     ReasonUnknown,
     Replied,
+    Verdict,
 )
 from tests.days import day_of
 from tests.rights.conftest import House
 from tests.rights.operator import Row
 from tests.rights.test_clock import BOOK
 from tests.rights.test_evidence import png
+from tests.rights.test_rights import decided, restricted
 
 WORDS = Text(sv="Är det du, Anna Testlind?", en="Is it you, Anna Testlind?")
 
@@ -113,6 +115,21 @@ async def test_who_is_asked_who_she_is_and_never_says_is_answered_so_in_time(
     assert (answer.outcome, answer.refusal.reason) == ("refused", "identity_not_proven")
     assert "imy.se" in answer.complaint.sv and over.due_on >= answer.answered_at.date()
     assert (await desk.request(other)).state == "received", "whom nobody asked is ours to ask"
+
+
+async def test_a_request_that_is_broken_stops_no_other_one_s_clock(house: House, tenant: UUID):
+    """As one whose words nobody can open any more would be."""
+    desk, broken, anna = house.helpdesk(tenant), await a_ticket(house, tenant), house.operator.person()
+    await desk.question(broken, Ask(about="identity", text=WORDS), key=key())
+    await house.rows("UPDATE rights.request SET identifiers = 'nothing' WHERE id = $1", broken)
+    try:
+        restriction = await restricted(house, tenant, anna)
+        await decided(house, tenant, restriction.request, Verdict.lifted)
+        house.later(days=15)
+        await house.until_state(desk, restriction.request, "closed")
+        assert (await desk.request(broken)).state == "received"
+    finally:
+        await house.rows("UPDATE rights.request SET awaiting_since = NULL WHERE id = $1", broken)
 
 
 def test_a_book_from_before_it_says_no_day_by_which_somebody_is_to_say_who_she_is():

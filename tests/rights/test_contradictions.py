@@ -72,6 +72,41 @@ async def test_a_restriction_that_was_asked_for_and_cannot_be_begun_holds_back_a
     assert (await person.request(deletion.request)).state == "cooling_off" and house.operator.held(anna, "billing")
 
 
+async def test_what_she_asked_to_have_is_collected_before_it_is_erased(house: House, tenant: UUID):
+    anna = house.operator.person(("billing", Row("customer", "1", "Anna Testlind")))
+    person = house.person(anna, tenant)
+    deletion = await house.confirmed(person)
+    house.operator.down.add("billing")
+    try:
+        access = await person.open(OpenRequest(kind=Kind.access, passphrase="en hemlig mening"), key=key())
+        house.later(seconds=(deletion.executes_at - house.now()).total_seconds() + 1)
+        waits = await house.until(person, deletion.request, lambda seen: seen.executes_at != deletion.executes_at)
+    finally:
+        house.operator.down.discard("billing")
+    assert waits.state == "cooling_off"
+    await house.until_state(person, access.request, "answered")
+    house.later(days=1)
+    await house.until_state(person, deletion.request, "closed")
+    assert {each.store: each.counts for each in (await person.answer(access.request)).found}["billing"] == {
+        "customer": 1
+    }
+    assert not house.operator.held(anna, "billing")
+
+
+async def test_a_store_that_stays_away_holds_back_no_deletion_longer_than_her_copy_may_take(house: House, tenant: UUID):
+    anna = house.operator.person(("billing", Row("customer", "1")), ("helpdesk", Row("ticket", "1")))
+    person = house.person(anna, tenant)
+    deletion = await house.confirmed(person)
+    house.operator.down.add("billing")
+    try:
+        access = await person.open(OpenRequest(kind=Kind.access, passphrase="en hemlig mening"), key=key())
+        await house.until_day(access.due_on + timedelta(days=2))
+        await house.until_state(person, deletion.request, "executing")
+    finally:
+        house.operator.down.discard("billing")
+    await house.until_state(person, deletion.request, "closed")
+
+
 async def test_a_restriction_of_which_it_is_not_decided_yet_whether_it_is_refused_holds_back_a_deletion(
     house: House, tenant: UUID
 ):

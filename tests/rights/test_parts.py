@@ -171,3 +171,20 @@ async def test_the_organisation_s_part_of_a_restriction_ends_although_another_on
         await person.withdraw(task.request, key=key())
         await house.until_state(person, task.request, "closed")
         assert ((first.principal, "recordings") in house.operator.frozen) is stays
+
+
+async def test_one_recording_does_not_go_once_the_organisation_decides_beside_a_restriction_that_was_asked_for_meanwhile(
+    house: House, tenant: UUID
+):
+    await house.contact(tenant).name_controller(BANK, key=key())
+    anna, contact = house.operator.person(("recordings", Row("recording", "4711"))), house.contact(tenant)
+    person = house.person(anna, tenant)
+    asked = await person.open(OpenRequest(kind=Kind.deletion, scope=Scope(recording="4711")), key=key())
+    await house.until_state(person, asked.request, "deciding")
+    [task] = (await contact.tasks(state="open")).items
+    restriction = await person.open(OpenRequest(kind=Kind.restriction, ground="legal_claims"), key=key())
+    await house.until_state(person, restriction.request, "answered")
+    await contact.propose(task.task, Propose(verdict=Verdict.granted, text=WORDS), key=key())
+    await house.until_state(person, asked.request, "answered", "closed")
+    assert house.operator.held(anna, "recordings")
+    assert (await person.answer(asked.request)).refusal.reason == "restricted"

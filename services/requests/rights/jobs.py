@@ -23,6 +23,7 @@ from chassis.identifiers import BadIdentifier
 from chassis.ledger.events import Event
 from chassis.mail import MailAway, MailRefused
 from chassis.together import Made
+from chassis.trouble import Trouble
 from services.anonymizer.client import AnonymizerClient
 from services.anonymizer.contract import (
     CollectionsRequest,
@@ -133,6 +134,7 @@ class Work:
         self.post, self.helpdesk, self.peers = post, helpdesk, peers
         # Many requests move at the same moment: what they write shares transactions.
         self._plan = Crowd(self._planned_together)
+        self.trouble = Trouble("what comes by itself could not be done")
         self._foreseen: dict[UUID, tuple[float, asyncio.Task[Sequence[Store]]]] = {}
         self._claim = Crowd(self._in_one(doing.claim))
         self._record = Crowd(self._recorded)
@@ -475,10 +477,13 @@ class Work:
             "unpaid": lambda tx, id: deciding.give_up_fee(tx, office, id),
             "deferred": doing.resume_deferred,
         }
-        for what, act in in_time.items():
-            for id, tenant in [each[1:] for each in due if each["what"] == what]:
-                async with self.database.transaction(tenant) as tx:
-                    await act(tx, id)
+        went = [
+            await self._went(tenant, act, id)
+            for what, act in in_time.items()
+            for id, tenant in [each[1:] for each in due if each["what"] == what]
+        ]
+        if all(went):
+            self.trouble.over()
         for id, tenant in [each[1:] for each in due if each["what"] == "withdrawn"]:
             with suppress(Problem):  # Where consent is away nobody knows whether she said yes again: later.
                 goes = cascades.spare if await self._consents_again(tenant, id) else doing.execute
@@ -489,6 +494,16 @@ class Work:
             while looked_at == clocks.AT_ONCE:
                 async with self.database.transaction(tenant) as tx:
                     looked_at = await clocks.tell(tx, office)
+
+    async def _went(self, tenant: UUID, act: Callable[[Transaction, UUID], Awaitable[None]], id: UUID) -> bool:
+        """In a transaction of its own. What fails leaves the others alone, and is tried again."""
+        try:
+            async with self.database.transaction(tenant) as tx:
+                await act(tx, id)
+        except Exception as failure:  # noqa: BLE001 - one row that is broken must not end the clock of all others
+            self.trouble.met(failure)
+            return False
+        return True
 
     async def tidy(self) -> None:
         """A code of yesterday proves nothing, and counts no more."""

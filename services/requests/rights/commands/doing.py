@@ -149,7 +149,7 @@ async def _plan(
     begun: list[tuple[RequestRow, Sequence[Store]]] = []
     for row in new:
         others = [other for other in known[row.principal] if other.id != row.id]
-        if row.outcome is None and await _is_settled(tx, office, row, others, under_way):
+        if await _is_settled(tx, office, row, others, under_way):
             continue
         mine = await _mine(tx, office, row, stores, decides)
         if row.outcome is None and (matter := kinds.decided_before(row)):
@@ -169,12 +169,13 @@ async def _under_way(tx: Transaction, known: Sequence[RequestRow]) -> set[UUID]:
 async def _is_settled(
     tx: Transaction, office: Office, row: RequestRow, others: Sequence[RequestRow], under_way: Container[UUID]
 ) -> bool:
-    """Whether it is asked already, or refused by a rule."""
-    alike = kinds.asked_already(row, others, under_way)
+    """Whether it is asked already, or refused by a rule. What somebody granted is neither any more, but for a recording, which would go at
+    once beside what she has restricted meanwhile."""
+    alike = [] if row.outcome else kinds.asked_already(row, others, under_way)
     same = [other for other in alike if await _says_the_same(tx, office, row, other)]
     if same:
         await answering.close_duplicate(tx, office, row, same[0])
-    elif reason := kinds.refusal(office.book, row, others):
+    elif (row.recording or not row.outcome) and (reason := kinds.refusal(office.book, row, others)):
         await answering.refuse_by_rule(tx, office, row, reason)
     return row.state not in (State.received, State.identified)
 
@@ -402,7 +403,9 @@ async def execute(tx: Transaction, office: Office, request: UUID) -> None:
     row = await tx.session.get(RequestRow, request, with_for_update=True)
     if row.state != State.cooling_off or row.executes_at > clock.now():
         return
-    if any(kinds.holds_back_erasing(other) for other in await queries.others_of(tx, row)):
+    today = clock.now().astimezone(office.book.tz).date()
+    others = await queries.others_of(tx, row)
+    if any(kinds.holds_back_erasing(other) or kinds.is_to_be_had_first(other, today) for other in others):
         # Art. 18(2): what is restricted is stored and not erased. The deletion goes on when the restriction ends.
         row.executes_at = clock.now() + way.LOOK_AGAIN
         return

@@ -76,7 +76,8 @@ def due_after(term: Term, pauses: Iterable[Pause], holidays: Container[date]) ->
 
 
 def days_between(pause: Pause) -> timedelta:
-    return pause.answered_on - pause.asked_on if pause.answered_on else timedelta()
+    """None, too, where the clock that saw the answer is behind the one that saw the question."""
+    return max(pause.answered_on - pause.asked_on, timedelta()) if pause.answered_on else timedelta()
 
 
 def is_paused(pauses: Iterable[Pause]) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal, Protocol, TypeVar
 from uuid import UUID
 
@@ -73,6 +73,7 @@ class Facts(Protocol):
     id: UUID
     kind: str
     state: str
+    due_on: date
     party: str
     purpose: str | None
     ground: str | None
@@ -152,6 +153,11 @@ def holds_back_erasing(row: Facts) -> bool:
     """A restriction that holds, and one that was asked for and waits for whatever it may be: she is not to lose by that what she asked to
     keep."""
     return row.kind == Kind.restriction and is_unfinished(row)
+
+
+def is_to_be_had_first(row: Facts, today: date) -> bool:
+    """Whether this is a copy of her data that some store still owes, and that is not overdue: what is erased nobody gives her any more."""
+    return row.kind in PACKED and row.state == State.identified and today <= row.due_on
 
 
 def is_held_by(row: Facts, party: str) -> bool:
