@@ -12,7 +12,9 @@ import pytest
 from chassis.errors import Problem
 from services.anonymizer.contract import Correction, Identifier, IdentifierType
 from services.registry.contract import Text
+from services.requests.rights import jobs
 from services.requests.rights.client import RightsClient
+from services.requests.rights.commands.doing import Claim
 from services.requests.rights.contract import (
     Ask,
     Channel,
@@ -37,6 +39,7 @@ from services.requests.rights.contract import (
     VerdictUnfit,
 )
 from services.requests.rights.queries import shelf_of
+from tests.patience import until
 from tests.rights.conftest import House
 from tests.rights.operator import Row
 
@@ -406,6 +409,38 @@ async def test_who_asks_once_more_for_a_restriction_that_is_about_to_end_has_ano
     await house.until_state(person, first.request, "closed")
     assert (anna, "billing") in house.operator.frozen
     assert (await person.request(asked.request)).state == "answered"
+
+
+async def test_what_is_frozen_once_more_while_its_restriction_ends_is_freed(
+    house: House, tenant: UUID, anna: UUID, monkeypatch: pytest.MonkeyPatch
+):
+    """A first one freed the store while a second came, for which it is frozen again; and the second ends before that was done."""
+    person, done = house.person(anna, tenant), jobs.Work._done
+    first = await restricted(house, tenant, anna, "unlawful")
+    gates = {"unfreeze": asyncio.Event(), "freeze": asyncio.Event()}
+    reached = list[str]()
+
+    async def slow(self: jobs.Work, who: UUID, claim: Claim) -> Any:
+        once_more = claim.verb == "freeze" and gates["unfreeze"].is_set()
+        if claim.store == "billing" and (once_more or (claim.request, claim.verb) == (first.request, "unfreeze")):
+            reached.append(claim.verb)
+            await gates[claim.verb].wait()
+        return await done(self, who, claim)
+
+    monkeypatch.setattr(jobs.Work, "_done", slow)
+    await person.withdraw(first.request, key=key())
+    await until(lambda: reached == ["unfreeze"])
+    second = await restricted(house, tenant, anna, "legal_claims")
+    gates["unfreeze"].set()
+    await until(lambda: reached == ["unfreeze", "freeze"])
+    await person.withdraw(second.request, key=key())
+    freed = ("unfreeze", "billing", "done")
+    await house.until(
+        person, second.request, lambda seen: freed in [(each.verb, each.store, each.state) for each in seen.steps]
+    )
+    gates["freeze"].set()
+    await house.until_state(person, second.request, "closed")
+    assert (anna, "billing") not in house.operator.frozen
 
 
 async def test_a_restriction_that_was_refused_holds_nothing(house: House, tenant: UUID, anna: UUID):

@@ -452,7 +452,7 @@ async def resume_deferred(tx: Transaction, step: UUID) -> None:
 
 async def _after(tx: Transaction, office: Office, request: RequestRow, row: StepRow, result: StepResult) -> None:
     """An erasure is checked; one that left something is done again; what a rule keeps waits for the rule's end. What was freed
-    while another restriction came is frozen for that one once more."""
+    while another restriction came is frozen for that one once more, and freed again if that one ended meanwhile."""
     if row.verb == "erase" and "verify" in row.verbs:
         await steps.add(tx, steps.there(request, row, "verify", row.round))
     elif row.verb == "verify" and (result.state is not StepState.done or result.remaining != 0):
@@ -463,6 +463,8 @@ async def _after(tx: Transaction, office: Office, request: RequestRow, row: Step
         await _defer(tx, office, request, row)
     elif row.verb == "unfreeze":
         await _freeze_again(tx, request, row)
+    elif row.verb == "freeze" and request.state == State.lifting:
+        await steps.add(tx, steps.there(request, row, "unfreeze", row.round))
 
 
 async def _freeze_again(tx: Transaction, request: RequestRow, row: StepRow) -> None:
