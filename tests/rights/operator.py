@@ -59,7 +59,7 @@ class Operator:
     """`together`: how many people were collected by each scan · `down`: stores that do not answer · `stubborn`: stores whose erasure says done and leaves everything · `slow`:
     seconds a step takes · `cut`: stores whose stream ends without its last line · `unknown`: whom the anonymizer does not know any more ·
     `formerly`: whose something was once · `given`: consents that stand · `broken`: of whom a store has a record that cannot be read · `gate`: before it is open nobody is given what is collected ·
-    `asked_for_stores`: how often · `away`: nobody says which stores there are."""
+    `unsolvable`: tickets that lack what the helpdesk wants of a solved one · `asked_for_stores`: how often · `away`: nobody says which stores there are."""
 
     rows: dict[tuple[UUID, str], list[Row]] = field(default_factory=dict)
     people: dict[tuple[str, str], UUID] = field(default_factory=dict)
@@ -89,6 +89,7 @@ class Operator:
     away: bool = False
     zendesk_down: bool = False
     slow_ticket: str | None = None
+    unsolvable: set[str] = field(default_factory=set)
     tickets: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     forgotten: list[UUID] = field(default_factory=list)
     by_hand: set[tuple[UUID, str]] = field(default_factory=set)
@@ -270,6 +271,8 @@ class Operator:
         if self.zendesk_down:
             return Response(status_code=503)
         said = orjson.loads(await request.body())["ticket"]
+        if ticket in self.unsolvable and said.get("status") == "solved":
+            return JSONResponse({"error": "RecordInvalid", "details": {"base": "Topic is required"}}, 422)
         if self.slow_ticket == ticket:
             self.slow_ticket = None
             await asyncio.sleep(1)

@@ -128,7 +128,7 @@ async def test_what_reached_the_helpdesk_late_does_not_stay_there(
     house: House, tenant: UUID, monkeypatch: pytest.MonkeyPatch
 ):
     """Nobody waited for its answer any more, and it was taken all the same, after what was told meanwhile."""
-    monkeypatch.setattr("services.requests.rights.helpdesk._PATIENCE", 0.3)
+    monkeypatch.setattr("services.requests.rights.helpdesk._PATIENCE", 0.6)
     post = a_post("gdpr_complaint")
     ticket = house.operator.slow_ticket = str(post["ticket"]["id"])
     taken = await posted(house, tenant, post)
@@ -195,6 +195,19 @@ async def test_a_helpdesk_s_system_that_drips_or_floods_keeps_nobody(piece: byte
     async with stranger(b"HTTP/1.1 200 OK\r\n\r\n", piece) as url, httpx2.AsyncClient(trust_env=False) as http:
         settings = SimpleNamespace(zendesk_url=url, zendesk_user="wardline", secret=lambda _: b"token")
         await asyncio.wait_for(Helpdesk(settings, http).tell("4711", {}), PATIENCE)
+
+
+async def test_a_ticket_that_may_not_be_solved_yet_hears_the_end_all_the_same(house: House, tenant: UUID):
+    """The helpdesk wants fields of a solved ticket that only people there know."""
+    post = a_post("gdpr_complaint", "lang_en")
+    house.operator.unsolvable.add(str(post["ticket"]["id"]))
+    taken = await posted(house, tenant, post)
+    await house.helpdesk(tenant).withdraw(UUID(taken["request"]), key=key())
+    notes = await house.seen(
+        lambda: told(house, post["ticket"]["id"]),
+        lambda seen: bool(seen) and "withdrawn" in seen[-1]["comment"]["body"],
+    )
+    assert "status" not in notes[-1]
 
 
 async def test_a_ticket_that_asks_for_another_right_than_before_is_refused(house: House, tenant: UUID):
