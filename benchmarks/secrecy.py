@@ -64,8 +64,12 @@ _PACKAGES = "SELECT id AS request, package_bytes AS size FROM rights.request WHE
 
 def order_seen(house: House) -> Row:
     """The likeliest sign of an order among all figures: how probable so much difference is without one."""
-    with watched(house.pids("rights", "anonymizer", "disclosure")) as peak:
-        found = uvloop.run(figures(house.stack, house.cast, PEOPLE))
+    with (
+        watched(house.pids("rights", "anonymizer", "disclosure")) as peak,
+        house.cast.machine("helpdesk") as helpdesk,
+        subscribed(helpdesk) as heard,
+    ):
+        found = uvloop.run(figures(house.stack, house.cast, heard, PEOPLE))
     chances = {what: by_chance(*both) for what, both in found.items()}
     least = min(chances, key=lambda what: chances[what])
     held, free = (median(both) for both in found["erasure: carried out"])
@@ -106,8 +110,9 @@ def _orders(n: int, m: int) -> list[int]:
     return ways
 
 
-async def figures(stack: Stack, cast: Cast, people: int) -> Figures:
-    """Half of the people are preserved, by lot; in an order drawn by lot all ask at once for their data, and then for deletion."""
+async def figures(stack: Stack, cast: Cast, heard: "Heard", people: int) -> Figures:
+    """Half of the people are preserved, by lot; in an order drawn by lot all ask at once for their data, and then for deletion. `heard`: by
+    a subscriber to everything."""
     lot = random.Random(people)
     billing = await stack.postgres.connect("sample_billing")
     crowd = [(row["customer_number"], row["msisdn"]) for row in await billing.fetch(_CROWD, PRIVATE.id, people)]
@@ -125,7 +130,6 @@ async def figures(stack: Stack, cast: Cast, people: int) -> Figures:
             cast.machine("helpdesk") as helpdesk,
             cast.person("helpdesk") as staff,
             cast.person("privacy") as another,
-            subscribed(helpdesk) as heard,
         ):
             asked = {_ask(helpdesk, customer, "access"): customer in preserved for customer, _ in crowd}
             await _until(wardline, asked, "answered")
@@ -181,19 +185,22 @@ class Found(Figures):
         self.note(f"{right}: number of webhooks", asked, {each: len(heard[each]) for each in asked})
 
 
-Heard = dict[str, dict[str, float]]
-"""Of each request: when which type was first heard."""
+class Heard(dict[str, dict[str, float]]):
+    """Of each request: when which type was first heard. told: all of it."""
+
+    def __init__(self) -> None:
+        self.told: list[dict[str, Any]] = []
 
 
 @contextmanager
 def subscribed(helpdesk: Actor) -> Iterator[Heard]:
     """The helpdesk's system, which is told everything."""
-    heard: Heard = {}
+    heard = Heard()
 
     class Hook(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             at = time.monotonic()
-            told = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            heard.told.append(told := json.loads(self.rfile.read(int(self.headers["content-length"]))))
             heard.setdefault(told["data"].get("request", ""), {}).setdefault(told["type"], at)
             self.send_response(204)
             self.end_headers()

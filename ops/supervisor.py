@@ -29,6 +29,8 @@ from ops.home import ROOT, CannotRun, Home, explain
 HOST = "127.0.0.1"
 PATIENCE = 180  # seconds until a started process must be ready
 POLITE = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# What a house on one machine may be told from outside: whose electronic identities count, and how long what reads lakes stays.
+FROM_OUTSIDE = {"identity": ("WARDLINE_EID",), "anonymizer": ("WARDLINE_LAKE_REST", "WARDLINE_LAKE_REST_LARGE")}
 LAST_CHANCE = 8  # seconds between the request to end and the kill
 # What most processes have loaded when they are ready, whether they import it themselves or a library does on first use. The apps
 # are loaded too, each in all: modules made before the fork lie on pages that nobody writes to, and are shared.
@@ -165,12 +167,7 @@ class Supervisor:
             "WARDLINE_LISTEN_PORT": str(port),
             **({"WARDLINE_DATABASE_NAME": process.database} if process.database else {}),
             **({"WARDLINE_DATA_MAP": str(self.home.data_map)} if self.home.data_map.is_dir() else {}),
-            # Whose electronic identities count is the one thing a house on one machine may be told from outside.
-            **(
-                {"WARDLINE_EID": os.environ["WARDLINE_EID"]}
-                if process.name == "identity" and "WARDLINE_EID" in os.environ
-                else {}
-            ),
+            **{name: os.environ[name] for name in FROM_OUTSIDE.get(process.name, ()) if name in os.environ},
             **self.environment,
         }
 

@@ -21,6 +21,9 @@ from ops.postgres import Postgres
 
 # No test takes the machine's power away: what PostgreSQL has written survives every kill without being forced to the disk.
 os.environ.setdefault("WARDLINE_POSTGRES_OPTIONS", "-c fsync=off")
+# To start what reads lakes takes longer than to come back to it, and nobody counts memory here.
+os.environ.setdefault("WARDLINE_LAKE_REST", "60")
+os.environ.setdefault("WARDLINE_LAKE_REST_LARGE", "60")
 # Nothing of what is imported and collected becomes garbage; looking for it takes a third of the time that collecting takes.
 gc.disable()
 # How long a machine takes to draw an example, or to go through one, says nothing of what is tested.

@@ -32,7 +32,9 @@ class House:
         self.connectors: dict[str, Connector] = {}
         # Stores that may have come back from a backup: opened once whom we had erased is gone from them again.
         self.closed: set[str] = set()
-        connectors = _CONNECTORS | {"parquet": partial(Apart, elsewhere=Elsewhere(settings.lake_rest))}
+        connectors = _CONNECTORS | {
+            "parquet": partial(Apart, elsewhere=Elsewhere(settings.lake_rest, settings.lake_rest_large))
+        }
         for name, store in self.map.stores.items():
             if not store.manual:
                 self.connectors[name] = connectors.get(store.kind, Files)(store, settings)

@@ -32,7 +32,6 @@ from sample.manifest import Manifest
 from services.anonymizer.app import create_app
 from services.anonymizer.client import AnonymizerClient
 from services.anonymizer.commands import backups, schedules
-from services.anonymizer.connectors import apart
 from services.anonymizer.contract import (
     CollectionRequest,
     FindPrincipal,
@@ -64,9 +63,6 @@ manual:
   elements: [helpdesk_email]
 """
 backups.EVERY = schedules.EVERY = 0.2  # seconds; nobody waits for a clock here
-apart._SOON = (
-    60.0  # seconds; to start what reads lakes takes longer than to come back to it, and nobody counts memory here
-)
 NOBODY = dict.fromkeys(("anonymizer", "webhooks"), "http://127.0.0.1:9")  # whom the registry would ask and follow
 DATABASES = {"billing": "sample_billing", "calls": "sample_calls", "helpdesk": "sample_helpdesk"}
 
@@ -282,9 +278,7 @@ async def _running(
         for role in ("wardline", "verifier"):
             (cluster.secrets / "anonymizer" / "stores" / f"{store}.{role}.password").write_text("wonderland")
     peers = {"identity": identity, "registry": registry, "disclosure": disclosure}
-    settings = Settings(
-        secrets_dir=cluster.secrets / "anonymizer", peers=peers, data_map=data_map, lake_rest=60, **told
-    )
+    settings = Settings(secrets_dir=cluster.secrets / "anonymizer", peers=peers, data_map=data_map, **told)
     url = await stack.enter_async_context(serve(create_app(settings)))
     async with asyncio.timeout(PATIENCE):
         while (await http.get(url + "/health/ready")).status_code != 200:
@@ -299,7 +293,7 @@ def _grant(issuer: Issuer) -> Callable[[Request], Any]:
         form = await request.form()
         tenant = UUID(str(form["tenant"])) if "tenant" in form else None
         token = issuer.token(
-            str(form["resource"]), "policy.read holds.ask", tenant, client_id="anonymizer", sub="anonymizer"
+            str(form["resource"]), "policy.read events.read holds.ask", tenant, client_id="anonymizer", sub="anonymizer"
         )
         return {"access_token": token, "expires_in": 300}
 

@@ -49,7 +49,7 @@ class Slow(Guard):
 
 @pytest_asyncio.fixture
 async def lake(tmp_path: Path) -> AsyncIterator[Apart]:
-    apart = Apart(*store_of(tmp_path, WRITTEN), Elsewhere(rest=0.2))
+    apart = Apart(*store_of(tmp_path, WRITTEN), Elsewhere(rest=0.2, rest_large=0.2))
     folder = apart.files.root / "month=2026-12" / "bucket=00"
     folder.mkdir(parents=True)
     calls_of(1, NOW - timedelta(days=800), [ANNA, BO] * 5).write_parquet(folder / "part-0.parquet")
@@ -128,7 +128,7 @@ async def test_after_a_persons_copy_it_waits_longer_for_the_next_than_after_what
     lake.elsewhere.rest = 10 * PATIENCE
     copy = [chunk async for chunk in lake.collect([person(("msisdn", ANNA))], TERMS.book, False)]
     waiting = workers()
-    await asyncio.sleep(1.5)
+    await asyncio.sleep(3 * lake.elsewhere.rest_large)
     assert len(waiting) == 1 and workers() == waiting and copy
     await lake.simulate(TERMS)
     await until_gone(waiting)

@@ -7,18 +7,16 @@ for byte once the ids, the instants and the twins' own names are taken out of it
 import io
 import json
 import re
-import threading
 import zipfile
 from base64 import urlsafe_b64decode
 from collections.abc import Iterator
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from benchmarks.secrecy import Figures, by_chance, figures, limit
+from benchmarks.secrecy import Figures, Heard, by_chance, figures, limit, subscribed
 from sample.actors import Actor
 from sample.cases import PEOPLE
 from services.requests.disclosure import verify
@@ -65,29 +63,14 @@ def order(nordtel: Nordtel) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def heard(nordtel: Nordtel) -> Iterator[list[dict[str, Any]]]:
-    """What the helpdesk's system was told by webhook."""
-    told: list[dict[str, Any]] = []
-
-    class Hook(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            told.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            """Nobody reads it."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    nordtel.machine("helpdesk").post("/v1/endpoints", {"url": f"http://127.0.0.1:{server.server_port}/hook"})
-    yield told
-    server.shutdown()
-    server.server_close()
+def heard(nordtel: Nordtel) -> Iterator[Heard]:
+    """What the helpdesk's system was told by webhook: the twins' events, and everybody's."""
+    with subscribed(nordtel.machine("helpdesk")) as heard:
+        yield heard
 
 
 @pytest.fixture(scope="module")
-def packages(nordtel: Nordtel, order: dict[str, Any], heard: list[dict[str, Any]]) -> dict[str, dict[str, bytes]]:
+def packages(nordtel: Nordtel, order: dict[str, Any], heard: Heard) -> dict[str, dict[str, bytes]]:
     """Both ask for their data while the order stands: the files of each one's package."""
     wish = {"kind": "access", "language": "sv", "passphrase": PASSPHRASE}
     asked = {twin: nordtel.person(twin).post("/v1/requests", wish).json()["request"] for twin in TWINS}
@@ -123,9 +106,9 @@ SOME = 24
 
 
 @pytest.fixture(scope="module")
-async def found(nordtel: Nordtel, answered: dict[str, str]) -> Figures:
+async def found(nordtel: Nordtel, answered: dict[str, str], heard: Heard) -> Figures:
     """How long and how large everything was for some people, half of whom are preserved on an order."""
-    return await figures(nordtel.stack, nordtel.cast, SOME)
+    return await figures(nordtel.stack, nordtel.cast, heard, SOME)
 
 
 def test_no_order_shows_in_how_long_or_how_large_anything_is(found: Figures) -> None:
@@ -193,18 +176,18 @@ def test_both_packages_hold_the_same(nordtel: Nordtel, packages: dict[str, dict[
 
 
 def test_the_helpdesk_s_system_is_told_the_same_of_both(
-    nordtel: Nordtel, answered: dict[str, str], heard: list[dict[str, Any]]
+    nordtel: Nordtel, answered: dict[str, str], heard: Heard
 ) -> None:
     def of(twin: str) -> list[tuple[str, str]]:
         own = str(nordtel.principals[twin])
-        told = [(each["type"], json.dumps(each, sort_keys=True)) for each in heard if each.get("subject") == own]
+        told = [(each["type"], json.dumps(each, sort_keys=True)) for each in heard.told if each.get("subject") == own]
         return sorted((type, plain(nordtel, twin, text)) for type, text in told)
 
     closed = "request.closed"
     until("webhooks of both", lambda: all(closed in {type for type, _ in of(twin)} for twin in TWINS))
     until("the last of them", lambda: len(of("saga")) == len(of("sara")))
     assert of("saga") == of("sara")
-    assert not [one["type"] for one in heard if one["type"].startswith(("order.", "hold", "task.", "authority."))]
+    assert not [one["type"] for one in heard.told if one["type"].startswith(("order.", "hold", "task.", "authority."))]
 
 
 async def test_the_ordinary_tables_hold_the_same_of_both_and_only_sagas_rows_are_kept_aside(

@@ -27,16 +27,15 @@ from services.registry.contract import PolicyBook
 
 _SIZE = 8  # bytes that say how long a message is
 _BOOKS = 4  # that are remembered on either side
-_SOON = 1.0  # seconds; what goes through a whole lake leaves the process large
 _GONE = (EOFError, ConnectionError)
 
 
 class Elsewhere:
-    """The process, one for all such connectors of a service. `rest`: seconds after a person's copy in which the next one finds it; after
-    other work it ends soon."""
+    """The process, one for all such connectors of a service. `rest`: seconds after a person's copy in which the next one finds it ·
+    `rest_large`: after other work, of which what goes through a whole lake leaves the process large."""
 
-    def __init__(self, rest: float) -> None:
-        self.rest = rest
+    def __init__(self, rest: float, rest_large: float) -> None:
+        self.rest, self.rest_large = rest, rest_large
         self._process: asyncio.subprocess.Process | None = None
         self._control: socket.socket | None = None
         self._ending: asyncio.TimerHandle | None = None
@@ -67,7 +66,7 @@ class Elsewhere:
         finally:
             self._calls -= 1
             if not self._calls:
-                rest = self.rest if verb == "collect" else min(self.rest, _SOON)
+                rest = self.rest if verb == "collect" else self.rest_large
                 self._ending = asyncio.get_running_loop().call_later(rest, self._end)
 
     async def close(self) -> None:
