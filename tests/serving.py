@@ -33,7 +33,10 @@ KEPT = 15
 @asynccontextmanager
 async def serve(app: FastAPI) -> AsyncIterator[str]:
     """The base URL of a running app; start-up and shutdown included."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    # Told that it is TCP, or asyncio lets the kernel wait with an answer's body until its head was acknowledged: 40 ms for each call.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
     told = {"log_config": None, "access_log": False, "timeout_graceful_shutdown": 1}
     server = uvicorn.Server(uvicorn.Config(app, timeout_keep_alive=KEPT, **told))
     server.install_signal_handlers = lambda: None
