@@ -4,10 +4,12 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from services.anonymizer.contract import Scope
+from services.anonymizer.contract import Identifier, IdentifierType, Scope
 from services.registry.contract import Text
 from services.requests.rights.contract import (
+    Channel,
     Correction,
+    Evidence,
     Kind,
     NameController,
     NotYours,
@@ -188,3 +190,21 @@ async def test_one_recording_does_not_go_once_the_organisation_decides_beside_a_
     await house.until_state(person, asked.request, "answered", "closed")
     assert house.operator.held(anna, "recordings")
     assert (await person.answer(asked.request)).refusal.reason == "restricted"
+
+
+async def test_who_asked_by_mail_hears_by_mail_what_the_organisation_decided(house: House, tenant: UUID):
+    await house.contact(tenant).name_controller(BANK, key=key())
+    address, desk, contact = f"{uuid4().hex}@epost.example", house.helpdesk(tenant), house.contact(tenant)
+    house.operator.person(("recordings", Row("recording", "r-1")), email=address)
+    named = [Identifier(type=IdentifierType.email, value=address)]
+    seen = Evidence(method="known_contact")
+    wish = OpenRequest(kind=Kind.access, channel=Channel.email, identifiers=named, evidence=seen)
+    await desk.open(wish, key=key())
+    [task] = (await house.seen(lambda: contact.tasks(state="open"), lambda seen: bool(seen.items))).items
+    no = Propose(verdict=Verdict.refused, reason="excessive", text=WORDS)
+    await contact.propose(task.task, no, key=key())
+
+    async def told() -> list[str]:
+        return house.mailbox.texts(address)
+
+    await house.seen(told, lambda texts: any(WORDS.sv in text for text in texts))

@@ -280,7 +280,7 @@ async def part(tx: Transaction, office: Office, row: RequestRow) -> None:
         recorded_at=clock.now(),
         due_on=row.due_on,
     )
-    await answering.reseal(tx, office, row, theirs, ("said", "passphrase", "changes"))
+    await answering.reseal(tx, office, row, theirs, ("said", "identifiers", "passphrase", "changes"))
     tx.session.add(theirs)
     await tx.flush()
     tx.session.add(clocks.begun(tx, office, theirs, office.book.right(row.kind).due))
