@@ -17,10 +17,15 @@ from services.requests.rights.contract import (
     Ask,
     Evidence,
     Extend,
+    Kind,
+    NameController,
+    PostTicket,
+    Propose,
     ProveIdentity,
     State,
     TagMissing,
     TicketAsksOther,
+    Verdict,
     ZendeskPost,
 )
 from services.requests.rights.helpdesk import Helpdesk
@@ -208,6 +213,27 @@ async def test_a_ticket_that_may_not_be_solved_yet_hears_the_end_all_the_same(ho
         lambda seen: bool(seen) and "withdrawn" in seen[-1]["comment"]["body"],
     )
     assert "status" not in notes[-1]
+
+
+async def test_a_ticket_is_not_solved_before_the_organisation_has_answered_its_part_too(house: House, tenant: UUID):
+    contact, address, ticket = house.contact(tenant), f"{uuid4().hex}@epost.example", random.randrange(1, 10**12)
+    await contact.name_controller(NameController(name="Kustbanken AB", contact="d@kustbanken.example"), key=key())
+    house.operator.person(("billing", Row("customer", "1")), email=address)
+    wish = PostTicket(
+        ticket=f"zendesk-{ticket}",
+        kind=Kind.restriction,
+        ground="unlawful",
+        identifiers=[Identifier(type=IdentifierType.email, value=address)],
+        evidence=Evidence(method="call_back"),
+    )
+    asked = await house.ticket_system(tenant).post_ticket(wish, key=key())
+    await house.until_state(house.helpdesk(tenant), asked.request, "answered")
+    [task] = (await house.seen(lambda: contact.tasks(state="open"), lambda seen: bool(seen.items))).items
+    await house.seen(lambda: told(house, ticket), lambda seen: "avgörs av en människa" in seen[-1]["comment"]["body"])
+    assert {note["status"] for note in await told(house, ticket)} == {"open"}
+    no = Propose(verdict=Verdict.refused, reason="excessive", text=WORDS)
+    await contact.propose(task.task, no, key=key())
+    await house.seen(lambda: told(house, ticket), lambda seen: seen[-1]["status"] == "solved")
 
 
 async def test_a_ticket_that_asks_for_another_right_than_before_is_refused(house: House, tenant: UUID):

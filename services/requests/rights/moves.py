@@ -28,8 +28,9 @@ def for_her(caller: Caller) -> str | None:
 
 
 async def tell_ticket(tx: Transaction, row: RequestRow) -> None:
-    if row.ticket is not None and is_its_own(row.ticket):
-        await tx.enqueue("rights.ticket", row.id)
+    began = await tx.session.get(RequestRow, row.part_of) if row.part_of else row
+    if began.ticket is not None and is_its_own(began.ticket):
+        await tx.enqueue("rights.ticket", began.id)
 
 
 async def emit_step(tx: Transaction, type: str, row: RequestRow, step: StepRow) -> None:

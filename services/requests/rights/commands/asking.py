@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import BinaryIO
 from uuid import UUID
 
-from sqlmodel import select
+from sqlmodel import col, select
 
 from chassis import clock, telemetry
 from chassis.auth import Caller
@@ -193,6 +193,10 @@ async def ticket_unsure(tx: Transaction, request: UUID) -> None:
 
 
 async def _stands(tx: Transaction, row: RequestRow) -> Stands:
+    """What is over stands where another controller's part of it does, until that is over too."""
+    if row.state not in kinds.OPEN:
+        theirs = select(RequestRow).where(RequestRow.part_of == row.id, col(RequestRow.state).in_(kinds.OPEN))
+        row = (await tx.session.scalars(theirs)).first() or row
     pauses = [pause for each in await queries.clocks_of(tx, row.id) for pause in clocks.pauses_of(each)]
     asked = any(pause.answered_on is None for pause in pauses)
     return Stands(State(row.state), None if due_clock.is_paused(pauses) else row.due_on, asked)
