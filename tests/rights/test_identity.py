@@ -659,6 +659,20 @@ async def test_a_guardian_asks_until_the_child_is_to_be_asked_itself(
     assert (await house.person(erik, tenant).request(asked.request)).agent == erik
 
 
+@pytest.mark.parametrize("first", ["acts", "is a child"])
+async def test_who_has_a_guardian_acts_for_nobody(house: House, tenant: UUID, anna: tuple[UUID, str], first: str):
+    lisa, wish = house.operator.person(), OpenRequest(kind=Kind.access, principal=anna[0])
+    recorded = [acting("authorised", principal=anna[0], agent=lisa), guardian_of(lisa, house.operator.person())]
+    for each in recorded if first == "acts" else reversed(recorded):
+        mandate = await house.mandate(tenant, each)
+        if mandate.basis == "guardian":
+            guardian = mandate.mandate
+    with pytest.raises(NotFound):
+        await house.person(lisa, tenant).open(wish, key=key())
+    await house.helpdesk(tenant).revoke_mandate(guardian, key=key())
+    assert (await house.person(lisa, tenant).open(wish, key=key())).agent == lisa
+
+
 def guardian_of(child: UUID, agent: UUID, **more: Any) -> RecordMandate:
     born = date.today() - timedelta(days=9 * 365)
     return acting("guardian", principal=child, agent=agent, kinds=[Kind.access, Kind.withdrawal], born=born, **more)

@@ -115,14 +115,17 @@ async def find_own(tx: Transaction, office: Office, caller: Caller, request: UUI
 
 async def _must_still_act(tx: Transaction, office: Office, row: RequestRow) -> None:
     """An agent whose mandate ended sees no more of what she asked."""
-    if (row.principal, row.kind) not in await _mandated(tx, office, row.agent):
+    if (row.principal, row.kind) not in await mandated(tx, office, row.agent):
         raise RequestUnknown
 
 
-async def _mandated(tx: Transaction, office: Office, agent: UUID) -> set[tuple[UUID, str]]:
-    """For whom somebody may act today, and in which rights."""
+async def mandated(tx: Transaction, office: Office, agent: UUID) -> set[tuple[UUID, str]]:
+    """For whom somebody may act today, and in which rights. A child for nobody."""
     today = counting.day_of(clock.now(), office.book.tz)
-    mandates = (await tx.session.scalars(select(MandateRow).where(MandateRow.agent == agent))).all()
+    of_both = select(MandateRow).where(sa.or_(MandateRow.agent == agent, MandateRow.principal == agent))
+    mandates = (await tx.session.scalars(of_both)).all()
+    if any(each.principal == agent and proof.says_of_a_child(each, today) for each in mandates):
+        return set()
     return {(each.principal, kind) for each in mandates for kind in each.kinds if proof.is_live(each, kind, today)}
 
 
@@ -375,7 +378,7 @@ async def list_requests(
     wanted = select(RequestRow).order_by(col(RequestRow.id).desc()).limit(limit)
     if caller.principal is not None and principal is None:
         mine = caller.principal
-        for_others = sa.tuple_(col(RequestRow.principal), col(RequestRow.kind)).in_(await _mandated(tx, office, mine))
+        for_others = sa.tuple_(col(RequestRow.principal), col(RequestRow.kind)).in_(await mandated(tx, office, mine))
         theirs = sa.and_(col(RequestRow.agent) == mine, for_others)
         wanted = wanted.where(sa.or_(col(RequestRow.principal) == mine, theirs))
     elif principal is not None:

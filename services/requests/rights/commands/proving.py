@@ -354,12 +354,9 @@ async def forget(tx: Transaction, office: Office, principal: UUID) -> None:
 
 async def acting_for(tx: Transaction, office: Office, caller: Caller, principal: UUID, kind: str) -> UUID:
     """The agent who asks for this person, by a mandate that lives. Raises NotFound: nobody learns who exists."""
-    wanted = select(MandateRow).where(MandateRow.principal == principal, MandateRow.agent == caller.principal)
-    today = counting.day_of(clock.now(), office.book.tz)
-    for mandate in (await tx.session.scalars(wanted)).all():
-        if proof.is_live(mandate, kind, today):
-            return mandate.agent
-    raise NotFound
+    if (principal, kind) not in await queries.mandated(tx, office, caller.principal):
+        raise NotFound
+    return caller.principal
 
 
 async def _must_not_be_too_many(tx: Transaction, office: Office, row: RequestRow, index: bytes, by_staff: bool) -> None:

@@ -22,10 +22,12 @@ class AskedFacts(Protocol):
 class MandateFacts(Protocol):
     """What the rules see of a mandate's row."""
 
+    basis: str
     kinds: list[str]
     valid_from: date
     valid_to: date | None
     waiting: bool
+    of_age: bool
     revoked_at: datetime | None
 
 
@@ -48,6 +50,11 @@ def is_live(mandate: MandateFacts, kind: str, today: date) -> bool:
     """Whether somebody may act by it; by what waits for another of the staff nobody does."""
     counts = not mandate.waiting and mandate.valid_from <= today and not has_ended(mandate, today)
     return counts and kind in mandate.kinds
+
+
+def says_of_a_child(mandate: MandateFacts, today: date) -> bool:
+    """Whether by it somebody has a guardian, also by one that waits: if it can't be known, the answer is no."""
+    return mandate.basis == "guardian" and not mandate.of_age and not has_ended(mandate, today)
 
 
 def has_ended(mandate: MandateFacts, today: date) -> bool:
