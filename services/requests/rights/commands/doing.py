@@ -405,7 +405,7 @@ async def execute(tx: Transaction, office: Office, request: UUID) -> None:
         return
     today = clock.now().astimezone(office.book.tz).date()
     others = await queries.others_of(tx, row)
-    if any(kinds.holds_back_erasing(other) or kinds.is_to_be_had_first(other, today) for other in others):
+    if any(kinds.holds_back_erasing(other) or kinds.is_to_be_had_first(other, row, today) for other in others):
         # Art. 18(2): what is restricted is stored and not erased. The deletion goes on when the restriction ends.
         row.executes_at = clock.now() + way.LOOK_AGAIN
         return

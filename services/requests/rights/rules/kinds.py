@@ -155,9 +155,10 @@ def holds_back_erasing(row: Facts) -> bool:
     return row.kind == Kind.restriction and is_unfinished(row)
 
 
-def is_to_be_had_first(row: Facts, today: date) -> bool:
-    """Whether this is a copy of her data that some store still owes, and that is not overdue: what is erased nobody gives her any more."""
-    return row.kind in PACKED and row.state == State.identified and today <= row.due_on
+def is_to_be_had_first(row: Facts, deletion: Facts, today: date) -> bool:
+    """Whether this is a copy of her data that some store still owes: what is erased nobody gives her any more. One that is overdue is
+    waited for no longer, and no deletion waits beyond its own last day."""
+    return row.kind in PACKED and row.state == State.identified and today < min(row.due_on, deletion.due_on)
 
 
 def is_held_by(row: Facts, party: str) -> bool:
