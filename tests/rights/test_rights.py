@@ -710,6 +710,18 @@ async def test_another_wish_of_the_same_kind_is_no_duplicate(
     assert (await house.until_state(person, again.request, "duplicate", state)).duplicate_of == asked.request
 
 
+async def test_a_request_whose_words_nobody_can_open_any_more_stops_no_other_of_hers(
+    house: House, tenant: UUID, anna: UUID
+):
+    """As it is for a moment while that one ends."""
+    person = house.person(anna, tenant)
+    first = await opened(person, Kind.damages, text="Ni är skyldiga mig pengar")
+    await house.until_state(person, first.request, "deciding")
+    await house.rows("DELETE FROM rights.subject_key WHERE subject = $1", first.request)
+    second = await opened(person, Kind.damages, text="Ni är skyldiga mig pengar")
+    await house.until_state(person, second.request, "deciding")
+
+
 @pytest.mark.parametrize(
     ("kind", "wrong", "problem"),
     [
