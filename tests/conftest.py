@@ -77,12 +77,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 _TAKEN: dict[str, Any] = {}
+_TIMES: dict[str, tuple[float, float]] = {}
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """A suite whose groups fell apart starts every house in every process, and would only be slow."""
     if node := getattr(report, "node", None):
-        assert _TAKEN.setdefault(group(report.nodeid), node) is node, f"two processes run {group(report.nodeid)}"
+        name = group(report.nodeid)
+        assert _TAKEN.setdefault(name, node) is node, f"two processes run {name}"
+        _TIMES[name] = (_TIMES.get(name, (report.start, 0))[0], report.stop)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Who had which group from when until when: what ends long after the others is to begin earlier in `TOGETHER`."""
+    for name, (began, ended) in sorted(_TIMES.items(), key=lambda each: each[1]):
+        first = min(_TIMES.values())[0]
+        terminalreporter.write_line(f"{_TAKEN[name].gateway.id} {began - first:5.0f}–{ended - first:4.0f} s  {name}")
 
 
 def pytest_collection_finish() -> None:

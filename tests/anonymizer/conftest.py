@@ -31,7 +31,6 @@ from sample.filling import fill
 from sample.manifest import Manifest
 from services.anonymizer.app import create_app
 from services.anonymizer.client import AnonymizerClient
-from services.anonymizer.commands import backups, schedules
 from services.anonymizer.contract import (
     CollectionRequest,
     FindPrincipal,
@@ -62,7 +61,6 @@ manual:
   instructions: {sv: Sök efter personens adresser och radera., en: Search for the person's addresses and delete.}
   elements: [helpdesk_email]
 """
-backups.EVERY = schedules.EVERY = 0.2  # seconds; nobody waits for a clock here
 NOBODY = dict.fromkeys(("anonymizer", "webhooks"), "http://127.0.0.1:9")  # whom the registry would ask and follow
 DATABASES = {"billing": "sample_billing", "calls": "sample_calls", "helpdesk": "sample_helpdesk"}
 

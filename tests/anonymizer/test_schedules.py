@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from chassis import clock
 from sample.cases import PRIVATE
 from services.anonymizer.app import create_app
+from services.anonymizer.commands import backups, schedules
 from services.anonymizer.contract import SetSchedules, StoreUnknown, SweepTime, Verb
 from services.anonymizer.rules.schedules import next_time
 from tests.anonymizer.conftest import House
@@ -21,6 +22,13 @@ from tests.serving import serve
 
 STOCKHOLM = ZoneInfo("Europe/Stockholm")
 Seen = TypeVar("Seen")
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for a clock here; in the other tests' houses, which stand for minutes, nobody looks five times a second."""
+    monkeypatch.setattr(schedules, "EVERY", 0.2)
+    monkeypatch.setattr(backups, "EVERY", 0.2)
 
 
 def there(written: str) -> datetime:
