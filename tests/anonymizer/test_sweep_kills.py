@@ -53,9 +53,9 @@ class Sweepers:
         return sorted(json.loads(self.answer.read_text()), key=json.dumps)
 
 
-@contextmanager
-def sweepers(folder: Path) -> Iterator[Sweepers]:
-    running = Sweepers(folder)
+@pytest.fixture(scope="module")
+def sweeping(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sweepers]:
+    running = Sweepers(tmp_path_factory.mktemp("sweepers"))
     try:
         yield running
     finally:
@@ -144,14 +144,14 @@ async def copied(house: House, database: str, template: str) -> None:
 
 @pytest.mark.parametrize("of", ["lake", "lake of rows", "calls", "helpdesk"])
 async def test_a_sweep_that_is_killed_again_and_again_ends_as_if_nothing_had_happened(
-    fresh_sweep_house: House, tmp_path: Path, of: str
+    fresh_sweep_house: House, sweeping: Sweepers, tmp_path: Path, of: str
 ):
     house, now, store = fresh_sweep_house, clock.now() + timedelta(days=40), of.split()[0]
     settings = {name: value for name, value in house.settings.model_dump(mode="json").items() if value is not None}
     if of == "lake of rows":
         settings["data_map"] = str(map_in_which_rows_remain(tmp_path / "map"))
     database = f"sample_{store}"
-    with sweepers(tmp_path) as sweeping, kept_aside(house, tmp_path) as put_back:
+    with kept_aside(house, tmp_path) as put_back:
         if store != "lake":
             await copied(house, f"{database}_before", database)
         before = await seen(house, store)
