@@ -58,13 +58,7 @@ async def _held_in_threads(server: uvicorn.Server) -> None:
 
 if __name__ == "__main__":
     # What each would load for itself, half a second of it, is there when they are forked.
-    for module in (
-        "anyio._backends._asyncio",
-        "httpcore2",
-        "polars",
-        "pyarrow.parquet",
-        "uvicorn.protocols.http.httptools_impl",
-    ):
+    for module in ("anyio._backends._asyncio", "httpcore2", "polars", "uvicorn.protocols.http.httptools_impl"):
         importlib.import_module(module)
     boto3.client("s3", region_name="eu-north-1", aws_access_key_id="a", aws_secret_access_key="b")
     trust()
