@@ -12,8 +12,8 @@ from uuid import UUID, uuid4
 import pytest
 import pytest_asyncio
 
+from chassis import elsewhere
 from ops.memory import descendants
-from services.anonymizer.connectors import apart
 from services.anonymizer.connectors.apart import Apart, Elsewhere
 from services.anonymizer.contract import (
     Action,
@@ -60,7 +60,7 @@ async def lake(tmp_path: Path) -> AsyncIterator[Apart]:
 def working() -> set[int]:
     """Processes that work for a connector, those of other tests' services among them."""
     lines = {pid: Path(f"/proc/{pid}/cmdline") for pid in descendants([os.getpid()])}
-    return {pid for pid, line in lines.items() if line.exists() and b"connectors.apart" in line.read_bytes()}
+    return {pid for pid, line in lines.items() if line.exists() and b"chassis.elsewhere" in line.read_bytes()}
 
 
 @pytest.fixture
@@ -78,13 +78,13 @@ async def until_gone(pids: set[int]) -> None:
 async def test_a_book_is_told_once_and_another_book_is_another(lake: Apart, monkeypatch: pytest.MonkeyPatch):
     anna, said, first = person(("msisdn", ANNA)), list[bool](), TERMS.book
     other = PolicyBook.model_validate_json(first.model_dump_json().replace("Agent number", "Another word"))
-    say = apart._Line.say
+    say = elsewhere._Line.say
 
-    async def counting(self: apart._Line, kind: str, what: Any) -> None:
+    async def counting(self: elsewhere._Line, kind: str, what: Any) -> None:
         said.append(isinstance(what, PolicyBook))
         await say(self, kind, what)
 
-    monkeypatch.setattr(apart._Line, "say", counting)
+    monkeypatch.setattr(elsewhere._Line, "say", counting)
     heard = [[chunk async for chunk in lake.collect([anna], book, False)] for book in (first, other, first, other)]
     assert heard[0] == heard[2] and heard[1] == heard[3]
     assert b"Another word" in heard[1][0] and b"Another word" not in heard[0][0]

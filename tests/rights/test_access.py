@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -36,7 +36,7 @@ from services.requests.rights.contract import (
     State,
 )
 from services.requests.rights.package import build as building
-from services.requests.rights.package import passphrase
+from services.requests.rights.package import builders, passphrase
 from services.requests.rights.package.build import build
 from services.requests.rights.package.unlock import DoesNotOpen, unlock
 from tests.patience import PATIENCE, until
@@ -68,6 +68,12 @@ async def _all(stream: AsyncIterator[bytes]) -> bytes:
     return b"".join([piece async for piece in stream])
 
 
+def builds(monkeypatch: pytest.MonkeyPatch, build: Callable[..., Any]) -> None:
+    """However a package comes to be built, it is so."""
+    for module in (jobs, builders):
+        monkeypatch.setattr(module, "build", build)
+
+
 @pytest.mark.parametrize("words", [PASSPHRASE, passphrase.draw()], ids=["own", "drawn"])
 async def test_whoever_takes_over_after_the_last_step_builds_the_package_and_collects_nothing_again(
     house: House, tenant: UUID, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str
@@ -82,7 +88,7 @@ async def test_whoever_takes_over_after_the_last_step_builds_the_package_and_col
             raise OSError("No space left on device")
         return build(*told)
 
-    monkeypatch.setattr(jobs, "build", dying_twice)
+    builds(monkeypatch, dying_twice)
     client = house.person(somebody(house), tenant)
     asked = await client.open(OpenRequest(kind=Kind.access, passphrase=words), key=str(uuid4()))
     done = await house.until_state(client, asked.request, "answered")
@@ -496,7 +502,7 @@ async def test_of_two_who_build_one_package_the_second_s_is_not_left_beside_it(
             assert other.wait(PATIENCE)
         return done
 
-    monkeypatch.setattr(jobs, "build", held)
+    builds(monkeypatch, held)
     client = house.person(somebody(house), tenant)
     asked = await client.open(OpenRequest(kind=Kind.access, passphrase=PASSPHRASE), key=str(uuid4()))
     await until(one.is_set)
@@ -562,7 +568,7 @@ async def test_what_is_soon_built_is_answered_in_the_transaction_that_records_it
 ):
     """A person's own words are stretched for as long as other transactions must not wait."""
     built: list[Any] = []
-    monkeypatch.setattr(jobs, "build", lambda *told: built.append(told) or build(*told))
+    builds(monkeypatch, lambda *told: built.append(told) or build(*told))
     said = [
         (store, Row(table, "7", os.urandom(more // 2).hex()))
         for store, table in (("billing", "invoice"), ("helpdesk", "ticket"))

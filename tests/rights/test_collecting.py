@@ -71,7 +71,7 @@ def work(stores: Stores, folder: Path) -> Work:
     nobody: Any = None
     office: Any = SimpleNamespace(spool=lambda request, step: folder / str(step))
     anonymizer: Any = stores
-    return Work(nobody, office, anonymizer, nobody, nobody, nobody, nobody)
+    return Work(nobody, office, anonymizer, nobody, nobody, nobody, nobody, nobody)
 
 
 def of(store: str) -> Claim:

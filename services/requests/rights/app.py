@@ -20,6 +20,7 @@ from services.requests.rights.commands import cascades
 from services.requests.rights.helpdesk import Helpdesk
 from services.requests.rights.jobs import Work
 from services.requests.rights.office import Office
+from services.requests.rights.package.builders import Builders
 from services.requests.rights.peers import Peers
 from services.requests.rights.post import Post
 from services.requests.rights.routes import router
@@ -56,6 +57,7 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
             post,
             Helpdesk(settings, state.http),
             Peers(state.http, not state.office.https_only),
+            builders := Builders(state.office.fresh, settings.builders_rest),
         )
         work.register(state.jobs)
         state.intake = Together(state.database, work.receive)
@@ -64,4 +66,7 @@ async def running(app: FastAPI) -> AsyncIterator[None]:
             consent, state.database, "cascades", work.cascade, cascades.FOLLOWED, anew=cascades.tell_all_again
         )
         state.tasks.append(asyncio.create_task(withdrawals.run(), name="cascades"))
-        yield
+        try:
+            yield
+        finally:
+            await builders.close()

@@ -76,6 +76,7 @@ from services.requests.rights.helpdesk import Helpdesk
 from services.requests.rights.office import Office
 from services.requests.rights.package import parts, passphrase, spool
 from services.requests.rights.package.build import Built, Contents, build
+from services.requests.rights.package.builders import Builders
 from services.requests.rights.package.parts import Written
 from services.requests.rights.package.spool import Kept, Spool
 from services.requests.rights.peers import NotTaken, Peers
@@ -129,9 +130,10 @@ class Work:
         post: Post,
         helpdesk: Helpdesk,
         peers: Peers,
+        builders: Builders,
     ) -> None:
         self.database, self.office, self.anonymizer, self.consent = database, office, anonymizer, consent
-        self.post, self.helpdesk, self.peers = post, helpdesk, peers
+        self.post, self.helpdesk, self.peers, self.builders = post, helpdesk, peers, builders
         # Many requests move at the same moment: what they write shares transactions.
         self._plan = Crowd(self._planned_together)
         self.trouble = Trouble("what comes by itself could not be done")
@@ -143,9 +145,7 @@ class Work:
             lambda: Crowd(self._collected, _COLLECTED_AT_ONCE, _COLLECTED_TOGETHER)
         )
         # Little packages are many and soon built: threads would fight for the interpreter, and none waits for a large one.
-        self._builders = ThreadPoolExecutor(2, "package")
-        # Of their own: those who wait for these have a transaction open.
-        self._soon_built = ThreadPoolExecutor(2, "package at once")
+        self._threads = ThreadPoolExecutor(2, "package")
         self._to_pack = Crowd(self._in_one(answering.to_pack_of))
         self._built = Crowd(self._in_one(answering.packages_built))
 
@@ -213,46 +213,25 @@ class Work:
             await self._pack(tenant, to_pack)
 
     async def _recorded(self, tenant: UUID, results: Sequence[tuple[Claim, doing.Result]]) -> Sequence[ToPack | None]:
-        on_disk: list[asyncio.Future[Built]] = []
+        on_disk: list[asyncio.Future[None]] = []
         async with self.database.transaction(tenant) as tx:
             to_pack = await doing.record(tx, self.office, results, partial(self._built_at_once, on_disk))
             await asyncio.gather(*on_disk)
             return to_pack
 
     async def _built_at_once(
-        self, on_disk: "list[asyncio.Future[Built]]", packages: Iterable[ToPack]
+        self, on_disk: "list[asyncio.Future[None]]", packages: Iterable[ToPack]
     ) -> dict[UUID, Built]:
         """Those that take some milliseconds, by request: a transaction waits for them. Of one that cannot be written the steps are recorded
         as they are, and only the package is tried again. on_disk: gets what the transaction has to wait for before it ends."""
-        loop = asyncio.get_running_loop()
-
-        async def tried(contents: Contents, words: str) -> Built | None:
-            written: asyncio.Future[Built] = loop.create_future()
-            tell = partial(loop.call_soon_threadsafe, written.set_result)
-            building = self._building(self._soon_built, contents, words, tell)
-            await asyncio.wait({written, building}, return_when=asyncio.FIRST_COMPLETED)
-            if not written.done():
-                with suppress(OSError):
-                    await building
-                return None
-            on_disk.append(building)
-            return written.result()
-
         soon = [
             (contents, words) for contents, words in packages if contents.is_soon_built and passphrase.is_drawn(words)
         ]
-        built = await asyncio.gather(*(tried(*each) for each in soon))
+        if not soon:
+            return {}
+        built, waiting = await self.builders.build(soon)
+        on_disk.append(waiting)
         return {contents.request: each for (contents, _), each in zip(soon, built, strict=True) if each}
-
-    def _building(
-        self,
-        builders: ThreadPoolExecutor | None,
-        contents: Contents,
-        words: str,
-        *written: Callable[[Built], object],
-    ) -> "asyncio.Future[Built]":
-        target = self.office.fresh(contents.request)
-        return asyncio.get_running_loop().run_in_executor(builders, build, target, contents, words, *written)
 
     def _in_one(self, command: Callable[[Transaction, Office, Sequence[Any]], Awaitable[Any]]) -> Do[Any, Any]:
         """A command for many, in one transaction; a command that answers nothing answers None for each."""
@@ -311,7 +290,9 @@ class Work:
             async with self.database.transaction(tenant) as tx:
                 await doing.collect_again(tx, request, lost)
             return
-        built = await self._building(self._builders if contents.is_little else None, contents, words)
+        threads = self._threads if contents.is_little else None
+        build_it = partial(build, self.office.fresh(request), contents, words)
+        built = await asyncio.get_running_loop().run_in_executor(threads, build_it)
         await self._built(tenant, (request, built))
         self._remove_spools(contents)
 
