@@ -98,10 +98,14 @@ class Elsewhere:
     async def _connected(self) -> socket.socket:
         ours, theirs = socket.socketpair()
         with theirs:
-            async with self._starting:
-                if not self.runs:
-                    await self._start()
-                socket.send_fds(self._control, [b"."], [theirs.fileno()])
+            try:
+                async with self._starting:
+                    if not self.runs:
+                        await self._start()
+                    socket.send_fds(self._control, [b"."], [theirs.fileno()])
+            except BaseException:
+                ours.close()
+                raise
         return ours
 
     async def _start(self) -> None:

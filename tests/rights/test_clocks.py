@@ -121,6 +121,7 @@ async def test_a_request_that_is_broken_stops_no_other_one_s_clock(house: House,
     """As one whose words nobody can open any more would be."""
     desk, broken, anna = house.helpdesk(tenant), await a_ticket(house, tenant), house.operator.person()
     await desk.question(broken, Ask(about="identity", text=WORDS), key=key())
+    [(whole,)] = await house.rows("SELECT identifiers FROM rights.request WHERE id = $1", broken)
     await house.rows("UPDATE rights.request SET identifiers = 'nothing' WHERE id = $1", broken)
     try:
         restriction = await restricted(house, tenant, anna)
@@ -129,7 +130,8 @@ async def test_a_request_that_is_broken_stops_no_other_one_s_clock(house: House,
         await house.until_state(desk, restriction.request, "closed")
         assert (await desk.request(broken)).state == "received"
     finally:
-        await house.rows("UPDATE rights.request SET awaiting_since = NULL WHERE id = $1", broken)
+        mended = "UPDATE rights.request SET awaiting_since = NULL, identifiers = $2 WHERE id = $1"
+        await house.rows(mended, broken, whole)
 
 
 def test_a_book_from_before_it_says_no_day_by_which_somebody_is_to_say_who_she_is():

@@ -293,7 +293,10 @@ async def test_a_photograph_and_a_paper_are_taken(
 async def test_hostile_files_are_refused_and_nothing_of_them_is_kept(
     house: House, tenant: UUID, asked: tuple[UUID, UUID], name: str, content: Any, status: int
 ):
-    answer = await sent(house, tenant, *asked, encoded(content()))
+    for _ in range(3):
+        answer = await sent(house, tenant, *asked, encoded(content()))
+        if answer.status_code != 503:  # nobody had time for a PDF on a busy machine: it may be sent again
+            break
     assert answer.status_code == status, (name, answer.text)
     assert not await house.rows("SELECT 1 FROM rights.evidence_file WHERE request = $1", asked[1])
 

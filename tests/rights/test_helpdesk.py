@@ -79,7 +79,7 @@ async def test_a_ticket_becomes_a_request_and_hears_how_it_goes(house: House, te
         identifiers=[Identifier(type=IdentifierType.email, value=address)], evidence=Evidence(method="call_back")
     )
     await desk.prove_identity(request, proof, key=key())
-    notes = await house.seen(lambda: told(house, ticket), lambda seen: seen[-1]["status"] == "pending")
+    notes = await house.seen(lambda: told(house, ticket), lambda seen: seen and seen[-1]["status"] == "pending")
     assert all(note["comment"]["public"] is False and address not in note["comment"]["body"] for note in notes)
     await desk.withdraw(request, key=key())
     notes = await house.seen(lambda: told(house, ticket), lambda seen: seen[-1]["status"] == "solved")
@@ -114,7 +114,7 @@ async def test_the_ticket_hears_of_a_question_and_of_another_day(house: House, t
     ticket, desk = post["ticket"]["id"], house.helpdesk(tenant)
     request = UUID((await posted(house, tenant, post))["request"])
     due = (await desk.request(request)).due_on
-    await house.seen(lambda: told(house, ticket), lambda seen: f"due {due}" in seen[-1]["comment"]["body"])
+    await house.seen(lambda: told(house, ticket), lambda seen: seen and f"due {due}" in seen[-1]["comment"]["body"])
     await desk.question(request, Ask(about="identity", text=WORDS), key=key())
     [note] = (await house.seen(lambda: told(house, ticket), lambda seen: seen[-1]["status"] == "pending"))[-1:]
     assert "was asked" in note["comment"]["body"], note
@@ -229,7 +229,9 @@ async def test_a_ticket_is_not_solved_before_the_organisation_has_answered_its_p
     asked = await house.ticket_system(tenant).post_ticket(wish, key=key())
     await house.until_state(house.helpdesk(tenant), asked.request, "answered")
     [task] = (await house.seen(lambda: contact.tasks(state="open"), lambda seen: bool(seen.items))).items
-    await house.seen(lambda: told(house, ticket), lambda seen: "avgörs av en människa" in seen[-1]["comment"]["body"])
+    await house.seen(
+        lambda: told(house, ticket), lambda seen: seen and "avgörs av en människa" in seen[-1]["comment"]["body"]
+    )
     assert {note["status"] for note in await told(house, ticket)} == {"open"}
     no = Propose(verdict=Verdict.refused, reason="excessive", text=WORDS)
     await contact.propose(task.task, no, key=key())
