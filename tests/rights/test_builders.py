@@ -36,7 +36,9 @@ def fresh(tmp_path: Path) -> Fresh:
 
 
 @pytest_asyncio.fixture
-async def builders(fresh: Fresh) -> AsyncIterator[Builders]:
+async def builders(fresh: Fresh, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Builders]:
+    """For which one crowd is enough."""
+    monkeypatch.setattr(module, "_WORTH", CROWD)
     builders = Builders(fresh, rest=10 * PATIENCE)
     yield builders
     await builders.close()
@@ -99,11 +101,26 @@ def workers() -> set[int]:
     return {pid for pid, line in lines.items() if line.exists() and b"chassis.elsewhere" in line.read_bytes()}
 
 
-async def test_a_first_crowd_waits_for_no_start_and_the_next_is_built_beside(builders: Builders, monkeypatch):
+async def test_no_crowd_waits_for_a_start_and_the_next_is_built_beside(builders: Builders, monkeypatch):
     must_be_theirs(await built(builders, await crowd(CROWD)))
     await until(lambda: builders._beginning.done())
     not_here(monkeypatch)
     must_be_theirs(await built(builders, await crowd(CROWD)))
+
+
+async def test_processes_begin_once_as_many_were_wanted_lately_as_a_start_is_worth(builders: Builders, monkeypatch):
+    monkeypatch.setattr(module, "_WORTH", 3 * CROWD)
+    for begun in (False, False, True):
+        await built(builders, await crowd(CROWD))
+        assert (builders._beginning is not None) is begun
+
+
+async def test_crowds_that_come_seldom_begin_none(builders: Builders, monkeypatch):
+    monkeypatch.setattr(module, "_WORTH", 2 * CROWD)
+    builders._rest = 0
+    for _ in range(3):
+        await built(builders, await crowd(CROWD))
+    assert builders._beginning is None
 
 
 async def test_a_few_begin_no_process_and_are_built_here(builders: Builders):

@@ -1,10 +1,11 @@
-"""Who builds the packages that a transaction waits for: two threads of this process, and while many are wanted at once two other processes.
+"""Who builds the packages that a transaction waits for: two threads of this process, and while crowds come and come two other processes.
 
 A little package is milliseconds of plain Python. Those of a crowd would take half of what the service's one core does for it, and hold
 back everything else that the service is asked meanwhile.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
@@ -20,6 +21,8 @@ from services.requests.rights.rules.about import About
 
 _MANY = 8
 _PROCESSES = 2
+# A start takes as long as a hundred packages: so many were wanted lately before it is worth one.
+_WORTH = 200
 
 # What is built, the words it opens with, and its file.
 Packages = Sequence[tuple[Contents, str]]
@@ -33,13 +36,14 @@ class Builders:
     """fresh: where a request's next package goes · rest: seconds after a crowd in which those processes wait for the next one."""
 
     def __init__(self, fresh: Callable[[UUID], Path], rest: float) -> None:
-        self._fresh = fresh
+        self._fresh, self._rest = fresh, rest
+        self._lately, self._last = 0, float("-inf")
         self._processes = [Elsewhere(rest, shared=(About,)) for _ in range(_PROCESSES)]
         self._beginning: asyncio.Task[None] | None = None
 
     async def build(self, packages: Packages) -> Building:
         """Each as soon as it is written, None where that failed; and what is done when the disk has them all."""
-        if len(packages) < _MANY or not self._have_begun(packages[0][0].about):
+        if len(packages) < _MANY or not self._have_begun(packages):
             return await self._here(packages)
         parts = [packages[place::_PROCESSES] for place in range(_PROCESSES)]
         done = await asyncio.gather(*map(self._beside, self._processes, parts))
@@ -55,12 +59,15 @@ class Builders:
         for each in self._processes:
             await each.close()
 
-    def _have_begun(self, about: About) -> bool:
-        """The first crowd does not wait for a start, which takes as long as a hundred packages."""
+    def _have_begun(self, packages: Packages) -> bool:
+        """No crowd waits for a start."""
+        now = time.monotonic()
+        self._lately = len(packages) + (self._lately if now - self._last < self._rest else 0)
+        self._last = now
         if self._beginning and self._beginning.done() and all(each.runs for each in self._processes):
             return True
-        if self._beginning is None or self._beginning.done():
-            self._beginning = asyncio.create_task(self._begin(about), name="builders")
+        if self._lately >= _WORTH and (self._beginning is None or self._beginning.done()):
+            self._beginning = asyncio.create_task(self._begin(packages[0][0].about), name="builders")
         return False
 
     async def _begin(self, about: About) -> None:
