@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import asyncpg
@@ -183,6 +183,20 @@ async def enqueue(connection: asyncpg.Connection, service: str, tenant: UUID, jo
         execute_after=[each.after or timedelta(0) for each in jobs],
         headers=headers,
     )
+
+
+async def alone(
+    trouble: Trouble, database: "Database", tenant: UUID, command: Callable[..., Awaitable[None]], *about: Any
+) -> bool:
+    """What a tick does for one row, in a transaction of its own; whether it was done. What fails leaves the others alone, whatever it was
+    that it met, and the next tick tries again."""
+    try:
+        async with database.transaction(tenant) as tx:
+            await command(tx, *about)
+    except Exception as failure:
+        trouble.met(failure)
+        return False
+    return True
 
 
 def create(op: Operations) -> None:

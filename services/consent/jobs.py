@@ -11,7 +11,7 @@ from uuid import UUID
 
 import asyncpg
 
-from chassis import clock
+from chassis import clock, durable
 from chassis.db import Database
 from chassis.trouble import Trouble
 from services.consent import rules
@@ -135,11 +135,4 @@ class Clockwork:
                 self.failed.add((tenant, child))
 
     async def _done(self, tenant: UUID, command: Callable[..., Awaitable[None]], *about: Any) -> bool:
-        """In a transaction of its own. What fails leaves the others alone, whatever it was that it met."""
-        try:
-            async with self.database.transaction(tenant) as tx:
-                await command(tx, *about)
-        except Exception as failure:  # noqa: BLE001 - one row that is broken must not end the clock of all others
-            self.trouble.met(failure)
-            return False
-        return True
+        return await durable.alone(self.trouble, self.database, tenant, command, *about)

@@ -13,7 +13,6 @@ import pytest
 import pytest_asyncio
 
 from chassis import elsewhere
-from ops.memory import descendants
 from services.anonymizer.connectors.apart import Apart, Elsewhere
 from services.anonymizer.contract import (
     Action,
@@ -26,6 +25,7 @@ from services.registry.contract import PolicyBook
 from tests.anonymizer.directly import NOW, TERMS, Guard, person, store_of
 from tests.anonymizer.test_lake import WRITTEN, calls_of
 from tests.patience import PATIENCE
+from tests.workers import working
 
 ANNA, BO = "46700000001", "46700000002"
 
@@ -55,12 +55,6 @@ async def lake(tmp_path: Path) -> AsyncIterator[Apart]:
     calls_of(1, NOW - timedelta(days=800), [ANNA, BO] * 5).write_parquet(folder / "part-0.parquet")
     yield apart
     await apart.close()
-
-
-def working() -> set[int]:
-    """Processes that work for a connector, those of other tests' services among them."""
-    lines = {pid: Path(f"/proc/{pid}/cmdline") for pid in descendants([os.getpid()])}
-    return {pid for pid, line in lines.items() if line.exists() and b"chassis.elsewhere" in line.read_bytes()}
 
 
 @pytest.fixture

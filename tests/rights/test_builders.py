@@ -12,7 +12,6 @@ import orjson
 import pytest
 import pytest_asyncio
 
-from ops.memory import descendants
 from services.registry.books import read_book
 from services.registry.contract import Text
 from services.requests.rights.package import builders as module
@@ -22,6 +21,7 @@ from services.requests.rights.package.builders import Builders
 from services.requests.rights.package.unlock import unlock
 from services.requests.rights.rules.about import about
 from tests.patience import PATIENCE, until
+from tests.workers import working
 
 BOOK = Path(__file__).parents[2] / "policy" / "book.yaml"
 WORDS = passphrase.draw()
@@ -96,11 +96,6 @@ def not_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "build", build)
 
 
-def workers() -> set[int]:
-    lines = {pid: Path(f"/proc/{pid}/cmdline") for pid in descendants([os.getpid()])}
-    return {pid for pid, line in lines.items() if line.exists() and b"chassis.elsewhere" in line.read_bytes()}
-
-
 async def test_no_crowd_waits_for_a_start_and_the_next_is_built_beside(builders: Builders, monkeypatch):
     must_be_theirs(await built(builders, await crowd(CROWD)))
     await until(lambda: builders._beginning.done())
@@ -124,9 +119,9 @@ async def test_crowds_that_come_seldom_begin_none(builders: Builders, monkeypatc
 
 
 async def test_a_few_begin_no_process_and_are_built_here(builders: Builders):
-    before = workers()
+    before = working()
     must_be_theirs(await built(builders, await crowd(FEW)))
-    assert workers() == before
+    assert working() == before
 
 
 async def test_a_crowd_under_another_policy_book_is_told_so(begun: Builders, monkeypatch):

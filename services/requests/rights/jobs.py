@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from chassis import clock
+from chassis import clock, durable
 from chassis.crowd import Crowd, Do
 from chassis.db import Database, Transaction
 from chassis.durable import Job, Jobs
@@ -459,7 +459,7 @@ class Work:
             "deferred": doing.resume_deferred,
         }
         went = [
-            await self._went(tenant, act, id)
+            await durable.alone(self.trouble, self.database, tenant, act, id)
             for what, act in in_time.items()
             for id, tenant in [each[1:] for each in due if each["what"] == what]
         ]
@@ -475,16 +475,6 @@ class Work:
             while looked_at == clocks.AT_ONCE:
                 async with self.database.transaction(tenant) as tx:
                     looked_at = await clocks.tell(tx, office)
-
-    async def _went(self, tenant: UUID, act: Callable[[Transaction, UUID], Awaitable[None]], id: UUID) -> bool:
-        """In a transaction of its own. What fails leaves the others alone, and is tried again."""
-        try:
-            async with self.database.transaction(tenant) as tx:
-                await act(tx, id)
-        except Exception as failure:  # noqa: BLE001 - one row that is broken must not end the clock of all others
-            self.trouble.met(failure)
-            return False
-        return True
 
     async def tidy(self) -> None:
         """A code of yesterday proves nothing, and counts no more."""

@@ -142,4 +142,5 @@ async def _ended(building: BuiltAt) -> None:
 
 @cache
 def _threads() -> ThreadPoolExecutor:
+    """Of their own: those who wait for these have a transaction open."""
     return ThreadPoolExecutor(2, "package at once")
