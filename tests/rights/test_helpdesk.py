@@ -25,6 +25,7 @@ from services.requests.rights.contract import (
     State,
     TagMissing,
     TicketAsksOther,
+    TicketNamesOther,
     Verdict,
     ZendeskPost,
 )
@@ -247,6 +248,68 @@ async def test_a_ticket_that_asks_for_another_right_than_before_is_refused(house
         await posted(house, tenant, other)
     assert refused.value.extra == {"request": taken["request"], "kind": "access"}
     assert (await posted(house, tenant, {"ticket": post["ticket"] | {"subject": "Annat ämne"}})) == taken
+
+
+def renamed(post: dict[str, Any], address: str) -> dict[str, Any]:
+    return {"ticket": post["ticket"] | {"requester": post["ticket"]["requester"] | {"email": address}}}
+
+
+async def test_once_it_is_known_who_asks_no_ticket_makes_it_somebody_else_s(house: House, tenant: UUID):
+    hers, his = (f"{uuid4().hex}@epost.example" for _ in range(2))
+    anna, _ = (house.operator.person(("billing", Row("customer", each)), email=each) for each in (hers, his))
+    desk, post = house.helpdesk(tenant), renamed(a_post("gdpr_deletion"), f"{uuid4().hex}@epost.example")
+    request = UUID((await posted(house, tenant, post))["request"])
+    found = [Identifier(type=IdentifierType.email, value=hers)]
+    await desk.prove_identity(
+        request, ProveIdentity(identifiers=found, evidence=Evidence(method="call_back")), key=key()
+    )
+    with pytest.raises(TicketNamesOther):
+        await posted(house, tenant, renamed(post, his))
+    assert (await posted(house, tenant, post))["request"] == str(request), "the ticket itself has not changed"
+    seen = await house.until_state(desk, request, "previewed")
+    assert seen.principal == anna
+    await desk.withdraw(request, key=key())
+    assert (await posted(house, tenant, renamed(post, his)))["request"] == str(request), "whose it was nobody knows"
+
+
+async def test_evidence_that_comes_later_to_a_ticket_counts_and_is_no_word_of_the_staff(house: House, tenant: UUID):
+    address = f"{uuid4().hex}@epost.example"
+    house.operator.person(("billing", Row("customer", "1")), email=address)
+    system, desk = house.ticket_system(tenant), house.helpdesk(tenant)
+    ticket = PostTicket(
+        ticket=key(), kind=Kind.deletion, identifiers=[Identifier(type=IdentifierType.email, value=address)]
+    )
+    taken = await system.post_ticket(ticket, key=key())
+    for _ in range(2):
+        seen = ticket.model_copy(update={"evidence": Evidence(method="id_document")})
+        assert await system.post_ticket(seen, key=key()) == taken
+    await house.until_state(desk, taken.request, "previewed")
+    [row] = await house.rows("SELECT evidence_method, vouched_by FROM rights.request WHERE id = $1", taken.request)
+    assert tuple(row) == ("id_document", None), (
+        "two of the staff still stand behind a deletion that people say she asked for"
+    )
+    assert (await house.events(taken.request)).count("request.vouched") == 1
+
+
+async def test_who_was_made_sure_of_and_is_nobody_in_particular_is_named_anew_with_new_evidence(
+    house: House, tenant: UUID
+):
+    hers, his = (f"{uuid4().hex}@epost.example" for _ in range(2))
+    for each in (hers, his):
+        house.operator.person(("billing", Row("customer", each)), email=each)
+    system, desk = house.ticket_system(tenant), house.helpdesk(tenant)
+    both = [Identifier(type=IdentifierType.email, value=each) for each in (hers, his)]
+    how = {"ticket": key(), "kind": Kind.deletion, "evidence": Evidence(method="call_back")}
+    mixed = PostTicket(**how, identifiers=both)
+    taken = await system.post_ticket(mixed, key=key())
+    await house.until_state(desk, taken.request, "clarification")
+    assert await system.post_ticket(mixed, key=key()) == taken, "the same again changes nothing"
+    corrected = mixed.model_copy(update={"identifiers": both[:1]})
+    with pytest.raises(TicketNamesOther):
+        await system.post_ticket(corrected.model_copy(update={"evidence": None}), key=key())
+    assert await system.post_ticket(corrected, key=key()) == taken
+    await house.until_state(desk, taken.request, "previewed")
+    assert (await house.events(taken.request)).count("request.vouched") == 1, "the same again was nothing new"
 
 
 @pytest.mark.parametrize("state", State)

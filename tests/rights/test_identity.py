@@ -186,6 +186,25 @@ async def test_a_code_that_came_before_somebody_else_was_named_proves_nothing_ab
         await desk.confirm(request, read, key=key())
 
 
+async def test_a_requester_who_is_corrected_in_the_helpdesk_is_sent_the_code_and_what_came_before_proves_nothing(
+    house: House, tenant: UUID, anna: tuple[UUID, str]
+):
+    slip = f"{uuid4().hex}@epost.example"
+    house.operator.person(("billing", Row("customer", "2")), email=slip)
+    system, ticket = house.ticket_system(tenant), PostTicket(ticket=key(), kind=Kind.access, identifiers=[mail(slip)])
+    request = (await system.post_ticket(ticket, key=key())).request
+    await system.code(request, AskCode(contact=mail(slip)), key=key())
+    code = await a_code_to(house, slip)
+    corrected = ticket.model_copy(update={"identifiers": [mail(anna[1])]})
+    assert (await system.post_ticket(corrected, key=key())).request == request
+    assert not (await system.check_code(request, CheckCode(code=code), key=key())).proven
+    await system.code(request, AskCode(contact=mail(anna[1])), key=key())
+    checked = await system.check_code(request, CheckCode(code=await a_code_to(house, anna[1])), key=key())
+    assert checked.proven
+    assert (await house.until_state(system, request, "awaiting_passphrase")).principal == anna[0]
+    assert "request.named_anew" in await house.events(request)
+
+
 async def test_of_many_who_try_a_code_at_once_three_are_heard(house: House, tenant: UUID, anna: tuple[UUID, str]):
     _, address = anna
     system, request = house.ticket_system(tenant), await a_ticket(house, tenant, mail(address))

@@ -233,7 +233,7 @@ class OpenRequest(Wish):
 
 class PostTicket(Wish):
     """`POST /v1/tickets`: what the helpdesk's own system sends when somebody asks there. The same ticket twice is one
-    request."""
+    request; while nobody knows who asks, another requester or evidence that comes later counts."""
 
     ticket: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
     received_at: Moment | None = None
@@ -1089,6 +1089,7 @@ EVENTS: dict[str, type[Reply]] = {
     "letters.read": LettersRead,
     "request.received": RequestMoved,
     "request.identified": RequestMoved,
+    "request.named_anew": RequestMoved,
     "request.vouched": RequestMoved,
     "request.clarification_needed": RequestMoved,
     "request.previewed": RequestMoved,
@@ -1197,6 +1198,16 @@ class TicketAsksOther(Problem):
     code = "rights.ticket_asks_other"
     status = 409
     title = "The ticket asks for something else than before: open another one, or have it typed in"
+
+
+class TicketNamesOther(Problem):
+    """`request`: the ticket's, which is another person's or is under way."""
+
+    code = "rights.ticket_names_other"
+    status = 409
+    title = (
+        "Who asks was made sure of already: for another requester open another ticket, or say at the request who asks"
+    )
 
 
 class TagMissing(Problem):

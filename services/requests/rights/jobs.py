@@ -65,6 +65,7 @@ from services.requests.rights.commands import (
     letters,
     proving,
     receiving,
+    tickets,
     transferring,
 )
 from services.requests.rights.commands.answering import ToPack
@@ -398,7 +399,7 @@ class Work:
         if not self.helpdesk.is_set_up:
             return
         async with self.database.transaction(job.tenant) as tx:
-            row, stands = await asking.to_tell_ticket(tx, job.id)
+            row, stands = await tickets.to_tell(tx, job.id)
         if row.ticket_told == str(stands):
             return
         update = helpdesk.update(str(row.id), stands, row.language)
@@ -406,10 +407,10 @@ class Work:
             await self.helpdesk.tell(row.ticket.removeprefix(helpdesk.PREFIX), update)
         except Unavailable:
             async with self.database.transaction(job.tenant) as tx:
-                await asking.ticket_unsure(tx, job.id)
+                await tickets.unsure(tx, job.id)
             raise
         async with self.database.transaction(job.tenant) as tx:
-            await asking.ticket_told(tx, job.id, stands)
+            await tickets.told(tx, job.id, stands)
 
     async def guardian(self, job: Job, again: bool = False) -> None:
         """Whoever proved here that she speaks for a child need not prove it to the consent service; whoever does no more ends there."""

@@ -15,7 +15,17 @@ from chassis.bodies import Body
 from chassis.db import Tx
 from chassis.idempotency import Once, Sent
 from services.requests.rights import contract, queries, reports
-from services.requests.rights.commands import asking, clocks, deciding, evidence, letters, posting, proving, receiving
+from services.requests.rights.commands import (
+    asking,
+    clocks,
+    deciding,
+    evidence,
+    letters,
+    posting,
+    proving,
+    receiving,
+    tickets,
+)
 from services.requests.rights.contract import (
     AddEvidence,
     Ask,
@@ -92,13 +102,13 @@ async def open_request(caller: Asker, wish: Body[OpenRequest], sent: Sent, reque
 
 
 @router.post("/tickets", status_code=201, response_model=contract.TicketTaken)
-async def post_ticket(_: TicketPoster, ticket: Body[PostTicket], tx: Tx, office: TheOffice, once: Once):
-    return await once(asking.take_ticket, tx, office, ticket)
+async def post_ticket(caller: TicketPoster, ticket: Body[PostTicket], tx: Tx, office: TheOffice, once: Once):
+    return await once(tickets.take, tx, office, caller, ticket)
 
 
 @router.post("/zendesk/tickets", status_code=201, response_model=contract.TicketTaken)
-async def post_zendesk_ticket(_: TicketPoster, post: Body[ZendeskPost], tx: Tx, office: TheOffice, once: Once):
-    return await once(asking.take_ticket, tx, office, helpdesk.read(post))
+async def post_zendesk_ticket(caller: TicketPoster, post: Body[ZendeskPost], tx: Tx, office: TheOffice, once: Once):
+    return await once(tickets.take, tx, office, caller, helpdesk.read(post))
 
 
 @router.get("/passphrase", response_model=contract.DrawnPassphrase)

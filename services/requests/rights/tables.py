@@ -14,13 +14,14 @@ def _instant(**options: Any) -> Any:
 
 
 class RequestRow(SQLModel, table=True):
-    """One request. `said`, `identifiers`, `evidence`, `changes`, `reason`, `passphrase`, `spool_key` and `transfer` are sealed.
+    """One request. `said`, `identifiers`, `evidence`, `changes`, `reason`, `passphrase`, `spool_key`, `transfer` and
+    `ticket_named` are sealed.
 
     recording, elements: the one recording, or the elements of data, it is limited to · awaiting_since: the package waits for a
     passphrase or for another operator to take it, or a deletion for its confirmation, of which she was reminded_at, or she was asked who
     she is and nothing was heard since · executes_at: when a confirmed deletion begins, or a restriction is lifted
     · vouched_by: who of the staff said how she made sure who asks; nobody where she logged in or named a code, or where another system says it
-    · outcome, refusal, reason: what was decided, by which row of the book, in which words · answer_event: the ledger's
+    · ticket_named: whom the ticket itself named last · outcome, refusal, reason: what was decided, by which row of the book, in which words · answer_event: the ledger's
     `request.answered` · package_*, downloads_left: of the locked file, while there is one · package_deleted_at: when our own
     copies go, of whatever kind they are · transfer_to: the other operator to whom the package goes, transfer: where to there,
     handed_over_at: since when it has the key · fee_ore: what an excessive request costs · by_post: printed and posted; printed_at: last; posted: by
@@ -37,6 +38,7 @@ class RequestRow(SQLModel, table=True):
     language: str
     state: str
     ticket: str | None = None
+    ticket_named: bytes | None = None
     recording: str | None = None
     received_at: datetime = _instant()
     recorded_at: datetime = _instant()

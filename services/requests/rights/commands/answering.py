@@ -377,7 +377,7 @@ async def forget(tx: Transaction, office: Office, row: RequestRow) -> None:
     # Files first: if the commit fails they are removed again; the other way round a crash would leave them for good.
     remove(office.folder(row.id))
     row.said = row.identifiers = row.evidence = row.changes = row.passphrase = row.spool_key = row.reason = None
-    row.transfer = None
+    row.transfer = row.ticket_named = None
     await tx.session.flush()
     await tx.connection.execute(_NO_LETTERS, row.id)
     await tx.connection.execute(_NO_PROPOSALS, row.id)

@@ -9,8 +9,6 @@ from datetime import datetime
 from typing import BinaryIO
 from uuid import UUID
 
-from sqlmodel import col, select
-
 from chassis import clock, telemetry
 from chassis.auth import Caller
 from chassis.db import Transaction
@@ -45,7 +43,6 @@ from services.requests.rights.contract import (
     OpenRequest,
     PackageGone,
     PersonNotNamed,
-    PostTicket,
     PreviewOutdated,
     ProveIdentity,
     PurposeUnknown,
@@ -53,8 +50,6 @@ from services.requests.rights.contract import (
     Request,
     SetPassphrase,
     State,
-    TicketAsksOther,
-    TicketTaken,
     TooManyOpen,
     Wish,
 )
@@ -62,7 +57,6 @@ from services.requests.rights.moves import emit_moved, for_her, moved
 from services.requests.rights.office import Office
 from services.requests.rights.rules import clock as due_clock
 from services.requests.rights.rules import kinds, proof
-from services.requests.rights.rules.helpdesk import Stands
 from services.requests.rights.rules.way import WITHDRAWABLE, must_stand_in
 from services.requests.rights.tables import ClockRow, RequestRow
 
@@ -86,12 +80,12 @@ async def open_requests(tx: Transaction, office: Office, asked: Sequence[Asked])
     open_ = await _open_of(tx, asked)
     rows = [await _row_of(tx, office, each, open_) for each in asked]
     new = [(each, row) for each, row in zip(asked, rows, strict=True) if not isinstance(row, Problem)]
-    _seal_new(tx, office, [(row, _words_of(each.wish)) for each, row in new])
+    seal_new(tx, office, [(row, _words_of(each.wish)) for each, row in new])
     running: dict[UUID, ClockRow] = {}
     for each, row in new:
         with telemetry.span("request received", {"traceparent": each.traceparent} if each.traceparent else None):
-            running[row.id] = await _received(tx, office, row, proven=True)
-    await _written(tx, office, [row for _, row in new], list(running.values()))
+            running[row.id] = await begun(tx, office, row, proven=True)
+    await written(tx, office, [row for _, row in new], list(running.values()))
     return [row if isinstance(row, Problem) else _told(queries.view_of_new(row, running[row.id])) for row in rows]
 
 
@@ -132,7 +126,7 @@ def _must_leave_room(book: PolicyBook, asked: list[UUID], row: RequestRow) -> No
 async def _new_request(tx: Transaction, office: Office, caller: Caller, wish: OpenRequest) -> RequestRow:
     """A person's login proves who she is; for anybody else, evidence is recorded."""
     principal = _who_asks(caller, wish)
-    row = _new_row(tx, office, wish, wish.channel, wish.received_at)
+    row = request_of(tx, office, wish, wish.channel, wish.received_at)
     row.principal = principal
     if caller.principal is not None:
         proof.must_be_assured(office.book, wish.kind, caller.acr)
@@ -152,56 +146,6 @@ async def _new_request(tx: Transaction, office: Office, caller: Caller, wish: Op
     return row
 
 
-async def take_ticket(tx: Transaction, office: Office, ticket: PostTicket) -> TicketTaken:
-    """A helpdesk ticket becomes a request; the same ticket again is the request it already became. Raises TicketAsksOther: whoever would
-    be answered with that one would think that this right was asked for as well."""
-    await tx.lock(f"{tx.tenant} {ticket.ticket}")
-    known = (await tx.session.scalars(select(RequestRow).where(RequestRow.ticket == ticket.ticket))).first()
-    if known is None:
-        # By a clock that is ahead of ours nobody loses her request: it came now at the latest.
-        received = min(ticket.received_at or clock.now(), clock.now())
-        row = _new_row(tx, office, ticket, Channel.helpdesk, received)
-        row.ticket = ticket.ticket
-        if ticket.evidence:
-            row.evidence_method = ticket.evidence.method
-        said = _plain(ticket.text, None, ticket.identifiers, ticket.evidence, ticket.changes)
-        _seal_new(tx, office, [(row, said)])
-        started = await _received(tx, office, row, proven=ticket.evidence is not None)
-        await _written(tx, office, [row], [started])
-        known = row
-    elif (known.kind, known.purpose, known.ground) != (ticket.kind, ticket.purpose, ticket.ground):
-        raise TicketAsksOther(request=str(known.id), kind=known.kind)
-    return TicketTaken(ticket=ticket.ticket, request=known.id)
-
-
-async def to_tell_ticket(tx: Transaction, request: UUID) -> tuple[RequestRow, Stands]:
-    row = await tx.session.get(RequestRow, request)
-    return row, await _stands(tx, row)
-
-
-async def ticket_told(tx: Transaction, request: UUID, told: Stands) -> None:
-    row = await tx.session.get(RequestRow, request, with_for_update=True)
-    row.ticket_told = str(told)
-    if row.ticket_told != str(await _stands(tx, row)):  # said while something newer was told too, and perhaps after it
-        await tx.enqueue("rights.ticket", row.id)
-
-
-async def ticket_unsure(tx: Transaction, request: UUID) -> None:
-    """What nobody took in time may be taken all the same, after what was told meanwhile."""
-    row = await tx.session.get(RequestRow, request, with_for_update=True)
-    row.ticket_told = None
-
-
-async def _stands(tx: Transaction, row: RequestRow) -> Stands:
-    """What is over stands where another controller's part of it does, until that is over too."""
-    if row.state not in kinds.OPEN:
-        theirs = select(RequestRow).where(RequestRow.part_of == row.id, col(RequestRow.state).in_(kinds.OPEN))
-        row = (await tx.session.scalars(theirs)).first() or row
-    pauses = [pause for each in await queries.clocks_of(tx, row.id) for pause in clocks.pauses_of(each)]
-    asked = any(pause.answered_on is None for pause in pauses)
-    return Stands(State(row.state), None if due_clock.is_paused(pauses) else row.due_on, asked)
-
-
 async def prove_identity(
     tx: Transaction, office: Office, caller: Caller, request: UUID, proof: ProveIdentity
 ) -> Request:
@@ -210,14 +154,21 @@ async def prove_identity(
     must_stand_in(State(row.state), {State.received, State.clarification})
     if row.state == State.received and row.evidence_method is not None:
         raise NotNow("Somebody has just made sure who asks.", state=row.state)
+    await vouched(tx, row, caller, proof.evidence.method)
+    await made_sure(tx, office, row, proof.identifiers, proof.evidence)
+    return await queries.view(tx, row)
+
+
+async def made_sure(
+    tx: Transaction, office: Office, row: RequestRow, identifiers: list[Identifier], evidence: Evidence
+) -> None:
+    """From now on these name who asks, and no code of before says that it is she."""
     await proving.void_codes(tx, row.id)
-    await _vouched(tx, row, caller, proof.evidence.method)
-    await _seal(tx, office, row, _plain(identifiers=proof.identifiers, evidence=proof.evidence))
+    await seal(tx, office, row, words(identifiers=identifiers, evidence=evidence))
     await clocks.resume(tx, office, row, "identity")
     await clocks.resume(tx, office, row, "clarification")
     row.state = State.received
     await tx.enqueue("rights.prepare", row.id)
-    return await queries.view(tx, row)
 
 
 async def set_passphrase(
@@ -229,7 +180,7 @@ async def set_passphrase(
     if row.kind not in kinds.PACKED:
         raise NotNow("This right has no package.", state=row.state)
     must_stand_in(State(row.state), {State.received, State.clarification, State.identified, State.awaiting_passphrase})
-    await _seal(tx, office, row, _plain(passphrase=wish.passphrase))
+    await seal(tx, office, row, words(passphrase=wish.passphrase))
     if row.state == State.awaiting_passphrase:
         row.state = State.packing
         await tx.enqueue("rights.pack", row.id)
@@ -248,7 +199,7 @@ async def confirm(tx: Transaction, office: Office, caller: Caller, request: UUID
         if queries.HANDLING not in caller.scopes or row.vouched_by == caller.subject:
             raise AnotherConfirms
         if row.vouched_by is None:
-            await _vouched(tx, row, caller, row.evidence_method)
+            await vouched(tx, row, caller, row.evidence_method)
             return await queries.view(tx, row)
     # Whatever else she was asked, nothing waits for her any more.
     await clocks.resume(tx, office, row, "clarification")
@@ -259,7 +210,7 @@ async def confirm(tx: Transaction, office: Office, caller: Caller, request: UUID
     return await queries.view(tx, row)
 
 
-async def _vouched(tx: Transaction, row: RequestRow, caller: Caller, method: str) -> None:
+async def vouched(tx: Transaction, row: RequestRow, caller: Caller, method: str) -> None:
     row.evidence_method, row.vouched_by = method, caller.subject
     await tx.emit("request.vouched", moved(row) | {"by": caller.subject}, row.principal)
 
@@ -340,7 +291,9 @@ def _who_asks(caller: Caller, wish: OpenRequest) -> UUID | None:
     return wish.principal
 
 
-def _new_row(tx: Transaction, office: Office, wish: Wish, channel: Channel, received_at: datetime | None) -> RequestRow:
+def request_of(
+    tx: Transaction, office: Office, wish: Wish, channel: Channel, received_at: datetime | None
+) -> RequestRow:
     must_be_known(office.book, wish)
     now = clock.now()
     received = received_at or now
@@ -363,7 +316,7 @@ def _new_row(tx: Transaction, office: Office, wish: Wish, channel: Channel, rece
     )
 
 
-async def _received(tx: Transaction, office: Office, row: RequestRow, proven: bool) -> ClockRow:
+async def begun(tx: Transaction, office: Office, row: RequestRow, proven: bool) -> ClockRow:
     """The request's clock; both are then written."""
     started = clocks.begun(tx, office, row, office.book.right(row.kind).due)
     await emit_moved(tx, "request.received", row, row.vouched_by)
@@ -374,7 +327,7 @@ async def _received(tx: Transaction, office: Office, row: RequestRow, proven: bo
     return started
 
 
-async def _written(tx: Transaction, office: Office, rows: Sequence[RequestRow], clocks: Sequence[ClockRow]) -> None:
+async def written(tx: Transaction, office: Office, rows: Sequence[RequestRow], clocks: Sequence[ClockRow]) -> None:
     tx.insert(RequestRow, rows)
     tx.insert(ClockRow, clocks)
     claims = [row for row in rows if row.kind == Kind.damages]
@@ -386,12 +339,12 @@ async def _written(tx: Transaction, office: Office, rows: Sequence[RequestRow], 
 
 def _words_of(wish: OpenRequest) -> dict[str, bytes]:
     """And the key of what will be collected: there is no better moment for it than with the row itself."""
-    said = _plain(wish.text, wish.passphrase, wish.identifiers, wish.evidence, wish.changes)
+    said = words(wish.text, wish.passphrase, wish.identifiers, wish.evidence, wish.changes)
     said |= {"transfer": wish.transfer.model_dump_json().encode()} if wish.transfer else {}
     return said | ({"spool_key": os.urandom(32)} if wish.kind in kinds.PACKED else {})
 
 
-def _plain(
+def words(
     text: str | None = None,
     passphrase: str | None = None,
     identifiers: list[Identifier] | None = None,
@@ -406,7 +359,7 @@ def _plain(
     return {column: plain.encode() for column, plain in given.items() if plain}
 
 
-def _seal_new(tx: Transaction, office: Office, given: Sequence[tuple[RequestRow, dict[str, bytes]]]) -> None:
+def seal_new(tx: Transaction, office: Office, given: Sequence[tuple[RequestRow, dict[str, bytes]]]) -> None:
     """Of requests that nobody else knows yet; their keys are written with them."""
     keys, making = office.sealer.make(tx.tenant, [row.id for row, said in given if said])
     tx.write(*making)
@@ -414,7 +367,7 @@ def _seal_new(tx: Transaction, office: Office, given: Sequence[tuple[RequestRow,
         _write_sealed(row, said, keys.get(row.id))
 
 
-async def _seal(tx: Transaction, office: Office, row: RequestRow, said: dict[str, bytes]) -> None:
+async def seal(tx: Transaction, office: Office, row: RequestRow, said: dict[str, bytes]) -> None:
     if said:
         _write_sealed(row, said, await office.sealer.key_for_sealing(tx.connection, tx.tenant, row.id))
 
