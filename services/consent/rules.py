@@ -199,8 +199,12 @@ def must_be_in_book(book: PolicyBook, purpose: str, categories: Sequence[str]) -
         _elements(book, category)
 
 
-def may_object(book: PolicyBook, purpose: str, objection: SetObjection) -> None:
-    """Art. 21: where processing rests on a balance; against direct marketing no grounds of ours count."""
+def may_object(book: PolicyBook, purpose: str, objection: SetObjection, stands: bool = False) -> None:
+    """Art. 21: where processing rests on a balance; against direct marketing no grounds of ours count. stands: one was raised, by whichever
+    book, and what was raised can be ended whatever became of its purpose."""
+    weighed = any(one.key == purpose and one.objection != "none" for one in book.purposes)
+    if stands and objection.state != "raised" and not weighed:
+        return
     right = _known_purpose(book, purpose).objection
     if right == "none":
         raise NoRightToObject("Nothing done for this purpose rests on a balance of interests.")

@@ -535,6 +535,31 @@ async def test_an_objection_holds_at_once_until_it_is_lifted_or_overruled(compan
         await service.set_objection(tenant, anna, "astrology", SetObjection(state="raised"), key())
 
 
+@pytest.mark.parametrize("left", [None, "none"], ids=["the purpose is gone", "nobody can object to it any more"])
+async def test_what_was_objected_to_under_an_earlier_book_can_be_ended(
+    company, served, monkeypatch: pytest.MonkeyPatch, left: str | None
+):
+    erik, other = new_id(), new_id()
+    service, tenant, purpose, case = company.service, company.tenant, "development", uuid4()
+    for who in (erik, other):
+        await service.set_objection(tenant, who, purpose, SetObjection(state="raised", case=case), key())
+    written = served.app.state.policy.current().model_dump(mode="json")
+    written["purposes"] = [
+        row | ({"objection": left} if row["key"] == purpose else {})
+        for row in written["purposes"]
+        if left or row["key"] != purpose
+    ]
+    book = PolicyBook.model_validate(written, strict=False)
+    monkeypatch.setattr(served.app.state.policy, "current", lambda: book)
+    for who, state in ((erik, "lifted"), (other, "overruled")):
+        ended = await service.set_objection(tenant, who, purpose, SetObjection(state=state, case=case), key())
+        assert (ended.state, ended.current) == (state, True)
+    with pytest.raises((NoRightToObject, UnknownPurpose)):
+        await service.set_objection(tenant, erik, purpose, SetObjection(state="raised", case=case), key())
+    with pytest.raises((NoRightToObject, UnknownPurpose)):
+        await service.set_objection(tenant, new_id(), purpose, SetObjection(state="lifted", case=case), key())
+
+
 async def test_a_restriction_stops_all_but_storage_claims_and_the_law(company, anna):
     service, tenant = company.service, company.tenant
     with pytest.raises(GroundMissing):

@@ -32,7 +32,7 @@ from services.anonymizer.contract import (
     VerbUnsupported,
     Waiting,
 )
-from services.consent.contract import NotAGuardian
+from services.consent.contract import NoRightToObject, NotAGuardian, ObjectionIsAbsolute
 from services.registry.contract import Text
 from tests.serving import until_some
 
@@ -58,7 +58,7 @@ class Row:
 class Operator:
     """`together`: how many people were collected by each scan · `down`: stores that do not answer · `stubborn`: stores whose erasure says done and leaves everything · `slow`:
     seconds a step takes · `cut`: stores whose stream ends without its last line · `unknown`: whom the anonymizer does not know any more ·
-    `formerly`: whose something was once · `given`: consents that stand · `broken`: of whom a store has a record that cannot be read · `gate`: before it is open nobody is given what is collected ·
+    `formerly`: whose something was once · `given`: consents that stand · `objections`: what consent knows of purposes by another book than rights · `broken`: of whom a store has a record that cannot be read · `gate`: before it is open nobody is given what is collected ·
     `unsolvable`: tickets that lack what the helpdesk wants of a solved one · `asked_for_stores`: how often · `away`: nobody says which stores there are."""
 
     rows: dict[tuple[UUID, str], list[Row]] = field(default_factory=dict)
@@ -82,6 +82,7 @@ class Operator:
     guardians: dict[UUID, dict[str, dict[str, Any]]] = field(default_factory=dict)
     given: dict[UUID, list[dict[str, Any]]] = field(default_factory=dict)
     consent_down: bool = False
+    objections: dict[str, str] = field(default_factory=dict)
     texts: list[dict[str, str]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     has_mailbox: bool = False
@@ -135,6 +136,11 @@ class Operator:
         said = orjson.loads(await request.body())
         said = {name: value for name, value in said.items() if value is not None} | request.path_params
         who, key = UUID(said.pop("principal")), request.headers["idempotency-key"]
+        right = self.objections.get(said.get("purpose", ""))
+        if (right, said.get("state")) == ("none", "raised"):
+            return NoRightToObject().response()
+        if (right, said.get("state")) == ("absolute", "overruled"):
+            return ObjectionIsAbsolute().response()
         if key not in {known for known, _, _ in self.stood}:
             self.stood.append((key, who, said))
         recorded = {

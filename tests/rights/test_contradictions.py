@@ -1,12 +1,19 @@
-"""What contradicts itself in the same moment: one thing happens, wholly, and everybody is told which."""
+"""What contradicts itself in the same moment: one thing happens, wholly, and everybody is told which; and policy books that change while
+somebody waits."""
 
 import asyncio
 import random
+from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
+
 from services.anonymizer.contract import Identifier, IdentifierType, Scope
-from services.registry.contract import Text
+from services.registry.books import read_book
+from services.registry.contract import PolicyBook, Text
 from services.requests.rights.contract import (
     Channel,
     Confirm,
@@ -21,9 +28,13 @@ from services.requests.rights.contract import (
     Refuse,
     Review,
     Verdict,
+    VerdictUnfit,
 )
+from services.requests.rights.office import Office
 from tests.rights.conftest import House
 from tests.rights.operator import Row
+
+BOOK = read_book(Path(__file__).parents[2] / "policy" / "book.yaml")
 
 WORDS = Text(sv="Så här är det", en="So it is")
 SEEN = Evidence(method="id_document")
@@ -241,3 +252,122 @@ async def test_what_is_to_be_corrected_while_it_is_erased_is_answered_and_brings
     await house.until_state(person, correction.request, "closed", "answered")
     await house.until_state(person, deletion.request, "closed")
     assert house.operator.held(anna, "billing") == []
+
+
+# --- a policy book that changes while somebody waits --------------------------------------------------------------------
+
+
+def with_purposes(monkeypatch: pytest.MonkeyPatch, changed: Callable[[dict[str, Any]], dict[str, Any] | None]) -> None:
+    """The book in force from now on."""
+    written = BOOK.model_dump(mode="json")
+    written["purposes"] = [row for each in written["purposes"] if (row := changed(each))]
+    book = PolicyBook.model_validate(written, strict=False)
+    monkeypatch.setattr(Office, "book", property(lambda _: book))
+
+
+def without_development(purpose: dict[str, Any]) -> dict[str, Any] | None:
+    return None if purpose["key"] == "development" else purpose
+
+
+def objection_is(right: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    return lambda purpose: purpose | ({"objection": right} if purpose["key"] == "development" else {})
+
+
+async def objected(house: House, tenant: UUID, principal: UUID) -> UUID:
+    wish = OpenRequest(kind=Kind.objection, purpose="development")
+    return (await house.person(principal, tenant).open(wish, key=key())).request
+
+
+async def test_an_objection_to_what_is_done_no_more_when_it_is_looked_at_is_answered(
+    house: House, tenant: UUID, monkeypatch: pytest.MonkeyPatch
+):
+    anna = house.operator.person()
+    house.operator.away = True
+    try:
+        asked = await objected(house, tenant, anna)
+        with_purposes(monkeypatch, without_development)
+    finally:
+        house.operator.away = False
+    await house.until_state(house.person(anna, tenant), asked, "answered")
+    assert (await house.person(anna, tenant).answer(asked)).refusal.reason == "no_right_to_object"
+
+
+async def test_an_objection_of_which_consent_says_that_nobody_can_object_is_answered_so(house: House, tenant: UUID):
+    anna = house.operator.person()
+    house.operator.objections["development"] = "none"
+    try:
+        asked = await objected(house, tenant, anna)
+        await house.until_state(house.person(anna, tenant), asked, "answered")
+    finally:
+        house.operator.objections.clear()
+    assert (await house.person(anna, tenant).answer(asked)).refusal.reason == "no_right_to_object"
+    assert house.operator.said_of(anna) == []
+
+
+async def test_nobody_overrules_an_objection_that_became_absolute_while_it_was_weighed(
+    house: House, tenant: UUID, monkeypatch: pytest.MonkeyPatch
+):
+    anna, first, second = house.operator.person(), house.officer(tenant), house.officer(tenant, "petronella")
+    asked = await objected(house, tenant, anna)
+    await house.until_state(house.person(anna, tenant), asked, "deciding")
+    [task] = (await first.tasks()).items
+    said = await first.propose(task.task, Propose(verdict=Verdict.overruled, text=WORDS), key=key())
+    with_purposes(monkeypatch, objection_is("absolute"))
+    with pytest.raises(VerdictUnfit):
+        await second.review(task.task, Review(proposal=said.digest, agreed=True), key=key())
+    await second.review(task.task, Review(proposal=said.digest, agreed=False), key=key())
+    [task] = (await first.tasks(state="open")).items
+    with pytest.raises(VerdictUnfit) as unfit:
+        await first.propose(task.task, Propose(verdict=Verdict.overruled, text=WORDS), key=key())
+    assert unfit.value.extra["verdicts"] == ["granted"]
+    said = await first.propose(task.task, Propose(verdict=Verdict.granted, text=WORDS), key=key())
+    await second.review(task.task, Review(proposal=said.digest, agreed=True), key=key())
+    assert (await house.person(anna, tenant).request(asked)).state == "answered"
+    assert [each["state"] for each in house.operator.said_of(anna)] == ["raised"]
+
+
+async def test_an_objection_that_became_absolute_between_the_decision_and_its_effect_stands(house: House, tenant: UUID):
+    """Consent knows the new book first."""
+    anna, first, second = house.operator.person(), house.officer(tenant), house.officer(tenant, "petronella")
+    asked = await objected(house, tenant, anna)
+    await house.until_state(house.person(anna, tenant), asked, "deciding")
+    [task] = (await first.tasks()).items
+    house.operator.objections["development"] = "absolute"
+    try:
+        said = await first.propose(task.task, Propose(verdict=Verdict.overruled, text=WORDS), key=key())
+        await second.review(task.task, Review(proposal=said.digest, agreed=True), key=key())
+        await house.until_state(house.person(anna, tenant), asked, "deciding")
+    finally:
+        house.operator.objections.clear()
+    [task] = (await first.tasks(state="open")).items
+    assert task.matter == "weigh"
+
+
+async def test_what_was_corrected_and_is_in_the_book_no_more_is_answered_all_the_same(
+    house: House, tenant: UUID, monkeypatch: pytest.MonkeyPatch
+):
+    anna, officer = house.operator.person(("billing", Row("customer", "1", "Anna Testlnd"))), house.officer(tenant)
+    wrong = {"element": "agent_name", "old": "Anna Testlnd", "new": "Anna Testlind"}
+    wish = OpenRequest.model_validate({"kind": "correction", "changes": [wrong]}, strict=False)
+    asked = (await house.person(anna, tenant).open(wish, key=key())).request
+    await house.until_state(house.person(anna, tenant), asked, "deciding")
+    written = BOOK.model_dump(mode="json")
+    for category in written["categories"]:
+        category["elements"] = [row for row in category["elements"] if row["key"] != "agent_name"]
+    book = PolicyBook.model_validate(written, strict=False)
+    monkeypatch.setattr(Office, "book", property(lambda _: book))
+    [task] = (await officer.tasks()).items
+    await officer.propose(task.task, Propose(verdict=Verdict.granted, text=WORDS), key=key())
+    await house.until_state(house.person(anna, tenant), asked, "answered")
+    assert [row.text for row in house.operator.held(anna, "billing")] == ["Anna Testlind"]
+
+
+async def test_what_was_erased_and_is_in_the_book_no_more_is_answered_and_can_be_read(house: House, tenant: UUID):
+    anna = house.operator.person(("billing", Row("customer", "1", category="in_an_earlier_book")))
+    person = house.person(anna, tenant)
+    asked = await house.confirmed(person)
+    house.later(hours=73)
+    await house.until_state(person, asked.request, "closed")
+    headers = {"authorization": f"Bearer {await person.tokens.token('rights')}"}
+    page = await house.http.get(f"{house.url}/v1/requests/{asked.request}/answer/page", headers=headers)
+    assert (page.status_code, "in_an_earlier_book" in page.text) == (200, True)

@@ -30,3 +30,7 @@ def test_who_works_for_us_no_more_or_not_yet_is_not_told():
 
     assert "aws" in standing("active")
     assert not any("aws" in standing(status) for status in ("proposed", "objection_open", "retired"))
+
+
+def test_of_what_the_book_has_no_more_nobody_is_told_and_of_the_rest_they_are():
+    assert told(BOOK, "traffic", "horoscope") == told(BOOK, "traffic") != {}

@@ -23,8 +23,10 @@ async def set_objection(
     objection: SetObjection,
     how: dict[str, str] | None = None,
 ) -> Recorded:
-    rules.may_object(desk.book, purpose, objection)
     matter = Matter(Kind.objection, Regulation.gdpr, purpose)
+    await tx.lock(cases(principal))
+    stands = await recording.stands(tx, principal, matter)
+    rules.may_object(desk.book, purpose, objection, stands is not None)
     return await _of_a_case(tx, desk, principal, matter, objection, how=how)
 
 

@@ -477,7 +477,9 @@ async def tell(
 
 async def _corrected(tx: Transaction, office: Office, row: RequestRow) -> list[str]:
     changes = Changes.validate_json(await open_sealed(tx, office, row, "changes"))
-    return [office.book.category_of(change.element).key for change in changes]
+    # What the book knows no more belongs to no category, and nobody is known to have received it.
+    known = {element.key: category.key for category in office.book.categories for element in category.elements}
+    return [known[change.element] for change in changes if change.element in known]
 
 
 async def _words_of(tx: Transaction, office: Office, row: RequestRow) -> str:

@@ -92,6 +92,7 @@ async def review(tx: Transaction, office: Office, caller: Caller, task: UUID, wi
     if found.proposed_by == caller.subject:
         raise SamePerson
     if wish.agreed:
+        _must_fit(office.book, found, row, Verdict(found.verdict), found.reason)
         await _decided(tx, office, found, row, caller)
     else:
         await _sent_back(tx, office, found, row, caller)
@@ -170,7 +171,7 @@ async def _taken_back(tx: Transaction, office: Office, caller: Caller, request: 
 async def _propose(
     tx: Transaction, office: Office, caller: Caller, task: TaskRow, row: RequestRow, wish: Propose
 ) -> Task:
-    _must_fit(office.book, task, wish)
+    _must_fit(office.book, task, row, wish.verdict, wish.reason)
     key = await office.sealer.key_for_sealing(tx.connection, tx.tenant, queries.shelf_of(row.id))
     task.text = key.seal("request_task", "text", wish.text.model_dump_json().encode())
     task.verdict, task.reason = wish.verdict, wish.reason
@@ -186,12 +187,12 @@ async def _propose(
     return await queries.task_view(tx, office, task, row)
 
 
-def _must_fit(book: PolicyBook, task: TaskRow, wish: Propose) -> None:
-    fitting = kinds.VERDICTS[Matter(task.matter)]
-    if wish.verdict not in fitting:
+def _must_fit(book: PolicyBook, task: TaskRow, row: RequestRow, verdict: Verdict, reason: str | None) -> None:
+    fitting = kinds.verdicts(book, Matter(task.matter), row.purpose)
+    if verdict not in fitting:
         raise VerdictUnfit(verdicts=sorted(fitting))
     reasons = {row.key for row in book.refusals}
-    if wish.reason is not None and wish.reason not in reasons:
+    if reason is not None and reason not in reasons:
         raise ReasonUnknown(reasons=sorted(reasons))
 
 

@@ -17,7 +17,7 @@ from chassis.db import Transaction
 from chassis.errors import Problem
 from chassis.sealing import Shredded, SubjectKey
 from services.anonymizer.contract import Action, Correction, PrincipalUnknown, Scope, StepResult, StepState, Store
-from services.consent.contract import Vouched
+from services.consent.contract import NoRightToObject, ObjectionIsAbsolute, UnknownPurpose, Vouched
 from services.requests.rights import queries
 from services.requests.rights.commands import answering, clocks, deciding, posting, proving, steps
 from services.requests.rights.commands.answering import ToPack
@@ -30,6 +30,8 @@ from services.requests.rights.rules import kinds, proof, way
 from services.requests.rights.tables import RequestRow, StepRow
 
 STAND_AGAIN = "rights.stand_again"
+# What consent says by a policy book that changed since a request was planned.
+_FOR_GOOD = (UnknownPurpose, NoRightToObject, ObjectionIsAbsolute)
 _RESULT = {"outcomes", "remaining", "findings", "attested"}
 
 
@@ -323,6 +325,9 @@ async def record(
             continue
         if isinstance(result, PrincipalUnknown) and _is_only_named(request, steps_of[request.id]):
             await _nobody_is_known(tx, request, row, result.code)
+        elif isinstance(result, _FOR_GOOD):
+            _book_changed(request, row, result.code)
+            moved[request.id] = request
         elif isinstance(result, Problem):
             await _postpone(tx, row, result.code)
         elif isinstance(result, StepResult) and result.state is StepState.waiting:
@@ -366,6 +371,16 @@ async def _note(tx: Transaction, office: Office, request: RequestRow, row: StepR
         await forget_at_the_end(tx, request)
     elif request.state != State.withdrawn:
         await emit_step(tx, "request.step_done", request, row)
+
+
+def _book_changed(request: RequestRow, row: StepRow, problem: str) -> None:
+    """Trying again changes nothing: what nobody can object to is refused, what nothing overrules is decided anew, and what was to end there
+    has ended."""
+    row.state, row.problem = "failed", problem
+    if row.verb == "object":
+        request.outcome, request.refusal = Verdict.refused, "no_right_to_object"
+    elif row.verb == "overrule" and problem == ObjectionIsAbsolute.code:
+        request.outcome = request.reason = None
 
 
 async def _postpone(tx: Transaction, row: StepRow, problem: str) -> None:

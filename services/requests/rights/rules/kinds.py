@@ -115,7 +115,7 @@ def refusal(book: PolicyBook, row: Facts, others: Iterable[Facts]) -> str | None
     """The reason by which a rule refuses, without anybody's judgement; None: it goes its way."""
     if row.kind == Kind.withdrawal and not any(b.basis == "consent" for b in book.bases if b.purpose == row.purpose):
         return "not_on_consent"
-    if row.kind == Kind.objection and book.purpose(row.purpose or "").objection == "none":
+    if row.kind == Kind.objection and _right_to_object(book, row.purpose) == "none":
         return "no_right_to_object"
     # What a withdrawn consent sets off waits in the stores instead: frozen rows are kept and looked at again each day.
     by_herself = row.channel != Channel.consent
@@ -128,7 +128,18 @@ def refusal(book: PolicyBook, row: Facts, others: Iterable[Facts]) -> str | None
 
 def is_always_granted(book: PolicyBook, purpose: str | None) -> bool:
     """Art. 21(2)–(3): an objection to direct marketing is weighed against nothing."""
-    return book.purpose(purpose or "").objection == "absolute"
+    return _right_to_object(book, purpose) == "absolute"
+
+
+def _right_to_object(book: PolicyBook, purpose: str | None) -> str:
+    """To what the book knows no more, nothing is done any more, and nobody need object."""
+    return next((one.objection for one in book.purposes if one.key == purpose), "none")
+
+
+def verdicts(book: PolicyBook, matter: Matter, purpose: str | None) -> frozenset[Verdict]:
+    """As the book says now, also of what was proposed before it changed."""
+    overruled = frozenset({Verdict.overruled}) if is_always_granted(book, purpose) else frozenset()
+    return VERDICTS[matter] - overruled
 
 
 def _what(row: Facts) -> tuple[object, ...]:

@@ -9,7 +9,8 @@ from services.requests.rights.contract import Recipient
 def recipients_of(book: PolicyBook, categories: Iterable[str]) -> list[tuple[Recipient, list[str]]]:
     """The sub-processors that work with any of these categories, each with those it has. Where somebody else was only told on
     an authority's order, nothing is said: whom the law let know is not ours to tell."""
-    wanted = sorted(set(categories))
+    # What was erased under an earlier book may be in none of its categories by now.
+    wanted = sorted(set(categories) & {category.key for category in book.categories})
     found = []
     for row in book.subprocessors:
         theirs = [category for category in wanted if _touches(book, row.covers, category)]
