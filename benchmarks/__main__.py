@@ -77,6 +77,7 @@ BENCHMARKS = {
     "find": Benchmark(persons.find, goal=("≤", 5), absolute=True),
     "find_lake": Benchmark(persons.find_lake, (), sample=False, goal=("≤", 10), absolute=True),
     "collect_10m": Benchmark(persons.collect_10m, goal=("≤", 256), absolute=True),
+    "package_10m": Benchmark(persons.package_10m, goal=("≤", 256), absolute=True),
     "sweep_lake": Benchmark(lake.sweep_lake, (), sample=False, goal=("≥", 1)),
     "sweep_partition": Benchmark(sweeps.sweep_partition, (), sample=False, goal=("≤", 0.01)),
     "sweep_swap": Benchmark(sweeps.sweep_swap, (), sample=False, goal=("≤", 0.25)),

@@ -1,4 +1,4 @@
-"""One person among a million rows: found, erased, and ten million rows of one person streamed through without being held.
+"""One person among a million rows: found and erased; and ten million rows of one person, streamed and packed without being held.
 
 The stores are the sample operator's own; a lake is made under /tmp, bucketed as the sample's is. What is found is read through the
 product's connectors, in this process: how long a store takes to give one person's rows, without HTTP, ledger and principals.
@@ -36,15 +36,22 @@ from services.anonymizer.settings import Settings
 from services.registry.books import read_book
 
 SMALL, FEW, MANY = 1_000, 10, 10_000_000
-FIRST_SMALL, FIRST_FEW, OF_MANY, FIRST_ACCESS = 46_742_000_000, 46_743_000_000, 46_744_000_000, 46_745_000_000
+FIRST_SMALL, FIRST_FEW, OF_MANY, FIRST_ACCESS, OF_PACKAGE = (
+    46_742_000_000,
+    46_743_000_000,
+    46_744_000_000,
+    46_745_000_000,
+    46_746_000_000,
+)
 REQUESTS = 1 + 5 * ROUNDS
 LAKE_ROWS, BUCKETS, LAKE_PEOPLE = 1_000_000, 64, 100_000
 CHUNK = 1_000_000
 
 _PLANT = """
 INSERT INTO call_record (id, tenant, started_at, duration_ms, kind, caller, callee, area, invoice, withheld)
-SELECT n, $1::uuid, $2::timestamptz + (n % 86400) * interval '1 second', 60000, 'mobile_call',
-       ($3::bigint + n / $4::bigint % $5::bigint)::text, '46740999999', '01', 900000000000 + n % 27, false
+SELECT n, $1::uuid, $2::timestamptz + (n % 86400) * interval '1 second', 60000 + $8 * (hashint8(n) & 1048575), 'mobile_call',
+       ($3::bigint + n / $4::bigint % $5::bigint)::text, (46740999999 - $8 * (hashint8(n) & 8388607))::text, '01',
+       900000000000 + n % 27, false
 FROM generate_series($6::bigint, $7::bigint) n"""
 _PACKAGED = "SELECT answer->'found' FROM rights.request WHERE id = $1 AND state = 'answered'"
 
@@ -179,6 +186,33 @@ async def _collect_10m(house: House) -> Row:
     return Row("collect_10m", peak.growth, read / 1e6, "MB", peak.highest, "all that was read, held at once", more)
 
 
+def package_10m(house: House) -> Row:
+    """The whole way of ten million rows of one person, from the helpdesk's request to the locked package. MB that rights and the
+    anonymizer grow by, with whatever processes they start meanwhile."""
+    return uvloop.run(_package_10m(house))
+
+
+async def _package_10m(house: House) -> Row:
+    rows = int(MANY * float(os.environ.get(SCALE, "1")))
+    await _plant(house, OF_PACKAGE, 1, rows, varied=True)
+    desk, looking = await asyncio.to_thread(Desk, house), await asyncpg.connect(**house.superuser())
+    async with _anonymizer(house) as anonymizer:
+        person = await anonymizer.person(OF_PACKAGE)
+    with watched(house.pids("rights", "anonymizer"), family=True) as peak:
+        began = time.perf_counter()
+        request = UUID(await asyncio.to_thread(desk.open, person))
+        while (found := await looking.fetchval(_PACKAGED, request)) is None:
+            await asyncio.sleep(1)
+        seconds = time.perf_counter() - began
+    size = await looking.fetchval("SELECT package_bytes FROM rights.request WHERE id = $1", request)
+    await looking.close()
+    counted = sum(sum(store["counts"].values()) for store in json.loads(found))
+    if counted < rows:
+        raise RuntimeError(f"the package speaks of {counted} of {rows} rows")
+    more = {"rows": counted, "package_mb": size / 1e6, "seconds": seconds, "rows_per_s": rows / seconds}
+    return Row("package_10m", peak.growth, size / 1e6, "MB", peak.highest, "the package, held at once", more)
+
+
 # --- what they rest on ---------------------------------------------------------------------------------------------------
 
 _NOWHERE = {"issuer": "https://nobody.invalid", "jwks_url": "https://nobody.invalid", "environment": "development"}
@@ -221,15 +255,16 @@ async def _anonymizer(house: House) -> AsyncIterator[_Anonymizer]:
         yield _Anonymizer(house, AnonymizerClient(tokens.http, house.stack.url("anonymizer"), tokens))
 
 
-async def _plant(house: House, number: int, people: int, each: int) -> None:
-    """`each` rows of every number from `number` on, among the days of one month, a million at a time."""
+async def _plant(house: House, number: int, people: int, each: int, *, varied: bool = False) -> None:
+    """`each` rows of every number from `number` on, among the days of one month, a million at a time. varied: whom they called, and how
+    long, differs from row to row, as it does where their size counts once they are packed."""
     connection = await calls._connect(house)
     since = await connection.fetchval(calls._MONTHS)
     first = await connection.fetchval("SELECT greatest(max(id) + 1, $1) FROM call_record", calls.FIRST_ID)
     first += -first % (people * each)
     for at in range(first, first + people * each, CHUNK):
         last = min(at + CHUNK, first + people * each) - 1
-        values: list[object] = [PRIVATE.id, since, number, each, people, at, last]
+        values: list[object] = [PRIVATE.id, since, number, each, people, at, last, int(varied)]
         await connection.execute(_PLANT, *values)
     await calls._settle(connection)
     await connection.close()
