@@ -213,6 +213,7 @@ INTERNAL = (
     staff("GET /v1/receptions/{reception}", "rights", "rights.handle"),
     staff("GET /v1/receptions/{reception}/content", "rights", "rights.handle", rate="bulk"),
     staff("GET /v1/tasks", "rights", "rights.handle"),
+    staff("GET /v1/worklist", "rights", "rights.handle"),
     staff("GET /v1/reports/{month}", "rights", "rights.handle"),
     staff("POST /v1/tasks/{task_id}/proposal", "rights", "rights.handle"),
     staff("POST /v1/tasks/{task_id}/review", "rights", "rights.handle"),

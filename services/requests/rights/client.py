@@ -52,6 +52,8 @@ from services.requests.rights.contract import (
     Task,
     Tasks,
     TicketTaken,
+    WaitsFor,
+    Worklist,
 )
 
 _PATIENCE = 10
@@ -144,6 +146,19 @@ class RightsClient(ServiceClient):
     ) -> Letter:
         path = f"/v1/requests/{request}/letters/{letter}/posting"
         return await self.ask(Letter, "POST", path, body=wish, idempotency_key=key, tenant=tenant)
+
+    async def worklist(
+        self,
+        *,
+        waits_for: WaitsFor | None = None,
+        after: str | None = None,
+        limit: int = 50,
+        tenant: UUID | None = None,
+    ) -> Worklist:
+        query = {"limit": str(limit)} | {
+            name: said for name, said in (("waits_for", waits_for), ("after", after)) if said
+        }
+        return await self.ask(Worklist, "GET", "/v1/worklist", query=query, tenant=tenant)
 
     async def tasks(self, *, state: str | None = None, tenant: UUID | None = None) -> Tasks:
         return await self.ask(Tasks, "GET", "/v1/tasks", query={"state": state} if state else None, tenant=tenant)

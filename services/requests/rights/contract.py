@@ -716,6 +716,39 @@ class Tasks(Reply):
     next: str | None = None
 
 
+WaitsFor = Literal["identity", "person", "decision", "by_hand", "post", "operator", "store", "nobody"]
+
+
+class WorkItem(Reply):
+    """A clock that runs for a request. `waits_for`: `identity`, who asks is to be made sure of; `person`, she was asked, or is to confirm,
+    to pay or to set a passphrase; `decision`, a task is open; `by_hand`, a source's owner; `post`, what is to be printed and posted;
+    `operator`, another one is to take it; `store`, one that is down; `nobody`, it goes on by itself. days_left: below 0 it is
+    overdue; None while the person is awaited and the clock stands still."""
+
+    request: UUID
+    clock: Literal["answer", "investigation"]
+    kind: Kind
+    state: State
+    channel: Channel
+    ticket: str | None
+    party: Party
+    received_on: date
+    due_on: date
+    days_left: int | None
+    waits_for: WaitsFor
+
+
+class Worklist(Reply):
+    """`GET /v1/worklist`: what is open in the caller's organisation, by the day on which it is due. `open`: how many of all wait for
+    whom, `overdue`: how many of all."""
+
+    today: date
+    open: dict[WaitsFor, int]
+    overdue: int
+    items: list[WorkItem]
+    next: str | None = None
+
+
 class EvidenceAdded(Reply):
     """`GET /v1/requests/{id}/evidence/{file}` gives it to whoever decides, as an attachment that no browser runs."""
 

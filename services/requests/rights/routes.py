@@ -14,7 +14,7 @@ from chassis.auth import Caller
 from chassis.bodies import Body
 from chassis.db import Tx
 from chassis.idempotency import Once, Sent
-from services.requests.rights import contract, queries, reports
+from services.requests.rights import contract, queries, reports, worklist
 from services.requests.rights.commands import (
     asking,
     clocks,
@@ -394,6 +394,18 @@ async def revoke_mandate(caller: Handler, mandate_id: UUID, tx: Tx, office: TheO
 @router.put("/people/{principal}/protection", response_model=contract.Protection)
 async def protect(caller: Handler, principal: UUID, wish: Body[ProtectPerson], tx: Tx, once: Once):
     return await once(proving.protect, tx, caller, principal, wish)
+
+
+@router.get("/worklist", response_model=contract.Worklist)
+async def read_worklist(
+    _: Handler,
+    tx: Tx,
+    office: TheOffice,
+    waits_for: contract.WaitsFor | None = None,
+    after: UUID | None = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+):
+    return await worklist.read(tx, office, waits_for, after, limit)
 
 
 @router.get("/reports/{month}", response_model=contract.MonthReport)
