@@ -76,8 +76,12 @@ def private_key(jwk: dict[str, Any]) -> Ed25519PrivateKey:
 
 def public_keys(jwks: dict[str, Any]) -> list[Ed25519PublicKey]:
     """The Ed25519 keys of a JWKS; keys of other kinds sign other things and are passed over."""
-    found = [_okp(jwk) for jwk in jwks["keys"] if jwk.get("kty") == "OKP" and jwk.get("crv") == "Ed25519"]
+    found = [_okp(jwk) for jwk in jwks["keys"] if is_ed25519(jwk)]
     return [key.public_key for key in found if isinstance(key.public_key, Ed25519PublicKey)]
+
+
+def is_ed25519(jwk: Any) -> bool:
+    return isinstance(jwk, dict) and (jwk.get("kty"), jwk.get("crv")) == ("OKP", "Ed25519")
 
 
 def _okp(jwk: dict[str, Any]) -> OKPKey:

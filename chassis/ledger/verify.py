@@ -23,6 +23,7 @@ from chassis.ledger import checkpoint, merkle
 from chassis.ledger.canonical import canonical
 from chassis.ledger.checkpoint import BadCheckpoint, Checkpoint
 from chassis.ledger.contract import Entry, Inclusion
+from chassis.verifying import CannotCheck, exit_status, public_keys, say
 
 _SHOWN = 20
 
@@ -55,10 +56,6 @@ class Report:
     @property
     def holds(self) -> bool:
         return not self.faults
-
-
-class CannotCheck(Exception):
-    """The material to check, or the keys, cannot be read at all."""
 
 
 def verify_ledger(lines: Iterable[str], notes: Sequence[str], keys: Sequence[Ed25519PublicKey]) -> Report:
@@ -188,6 +185,8 @@ def _first_odd_byte(body: str) -> str:
         proper = canonical(json.loads(body))
     except json.JSONDecodeError as fault:
         return f" (byte {len(body[: fault.pos].encode())} is no longer JSON)"
+    except RecursionError:
+        return " (it is nested deeper than anything we write)"
     except (ValueError, TypeError):
         return " (it holds a number that is not exact)"
     given = body.encode()
@@ -198,7 +197,7 @@ def _first_odd_byte(body: str) -> str:
 def _said_id(body: str) -> Any:
     try:
         said = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return said.get("id") if isinstance(said, dict) else None
 
@@ -220,7 +219,7 @@ def _hash(text: str) -> bytes:
 
 def _check(path: Path, keys: Sequence[Ed25519PublicKey]) -> Report:
     if path.is_dir():
-        notes = [note.read_text("utf-8") for note in sorted(path.glob("checkpoint*.txt"))]
+        notes = [note.read_text("utf-8", errors="replace") for note in sorted(path.glob("checkpoint*.txt"))]
         if not notes:
             raise CannotCheck(f"{path} holds no checkpoint.txt")
         with (path / "entries.jsonl").open(encoding="utf-8", errors="surrogateescape") as lines:
@@ -231,22 +230,15 @@ def _check(path: Path, keys: Sequence[Ed25519PublicKey]) -> Report:
         raise CannotCheck(f"{path} is no inclusion receipt") from None
 
 
-def _keys(path: Path) -> list[Ed25519PublicKey]:
-    try:
-        return checkpoint.public_keys(json.loads(path.read_bytes()))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise CannotCheck(f"{path} is no JWKS") from None
-
-
 def _tell(report: Report, path: Path) -> None:
-    print(f"{path}: {report.size} entries of {report.origin}, a head signed over {report.signed}")
+    say(f"{path}: {report.size} entries of {report.origin}, a head signed over {report.signed}")
     for fault in report.faults[:_SHOWN]:
-        print(f"  CHANGED  {fault}")
+        say(f"  CHANGED  {fault}")
     if len(report.faults) > _SHOWN:
-        print(f"  … and {len(report.faults) - _SHOWN} more")
+        say(f"  … and {len(report.faults) - _SHOWN} more")
     if path.is_dir() and report.size > report.signed:
-        print(f"  {report.size - report.signed} newer entries are not under this head yet: nothing is known of them")
-    print("  everything holds" if report.holds else "  NOT what was signed")
+        say(f"  {report.size - report.signed} newer entries are not under this head yet: nothing is known of them")
+    say("  everything holds" if report.holds else "  NOT what was signed")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -256,13 +248,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("path", type=Path, help="directory with entries.jsonl and checkpoint.txt, or one receipt")
     parser.add_argument("--keys", type=Path, required=True, help="public keys (JWKS), as a service's /keys shows them")
     asked = parser.parse_args(arguments)
-    try:
-        report = _check(asked.path, _keys(asked.keys))
-    except (CannotCheck, OSError, UnicodeDecodeError) as trouble:
-        print(f"cannot check: {trouble}", file=sys.stderr)
-        return 2
-    _tell(report, asked.path)
-    return 0 if report.holds else 1
+
+    def check() -> bool:
+        report = _check(asked.path, checkpoint.public_keys(public_keys(asked.keys)))
+        _tell(report, asked.path)
+        return report.holds
+
+    return exit_status(check)
 
 
 if __name__ == "__main__":

@@ -113,8 +113,10 @@ def asks_for_deletion(cast: Cast, tell: Narrator) -> None:
             "hold" not in json.dumps(answer).lower(), "the answer says nothing about the order that came in between"
         )
         proof = tell.keep("anna-certificate.json", anna.get(f"/v1/requests/{asked}/certificate").content)
-        said = certificate.verify(Certificate.model_validate_json(proof.read_bytes()), _keys(anna, "rights"))
+        keys = tell.keep("rights-keys.json", json.dumps(_keys(anna, "rights")).encode())
+        said = certificate.verify(Certificate.model_validate_json(proof.read_bytes()), json.loads(keys.read_bytes()))
         tell.must(bool(said), "her certificate verifies offline, with the ledger's proof")
+        tell.say(f"check it yourself: .venv/bin/python -m services.requests.rights.certificate {proof} --keys {keys}")
         steps = anna.get(f"/v1/requests/{asked}").json()["steps"]
         verified = [step for step in steps if step["verb"] == "verify"]
         tell.must(

@@ -86,9 +86,9 @@ def opened(receipt: str, jwks: dict[str, Any]) -> dict[str, Any]:
     try:
         found = jws.deserialize_compact(receipt, KeySet.import_key_set(jwks), algorithms=[ALGORITHM])
     except (JoseError, ValueError, TypeError) as refused:
-        raise BadReceipt("the signature does not verify") from refused
+        raise BadReceipt("it was changed, or none of these keys signed it") from refused
     if found.headers().get("typ") != TYPE:
-        raise BadReceipt("this is not a receipt")
+        raise BadReceipt("it was signed as something else than a receipt")
     return orjson.loads(found.payload)
 
 

@@ -1,11 +1,11 @@
 """A tenant's Art. 28 pack: who processes its data, how it is protected and audited, what was deleted, as signed files in one zip."""
 
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from io import BytesIO
 from uuid import UUID
-from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 from joserfc.jwk import OKPKey
 from pydantic import BaseModel
@@ -19,10 +19,9 @@ from services.registry.contract.breaches import BreachLetter
 from services.registry.contract.pack import Audit, EndingUnknown, PackManifest
 from services.registry.contract.replies import BundleFile
 from services.registry.contract.signed import PACK
+from services.registry.export import bundle
 from services.registry.queries import tenants
 from services.registry.rules.book import digest
-
-_LONG_AGO = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ async def packed(tx: Transaction, book: PolicyBook, about: Told, tenant: UUID, a
         ],
     )
     body = _json(manifest)
-    return _zipped(files | {"manifest.json": body, "manifest.jws": signature(body, key, PACK).encode()})
+    return _zipped(files | {bundle.MANIFEST: body, bundle.SIGNATURE: signature(body, key, PACK).encode()})
 
 
 def _json(model: BaseModel) -> bytes:
@@ -72,8 +71,6 @@ def _list(rows: Iterable[BaseModel]) -> bytes:
 
 
 def _zipped(files: dict[str, bytes]) -> bytes:
-    written = io.BytesIO()
-    with ZipFile(written, "w", ZIP_STORED) as archive:
-        for path, content in sorted(files.items()):
-            archive.writestr(ZipInfo(path, _LONG_AGO), content)
+    written = BytesIO()
+    bundle.pack({path: partial(BytesIO, content) for path, content in files.items()}, written)
     return written.getvalue()

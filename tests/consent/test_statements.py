@@ -272,6 +272,7 @@ async def test_whoever_has_the_public_keys_checks_a_receipt_from_the_command_lin
 
     status, said = told(whole)
     assert status == 0 and str(given.record) in said and "signature alone" not in said
+    assert str(anna) in said, "it is nobody else's"
     status, said = told(given.receipt)
     assert status == 0 and "signature alone" in said
     for bad in (whole.replace("given", "giben"), given.receipt[:-9], "{}", "", "\xff"):

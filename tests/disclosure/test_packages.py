@@ -4,6 +4,7 @@ check.
 
 import io
 import json
+import tracemalloc
 import zipfile
 from dataclasses import replace
 from hashlib import sha256
@@ -128,6 +129,19 @@ async def test_a_manifest_that_cannot_be_unpacked_is_a_fault_of_the_package() ->
     assert not verify.verify_package(bytes(bent), KeySet([])).holds
 
 
+async def test_what_a_sealed_file_would_unpack_to_is_not_read_before_it_is_known(desk: Desk, released: dict) -> None:
+    """Anybody can seal something for an authority."""
+    public = KeySet.import_key_set(await keys(desk))
+    opened = verify.opened(await fetched(desk, released), desk.recipient)
+    [path] = verify.verify_package(opened, public).files
+    for name, fault in ((verify.MANIFEST, "the manifest is longer"), (path, f"{path}: was changed")):
+        bomb = rewritten(opened, {name: lambda content: bytes(verify._LONGEST + 1)})
+        tracemalloc.start()
+        assert fault in verify.verify_package(bomb, public).faults[0]
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+        tracemalloc.stop()
+
+
 async def test_the_verifier_is_a_program_of_its_own(desk: Desk, released: dict, tmp_path: Path, capsys) -> None:
     (tmp_path / "package.jwe").write_bytes(await fetched(desk, released))
     (tmp_path / "keys.json").write_text(json.dumps(await keys(desk)))
@@ -138,6 +152,9 @@ async def test_the_verifier_is_a_program_of_its_own(desk: Desk, released: dict, 
     assert len((tmp_path / "out" / "001-traffic" / "calls.call_record.jsonl").read_text().splitlines()) == 40
     assert "everything holds" in capsys.readouterr().out
     assert verify.main(told) == 2
+    (tmp_path / "public.jwk").write_text(json.dumps(desk.recipient.as_dict(private=False)))
+    assert verify.main([*told, "--key", str(tmp_path / "public.jwk")]) == 2
+    assert "is a public key: give the private one" in capsys.readouterr().err
     bent = bytearray((tmp_path / "package.jwe").read_bytes())
     bent[-40] ^= 1
     (tmp_path / "package.jwe").write_bytes(bent)

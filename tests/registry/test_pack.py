@@ -7,6 +7,8 @@ import json
 import zipfile
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -16,9 +18,11 @@ from joserfc.jwk import KeySet
 
 from chassis import clock
 from services.registry import app as registry_app
+from services.registry import verify
 from services.registry.contract import TenantPeriods
 from services.registry.contract.pack import EndingCertificate
 from services.registry.contract.signed import ENDING, PACK, TENANT_PERIODS, opened
+from services.registry.export import bundle
 from tests.days import day_of, today
 from tests.patience import PATIENCE
 from tests.registry.conftest import Registry, Site, new_site
@@ -166,6 +170,37 @@ async def test_the_pack_is_signed_and_says_what_was_deleted_for_the_tenant_s_peo
     assert str(contact.tenant) not in str(neighbour)
 
 
+async def test_a_pack_is_verified_by_the_published_verifier_and_whatever_was_changed_of_it_is_named(
+    contact: Contact, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = (await contact.send("GET", "/v1/pack")).content
+    jwks = (await contact.registry.get("/keys", scopes=None)).json()
+    (tmp_path / "pack.zip").write_bytes(raw)
+    (tmp_path / "keys.json").write_text(json.dumps(jwks))
+    assert verify.main([str(tmp_path / "pack.zip"), "--keys", str(tmp_path / "keys.json")]) == 0
+    assert str(contact.tenant) in capsys.readouterr().out, "whose pack it is"
+    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    neighbour = (await Contact(contact.registry).send("GET", "/v1/pack")).content
+    with zipfile.ZipFile(io.BytesIO(neighbour)) as archive:
+        theirs = archive.read("manifest.jws")
+    assert verify.check(zipped(files | {"audits.json": b"[1]"}), jwks) == [
+        "audits.json is not the file that was signed"
+    ]
+    assert "not what was signed" in verify.check(zipped(files | {"manifest.jws": theirs}), jwks)[0]
+    assert "changed at byte" in verify.check(raw + b"x", jwks)[0]
+    for place in range(0, len(raw), len(raw) // 60):
+        flipped = bytearray(raw)
+        flipped[place] ^= 0x01
+        assert verify.check(bytes(flipped), jwks), f"byte {place} may be changed unseen"
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    written = io.BytesIO()
+    bundle.pack({name: partial(io.BytesIO, content) for name, content in files.items()}, written)
+    return written.getvalue()
+
+
 async def pack_of(contact: Contact) -> dict[str, Any]:
     answer = await contact.send("GET", "/v1/pack")
     assert answer.status_code == 200
@@ -224,6 +259,13 @@ async def test_after_the_contract_nothing_keeps_the_data_and_what_is_gone_is_cer
     certificate = EndingCertificate.model_validate_json(said)
     assert (certificate.tenant, certificate.remaining, certificate.ended_on) == (contact.tenant, 0, first)
     assert (certificate.stores, certificate.by_hand) == (["helpdesk", "recordings"], ["cellar"])
+    await _verified_with_its_end(contact, done["certificate"])
+
+
+async def _verified_with_its_end(contact: Contact, certificate: str) -> None:
+    jwks = (await contact.registry.get("/keys", scopes=None)).json()
+    raw = (await contact.send("GET", "/v1/pack")).content
+    assert certificate.encode() in raw and verify.check(raw, jwks) == []
 
 
 LINES = b'{"table":"ticket","columns":[],"file":null}\n["T1","Hej"]\n{"end":true,"counts":{"ticket":1}}\n'

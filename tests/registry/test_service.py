@@ -4,8 +4,10 @@ import asyncio
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -191,6 +193,37 @@ def files_of(raw: bytes) -> dict[str, bytes]:
 def packed(files: dict[str, bytes]) -> bytes:
     written = io.BytesIO()
     bundle.pack({name: partial(io.BytesIO, content) for name, content in files.items()}, written)
+    return written.getvalue()
+
+
+async def test_an_archive_that_somebody_else_packed_is_refused_before_anything_of_it_is_unpacked(
+    registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw, keys = await bundle_of(registry), tmp_path / "keys.json"
+    keys.write_text(json.dumps(await keys_of(registry)))
+    files = files_of(raw)
+    locked = bytearray(raw)
+    for found in re.finditer(b"PK\x01\x02", raw):
+        locked[found.start() + 8] |= 1  # general purpose flag, bit 0: encrypted
+    bombs = [zipped(files | {name: bytes(1 << 26)}) for name in ("manifest.json", "manifest.jws", "policy-book.json")]
+    path = tmp_path / "bundle.zip"
+    for bad in (zipped(files), locked, *bombs):
+        path.write_bytes(bad)
+        tracemalloc.start()
+        assert verify.main([str(path), "--keys", str(keys)]) == 1
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+        tracemalloc.stop()
+        assert "in ours nothing is compressed or locked" in capsys.readouterr().out
+    path.write_bytes(raw)
+    assert verify.main([str(path), "--keys", str(keys)]) == 0
+    assert "art30-controller as of 20" in capsys.readouterr().out, "an older one is told from a newer one"
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
     return written.getvalue()
 
 

@@ -335,9 +335,17 @@ async def test_a_wrong_passphrase_and_a_changed_file_do_not_open(house: House, t
         path.write_text("".join(changed))
         with pytest.raises(DoesNotOpen):
             unlock(path, PASSPHRASE)
-    path.write_text("".join(lines).replace('"iterations":600000', '"iterations":600001'))
-    with pytest.raises(DoesNotOpen):
-        unlock(path, PASSPHRASE)
+    genuine = "".join(lines)
+    for old, bad in (
+        *(('"iterations":600000', f'"iterations":{rounds}') for rounds in (599_999, 0, -1, 10**12, '"x"', 1e3, "[]")),
+        *(('"salt":"', f'"salt":{salt}') for salt in ("5,", '"é')),
+        *(('{"format"', nonsense) for nonsense in ("{", "[" * 100_000, '5, "a"')),
+        ('data-part="0">', 'data-part="0">A'),
+    ):
+        assert old in genuine
+        path.write_text(genuine.replace(old, bad, 1))
+        with pytest.raises(DoesNotOpen):
+            unlock(path, PASSPHRASE)
 
 
 @pytest.mark.parametrize("words", [" " * 12, "a" + " " * 12, "fyra\ngröna hästar", "\ufefffyra gröna hästar"])

@@ -1,7 +1,11 @@
 """Deletion over HTTP: preview, time to change one's mind, per-record answers, and no 'done' while anything is left."""
 
 import asyncio
+import hmac
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
@@ -12,6 +16,7 @@ from services.anonymizer.contract import Identifier, IdentifierType, Scope
 from services.requests.rights import certificate
 from services.requests.rights.contract import (
     AnotherConfirms,
+    Certificate,
     Channel,
     Confirm,
     Evidence,
@@ -29,14 +34,66 @@ from tests.rights.operator import Row
 
 
 async def certified(house: House, client, request: UUID) -> dict:
+    return certificate.verify(await proof(client, request), (await house.http.get(house.url + "/keys")).json())
+
+
+async def proof(client, request: UUID) -> Certificate:
     async with asyncio.timeout(PATIENCE):
         while True:
             try:
-                found = await client.certificate(request)
-                break
+                return await client.certificate(request)
             except ProofPending:
                 await asyncio.sleep(0.05)
-    return certificate.verify(found, (await house.http.get(house.url + "/keys")).json())
+
+
+async def test_a_certificate_is_checked_by_a_command_that_says_whose_it_is(
+    house: House, tenant: UUID, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    proofs, people = [], [house.operator.person(("billing", Row("customer", str(n)))) for n in range(2)]
+    for each in people:
+        client = house.person(each, tenant)
+        asked = await client.open(OpenRequest(kind=Kind.deletion), key=str(uuid4()))
+        await house.until_state(client, asked.request, "previewed")
+        await client.confirm(
+            asked.request, Confirm(preview=(await client.preview(asked.request)).digest), key=str(uuid4())
+        )
+        house.later(hours=73)
+        await house.until_state(client, asked.request, "closed")
+        proofs.append(await proof(client, asked.request))
+    jwks = (await house.http.get(house.url + "/keys")).json()
+    (tmp_path / "keys.json").write_text(json.dumps(jwks))
+
+    def checked(given: Certificate) -> tuple[int, str]:
+        (tmp_path / "certificate.json").write_text(given.model_dump_json())
+        status = certificate.main([str(tmp_path / "certificate.json"), "--keys", str(tmp_path / "keys.json")])
+        return status, capsys.readouterr().out
+
+    one, other = proofs
+    status, said = checked(one)
+    assert status == 0 and str(people[0]) in said and str(people[1]) not in said
+    payload, signature = one.jws.split(".")[1:]
+    kid = json.loads(_raw(one.jws.split(".")[0]))["kid"]
+    [key] = [_raw(each["x"]) for each in jwks["keys"] if each["kid"] == kid]
+    secret = f"{_base64url(json.dumps({'alg': 'HS256', 'kid': kid, 'typ': certificate.TYPE}).encode())}.{payload}"
+    forged = [
+        one.model_copy(update={"inclusion": other.inclusion}),
+        one.model_copy(update={"jws": other.jws}),
+        one.model_copy(update={"jws": f"{_base64url(json.dumps({'alg': 'none', 'kid': kid}).encode())}.{payload}."}),
+        one.model_copy(update={"jws": f"{secret}.{_base64url(hmac.digest(key, secret.encode(), 'sha256'))}"}),
+        one.model_copy(update={"jws": one.jws[:-20]}),
+        one.model_copy(update={"inclusion": one.inclusion.model_copy(update={"body": "[" * 100_000})}),
+    ]
+    for bad in forged:
+        status, said = checked(bad)
+        assert status == 1 and said.startswith("DOES NOT HOLD  ") and "Do not rely on it." in said
+
+
+def _base64url(raw: bytes) -> str:
+    return urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _raw(text: str) -> bytes:
+    return urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 async def test_part_goes_part_stays_by_a_named_rule_and_the_rest_goes_by_itself_later(house: House, tenant: UUID):

@@ -32,14 +32,18 @@ class NotSigned(ValueError):
     """The text is no valid signature of the expected kind by any of the keys."""
 
 
+class WrongKind(NotSigned):
+    """One of the keys signed it, as something else."""
+
+
 def opened(signed: str, keys: KeySet, typ: str) -> bytes:
     """The bytes that one of `keys` signed as a `typ`. Raises NotSigned."""
     try:
         found = jws.deserialize_compact(signed, keys, registry=_SIGNED)
     except (JoseError, ValueError, TypeError) as refused:
-        raise NotSigned("the signature does not verify") from refused
+        raise NotSigned("it was changed, or none of these keys signed it") from refused
     if found.headers().get("typ") != typ:
-        raise NotSigned(f"this is not a {typ}")
+        raise WrongKind(f"it was signed as something else than a {typ}")
     return found.payload
 
 

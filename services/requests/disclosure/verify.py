@@ -23,8 +23,10 @@ from typing import Any
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet
 
+from chassis.verifying import CannotCheck, exit_status, public_keys, read_json, say
 from services.requests.disclosure.package import MANIFEST, opened, root_of, signed_manifest
 
+_LONGEST = 1 << 27  # bytes of a manifest: twice what is signed, since a signature is base64
 # What a damaged or hostile archive may raise while it is read.
 _UNREADABLE = (
     zipfile.BadZipFile,
@@ -36,10 +38,6 @@ _UNREADABLE = (
     RuntimeError,
     zlib.error,
 )
-
-
-class CannotCheck(Exception):
-    """Why nothing can be said: a missing key, an unreadable file."""
 
 
 @dataclass
@@ -79,6 +77,9 @@ def _check(report: Report, archive: zipfile.ZipFile, keys: KeySet) -> None:
     if MANIFEST not in names:
         report.faults.append("there is no manifest")
         return
+    if archive.getinfo(MANIFEST).file_size > _LONGEST:
+        report.faults.append("the manifest is longer than any that is sealed")
+        return
     try:
         report.manifest = json.loads(signed_manifest(archive.read(MANIFEST), keys))
     except (JoseError, ValueError, TypeError):
@@ -101,11 +102,12 @@ def _check_item(report: Report, archive: zipfile.ZipFile, names: list[str], item
         report.faults.append(f"{path}: missing")
         return
     try:
-        content = archive.read(path)
+        # Whatever it unpacks to, no more is read than the archive says of it.
+        content = archive.read(path) if archive.getinfo(path).file_size == item["length"] else None
     except _UNREADABLE:
         report.faults.append(f"{path}: was changed (it cannot be unpacked)")
         return
-    if len(content) != item["length"] or sha256(content).hexdigest() != item["sha256"]:
+    if content is None or sha256(content).hexdigest() != item["sha256"]:
         report.faults.append(f"{path}: was changed")
     elif item["order_hash"] != report.manifest["order_hash"]:
         report.faults.append(f"{path}: belongs to another order")
@@ -127,36 +129,27 @@ def _write(report: Report, folder: Path) -> None:
 def _tell(report: Report, path: Path) -> None:
     manifest = report.manifest
     if manifest:
-        print(f"{path}: order {manifest['reference']} of {manifest['authority']}, sealed {manifest['sealed_at']}")
+        say(f"{path}: order {manifest['reference']} of {manifest['authority']}, sealed {manifest['sealed_at']}")
         for item in manifest["items"]:
             mark = "      ok" if item["path"] in report.files else " CHANGED"
-            print(f"{mark}  {item['path']}  {item['rows']} rows of {item['store']}, sha256 {item['sha256'][:16]}…")
+            say(f"{mark}  {item['path']}  {item['rows']} rows of {item['store']}, sha256 {item['sha256'][:16]}…")
     else:
-        print(f"{path}:")
+        say(f"{path}:")
     for fault in report.faults:
-        print(f" CHANGED  {fault}")
-    print("  everything holds" if report.holds else "  NOT what was sealed")
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_bytes())
-    except ValueError:
-        raise CannotCheck(f"{path} is no JSON") from None
-
-
-def _key_set(path: Path) -> KeySet:
-    try:
-        return KeySet.import_key_set(_read(path))
-    except (JoseError, KeyError, TypeError, ValueError):
-        raise CannotCheck(f"{path} is no JWKS") from None
+        say(f" CHANGED  {fault}")
+    say("  everything holds" if report.holds else "  NOT what was sealed")
 
 
 def _private(path: Path) -> ECKey:
     try:
-        return ECKey.import_key(_read(path))
-    except (JoseError, KeyError, TypeError, ValueError):
-        raise CannotCheck(f"{path} is no EC key in JWK form") from None
+        key = ECKey.import_key(read_json(path))
+    except (JoseError, KeyError, TypeError, ValueError, AttributeError):
+        raise CannotCheck(
+            f"{path} is no EC key in JWK form: give the private key for which packages are sealed"
+        ) from None
+    if not key.is_private:
+        raise CannotCheck(f"{path} is a public key: give the private one that belongs to it")
+    return key
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -168,16 +161,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--key", type=Path, help="the recipient's private key (JWK), to open the package")
     parser.add_argument("--into", type=Path, help="a folder for what holds")
     asked = parser.parse_args(arguments)
-    try:
+
+    def check() -> bool:
         private = _private(asked.key) if asked.key else None
-        report = verify_package(asked.package.read_bytes(), _key_set(asked.keys), private)
-        if asked.into:
+        keys = KeySet.import_key_set(public_keys(asked.keys))
+        report = verify_package(asked.package.read_bytes(), keys, private)
+        _tell(report, asked.package)
+        if asked.into and report.manifest:
             _write(report, asked.into)
-    except (CannotCheck, OSError) as trouble:
-        print(f"cannot check: {trouble}", file=sys.stderr)
-        return 2
-    _tell(report, asked.package)
-    return 0 if report.holds else 1
+        return report.holds
+
+    return exit_status(check)
 
 
 if __name__ == "__main__":

@@ -74,6 +74,12 @@ def test_the_byte_that_broke_the_text_is_named():
     assert f"byte {body.index(':5,') + 1} is no longer canonical" in str(fault)
 
 
+def test_a_body_that_is_nested_without_end_is_a_changed_one():
+    for bad in ('{"a":' * 100_000, '{"a":' * 100_000 + "1" + "}" * 100_000, "[" * 200_000 + "]" * 200_000):
+        report = verify_receipt(receipt(body=bad), [KEY.public_key()])
+        assert "the body was changed" in str(report.faults[0])
+
+
 def test_a_changed_leaf_is_told_from_a_changed_body():
     [fault] = check([*GOOD[:2], entry(3, leaf=GOOD[3]["leaf"]), *GOOD[3:]]).faults
     assert fault.position == 3 and "the body is genuine" in str(fault)
