@@ -5,7 +5,8 @@
     cache.decide(caller, "communication", "recorded_call", participants=(callee,))   # a Verdict
 
 It answers by the very rules of the decision point. Once it has not heard for the policy book's `consent_max_staleness` whether
-anything changed, it says no to everything, with the reason `stale`, until it has.
+anything changed, it says no to everything, with the reason `stale`, until it has. A snapshot says nothing of how old it is, for
+clocks differ and it may have lain somewhere: only the changes after it make it fresh.
 """
 
 import asyncio
@@ -271,6 +272,9 @@ class EdgeCache:
         self.url, self._token, self._http, self._on_stop, self._now = url.rstrip("/"), token, http, on_stop, now
         self.copy: Copy | None = None
         self._until = float("-inf")
+        # Whose changes the service itself told, and up to which position.
+        self._tenant: UUID | None = None
+        self._heard = 0
 
     @property
     def fresh(self) -> bool:
@@ -300,13 +304,17 @@ class EdgeCache:
                 await asyncio.sleep(_AGAIN)
 
     async def load(self) -> None:
-        began = time.clock_gettime(_CLOCK)
+        """A copy that is at least as new as the one before: it is fresh as long as that one was, and the first one not yet."""
         keys = KeySet.import_key_set((await self._ask("/keys/consent")).json())
         headers = {"authorization": f"Bearer {await self._token()}"}
         async with self._http.stream("GET", f"{self.url}/v1/snapshot", headers=headers, timeout=120) as answer:
             answer.raise_for_status()
             copy = await read(_lines(answer.aiter_bytes(1 << 16)), keys)
-        self.copy, self._until = copy, began + copy.max_staleness
+        if self._tenant not in (None, copy.tenant):
+            raise BadSnapshot("it is another organisation's")
+        if copy.position < self._heard:
+            raise BadSnapshot("it is older than what was heard since")
+        self.copy = copy
 
     async def follow(self, wait: float = _WAIT) -> None:
         """One page of changes. Only a page that leaves nothing behind makes the copy fresh."""
@@ -319,12 +327,16 @@ class EdgeCache:
             if refused.response.status_code != 409:
                 raise
             # The ledger is another one than the copy was made from: no until there is a new copy.
-            self._until = float("-inf")
+            self._until, self._heard = float("-inf"), 0
             return await self.load()
         if answer["tenant"] != str(copy.tenant):
-            # By another organisation's token nothing is heard of what this one's people say.
+            # By another organisation's token nothing is heard of what this one's people say; or the snapshot was another's.
             self._until = float("-inf")
+            self.copy = copy if self._tenant else None
             raise BadSnapshot("the changes are another organisation's")
+        if int(answer["next"]) < copy.position:
+            raise BadSnapshot("the changes are of an earlier time")
+        self._tenant, self._heard = copy.tenant, int(answer["next"])
         for event in answer["items"]:
             if event["type"] == "recording.stop":
                 self._on_stop(event["data"]["call"], event["data"]["reason"])

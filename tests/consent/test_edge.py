@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from contextlib import asynccontextmanager
+from datetime import timedelta
 from uuid import uuid4
 
 import httpx2
@@ -10,11 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from joserfc.jwk import KeySet
 
+from chassis import clock
 from chassis.errors import Unavailable
 from chassis.ids import new_id
 from services.consent import edge, rules
 from services.consent.contract import CallParty, Kind, Regulation, SetDuty, StartCall, State
 from services.consent.edge import BadSnapshot, Copy, EdgeCache
+from services.consent.jobs import Clockwork
 from services.consent.rules import Ground, Matter, Said
 from services.registry.contract import PolicyBook
 from tests.backups import lose_what_came_after
@@ -46,6 +50,7 @@ class Behind:
 async def cache_of(company, **other):
     cache = EdgeCache(company.served.url, lambda: token_of(company), Behind(company.served.http), **other)
     await cache.load()
+    await cache.follow(wait=0)
     return cache
 
 
@@ -172,13 +177,141 @@ async def test_a_cache_that_hears_another_organisation_s_changes_says_no(company
 
     cache = EdgeCache(company.served.url, token, Behind(company.served.http))
     await cache.load()
+    await cache.follow(wait=0)
     speaks_for = Company(served)
-    with pytest.raises(BadSnapshot):
-        await cache.follow(wait=0)
-    assert cache.decide(str(anna), "development", "traffic").reason == "stale"
+    for what in (cache.follow, cache.load):
+        with pytest.raises(BadSnapshot):
+            await what()
+        assert cache.decide(str(anna), "development", "traffic").reason == "stale"
     speaks_for = company
     await cache.follow(wait=0)
     assert cache.decide(str(anna), "development", "traffic").reason == "no_consent"
+
+
+class Replaying(Behind):
+    """Somebody between who offers what was answered once, in place of the service's own answers."""
+
+    def __init__(self, http):
+        super().__init__(http)
+        self.snapshot: bytes | None = None
+        self.changes: list[dict] = []
+        self.cut = False
+
+    async def get(self, url, **how):
+        if url.endswith("/v1/changes"):
+            if self.cut:
+                raise httpx2.ConnectError("nobody there")
+            if self.changes:
+                return httpx2.Response(200, json=self.changes[0], request=httpx2.Request("GET", url))
+        return await super().get(url, **how)
+
+    @asynccontextmanager
+    async def stream(self, method, url, **how):
+        if self.snapshot is not None:
+            yield httpx2.Response(200, content=self.snapshot, request=httpx2.Request(method, url))
+            return
+        async with super().stream(method, url, **how) as answer:
+            yield answer
+
+
+@pytest.fixture
+async def withdrawn(company, anna):
+    """Anna said yes, which a snapshot has; then she said no. A cache behind somebody who kept that snapshot."""
+    told = await company.notice(purposes={"development": ["traffic"]})
+    await company.until_known(await company.give(anna, told, "development"))
+    cache = EdgeCache(company.served.url, lambda: token_of(company), Replaying(company.served.http))
+    kept = await company.served.http.get(f"{company.served.url}/v1/snapshot", headers=await company.headers())
+    cache._http.snapshot = kept.content
+    await cache.load()
+    await cache.follow(wait=0)
+    assert cache.decide(str(anna), "development", "traffic").allowed
+    await company.until_known(await company.withdraw(anna, "development"))
+    return cache
+
+
+async def test_an_old_snapshot_says_nothing_before_what_came_after_it_is_known(company, anna, withdrawn):
+    cache = EdgeCache(company.served.url, lambda: token_of(company), withdrawn._http)
+    cache._http.cut = True
+    running = asyncio.create_task(cache.run())
+    async with asyncio.timeout(PATIENCE):
+        while cache.copy is None:
+            await asyncio.sleep(0.01)
+    assert cache.decide(str(anna), "development", "traffic").reason == "stale"
+    cache._http.cut = False
+    async with asyncio.timeout(PATIENCE):
+        while not cache.fresh:
+            await asyncio.sleep(0.01)
+    assert cache.decide(str(anna), "development", "traffic").reason == "withdrawn"
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_snapshot_older_than_what_was_heard_since_takes_no_copy_s_place(company, anna, withdrawn):
+    cache = withdrawn
+    await cache.follow(wait=0)
+    assert cache.decide(str(anna), "development", "traffic").reason == "withdrawn"
+    await company.notice(purposes={"development": ["traffic"]})  # only a new snapshot can tell
+    with pytest.raises(BadSnapshot):
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                await cache.follow(wait=0.1)
+    assert cache.decide(str(anna), "development", "traffic").reason == "withdrawn"
+    cache._http.snapshot = None
+    await cache.follow(wait=0)
+    await cache.follow(wait=0)
+    assert cache.fresh and cache.decide(str(anna), "development", "traffic").reason == "withdrawn"
+
+
+async def test_changes_of_an_earlier_time_make_no_copy_fresh(company, anna, withdrawn):
+    cache, headers = withdrawn, await company.headers()
+    url = f"{company.served.url}/v1/changes?after={cache.copy.position}"
+    earlier = (await company.served.http.get(url, headers=headers)).json() | {"items": [], "complete": True}
+    earlier |= {"next": str(cache.copy.position), "leaf": cache.copy.leaf}
+    await cache.follow(wait=0)
+    position, cache._until = cache.copy.position, float("-inf")
+    cache._http.changes = [earlier]
+    with pytest.raises(BadSnapshot):
+        await cache.follow(wait=0)
+    assert (cache.fresh, cache.copy.position) == (False, position)
+
+
+async def test_a_cache_that_was_offered_another_organisation_s_snapshot_begins_anew(company, served, anna):
+    told = await company.notice(purposes={"development": ["traffic"]})
+    await company.until_known(await company.give(anna, told, "development"))
+    other = await Company(served).headers()
+    between = Replaying(company.served.http)
+    between.snapshot = (await served.http.get(f"{served.url}/v1/snapshot", headers=other)).content
+    cache = EdgeCache(company.served.url, lambda: token_of(company), between)
+    await cache.load()
+    with pytest.raises(BadSnapshot):
+        await cache.follow(wait=0)
+    between.snapshot = None
+    running = asyncio.create_task(cache.run())
+    async with asyncio.timeout(PATIENCE):
+        while not cache.decide(str(anna), "development", "traffic").allowed:
+            await asyncio.sleep(0.05)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_cache_whose_clock_is_a_year_behind_hears_that_a_consent_is_over(company, anna, monkeypatch):
+    """And one whose clock is ahead says no before its time, which harms nobody."""
+    told = await company.notice(purposes={"development": ["traffic"]})
+    given = await company.give(anna, told, "development")
+    await company.until_known(given)
+    year = 366 * 24 * 3600 * 1_000_000
+    slow, fast = await cache_of(company), await cache_of(company)
+    slow._now, fast._now = (lambda: time.time_ns() // 1000 - year), (lambda: time.time_ns() // 1000 + 3 * year)
+    asked = (str(anna), "development", "traffic")
+    assert (slow.decide(*asked).allowed, fast.decide(*asked).allowed) == (True, False)
+    now = clock.now
+    monkeypatch.setattr(clock, "now", lambda: now() + timedelta(days=800))
+    state = company.served.app.state
+    await Clockwork(state.database, state.own_desk).tick()
+    async with asyncio.timeout(PATIENCE):
+        while slow.decide(*asked).allowed:
+            await slow.follow(wait=1)
+    assert slow.decide(*asked).reason == "expired"
 
 
 async def test_who_waits_for_changes_at_a_process_that_ends_is_answered_at_once(company, served, anna, monkeypatch):
@@ -227,6 +360,8 @@ async def _refused_then_loaded(cache, who, monkeypatch):
         with pytest.raises(BadSnapshot):
             await cache.follow(wait=0)
     assert cache.decide(str(who), "development", "traffic").reason == "stale"
+    await cache.follow(wait=0)
+    assert not cache.fresh, "a new copy of what may be an old time"
     await cache.follow(wait=0)
     assert cache.fresh
 
