@@ -82,6 +82,7 @@ def asks_for_deletion(cast: Cast, tell: Narrator) -> None:
         preview = anna.get(f"/v1/requests/{asked}/preview").json()
         tell.say(f"first she sees what she will lose: {preview['erased']} records go, {preview['kept']} stay for now")
         tell.say(f"“{preview['warning']['sv']}”")
+        _desk_sees(cast, tell, asked)
         confirmed = anna.post(f"/v1/requests/{asked}/confirm", {"preview": preview["digest"]}).json()
         tell.say(
             f"she confirms, and may change her mind until {confirmed['executes_at'][:16]}; nobody waits 72 hours here,"
@@ -123,6 +124,17 @@ def asks_for_deletion(cast: Cast, tell: Narrator) -> None:
             bool(verified) and all(step["state"] == "done" for step in verified),
             f"each of the {len(verified)} stores was scanned again with another credential, and holds only what the rules keep",
         )
+
+
+def _desk_sees(cast: Cast, tell: Narrator, request: str) -> None:
+    with cast.person("helpdesk") as desk:
+        listed = desk.get("/staff/v1/worklist").json()["items"]
+    mine = next((item for item in listed if item["request"] == request), None)
+    tell.must(
+        mine is not None and mine["waits_for"] == "person",
+        "the helpdesk has it in its list of what is open, and sees that nobody but Anna is waited for",
+    )
+    tell.say(f"there it is due on {mine['due_on']}, in {mine['days_left']} days")
 
 
 def _decided(decider: Any, principal: UUID) -> dict[str, Any]:
