@@ -113,6 +113,7 @@ async def test_the_passphrase_opens_the_report_and_the_archive_from_disk(package
     async with page.expect_download() as downloading:
         await page.get_by_role("button", name="Spara arkivet").click()
     saved = Path(await (await downloading.value).path()).read_bytes()
+    await page.get_by_text("Arkivet är sparat.").wait_for()
     archive = zipfile.ZipFile(io.BytesIO(saved))
     assert len(orjson.loads(archive.read("json/billing/invoice.json"))["rows"]) == 300
     assert "Faktura 250" in archive.read("csv/billing/invoice.csv").decode()
@@ -211,6 +212,17 @@ async def test_a_wrong_passphrase_says_so_and_opens_nothing(package: Path, page:
     await page.get_by_role("button", name="Öppna").click()
     await page.get_by_text("Lösenfrasen stämmer inte").wait_for()
     assert await page.locator("#report").is_hidden()
+
+
+async def test_an_archive_that_was_changed_on_the_way_says_so_and_saves_nothing(package: Path, page: Page):
+    text = package.read_text()
+    at = text.rindex('data-part="1">') + len('data-part="1">') + 40
+    package.write_text(text[:at] + ("A" if text[at] != "A" else "B") + text[at + 1 :])
+    await page.goto(package.as_uri())
+    await page.get_by_label("Lösenfras").fill(PASSPHRASE)
+    await page.get_by_role("button", name="Öppna").click()
+    await page.get_by_role("button", name="Spara arkivet").click()
+    await page.get_by_text("Arkivet gick inte att öppna").wait_for()
 
 
 async def test_the_keyboard_alone_opens_it(package: Path, page: Page):

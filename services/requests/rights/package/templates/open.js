@@ -43,6 +43,18 @@ function save(blob, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
 }
 
+// A large one takes seconds; a part of it that was changed on the way opens as little as the report's.
+async function saveArchive(key) {
+  const told = document.getElementById("saved");
+  told.textContent = words.opening;
+  try {
+    save(await opened(ARCHIVE, key), "data.zip");
+    told.textContent = words.saved;
+  } catch (failure) {
+    told.textContent = words.broken;
+  }
+}
+
 // The report is shown in a frame that runs nothing; what is searched for is looked up here, and the page shown anew.
 function search(report, wanted) {
   const page = new DOMParser().parseFromString(report, "text/html");
@@ -73,7 +85,7 @@ document.getElementById("form").addEventListener("submit", async (submitted) => 
       clearTimeout(typing);
       typing = setTimeout(() => search(report, event.target.value), 200);
     };
-    document.getElementById("archive").onclick = async () => save(await opened(ARCHIVE, key), "data.zip");
+    document.getElementById("archive").onclick = () => saveArchive(key);
     document.getElementById("page").onclick = () => save(new Blob([report], { type: "text/html" }), "report.html");
     document.getElementById("closed").hidden = true;
     document.getElementById("opened").hidden = false;
