@@ -69,6 +69,12 @@ async def decided(house: House, tenant: UUID, request: UUID, verdict: Verdict, r
     return await second.review(task.task, Review(proposal=said.digest, agreed=True), key=key())
 
 
+async def decided_by_another(house: House, tenant: UUID, request: UUID) -> Task:
+    second = house.officer(tenant, "petronella")
+    task = await task_of(second, request)
+    return await second.review(task.task, Review(proposal=task.digest, agreed=True), key=key())
+
+
 @pytest.fixture
 def anna(house: House) -> UUID:
     return house.operator.person(("billing", Row("customer", "1", "Anna Testlind")))
@@ -785,6 +791,29 @@ async def test_the_month_s_report_counts_what_was_asked_answered_refused_and_is_
     [overdue] = (await house.officer(tenant).report(f"{house.now():%Y-%m}")).kinds
     assert (overdue.kind, overdue.received, overdue.overdue) == (Kind.complaint, 0, 1)
     assert not (await house.officer(uuid4()).report(month)).kinds, "another organisation's month is its own"
+
+
+async def test_the_month_s_report_is_silent_of_what_a_withdrawal_set_off_and_of_months_to_come(
+    house: House, tenant: UUID, anna: UUID
+):
+    told = house.operator.consent_withdrawn(anna, tenant, ["recorded_call"], vouched={"by": "hilda"})
+    request, officer = UUID(told["data"]["record"]), house.officer(tenant)
+
+    async def known() -> bool:
+        return request in {each.request for each in (await officer.requests()).items}
+
+    await house.seen(known, bool)
+    await house.until_state(officer, request, "previewed")
+    await officer.refuse(request, Refuse(reason="excessive", text=WORDS), key=key())
+    await decided_by_another(house, tenant, request)
+    assert (await officer.request(request)).outcome is Verdict.refused
+    assert (await officer.report(f"{house.now():%Y-%m}")).kinds == []
+    late = await opened(house.person(anna, tenant), Kind.complaint, text="Fel")
+    await house.until_state(officer, late.request, "deciding")
+    house.later(days=80)
+    [complaint] = (await officer.report(f"{house.now():%Y-%m}")).kinds
+    assert (complaint.kind, complaint.overdue) == (Kind.complaint, 1)
+    assert (await officer.report(f"{house.now() + timedelta(days=40):%Y-%m}")).kinds == []
 
 
 async def test_who_is_waited_for_is_not_overdue_in_the_month_s_report(house: House, tenant: UUID, anna: UUID):

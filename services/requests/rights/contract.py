@@ -763,7 +763,8 @@ class EvidenceFiles(Reply):
 
 
 class MonthOfKind(Reply):
-    """`median_days`: from receipt to the answer · `overdue`: open at the month's end, after their day."""
+    """`median_days`: from receipt to the answer · `overdue`: open at the month's end, after their day. Of a request that another controller has a
+    part of, both parts are counted: each has its answer and its clock."""
 
     kind: Kind
     received: int

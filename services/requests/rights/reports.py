@@ -32,13 +32,16 @@ AND NOT EXISTS (
 ) GROUP BY kind"""
 _REFUSED = """
 SELECT kind, refusal, count(*) AS refused FROM request
-WHERE answered_at >= $1 AND answered_at < $2 AND refusal IS NOT NULL GROUP BY kind, refusal ORDER BY refusal"""
+WHERE answered_at >= $1 AND answered_at < $2 AND refusal IS NOT NULL AND channel <> 'consent'
+GROUP BY kind, refusal ORDER BY refusal"""
 
 
 async def month(tx: Transaction, office: Office, first: date) -> MonthReport:
-    """`first`: the first day of the month, counted in the book's zone. Of a month that still runs, until now."""
-    zone = office.book.tz
-    begin, end = start_of(first, zone), min(start_of(_next(first), zone), clock.now())
+    """`first`: the first day of the month, counted in the book's zone. Of a month that still runs, until now; of one to come, nothing."""
+    zone, now = office.book.tz, clock.now()
+    begin, end = start_of(first, zone), min(start_of(_next(first), zone), now)
+    if begin > now:
+        return MonthReport(month=f"{first:%Y-%m}", kinds=[])
     asked = await tx.connection.fetch(_ASKED, begin, end)
     answered = await tx.connection.fetch(_ANSWERED, begin, end, office.book.zone)
     overdue = await tx.connection.fetch(_OVERDUE, end, day_of(end, zone))
