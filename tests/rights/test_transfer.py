@@ -50,6 +50,7 @@ from services.requests.rights.contract import (
     StepUpNeeded,
     Transfer,
 )
+from services.requests.rights.jobs import HANDED_OVER_AT_ONCE
 from services.requests.rights.package import parts
 from services.requests.rights.statements import HANDING, RECEIPT, read, seal_key, sign
 from tests.patience import PATIENCE, until
@@ -177,6 +178,25 @@ async def test_what_came_lies_sealed_on_the_disk_and_goes_when_its_time_is_over(
     assert not folder.exists()
     query = "SELECT code, content_key FROM rights.reception WHERE id = $1"
     assert [tuple(row) for row in await house.rows(query, two.opened.reception)] == [(None, None)]
+    with pytest.raises(ReceptionUnknown):
+        async with two.anna_there.received(two.opened.reception):
+            """Nothing to read."""
+
+
+async def test_what_came_is_read_no_more_from_the_instant_in_which_its_time_is_over(
+    house: House, two: Two, monkeypatch: pytest.MonkeyPatch
+):
+    """Whoever closes it comes a moment later, or much later where this house stood still."""
+    bringing = Bringing(house, two)
+    sealed = bringing.sealed(b"PK in time")
+    assert await bringing.part(sealed) == 204
+    assert (await bringing.end(bringing.last_word(sealed))).status_code == 200
+
+    async def stands_still(*_: Any) -> None: ...
+
+    monkeypatch.setattr(receiving, "close_ended", stands_still)
+    ends_at = (await two.reception()).ends_at
+    house.later(seconds=(ends_at - house.now()).total_seconds())
     with pytest.raises(ReceptionUnknown):
         async with two.anna_there.received(two.opened.reception):
             """Nothing to read."""
@@ -434,6 +454,36 @@ async def test_an_operator_that_drips_its_answer_is_one_that_is_away(
 
         await house.seen(tries, lambda seen: seen >= 2)
         assert (await two.anna.withdraw(asked.request, key=key())).state == "withdrawn"
+
+
+async def test_however_many_go_to_an_operator_that_never_answers_nobody_else_waits_for_it(house: House, tenant: UUID):
+    people = [house.operator.person() for _ in range(2 * HANDED_OVER_AT_ONCE)]
+    held, over = set[asyncio.StreamWriter](), asyncio.Event()
+
+    async def silent(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        held.add(writer)
+        await over.wait()
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        await known(house, tenant, "sydtel", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        to = Transfer(operator="sydtel", reception=uuid4(), code="x" * 32)
+        wish = OpenRequest(kind=Kind.portability, transfer=to)
+        asked = await asyncio.gather(*(house.person(each, tenant).open(wish, key=key()) for each in people))
+        waiting = "SELECT count(*) FROM rights.request WHERE tenant = $1 AND state = 'transferring'"
+
+        async def transferring() -> int:
+            return (await house.rows(waiting, tenant))[0][0]
+
+        try:
+            await house.seen(transferring, lambda seen: seen == len(asked))
+            await until(lambda: len(held) >= HANDED_OVER_AT_ONCE)
+            other = house.person(house.operator.person(("billing", Row("customer", "1"))), uuid4())
+            access = await other.open(OpenRequest(kind=Kind.access, passphrase="fyra gröna hästar"), key=key())
+            await house.until_state(other, access.request, "answered")
+            assert len(held) == HANDED_OVER_AT_ONCE
+        finally:
+            over.set()
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import httpx2
 from fastapi import FastAPI
 
 from chassis import app as chassis_app
+from chassis.client import trust
 from chassis.hot import in_front
 from chassis.ledger.follow import Follower
 from chassis.mail import Mail
@@ -27,6 +29,8 @@ from services.requests.rights.routes import router
 from services.requests.rights.settings import Settings
 from services.requests.rights.waiting import Waiting
 
+_OUTSIDE = 100  # connections to whoever is not of this house
+
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     app = chassis_app.create_app(
@@ -44,19 +48,21 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 @asynccontextmanager
 async def running(app: FastAPI) -> AsyncIterator[None]:
     state, settings = app.state, app.state.settings
-    async with following_policy(app) as policy:
+    # Connections of their own: who never answers holds none of those by which the house's own services are asked.
+    outside = httpx2.AsyncClient(trust_env=False, verify=trust(), limits=httpx2.Limits(max_connections=_OUTSIDE))
+    async with following_policy(app) as policy, outside:
         state.office = Office.open(settings, policy)
         anonymizer = AnonymizerClient(state.http, settings.peers["anonymizer"], state.tokens)
         consent = ConsentClient(state.http, settings.peers["consent"], state.tokens)
-        post = Post(Mail(settings), Sms(settings, state.http))
+        post = Post(Mail(settings), Sms(settings, outside))
         work = Work(
             state.database,
             state.office,
             anonymizer,
             consent,
             post,
-            Helpdesk(settings, state.http),
-            Peers(state.http, not state.office.https_only),
+            Helpdesk(settings, outside),
+            Peers(outside, not state.office.https_only),
             builders := Builders(state.office.fresh, settings.builders_rest),
         )
         work.register(state.jobs)

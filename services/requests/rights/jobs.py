@@ -89,6 +89,8 @@ from services.requests.rights.tables import RequestRow, StepRow
 
 TICK, _TIDY_EVERY = 1.0, 5.0
 _ASK_AGAIN = 0.2
+# Packages on their way to other operators, who may never answer.
+HANDED_OVER_AT_ONCE = 16
 _COLLECTED_AT_ONCE, _COLLECTED_TOGETHER = 50, 300
 _A_MOMENT = 0.5
 _FORESEEN = 5.0  # seconds after which the stores are asked for again
@@ -155,7 +157,7 @@ class Work:
         jobs.on("rights.prepare", self.prepare, deliveries=None)
         jobs.on("rights.step", self.step, deliveries=None)
         jobs.on("rights.pack", self.pack, deliveries=None)
-        jobs.on("rights.transfer", self.transfer, deliveries=None)
+        jobs.on("rights.transfer", self.transfer, deliveries=None, abreast=HANDED_OVER_AT_ONCE)
         jobs.on("rights.code", self.code)
         jobs.on("rights.over", self.over)
         jobs.on(proving.TELL_CONSENT, self.guardian, deliveries=None)

@@ -123,7 +123,7 @@ async def read_reception(tx: Transaction, caller: Caller, reception: UUID) -> Re
 async def content(tx: Transaction, office: Office, caller: Caller, reception: UUID) -> Iterator[bytes]:
     """The ZIP that came, opened; who of the staff had it stands in the ledger. Raises ReceptionUnknown when there is none (any more)."""
     row = await _find(tx, caller, reception)
-    if row.state != "received" or row.content_key is None or row.parts is None:
+    if row.state != "received" or row.content_key is None or row.parts is None or row.ends_at <= clock.now():
         raise ReceptionUnknown
     if caller.principal is None:
         told = ReceptionRead(reception=row.id, by=caller.subject)
