@@ -215,6 +215,27 @@ async def test_a_person_gets_everything_in_a_file_that_only_her_passphrase_opens
     assert said["package_sha256"] == done.package.sha256 and "found" not in said
 
 
+NO_INSTANTS = [
+    "9999-12-31T23:59:59Z",  # for ever, as many systems say it
+    "0001-01-01T00:00:00+14:00",
+    "0000-00-00T00:00:00Z",
+    "2026-02-30T12:00:00Z",
+    "2026-07-01T12:00:60Z",
+    "2026-07-01T12:00:00+99:99",
+    "２０２６-07-01T12:00:00Z",
+]
+
+
+async def test_what_looks_like_an_instant_and_is_none_stands_as_it_is(house: House, tenant: UUID, tmp_path: Path):
+    rows = [("billing", Row("contract", str(n), text)) for n, text in enumerate([*NO_INSTANTS, "2026-07-01T22:30:00Z"])]
+    client, words = house.person(house.operator.person(*rows), tenant), passphrase.draw()
+    asked = await client.open(OpenRequest(kind=Kind.access, passphrase=words), key=str(uuid4()))
+    await house.until_state(client, asked.request, "answered")
+    report = unlock(await fetched(house, client, asked.request, tmp_path), words).report
+    assert [text for text in NO_INSTANTS if f"<td>{text}</td>" not in report] == []
+    assert "<td><time>2026-07-02 00:30:00</time></td>" in report
+
+
 # Two of a dozen thought up their own; to stretch each of these for a second time to look inside takes longer than all the rest.
 WORDS = [PASSPHRASE if n in (0, 7) else passphrase.draw() for n in range(12)]
 

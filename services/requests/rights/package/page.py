@@ -143,7 +143,11 @@ def _rows(rows: list[list], language: Language, zone: str) -> Markup:
 
 
 def _on_the_clock(instant: str, here: ZoneInfo) -> str:
-    said = datetime.fromisoformat(instant).astimezone(here).isoformat(" ", "seconds")[:19]
+    """What no clock of hers shows stands as it came: a day that is none, or the end of all days, which many systems say for `for ever`."""
+    try:
+        said = datetime.fromisoformat(instant).astimezone(here).isoformat(" ", "seconds")[:19]
+    except (ValueError, OverflowError):
+        return instant
     return f"<time>{said}</time>"
 
 
