@@ -139,8 +139,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         )
         stack.push_async_callback(state.verifier.close)
         if state.package:
-            state.database = Database(settings, state.service)
+            state.database = Database(settings, state.service, guarded=True)
             stack.push_async_callback(state.database.close)
+            await _recognise(state.database)
         # Left before the database is closed: a task that still ran would open connections that nobody closes.
         state.tasks = tasks = await stack.enter_async_context(_cancelled_at_end())
         if state.package:
@@ -182,7 +183,17 @@ async def _cancelled_at_end() -> AsyncIterator[list[asyncio.Task[Any]]]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def _recognise(database: Database) -> None:
+    """A process with strange keys does not begin. One whose database is away, or has no schema yet, waits for it, and is asked then."""
+    try:
+        await database.recognise()
+    except PASSING:
+        if database.strange:
+            raise
+
+
 async def _database_ready(database: Database, package: str) -> bool:
+    await database.recognise()
     async with database.engine.connect() as connection:
         return await schema.at_head(connection, package, database.service)
 

@@ -25,7 +25,7 @@ from sqlalchemy.orm.exc import StaleDataError
 from sqlalchemy.pool import Pool
 from sqlalchemy.util import greenlet_spawn
 
-from chassis import auth, clock, durable, rows, telemetry
+from chassis import auth, clock, durable, own_keys, rows, telemetry
 from chassis.errors import Forbidden
 from chassis.known_types import Connection
 from chassis.ledger import events
@@ -207,10 +207,13 @@ class _Use:
 class Database:
     """The two ways a service reaches its schema: as itself (one tenant at a time) and as its system role (named tables)."""
 
-    def __init__(self, settings: Settings, service: str, pool_size: int = 5) -> None:
+    def __init__(self, settings: Settings, service: str, pool_size: int = 5, guarded: bool = False) -> None:
+        """guarded: nobody gets in before this process is seen to hold the keys of what is there · strange: why nobody ever does."""
         self.service = service
         self.settings = settings
         self.on_told: Callable[[], None] = lambda: None
+        self.strange: own_keys.StrangeKeys | None = None
+        self._recognised = not guarded
         self._use, self._system_use = _Use(), _Use()
         self._replaced: list[Pool] = []
         self.engine = _engine(settings, service, service, "db", pool_size)
@@ -226,6 +229,8 @@ class Database:
         """
         if tenant is None:
             raise Forbidden("This call names no customer organisation.")
+        if not self._recognised:
+            await self.recognise()
         with telemetry.span("transaction"), self._use.one():
             async with self.engine.connect() as alchemy:
                 raw = await _raw(alchemy)
@@ -246,9 +251,27 @@ class Database:
     @asynccontextmanager
     async def system_look(self) -> AsyncIterator[asyncpg.Connection]:
         """The same outside a transaction, for a single statement that only reads."""
+        if not self._recognised:
+            await self.recognise()
         with self._system_use.one():
             async with self.system_engine.connect() as connection:
                 yield await _raw(connection)
+
+    async def recognise(self) -> None:
+        """Sees once that this process holds the keys of what is there; a database that was away when the process began, or had no schema, is
+        looked at when somebody comes. Raises StrangeKeys, and goes on doing so: they were read already."""
+        if self.strange:
+            raise self.strange
+        if self._recognised:
+            return
+        connection = await self._as_system()
+        try:
+            self._recognised = await own_keys.recognised(connection, self.service, self.settings.secrets_dir)
+        except own_keys.StrangeKeys as strange:
+            self.strange = strange
+            raise
+        finally:
+            connection.terminate()
 
     def system_pool(self, size: int) -> asyncpg.Pool:
         """A raw pool of the system role (`async with`), set up and torn down by its user."""
@@ -261,6 +284,11 @@ class Database:
 
     async def connect_system(self) -> asyncpg.Connection:
         """A connection of the system role outside any pool, for LISTEN, the sequencer and the worker; the caller closes it."""
+        if not self._recognised:
+            await self.recognise()
+        return await self._as_system()
+
+    async def _as_system(self) -> asyncpg.Connection:
         return await asyncpg.connect(**_where(self.settings, self.service, f"{self.service}_system", "db_system"))
 
     async def rest(self) -> None:

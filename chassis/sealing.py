@@ -129,7 +129,7 @@ class Sealer:
         """Several people's keys; whose was shredded is not among them."""
         rows = await connection.fetch(_READ, tenant, subjects) if subjects else ()
         return {
-            subject: SubjectKey(tenant, subject, self._unwrap(tenant, subject, epoch, wrapped))
+            subject: SubjectKey(tenant, subject, self.unwrap(tenant, subject, epoch, wrapped))
             for subject, epoch, wrapped in rows
         }
 
@@ -176,7 +176,7 @@ class Sealer:
         stale = await connection.fetch(_STALE, newest, limit)
         tenants, subjects = [row["tenant"] for row in stale], [row["subject"] for row in stale]
         wrapped = [
-            self._wrap(tenant, subject, newest, self._unwrap(tenant, subject, epoch, old))
+            self._wrap(tenant, subject, newest, self.unwrap(tenant, subject, epoch, old))
             for tenant, subject, epoch, old in stale
         ]
         await connection.execute(_REWRAP, newest, tenants, subjects, wrapped)
@@ -196,7 +196,8 @@ class Sealer:
         nonce = os.urandom(_NONCE)
         return nonce + AESGCM(self._epochs[epoch]).encrypt(nonce, data_key, _whose(tenant, subject, epoch))
 
-    def _unwrap(self, tenant: UUID, subject: UUID, epoch: int, wrapped: bytes) -> bytes:
+    def unwrap(self, tenant: UUID, subject: UUID, epoch: int, wrapped: bytes) -> bytes:
+        """Raises Shredded when that epoch's key is not there, SealBroken when it is another."""
         if epoch not in self._epochs:
             self._look_for_epochs()
         if epoch not in self._epochs:

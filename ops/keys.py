@@ -2,6 +2,8 @@
 
 Nothing is ever overwritten: to rotate a key, a new file is put beside the old one (docs/house.md, Settings). Nor is a lost one
 replaced, for what it sealed and signed is read and proven by no other, and what another one seals meanwhile the old one never opens.
+A whole folder that is lost looks here like one that is still to be made: the process itself sees that it has strange keys, and does
+not begin (chassis/own_keys.py).
 """
 
 import json
@@ -32,12 +34,12 @@ def make(home: Home) -> None:
 def client(home: Home, name: str, path: Path) -> None:
     """An OAuth client's key pair: the private half at `path`, the public one registered with identity."""
     registered = home.secrets("identity") / "clients" / f"{name}.jwk"
-    if not path.exists():
-        # It says who speaks and nothing else, so another one does as well.
-        registered.unlink(missing_ok=True)
     write_once(path, lambda: _jwk(name, "client", "ES256"))
     private = ECKey.import_key(json.loads(path.read_bytes()))
     public = json.dumps(private.as_dict(private=False)).encode()
+    if registered.exists() and registered.read_bytes() != public:
+        # It says who speaks and nothing else: after a loss another one does as well, and so does the old one that was put back.
+        registered.unlink()
     write_once(registered, lambda: public)
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 from alembic import command
@@ -20,7 +19,7 @@ from sqlalchemy.pool import NullPool
 from chassis import schema
 from ops.catalogue import SERVICES, Process
 from ops.home import CannotRun
-from ops.postgres import PORT, SUPERUSER, create_database, create_role, hide_activity, quoted
+from ops.postgres import PORT, as_superuser, create_database, create_role, hide_activity, quoted
 
 
 @dataclass(frozen=True)
@@ -44,9 +43,7 @@ class Cluster:
         return (self.secrets / process / f"{name}.password").read_text().strip()
 
     async def as_superuser(self, database: str = "postgres") -> asyncpg.Connection:
-        password = self.password("postgres", "superuser")
-        where: dict[str, Any] = {"host": self.host, "port": self.port, "database": database}
-        return await asyncpg.connect(**where, user=SUPERUSER, password=password, timeout=10)
+        return await as_superuser(self.host, self.port, self.secrets, database)
 
 
 async def migrate(cluster: Cluster, services: Iterable[Process] = SERVICES, say: Callable[[str], None] = print) -> None:

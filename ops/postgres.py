@@ -147,14 +147,7 @@ class Postgres:
 
     async def connect(self, database: str = "postgres") -> asyncpg.Connection:
         """As superuser. Only what sets up the house uses this."""
-        return await asyncpg.connect(
-            host=str(self.socket_dir),
-            port=PORT,
-            user=SUPERUSER,
-            password=(self.home.secrets("postgres") / "superuser.password").read_text().strip(),
-            database=database,
-            timeout=10,
-        )
+        return await as_superuser(str(self.socket_dir), PORT, self.home.path / "secrets", database)
 
     def _place(self) -> Path:
         note = self.home.postgres / "elsewhere"
@@ -276,6 +269,18 @@ def installation() -> Path:
     if found is None or not found.submodule_search_locations:
         raise CannotRun("The embedded PostgreSQL is not installed; run ./dev, which installs what the lock names.")
     return Path(found.submodule_search_locations[0]) / "pginstall18"
+
+
+async def as_superuser(host: str, port: int, secrets: Path, database: str) -> asyncpg.Connection:
+    """Raises CannotRun where the server was made with another password than the one that lies in `secrets`."""
+    file = secrets / "postgres" / "superuser.password"
+    where: dict[str, Any] = {"host": host, "port": port, "database": database}
+    try:
+        return await asyncpg.connect(**where, user=SUPERUSER, password=file.read_text().strip(), timeout=10)
+    except asyncpg.InvalidPasswordError:
+        raise CannotRun(
+            f"{file} is not the password of PostgreSQL at {host}: put back {secrets} from a copy."
+        ) from None
 
 
 async def create_role(

@@ -53,7 +53,18 @@ def connection_of(process: Process) -> type[Connection]:
 def run(app: Any, host: str, port: int, connection: type[Connection] = Connection) -> None:
     # Seven hundred new objects are a few requests here; looking for cycles that often took one in thirty of their time.
     gc.set_threshold(20_000, 20, 20)
-    Server(settings(app, host, port, connection)).run()
+    try:
+        Server(settings(app, host, port, connection)).run()
+    except SystemExit:
+        if strange := _strange(app):
+            raise CannotRun(strange) from None
+        raise
+
+
+def _strange(app: Any) -> str | None:
+    """What the person at the terminal is told when the keys it was given are not those of its database."""
+    database = getattr(getattr(app, "state", None), "database", None)
+    return str(database.strange) if database and database.strange else None
 
 
 def settings(app: Any, host: str, port: int, connection: type[Connection] = Connection) -> uvicorn.Config:

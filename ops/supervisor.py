@@ -405,4 +405,4 @@ def _signal(pid: int, message: int) -> None:
 
 def _last_line(log: Path) -> str:
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-    return f"{lines[-1].strip()[:300] if lines else 'it said nothing'} (log: {log})"
+    return f"{lines[-1].strip()[:500] if lines else 'it said nothing'} (log: {log})"

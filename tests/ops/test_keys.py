@@ -60,6 +60,17 @@ def test_a_lost_key_of_a_client_is_replaced_where_it_is_known_too(home: Home) ->
     assert json.loads(path.read_bytes())["x"] == json.loads(known.read_bytes())["x"]
 
 
+def test_what_is_known_of_a_client_is_of_the_key_that_it_has_also_when_an_old_one_was_put_back(home: Home) -> None:
+    keys.make(home)
+    path, known = home.secrets("rights") / "client.jwk", home.secrets("identity") / "clients" / "rights.jwk"
+    kept = path.read_bytes()
+    path.unlink()
+    keys.make(home)
+    path.write_bytes(kept)
+    keys.make(home)
+    assert json.loads(known.read_bytes())["x"] == json.loads(kept)["x"]
+
+
 def test_an_epoch_that_was_destroyed_does_not_come_back(home: Home) -> None:
     keys.make(home)
     epochs = home.secrets("rights") / "epochs"

@@ -63,6 +63,25 @@ def test_once_ends_with_success_and_a_second_run_starts_from_what_is_there(home:
     assert secrets[0] == secrets[1]
 
 
+def test_a_house_that_lost_its_keys_says_which_and_goes_on_with_no_others(home: Home) -> None:
+    assert run(home, "--once", "--free-ports").returncode == 0
+    secrets, own = home.path / "secrets", home.secrets("identity")
+    shutil.copytree(secrets, home.path / "copy")
+    of_identity = f"{own} does not hold the keys that the database of identity was written with: put back ledger.jwk"
+    of_postgres = f"{secrets}/postgres/superuser.password is not the password of PostgreSQL"
+    # Also when fresh ones were made meanwhile.
+    for lost, said in ((own, of_identity), (None, of_identity), (secrets, of_postgres)):
+        if lost:
+            shutil.rmtree(lost)
+        ended = run(home, "--once", "--free-ports")
+        assert ended.returncode == 1 and said in ended.stderr, ended.stderr
+        assert ended.stderr.count("\n") == 1
+    shutil.copytree(home.path / "copy", secrets, dirs_exist_ok=True)
+    again = run(home, "--once", "--free-ports")
+    assert again.returncode == 0, again.stderr
+    assert processes_of(home) == []
+
+
 @pytest.mark.parametrize("torn", ["", "86\0\0", "nan", "1e300"])
 def test_a_clock_that_was_half_written_is_said(home: Home, torn: str) -> None:
     home.make()
