@@ -65,6 +65,7 @@ def report(language: Language, about: About, stores: list[StorePart]) -> str:
         controller=about.controller.name,
         told=_told(language, about),
         stores=stores,
+        most=max((part.count for store in stores for part in store.tables), default=0),
         zone=about.zone,
         style=_text("report.css"),
         csp=_policy(("report.css",), ()),
@@ -155,7 +156,12 @@ def _heads(columns: list[Column], language: Language) -> Markup:
     return Markup("".join(f'<th scope="col">{html.escape(column.label.in_(language))}</th>' for column in columns))
 
 
-_pages.filters |= {"rows": _rows, "heads": _heads}
+def _thousands(count: int, language: Language) -> str:
+    """As people write them: a space that no line breaks at in Swedish, a comma in English."""
+    return f"{count:,}" if language == "en" else f"{count:,}".replace(",", "\u00a0")
+
+
+_pages.filters |= {"rows": _rows, "heads": _heads, "thousands": _thousands}
 
 
 @cache

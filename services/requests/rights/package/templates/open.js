@@ -55,7 +55,13 @@ async function saveArchive(key) {
   }
 }
 
-// The report is shown in a frame that runs nothing; what is searched for is looked up here, and the page shown anew.
+// The report is shown in a frame that runs nothing. There a link within the page leads to the address of the frame, which is not that of
+// this file: without it the frame would show this locked page once more.
+function show(page) {
+  document.getElementById("report").srcdoc = page.replaceAll(' href="#', ' href="about:srcdoc#');
+}
+
+// What is searched for is looked up here, and the page shown anew.
 function search(report, wanted) {
   const page = new DOMParser().parseFromString(report, "text/html");
   const text = wanted.trim().toLocaleLowerCase();
@@ -65,7 +71,7 @@ function search(report, wanted) {
     rows += !row.hidden;
   }
   document.getElementById("found").textContent = text ? `${rows} ${words.rows}` : "";
-  document.getElementById("report").srcdoc = "<!doctype html>" + page.documentElement.outerHTML;
+  show("<!doctype html>" + page.documentElement.outerHTML);
 }
 
 document.getElementById("form").addEventListener("submit", async (submitted) => {
@@ -79,7 +85,7 @@ document.getElementById("form").addEventListener("submit", async (submitted) => 
     const key = await keyFrom(document.getElementById("passphrase").value);
     const packed = await opened(REPORT, key);
     const report = await new Response(packed.stream().pipeThrough(new DecompressionStream("gzip"))).text();
-    document.getElementById("report").srcdoc = report;
+    show(report);
     let typing;
     document.getElementById("search").oninput = (event) => {
       clearTimeout(typing);
