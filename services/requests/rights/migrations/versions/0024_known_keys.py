@@ -4,8 +4,8 @@ from alembic import op
 
 from chassis import own_keys
 
-revision = "0022"
-down_revision = "0021"
+revision = "0024"
+down_revision = "0023"
 
 
 def upgrade() -> None:
