@@ -194,6 +194,14 @@ async def test_an_answer_says_of_each_thing_that_was_kept_why_and_until_when(
         "text": "<script>document.title='owned'</script>",
         "outcomes": [line("erase"), line("keep", "2027-03-01"), line("keep"), line("redact")],
         "clauses": [],
+        "by_hand": [
+            {
+                "store": "cellar",
+                "label": {"sv": "Källaren", "en": "The cellar"},
+                # After midnight where she is.
+                "attested": {"by": "doc", "at": "2027-02-03T23:30:00Z", "evidence_sha256": "0" * 64},
+            }
+        ],
         "complaint": book.clause("complaint").model_dump(),
     }
     saved = tmp_path / "answer.html"
@@ -201,7 +209,7 @@ async def test_an_answer_says_of_each_thing_that_was_kept_why_and_until_when(
     await page.set_viewport_size({"width": width, "height": 900})
     await page.goto(saved.as_uri())
     text = await page.inner_text("body")
-    assert [word for word in said if word not in text] == []
+    assert [word for word in [*said, "2027-02-04"] if word not in text] == []
     assert [one["id"] for one in (await Axe().run(page)).response["violations"]] == []
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "wider than the screen"
 
@@ -261,6 +269,7 @@ async def test_the_keyboard_alone_opens_it(package: Path, page: Page):
     await page.keyboard.type(PASSPHRASE)
     await page.keyboard.press("Enter")
     await page.frame_locator("#report").get_by_role("heading", name="Dina rättigheter").wait_for()
+    assert await page.evaluate("document.activeElement.textContent") == "Ditt utdrag", "she is where the page begins"
 
 
 async def test_a_search_leaves_the_rows_that_hold_it_and_says_how_many(package: Path, page: Page):
@@ -270,9 +279,14 @@ async def test_a_search_leaves_the_rows_that_hold_it_and_says_how_many(package: 
     report = page.frame_locator("#report")
     await report.get_by_text("Faktura 17", exact=True).wait_for()
     await page.get_by_label("Sök i rapportens rader").fill("FAKTURA 17")
-    await page.get_by_text("11 rader innehåller det").wait_for()
+    await page.get_by_text("Rader som innehåller det: 11.").wait_for()
     await report.get_by_text("Faktura 18", exact=True).wait_for(state="hidden")
     await report.get_by_text("Faktura 170", exact=True).wait_for()
+    assert await report.get_by_role("table").count() == 1, "nor is a table shown in which nothing holds it"
+    assert await report.get_by_role("heading", name="Dina uppgifter hos").count() == 0, "what holds it stands first"
+    await page.get_by_label("Sök i rapportens rader").fill("Faktura 250")
+    await page.get_by_text("Rader som innehåller det: 0.").wait_for()
+    assert "alla står i arkivet" in await page.locator("#found").inner_text(), "its 250th row is only there"
     assert await page.title() == "Ett låst utdrag", "what is shown anew runs nothing either"
 
 
@@ -291,7 +305,7 @@ async def test_nothing_that_others_wrote_runs_or_is_fetched_also_when_it_is_sear
         await report.get_by_text(text.translate({0x1E: None, 0x1F: None}), exact=True).first.wait_for(state="attached")
     await page.get_by_label("Sök i rapportens rader").fill(wanted)
     found = sum(wanted.lower() in text.lower() for text in HOSTILE)
-    await page.get_by_text(f"{found} rader innehåller det").wait_for()
+    await page.get_by_text(f"Rader som innehåller det: {found}.").wait_for()
     assert await report.locator("td :not(time), img, svg:not(.glance svg), math, form, base, link, script").count() == 0
     assert await page.title() == "Ett låst utdrag" and opened == [] and len(page.frames) == 2
 

@@ -61,16 +61,22 @@ function show(page) {
   document.getElementById("report").srcdoc = page.replaceAll(' href="#', ' href="about:srcdoc#');
 }
 
-// What is searched for is looked up here, and the page shown anew.
+// What is searched for is looked up here, and the page shown anew: what holds it first, and nothing before it.
 function search(report, wanted) {
   const page = new DOMParser().parseFromString(report, "text/html");
   const text = wanted.trim().toLocaleLowerCase();
+  const found = document.getElementById("found");
   let rows = 0;
   for (const row of page.querySelectorAll("tbody tr")) {
     row.hidden = !row.textContent.toLocaleLowerCase().includes(text);
     rows += !row.hidden;
   }
-  document.getElementById("found").textContent = text ? `${rows} ${words.rows}` : "";
+  found.textContent = text ? `${words.rows}: ${rows}.` : "";
+  if (text) {
+    if (page.querySelector(".note")) found.textContent += ` ${words.first}`;
+    for (const before of page.querySelectorAll("header, #at-a-glance")) before.hidden = true;
+    for (const table of page.querySelectorAll(".scroll")) table.hidden = !table.querySelector("tbody tr:not([hidden])");
+  }
   show("<!doctype html>" + page.documentElement.outerHTML);
 }
 
@@ -95,6 +101,7 @@ document.getElementById("form").addEventListener("submit", async (submitted) => 
     document.getElementById("page").onclick = () => save(new Blob([report], { type: "text/html" }), "report.html");
     document.getElementById("closed").hidden = true;
     document.getElementById("opened").hidden = false;
+    document.querySelector("#opened h1").focus();
   } catch (failure) {
     said.textContent = words.wrong;
   }
