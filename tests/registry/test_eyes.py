@@ -71,6 +71,38 @@ async def test_axe_finds_no_violation(registry: Registry, browser: Browser, lang
     assert said == [], "the page loads and runs nothing"
 
 
+async def test_a_table_names_its_columns_on_a_telephone_too(registry: Registry, browser: Browser) -> None:
+    """To whoever looks, before each cell; to whoever listens, as the columns' heads."""
+    context = await browser.new_context(viewport={"width": 360, "height": 740})
+    page = await context.new_page()
+    await page.goto(f"{registry.url}/privacy?lang=en")
+    shown = await page.locator("[data-retention='helpdesk_recordings'] td").evaluate_all(
+        "cells => cells.map(cell => getComputedStyle(cell, '::before').content)"
+    )
+    assert [label.partition(" /")[0] for label in shown] == ['"Kept: "', '"Then: "']
+    told = await (await context.new_cdp_session(page)).send("Accessibility.getFullAXTree")
+    heads = [one["name"]["value"] for one in told["nodes"] if one.get("role", {}).get("value") == "columnheader"]
+    assert {"Data", "Legal basis", "Kept", "Then", "Entity", "Purpose", "Where"} <= set(heads)
+    await context.close()
+
+
+SPACED = (
+    "* {line-height: 1.5 !important; letter-spacing: .12em !important; word-spacing: .16em !important}"  # WCAG 1.4.12
+)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_nothing_is_wider_than_a_telephone_with_a_reader_s_own_spacing(
+    registry: Registry, browser: Browser, language: str
+) -> None:
+    page = await browser.new_page(viewport={"width": 320, "height": 740})
+    for place in PLACES.values():
+        await page.goto(registry.url + place.format(language))
+        await page.evaluate("rule => document.styleSheets[0].insertRule(rule)", SPACED)
+        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    await page.close()
+
+
 async def test_the_history_says_what_each_version_changed_and_leads_to_it(registry: Registry, browser: Browser) -> None:
     page = await browser.new_page()
     await page.goto(f"{registry.url}/privacy?lang=en")
