@@ -1,6 +1,7 @@
 """Access over HTTP: everything that was collected, in one file that only the passphrase opens, and nothing left behind."""
 
 import asyncio
+import base64
 import csv
 import io
 import json
@@ -22,6 +23,8 @@ from pydantic import ValidationError
 
 from chassis import durable
 from services.anonymizer.contract import TableLine
+from services.registry.books import read_book
+from services.registry.contract import Text
 from services.requests.rights import jobs
 from services.requests.rights.commands import answering, asking
 from services.requests.rights.contract import (
@@ -36,9 +39,10 @@ from services.requests.rights.contract import (
     State,
 )
 from services.requests.rights.package import build as building
-from services.requests.rights.package import builders, passphrase
-from services.requests.rights.package.build import build
+from services.requests.rights.package import builders, passphrase, spool
+from services.requests.rights.package.build import Contents, Source, build
 from services.requests.rights.package.unlock import DoesNotOpen, unlock
+from services.requests.rights.rules.about import about
 from tests.patience import PATIENCE, until
 from tests.rights.conftest import House
 from tests.rights.operator import Row
@@ -149,8 +153,40 @@ def test_a_file_s_name_in_an_archive_leads_nowhere_and_shows_what_it_is(file: st
     assert building._named(file) == named
 
 
+def test_of_two_files_that_are_called_alike_neither_takes_the_other_s_place(tmp_path: Path):
+    """Also where A and a are one letter to whoever unpacks it."""
+    names = ["0001.wav", "0001.WAV", "0001.wav", "0001 (2).wav"]
+    lines = [{"table": "call", "columns": []}, ["1"]]
+    for n, name in enumerate(names):
+        lines += [{"table": "call", "columns": [], "file": name}, [base64.b64encode(b"%d" % n).decode()]]
+    content = b"".join(orjson.dumps(line) + b"\n" for line in lines)
+    secret, step = os.urandom(32), uuid4()
+    writer = spool._Writer(spool.Spool(tmp_path / "spool", secret, step))
+    writer.write(content)
+    writer.close()
+    kept = Source("recordings", Text(sv="Samtal", en="Calls"), step, writer.little, {"call": 1})
+    told = about(read_book(Path(__file__).parents[2] / "policy" / "book.yaml"))
+    building.portable(archive := io.BytesIO(), Contents(uuid4(), "sv", told, [kept], secret, portable=True))
+    with zipfile.ZipFile(archive) as found:
+        files = {name: found.read(name) for name in found.namelist() if name.startswith("files/")}
+    assert sorted(files.values()) == [b"0", b"1", b"2", b"3"] and files["files/recordings/0001.wav"] == b"0"
+    assert len({name.lower() for name in files}) == len(names)
+
+
 @pytest.mark.parametrize(
-    "text", ["=1+1", "\t=1", "pris; 199;=1+1;", "hej\n=1+1\n", "hej\r\n@SUM(1)", "a\t+1", '";=1', '",=1']
+    "text",
+    [
+        "=1+1",
+        "\t=1",
+        "pris; 199;=1+1;",
+        "hej\n=1+1\n",
+        "hej\r\n@SUM(1)",
+        "a\t+1",
+        '";=1',
+        '",=1',
+        "＝1+1",
+        "a;＠SUM(1)",
+    ],
 )
 def test_no_spreadsheet_finds_a_formula_whatever_it_takes_for_the_end_of_a_cell(text: str):
     """What separates cells is the reader's own setting: in Swedish it is the semicolon."""
@@ -159,7 +195,7 @@ def test_no_spreadsheet_finds_a_formula_whatever_it_takes_for_the_end_of_a_cell(
     written = b"".join(building._as_csv(table, iter([orjson.dumps(["x", text, 7, None]) + b"\n"]))).decode("utf-8-sig")
     for delimiter in ",;\t":
         for row in csv.reader(io.StringIO(written), delimiter=delimiter):
-            assert not [cell for cell in row if cell.lstrip('"').startswith(("=", "+", "-", "@"))], (delimiter, row)
+            assert not [cell for cell in row if cell.lstrip('"').startswith(tuple("=+-@＝＋－＠"))], (delimiter, row)
 
 
 async def test_who_waits_for_a_request_hears_when_it_goes_on_and_nobody_else_waits_for_it(house: House, tenant: UUID):

@@ -33,9 +33,10 @@ SHOWN_ROWS = 200
 _COMPRESSION = 1
 _SMALL = 4096
 _SOON_BUILT = 1 << 18
-# What `no_formula` would change, as it stands in JSON lines. Three, each with a beginning of its own: one with all of them takes ten
+# What `no_formula` would change, as it stands in JSON lines. Four, each with a beginning of its own: one with all of them takes ten
 # times as long.
-_FORMULAS = [re.compile(each) for each in (rb'"(?:[=+\-@]|\\[tr])', rb";[=+\-@]", rb"\\[nrt][=+\-@]")]
+_WIDE = rb"\xef\xbc[\x8b\x8d\x9d\xa0]"
+_FORMULAS = [re.compile(each) for each in (rb'"(?:[=+\-@]|\\[tr])', rb";[=+\-@]", rb"\\[nrt][=+\-@]", _WIDE)]
 _NOT_IN_NAMES = re.compile(r"[^\w.() +@-]")
 PORTABLE = "wardline-portability/1"
 HIDDEN = "[skyddad uppgift / protected]"
@@ -177,11 +178,12 @@ def _manifest(contents: Contents) -> dict[str, Any]:
 
 def _members(archive: zipfile.ZipFile, contents: Contents, source: Source, format: str, written: Written) -> None:
     """One file for each table of a store, in one format."""
+    taken = set[str]()
     for table, rows in contents.tables(source):
         if table.file:
             # Once, and not a second time among the tables of the other format. Whatever the store calls it, it lies below `files/`.
             if format == "json":
-                _member(archive, source, f"files/{source.store}/{_named(table.file)}", _as_file(rows))
+                _member(archive, source, f"files/{source.store}/{_free(_named(table.file), taken)}", _as_file(rows))
         else:
             _member(archive, source, f"{format}/{source.store}/{table.table}.{format}", written(table, rows))
 
@@ -189,6 +191,17 @@ def _members(archive: zipfile.ZipFile, contents: Contents, source: Source, forma
 def _named(file: str) -> str:
     """Whatever unpacks it, on whichever system, puts it there and shows all of its name: no path, no sign that turns a text round."""
     return _NOT_IN_NAMES.sub("_", Path(file).name).lstrip(".") or "_"
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """Two days may have a recording of one name each, and to some systems A and a are one letter."""
+    path, free = Path(name), name
+    for number in itertools.count(2):
+        if free.lower() not in taken:
+            break
+        free = f"{path.stem} ({number}){path.suffix}"
+    taken.add(free.lower())
+    return free
 
 
 def _member(archive: zipfile.ZipFile, source: Source, name: str, pieces: Iterator[bytes]) -> None:
