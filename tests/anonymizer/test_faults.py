@@ -56,8 +56,21 @@ def beside(path: Path) -> list[str]:
         login("anna", time="yesterday"),
         login("anna", time="2027-01-19T12:00:00"),
         "[1, 2]\n",
+        login("46701740605", email=46701740605),
+        login("anna", email=["anna@epost.example"]),
+        login("anna", email={"work": "anna@epost.example"}),
     ],
-    ids=["a line cut off", "no time", "nobody's", "no date", "a time without its zone", "no record"],
+    ids=[
+        "a line cut off",
+        "no time",
+        "nobody's",
+        "no date",
+        "a time without its zone",
+        "no record",
+        "a name that is a number",
+        "many names",
+        "a name in parts",
+    ],
 )
 async def test_a_log_whose_lines_changed_is_said_and_nothing_is_done(tmp_path: Path, changed: dict[str, object] | str):
     files, path = logs(tmp_path, login("anna"), login("bo"), changed)

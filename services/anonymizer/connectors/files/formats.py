@@ -396,8 +396,11 @@ def _unless_gone(fault: OSError) -> None:
 
 def typed(row: Row, table: Table) -> Row:
     """Times as instants; whatever else as it is written. Raises StoreDrifted for a record that does not say whose or when it is,
-    or a time without its zone: that would be another instant wherever it is read."""
+    names somebody by what is no text, which nobody would be found by, or a time without its zone: that would be another instant wherever it
+    is read."""
     if not isinstance(row, dict) or row.get(table.tenant) is None or row.get(table.at) is None:
+        raise _UNREADABLE
+    if not all(isinstance(row.get(name), str | None) for name in table.identifying):
         raise _UNREADABLE
     times = {table.at, *(anchors_in(table, anchor)[0].column for anchor in table.anchors)}
     return row | {name: _instant(row[name]) for name in times if row.get(name)}
