@@ -4,9 +4,10 @@ import re
 from typing import Any
 
 # Where a spreadsheet may see a cell begin: one that expects semicolons, as Swedish ones do, begins a cell at each and a row at each
-# line, wherever in a text they stand. Some take the wide signs of East Asian scripts for the same.
+# line, wherever in a text they stand, and takes quotes there for the cell's own. Some take the wide signs of East Asian scripts for the
+# same.
 _BEGINS = r"=+\-@\uff1d\uff0b\uff0d\uff20"
-_RUNS = re.compile(rf"(^(?=[{_BEGINS}\t\r])|[;\n\r\t](?=[{_BEGINS}]))")
+_RUNS = re.compile(rf"""(^(?=[\t\r]|"*[{_BEGINS}])|[;\n\r\t](?="*[{_BEGINS}]))""")
 
 
 def no_formula(cell: Any) -> Any:

@@ -1,5 +1,6 @@
 """The living register over HTTP: dated rows, what is missing, bundles in every format, and questions it refuses."""
 
+import asyncio
 import csv
 import io
 import json
@@ -22,7 +23,8 @@ from services.registry.export.linked import DPV, GDPR
 from services.registry.export.text import _line
 from services.registry.rules import completeness
 from tests.days import today
-from tests.registry.conftest import Registry, new_site
+from tests.patience import busy
+from tests.registry.conftest import Registry, Site, new_site
 
 STAFF = "registry.read registry.write registry.export"
 
@@ -345,23 +347,50 @@ async def test_the_spreadsheet_has_every_sheet_and_no_formula(everything: dict[s
 
 
 def test_no_cell_of_a_csv_is_taken_for_a_formula_by_whoever_separates_cells_by_semicolons() -> None:
-    for text in ("=1+1", "a;=1+1;b", "a\n=1+1", "a\r\n@SUM(1)", "\t-1"):
+    quoted = ('\n"=1+1"', 'a;"=1+1";b', '","\n""=1+1', "＝1+1", "a;＋1")
+    for text in ("=1+1", "a;=1+1;b", "a\n=1+1", "a\r\n@SUM(1)", "\t-1", *quoted):
         for delimiter in ",;\t":
             cells = [
                 each
-                for row in csv.reader(io.StringIO(_line([no_formula(text)]).decode()), delimiter=delimiter)
+                for row in csv.reader(
+                    io.StringIO(_line(["first", no_formula(text)]).decode(), newline=""), delimiter=delimiter
+                )
                 for each in row
             ]
-            assert not [each for each in cells if each.lstrip('"').startswith(("=", "+", "-", "@"))], (text, delimiter)
-    assert no_formula("A-1; b = c") == "A-1; b = c"
+            assert not [each for each in cells if each.lstrip('"').startswith(tuple("=+-@＝＋－＠"))], (text, delimiter)
+    for harmless in ("A-1; b = c", 'sade "nej"; "ja"', "12 + 3"):
+        assert no_formula(harmless) == harmless
+
+
+async def test_one_field_without_end_does_not_keep_everybody_from_a_bundle(site: Site) -> None:
+    """A word that fits no line was measured anew for each of its lines: an hour of work for one row, while all others wait."""
+    async with site.registry() as registry:
+        await kept(
+            registry, "/v1/activities", activity(owner="x" * 900_000, process="Början " + "y" * 40_000 + " slut")
+        )
+        async with asyncio.timeout(40 * busy()):
+            answer = await registry.get("/v1/exports", profile="art30-controller", format=["pdf", "xlsx"], lang="sv")
+        assert verify.check(answer.content, (await registry.get("/keys", scopes=None)).json()) == []
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        parts = [archive.read(name) for name in sorted(archive.namelist()) if name.endswith(".pdf")]
+        with zipfile.ZipFile(io.BytesIO(archive.read("art30-controller.xlsx"))) as book:
+            sheets = "".join(book.read(name).decode() for name in book.namelist() if "worksheets/sheet" in name)
+    told = "".join(text_of(part) for part in parts)
+    assert told.count("x") > 900_000 and told.count("y") > 40_000 and "Början" in told
+    assert "(allt står i CSV och JSON)" in sheets, "what a cell of a spreadsheet cannot hold is not left out in silence"
+
+
+def text_of(pdf: bytes) -> str:
+    import pypdfium2
+
+    document = pypdfium2.PdfDocument(pdf)
+    told = "\n".join(page.get_textpage().get_text_bounded() for page in document)
+    document.close()
+    return told
 
 
 async def test_the_document_has_every_letter(everything: dict[str, bytes]) -> None:
-    import pypdfium2
-
-    document = pypdfium2.PdfDocument(everything["art30-controller.pdf"])
-    told = "\n".join(page.get_textpage().get_text_bounded() for page in document)
-    document.close()
+    told = text_of(everything["art30-controller.pdf"])
     for words in ("Record of processing activities", "LEK (2022:482) 8 kap.", "Röstgatan 1 ÅÄÖ åäö é", "— missing —"):
         assert words in told, words
 

@@ -186,6 +186,10 @@ def test_of_two_files_that_are_called_alike_neither_takes_the_other_s_place(tmp_
         '",=1',
         "＝1+1",
         "a;＠SUM(1)",
+        'hej\n"=1+1"',
+        'a;"=1";b',
+        '"=1',
+        '""＝1',
     ],
 )
 def test_no_spreadsheet_finds_a_formula_whatever_it_takes_for_the_end_of_a_cell(text: str):

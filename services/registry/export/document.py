@@ -216,13 +216,12 @@ class _Paper(FPDF):
         line, used = "", 0.0
         for word in told.split():
             wide = self._width(word, size, style)
-            while wide > width:
+            if wide > width:
                 if line:
                     yield line
                     line, used = "", 0.0
-                keeps = max(1, int(len(word) * width / wide) - 1)
-                yield word[:keeps]
-                word = word[keeps:]
+                *whole, word = self._cut(word, width, size, style)
+                yield from whole
                 wide = self._width(word, size, style)
             if line and used + space + wide > width:
                 yield line
@@ -230,6 +229,17 @@ class _Paper(FPDF):
             else:
                 line, used = (f"{line} {word}", used + space + wide) if line else (word, wide)
         yield line
+
+    def _cut(self, word: str, width: float, size: float, style: str) -> Iterator[str]:
+        """A word in pieces that each fit a line, looked at once from its beginning to its end, however long it is."""
+        begins, used = 0, 0.0
+        for place, letter in enumerate(word):
+            wide = self._width(letter, size, style)
+            if used + wide > width and place > begins:
+                yield word[begins:place]
+                begins, used = place, 0.0
+            used += wide
+        yield word[begins:]
 
     def _width(self, word: str, size: float, style: str) -> float:
         """Of the font that is set."""

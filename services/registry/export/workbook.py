@@ -11,10 +11,12 @@ from xlsxwriter.worksheet import Worksheet
 from services.registry.export.sheets import MISSING, Cell, Context, Profile, Sheet, words
 from services.registry.export.spool import rows
 from services.registry.export.wordings import cover_lines
+from services.registry.labels import Label
 
 _INK, _PALE, _AMBER = "#14324a", "#eef3f7", "#fdf1d8"
-# What a cell of a spreadsheet can hold.
+# What a cell of a spreadsheet can hold, and what stands at the end of one that holds no more.
 _LONGEST = 32_767
+_CUT = Label(sv=" … (allt står i CSV och JSON)", en=" … (all of it is in CSV and JSON)")
 
 
 def workbook(folder: Path, out: Path, profile: Profile, context: Context) -> None:
@@ -75,7 +77,7 @@ def _fill(page: Worksheet, formats: _Formats, folder: Path, sheet: Sheet, contex
     for number, row in enumerate(rows(folder, sheet.key), start=1):
         for place, column in enumerate(sheet.columns):
             told = words(column, row, context)
-            _write(page, number, place, told, formats.missing if told == missing else formats.cell)
+            _write(page, number, place, _fitting(told, context), formats.missing if told == missing else formats.cell)
     page.autofilter(0, 0, max(number, 1), len(sheet.columns) - 1)
 
 
@@ -86,4 +88,11 @@ def _write(page: Worksheet, row: int, place: int, told: Cell, look: Format) -> N
     elif isinstance(told, int | float) and not isinstance(told, bool):
         page.write_number(row, place, told, look)
     else:
-        page.write_string(row, place, str(told)[:_LONGEST], look)
+        page.write_string(row, place, str(told), look)
+
+
+def _fitting(told: Cell, context: Context) -> Cell:
+    if not isinstance(told, str) or len(told) <= _LONGEST:
+        return told
+    cut = _CUT.in_(context.language)
+    return told[: _LONGEST - len(cut)] + cut

@@ -36,7 +36,7 @@ _SOON_BUILT = 1 << 18
 # What `no_formula` would change, as it stands in JSON lines. Four, each with a beginning of its own: one with all of them takes ten
 # times as long.
 _WIDE = rb"\xef\xbc[\x8b\x8d\x9d\xa0]"
-_FORMULAS = [re.compile(each) for each in (rb'"(?:[=+\-@]|\\[tr])', rb";[=+\-@]", rb"\\[nrt][=+\-@]", _WIDE)]
+_FORMULAS = [re.compile(each) for each in (rb'"(?:[=+\-@]|\\[tr])', rb";[=+\-@]", rb'\\[nrt"][=+\-@]', _WIDE)]
 _NOT_IN_NAMES = re.compile(r"[^\w.() +@-]")
 PORTABLE = "wardline-portability/1"
 HIDDEN = "[skyddad uppgift / protected]"
