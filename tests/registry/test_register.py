@@ -17,7 +17,7 @@ import pytest_asyncio
 from chassis.cells import no_formula
 from ops.postgres import Postgres
 from services.registry import verify
-from services.registry.contract import PolicyBook
+from services.registry.contract import HOUSE, PolicyBook
 from services.registry.contract.dpv import terms
 from services.registry.export.linked import DPV, GDPR
 from services.registry.export.text import _line
@@ -401,6 +401,55 @@ async def test_a_bundle_of_every_format_is_the_same_bytes_again(registry: Regist
     first, again = [(await registry.get("/v1/exports", **asked)).content for _ in range(2)]
     assert first == again
     assert verify.check(first, (await registry.get("/keys", scopes=None)).json()) == []
+
+
+FINDING = {
+    "key": "look/one", "kind": "mislabelled", "statement": {"sv": "Sent", "en": "Late"}, "rows": [], "owner": "counsel",
+    "due_on": "2027-01-01", "found_at": "2026-01-01T00:00:00Z", "state": "open",
+}  # fmt: skip
+SAY = "INSERT INTO registry.finding_entry (tenant, key, known_from, body) VALUES ($1, $2, $3, $4)"
+
+
+async def test_what_is_on_its_way_when_a_bundle_is_asked_for_is_in_it_or_in_none_of_that_instant(
+    site: Site, server: Postgres
+) -> None:
+    """Its instant was read before the bundle's, and it is committed after it: the same question gave other bytes then."""
+    async with site.registry() as registry:
+        admin = await server.connect(site.database)
+        writing = admin.transaction()
+        await writing.start()
+        await admin.execute("SELECT pg_advisory_xact_lock(hashtextextended('finding', 0))")
+        await admin.execute(SAY, HOUSE, FINDING["key"], datetime.now(UTC), json.dumps(FINDING))
+        await asyncio.sleep(0.01)
+        asked = {"known_at": (now := datetime.now(UTC).isoformat()), "as_of": now}
+        first = asyncio.create_task(bundle_of(registry, **asked))
+        await asyncio.sleep(1)
+        await writing.commit()
+        await admin.close()
+        assert await first == await bundle_of(registry, **asked)
+
+
+@pytest.mark.parametrize("kind", ["register", "policy_version", "finding", "access", "breaches"])
+async def test_a_bundle_waits_for_whoever_sets_an_instant_now(site: Site, server: Postgres, kind: str) -> None:
+    async with site.registry() as registry:
+        admin = await server.connect(site.database)
+        writing = admin.transaction()
+        await writing.start()
+        await admin.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", kind)
+        asked = asyncio.create_task(bundle_of(registry, profile="transparency"))
+        assert (await asyncio.wait([asked], timeout=1))[1] == {asked}
+        await writing.commit()
+        await admin.close()
+        assert await asked
+
+
+async def test_a_bundle_is_the_same_bytes_again_though_the_register_went_on_meanwhile(registry: Registry) -> None:
+    asked = {"known_at": (now := datetime.now(UTC).isoformat()), "as_of": now}
+    first = await bundle_of(registry, **asked)
+    changing = [kept(registry, "/v1/activities", activity()) for _ in range(10)]
+    while_changing, *_ = await asyncio.gather(bundle_of(registry, **asked), *changing)
+    await asyncio.sleep(1.5)  # a newer head of the ledger is signed
+    assert first == while_changing == await bundle_of(registry, **asked)
 
 
 @pytest.mark.parametrize(("profile", "scope"), [("breaches", "breach.read"), ("access-reviews", "access.read")])

@@ -98,7 +98,7 @@ async def _founded(tx: Transaction, client: str, manager: Manager, wish: FoundRe
 
 
 async def request_grant(tx: Transaction, requester: str, wish: RequestGrant, book: PolicyBook) -> Grant:
-    now = clock.now()
+    now = await _turn(tx)
     rules.check_wish(book, wish, now)
     rules.check_manager(wish, await access.managing(tx.connection, now))
     return await access.grant(tx.connection, await _requested(tx, requester, wish, now), now)
@@ -170,7 +170,7 @@ async def depart(tx: Transaction, recorder: str, wish: Depart) -> Ended:
 
 
 async def record_clearance(tx: Transaction, recorder: str, wish: RecordClearance, book: PolicyBook) -> Clearance:
-    now = clock.now()
+    now = await _turn(tx)
     rules.check_clearance(book, wish, now)
     rules.check_other(recorder, str(wish.person))
     id = new_id()
@@ -216,12 +216,11 @@ async def open_review(tx: Transaction, opener: str, book: PolicyBook) -> ReviewD
 
 async def keep_time(database: Database, book: PolicyBook) -> None:
     """What time alone brings about: grants end, reviews open and close. The lock is taken only when there is something."""
-    now = clock.now()
     async with database.system() as connection:
-        if not (await access.due(connection, now)).anything(book):
+        if not (await access.due(connection, clock.now())).anything(book):
             return
     async with database.transaction(HOUSE) as tx:
-        await tx.connection.execute(_LOCK)
+        now = await _turn(tx)
         due = await access.due(tx.connection, now)
         await _end(tx, due.expired, CLOCK, "expired", now)
         for review in due.closing:

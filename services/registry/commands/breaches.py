@@ -34,6 +34,7 @@ ON CONFLICT DO NOTHING RETURNING true"""
 
 async def report_breach(tx: Transaction, reporter: str, wish: ReportBreach, versions: Versions) -> Breach:
     """The clocks run from `aware_at`, whenever it is reported here."""
+    await tx.connection.execute(_LOCK)
     now, id = clock.now(), new_id()
     rules.check_statement(breaches.book_of_its_time(versions, wish.aware_at), wish.statement, wish.aware_at, now)
     await tx.connection.execute(_REPORT, id, HOUSE, wish.aware_at, reporter, now)
@@ -70,6 +71,7 @@ async def record_notice(
     once: bool = False,
 ) -> None:
     """`once`: one that was recorded before stays, and nothing is said again."""
+    await tx.connection.execute(_LOCK)
     row = (new_id(), HOUSE, id, clock_key, organisation, told_at, reference, recorder, clock.now())
     sql = _TELL + (" ON CONFLICT DO NOTHING" if once else "")
     if await tx.connection.execute(sql, *row) == "INSERT 0 1":

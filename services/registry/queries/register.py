@@ -25,8 +25,10 @@ from services.registry.queries.book import book_of, version_in_force, versions
 from services.registry.rules.book import on_the_day
 from services.registry.rules.subprocessors import Chain, Said, begun, overlaid
 
-# Whoever writes holds the same lock while it sets `known_from`: behind it, nothing that was known then is still on its way.
-_SETTLED = "SELECT pg_advisory_xact_lock_shared(hashtextextended('register', 0))"
+# Whoever writes what a bundle tells holds its lock while it reads the instant it is known from: behind them, nothing that was known
+# then is still on its way. One after the other, for who waits holds none.
+_SETTLED = "SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 0))"
+_SETTLING = ("policy_version", "register", "finding", "access", "breaches")
 # Of the rows that began by that day the one that began last counts; of those, the one that was learned last. A transfer's key begins
 # with its sub-processor's.
 _COUNTING = """
@@ -83,7 +85,8 @@ async def as_written(database: Database, as_of: datetime, known_at: datetime) ->
     if known_at > clock.now():
         raise NotKnownYet
     async with database.system() as connection:
-        await connection.execute(_SETTLED)
+        for kind in _SETTLING:
+            await connection.execute(_SETTLED, kind)
     version = await version_in_force(database, as_of, known_at)
     full = book_of(version.jws)
     day = as_of.astimezone(full.tz).date()
