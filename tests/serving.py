@@ -4,8 +4,9 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -67,6 +68,35 @@ async def stranger(says: bytes, then: bytes) -> AsyncIterator[str]:
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     async with server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+@dataclass
+class SlowReader:
+    """Took the beginning of an answer, and takes no more of it for now."""
+
+    first: bytes
+    rest: AsyncIterator[bytes]
+
+    async def reads_on(self) -> bytes:
+        return self.first + b"".join([piece async for piece in self.rest])
+
+
+@asynccontextmanager
+async def slow_readers(urls: Sequence[str], headers: Mapping[str, str]) -> AsyncIterator[list[SlowReader]]:
+    """Each of an answer that is much larger than what the kernel keeps for who does not read, some four megabytes on the other side."""
+    little = [(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)]
+    way = httpx2.AsyncHTTPTransport(verify=trust(), trust_env=False, socket_options=little)
+    async with AsyncExitStack() as stack:
+        http = await stack.enter_async_context(httpx2.AsyncClient(transport=way, timeout=PATIENCE))
+        readers = []
+        for url in urls:
+            answer = await stack.enter_async_context(http.stream("GET", url, headers=headers))
+            assert answer.status_code == 200
+            first, pieces = b"", answer.aiter_bytes()
+            while len(first) < 100_000:
+                first += await anext(pieces)
+            readers.append(SlowReader(first, pieces))
+        yield readers
 
 
 async def _accepting(listener: socket.socket, task: "asyncio.Task[None]") -> None:

@@ -1,11 +1,9 @@
 """The cache beside a call server: the same answers as the decision point, at once after every change, and none when it cannot know."""
 
 import asyncio
-import socket
 import time
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx2
@@ -27,6 +25,7 @@ from tests.backups import lose_what_came_after
 from tests.consent.conftest import Company, key
 from tests.consent.house import DATABASE
 from tests.patience import PATIENCE, alone, slow
+from tests.serving import slow_readers
 
 ANNA, OMAR, NOBODY = (str(new_id()) for _ in range(3))
 GROUND = Ground("communication", "consent", "weighed", True, False)
@@ -440,54 +439,25 @@ SELECT $1, md5(n::text)::uuid, 'consent', regulation, repeat('x', 1000), gen_ran
 FROM generate_series(1, 5000) n, unnest(ARRAY['gdpr', 'eprivacy']) regulation"""
 
 
-# Ten megabytes, of which the kernel takes four for whoever does not read.
 async def test_who_reads_a_snapshot_slowly_keeps_nobody_from_writing_and_gets_it_whole(company, anna):
     told, served = await company.notice(), company.served
     admin = await served.house.postgres.connect(DATABASE)
     await admin.execute(_CROWD, company.tenant)
-    readers = [await _begin_to_read(served.url, await company.headers()) for _ in range(5)]
     try:
-        record = await company.give(anna, told)
-        keys = KeySet.import_key_set((await served.http.get(f"{served.url}/keys")).json())
-        copy = await edge.read(_lines_of(readers[0]), keys)
-        assert len(copy._people) >= 5000
+        async with slow_readers([f"{served.url}/v1/snapshot"] * 5, await company.headers()) as readers:
+            record = await company.give(anna, told)
+            keys = KeySet.import_key_set((await served.http.get(f"{served.url}/keys")).json())
+            copy = await edge.read(_each((await readers[0].reads_on()).split(b"\n")[:-1]), keys)
+            assert len(copy._people) >= 5000
     finally:
-        for reader in readers:
-            reader.close()
         await admin.execute("DELETE FROM consent.standing WHERE tenant = $1 AND purpose LIKE 'x%'", company.tenant)
         await admin.close()
     await company.until_known(record)
 
 
-async def _begin_to_read(url: str, headers: dict[str, str]) -> socket.socket:
-    """Asks, and waits until as much has come as is kept for who does not read."""
-    opened = socket.socket()
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
-    opened.setblocking(False)
-    loop, there = asyncio.get_running_loop(), urlsplit(url)
-    await loop.sock_connect(opened, (there.hostname, there.port))
-    head = f"GET /v1/snapshot HTTP/1.0\r\nauthorization: {headers['authorization']}\r\n\r\n"
-    await loop.sock_sendall(opened, head.encode())
-    async with asyncio.timeout(PATIENCE):
-        while len(_seen(opened)) < 10_000:
-            await asyncio.sleep(0.05)
-    return opened
-
-
-def _seen(opened: socket.socket) -> bytes:
-    try:
-        return opened.recv(1 << 16, socket.MSG_PEEK)
-    except BlockingIOError:
-        return b""
-
-
-async def _lines_of(opened: socket.socket):
-    rest = b""
-    while piece := await asyncio.get_running_loop().sock_recv(opened, 1 << 16):
-        *whole, rest = (rest + piece).split(b"\n")
-        for line in whole:
-            if line.startswith((b"{", b"[")):  # and is none of the head's
-                yield line
+async def _each(lines):
+    for line in lines:
+        yield line
 
 
 consents = st.builds(

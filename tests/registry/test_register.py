@@ -19,12 +19,14 @@ from ops.postgres import Postgres
 from services.registry import verify
 from services.registry.contract import HOUSE, PolicyBook
 from services.registry.contract.dpv import terms
+from services.registry.contract.register import KeepActivity
 from services.registry.export.linked import DPV, GDPR
 from services.registry.export.text import _line
 from services.registry.rules import completeness
 from tests.days import today
 from tests.patience import busy
-from tests.registry.conftest import Registry, Site, new_site
+from tests.registry.conftest import SCOPES, Registry, Site, new_site
+from tests.serving import slow_readers
 
 STAFF = "registry.read registry.write registry.export"
 
@@ -469,3 +471,24 @@ async def test_every_profile_says_what_is_missing(registry: Registry, profile: s
         files = [archive.read(name).decode() for name in archive.namelist() if name.endswith(".csv")]
     assert len(files) == {"subprocessors": 2}.get(profile, 1)
     assert "— missing —" in "".join(files)
+
+
+_LARGE = """
+INSERT INTO registry.register_entry (tenant, id, kind, key, valid_from, known_from, body, recorded_by, event)
+SELECT gen_random_uuid(), gen_random_uuid(), 'activity', 'large_' || n, date '2020-01-01', timestamptz '2020-01-01', $1,
+    'a test', gen_random_uuid()
+FROM generate_series(1, 3000) n"""
+
+
+async def test_who_reads_the_register_slowly_keeps_nobody_from_the_registry(server: Postgres) -> None:
+    async with new_site(server) as site, site.registry() as registry:
+        admin = await server.connect(site.database)
+        body = KeepActivity.model_validate_json(json.dumps(activity(process="x" * 200)))
+        await admin.execute(_LARGE, body.model_dump_json())
+        await admin.close()
+        headers = {"authorization": f"Bearer {registry.issuer.token('registry', SCOPES, client_id='public')}"}
+        async with slow_readers([f"{registry.url}/v1/ropa"] * 3, headers) as readers:
+            answer = await registry.get("/ledger/checkpoint")
+            assert answer.status_code == 200, answer.text
+            told = json.loads(await readers[0].reads_on())
+            assert len(told["activities"]) >= 3000

@@ -34,8 +34,8 @@ _SETTLING = ("policy_version", "register", "finding", "access", "breaches")
 _COUNTING = """
 SELECT DISTINCT ON (key) id, key, valid_from, valid_to, known_from, body
 FROM register_entry WHERE kind = $1 AND valid_from <= $2 AND known_from <= $3
-  AND ($4::text[] IS NULL OR split_part(key, '/', 1) IN (SELECT unnest($4)))
-ORDER BY key, valid_from DESC, known_from DESC"""
+  AND ($4::text[] IS NULL OR split_part(key, '/', 1) IN (SELECT unnest($4))) AND key > $5
+ORDER BY key, valid_from DESC, known_from DESC LIMIT $6"""
 _NEXT = """
 SELECT DISTINCT key FROM register_entry
 WHERE kind = $1 AND valid_from <= $2 AND known_from <= $3 AND key > $4 ORDER BY key LIMIT $5"""
@@ -137,12 +137,17 @@ async def _chain(database: Database, asked: Moment, subprocessors: set[str]) -> 
 async def counting(
     database: Database, kind: EntryKind, day: date, known_at: datetime, only: Collection[str] | None = None
 ) -> AsyncIterator[Entry]:
-    """The rows of a kind that count on a day, by key; also those that are over by then. Read a few at a time. `only`: of these
-    sub-processors."""
-    some = None if only is None else list(only)
-    async with database.system() as connection:
-        async for row in connection.cursor(_COUNTING, kind, day, known_at, some, prefetch=_PAGE):
+    """The rows of a kind that count on a day, by key; also those that are over by then. Read some at a time, since whoever takes them may
+    be slow; what was known then stays as it was. `only`: of these sub-processors."""
+    some, after = None if only is None else list(only), ""
+    while True:
+        async with database.system_look() as connection:
+            page = await connection.fetch(_COUNTING, kind, day, known_at, some, after, _PAGE)
+        for row in page:
             yield _entry(row)
+        if len(page) < _PAGE:
+            return
+        after = page[-1]["key"]
 
 
 async def activities(database: Database, asked: Moment) -> AsyncIterator[KeepActivity]:
