@@ -32,6 +32,8 @@ class House:
         self.connectors: dict[str, Connector] = {}
         # Stores that may have come back from a backup: opened once whom we had erased is gone from them again.
         self.closed: set[str] = set()
+        # Which organisation is fetching what it has in which store: much of it lies on our disk until it is taken.
+        self.returning: set[tuple[UUID, str]] = set()
         connectors = _CONNECTORS | {
             "parquet": partial(Apart, elsewhere=Elsewhere(settings.lake_rest, settings.lake_rest_large))
         }

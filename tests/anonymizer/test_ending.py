@@ -1,17 +1,22 @@
 """What a customer organisation gets back at its contract's end: everything that is processed for it, and nothing of anybody else."""
 
+import asyncio
 import json
 from base64 import b64decode
 from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import orjson
 import pytest
 
 from sample.cases import FJALLRESOR
-from services.anonymizer.contract import VerbUnsupported
+from services.anonymizer.contract import StoreUnavailable, VerbUnsupported
 from tests.anonymizer.conftest import House
+from tests.patience import PATIENCE
+from tests.serving import SlowReader, slow_readers
 
 TABLES = ("ticket", "email_message", "chat", "chat_message")
 
@@ -63,3 +68,45 @@ async def test_what_the_operator_keeps_for_itself_is_not_counted_among_it(house:
 async def test_a_source_by_hand_is_returned_by_people(house: House):
     with pytest.raises(VerbUnsupported):
         await given_back(house, "mailbox")
+
+
+_MUCH = """
+INSERT INTO ticket (id, tenant, requester_name, requester_email, subject, body, language, created_at, closed_at)
+SELECT $2::bigint + n, $1, 'Kim', 'kim@example.com', 'Mycket', repeat('x', 1000000), 'sv', now(), now() FROM generate_series(1, 16) n"""
+
+
+async def test_who_fetches_slowly_keeps_nobody_from_the_store_and_fetches_once_at_a_time(house: House):
+    """The store has four connections for everybody."""
+    companies = [uuid4() for _ in range(4)]
+    for number, company in enumerate(companies):
+        await house.rows("helpdesk", _MUCH, company, 10**12 + 100 * number)
+    anna = await house.principal("anna")
+    try:
+        async with AsyncExitStack() as stack:
+            fetching = [await stack.enter_async_context(_slowly(house, company)) for company in companies]
+            assert await house.collected("helpdesk", anna)
+            with pytest.raises(StoreUnavailable, match="being fetched"):
+                await given_back(house, "helpdesk", companies[0])
+            whole = await fetching[0].reads_on()
+            assert whole.count(b'"Mycket"') == 16 and orjson.loads(whole.splitlines()[-1])["end"] is True
+            await given_back(house, "helpdesk", FJALLRESOR.id)
+        assert len((await _soon_given_back(house, companies[1]))["ticket"]) == 16
+    finally:
+        await house.rows("helpdesk", "DELETE FROM ticket WHERE tenant = ANY ($1)", companies)
+
+
+async def _soon_given_back(house: House, tenant: UUID) -> dict[str, list[Any]]:
+    """As soon as the anonymizer has noticed that who fetched it went away."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                return await given_back(house, "helpdesk", tenant)
+            except StoreUnavailable:
+                await asyncio.sleep(0.1)
+
+
+@asynccontextmanager
+async def _slowly(house: House, tenant: UUID) -> AsyncIterator[SlowReader]:
+    token = house.issuer.token("anonymizer", "data.return", tenant, client_id="registry")
+    async with slow_readers([f"{house.url}/v1/returns/helpdesk"], {"authorization": f"Bearer {token}"}) as [reader]:
+        yield reader

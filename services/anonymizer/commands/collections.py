@@ -18,6 +18,7 @@ from services.anonymizer.contract import (
     DisclosureRequest,
     IdentifierType,
     OfStore,
+    StoreUnavailable,
     Subject,
     VerbUnsupported,
 )
@@ -77,13 +78,30 @@ class Collections:
 async def give_back(
     database: Database, house: House, tenant: UUID, store: str, book: PolicyBook
 ) -> AsyncGenerator[bytes]:
-    """Everything of one organisation, for itself; raises like `Collections.alone`."""
+    """Everything of one organisation, for itself, once at a time; raises like `Collections.alone`."""
     connector = house.connector(store)
     if "give_back" not in connector.verbs:
         raise VerbUnsupported("People have to hand over what this store holds.")
-    async with database.transaction(tenant) as tx:
-        await tx.emit("data.returned", DataReturned(store=store).model_dump(mode="json"))
-    return await _begun(connector.give_back(tenant, book))
+    what = (tenant, store)
+    if what in house.returning:
+        raise StoreUnavailable(f"What {store} holds is being fetched just now; try again when that has ended.")
+    house.returning.add(what)
+    try:
+        async with database.transaction(tenant) as tx:
+            await tx.emit("data.returned", DataReturned(store=store).model_dump(mode="json"))
+        return await _begun(_returning(connector.give_back(tenant, book), house, what))
+    except BaseException:
+        house.returning.discard(what)
+        raise
+
+
+async def _returning(stream: AsyncGenerator[bytes], house: House, what: tuple[UUID, str]) -> AsyncGenerator[bytes]:
+    try:
+        async with aclosing(stream):
+            async for chunk in stream:
+                yield chunk
+    finally:
+        house.returning.discard(what)
 
 
 async def disclose(house: House, tenant: UUID, wish: DisclosureRequest, book: PolicyBook) -> AsyncGenerator[bytes]:

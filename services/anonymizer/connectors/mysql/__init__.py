@@ -11,6 +11,7 @@ from uuid import UUID, uuid5
 
 import orjson
 
+from chassis.aside import aside
 from services.anonymizer.connectors.files import Files
 from services.anonymizer.connectors.files.journal import Plan
 from services.anonymizer.connectors.guard import Guard
@@ -131,7 +132,8 @@ class MySQL:
         return sum([await table.held_for(tenant, book) for table in self.tables.values()])
 
     def give_back(self, tenant: UUID, book: PolicyBook) -> AsyncGenerator[bytes]:
-        return _one_stream([table.give_back(tenant, book) for table in self.tables.values()])
+        whole = _one_stream([table.give_back(tenant, book) for table in self.tables.values()])
+        return aside(whole, self.database.settings.home)  # the server ends a connection from which nothing is taken
 
     async def release(self, hold: UUID) -> int:
         return sum([await table.release(hold) for table in self.tables.values()])

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import asyncpg
 
+from chassis.aside import aside
 from services.anonymizer.connectors.ndjson import end_line, shown, table_line, whole_line
 from services.anonymizer.connectors.postgresql import store as stores
 from services.anonymizer.connectors.postgresql.several import PLACE, TIE, Several, Tie, places
@@ -116,8 +117,9 @@ def _of_several(
 
 
 def give_back(connections: Connections, tenant: UUID, book: PolicyBook) -> AsyncGenerator[bytes]:
-    """Every ordinary row that is processed for one organisation, whole."""
-    return _streamed(connections, _whole(connections.store, tenant, book))
+    """Every ordinary row that is processed for one organisation, whole. People take it, at whatever pace, and the store has four
+    connections for everybody."""
+    return aside(_streamed(connections, _whole(connections.store, tenant, book)), connections.settings.home)
 
 
 def _whole(store: Store, tenant: UUID, book: PolicyBook) -> Iterator[_Part]:
