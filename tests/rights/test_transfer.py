@@ -37,6 +37,7 @@ from services.requests.rights.client import RightsClient
 from services.requests.rights.commands import receiving
 from services.requests.rights.contract import (
     Kind,
+    NotNow,
     NotYours,
     OpenReception,
     OpenRequest,
@@ -166,6 +167,21 @@ async def test_what_was_taken_and_not_written_down_here_is_handed_over_once_more
     answer = await two.anna.answer(asked.request)
     assert answer.transferred.sha256 == (await two.reception()).sha256
     assert (await house.events(asked.request)).count("request.transferred") == 1
+
+
+async def test_what_the_other_operator_has_acknowledged_is_withdrawn_no_more(house: House, two: Two):
+    """She asks while this is written down, and what closes her request is lost."""
+    async with held_commits(house) as gates:
+        await gates.close([Gate(1, "request closed", two.principal, "before")])
+        asked = await two.anna.open(two.wish(), key=key())
+        await house.seen(gates.held, lambda held: 1 in held)
+        withdrawing = asyncio.create_task(two.anna.withdraw(asked.request, key=key()))
+        await asyncio.sleep(0.2)
+        await gates.open()
+        with pytest.raises(NotNow):
+            await withdrawing
+        await until_state(house, two, asked.request, "closed")
+    assert (await two.anna.answer(asked.request)).transferred.sha256 == (await two.reception()).sha256
 
 
 async def test_what_came_lies_sealed_on_the_disk_and_goes_when_its_time_is_over(house: House, tenant: UUID, two: Two):

@@ -225,6 +225,8 @@ async def withdraw(tx: Transaction, office: Office, caller: Caller, request: UUI
         await doing.lift(tx, office, row)
         return await queries.view(tx, row)
     must_stand_in(State(row.state), WITHDRAWABLE)
+    if row.state == State.transferring and await transferring.is_taken(tx, office, row):
+        raise NotNow("The other operator has acknowledged that it has all of it.", state=row.state)
     await deciding.void_tasks(tx, row)
     await answering.close_withdrawn(tx, office, row, for_her(caller))
     return await queries.view(tx, row)

@@ -1,6 +1,7 @@
 """A portability package goes directly to another operator: sealed for it, in parts, and its receipt is part of the answer.
 
-Before the last word has gone out nobody there can read anything, since the key goes with it; so a person may change her mind until then.
+Before the last word has gone out nobody there can read anything, since the key goes with it. A person may change her mind until its
+receipt is written down, and is told whether the key had gone.
 """
 
 import hashlib
@@ -55,6 +56,11 @@ def is_wanted(office: Office, row: RequestRow) -> bool:
     """Called with the row locked. Of a request that ended while parts were written none of them is left."""
     answering.remove_what_is_left(office, row)
     return row.state == State.transferring
+
+
+async def is_taken(tx: Transaction, office: Office, row: RequestRow) -> bool:
+    """Whether its receipt was written down: that her data are there is told in her answer, and not lost with what she asked."""
+    return (await answering.open_sealed(tx, office, row, "transfer")).startswith(_TAKEN)
 
 
 async def to_send(tx: Transaction, office: Office, row: RequestRow) -> Sending | Transferred | None:
