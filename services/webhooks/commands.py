@@ -49,9 +49,11 @@ MOST_ENDPOINTS = 20
 _ENDPOINTS = "SELECT id, types, subjects FROM endpoint WHERE tenant = $1 AND state = 'active'"
 _ACTIVE = "SELECT count(*) FROM endpoint WHERE tenant = $1 AND client = $2 AND state = 'active'"
 _PUBLIC_FACT = "INSERT INTO public_fact (tenant, event, type, body) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"
+# When a try is due goes by the database's clock, as its job does: by a process's own, another one whose clock is behind would find
+# nothing to do yet, and forget it.
 _DELIVERY = """
 INSERT INTO delivery (tenant, id, endpoint, event, type, body, state, tries, fence, next_at, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, 'pending', 0, 0, $7, $7) ON CONFLICT (tenant, endpoint, event) DO NOTHING"""
+VALUES ($1, $2, $3, $4, $5, $6, 'pending', 0, 0, now(), $7) ON CONFLICT (tenant, endpoint, event) DO NOTHING"""
 
 
 async def register_endpoint(
@@ -179,11 +181,10 @@ def _job(type: str) -> str:
 async def begin_try(tx: Transaction, id: UUID) -> int | None:
     """The fence of a try that may begin; None when nothing is due (a job that comes again after a kill finds it recorded)."""
     return await tx.connection.fetchval(
-        "UPDATE delivery SET fence = fence + 1 WHERE tenant = $1 AND id = $2 AND state = 'pending' AND next_at <= $3 "
-        "RETURNING fence",
+        "UPDATE delivery SET fence = fence + 1 "
+        "WHERE tenant = $1 AND id = $2 AND state = 'pending' AND next_at <= now() + interval '1 second' RETURNING fence",
         tx.tenant,
         id,
-        _now() + timedelta(seconds=1),
     )
 
 
@@ -215,18 +216,18 @@ async def record_try(
         await _settle(tx, id, "dead", tries, problem)
         await tx.emit("delivery.died", {"endpoint": str(row["endpoint"]), "delivery": str(id)})
         return
-    await _settle(tx, id, "pending", tries, problem, next_at=_now() + pause)
+    await _settle(tx, id, "pending", tries, problem, due_in=pause)
     await tx.enqueue(_job(row["type"]), id, after=pause)
 
 
 async def put_off(tx: Transaction, id: UUID, fence: int, pause: timedelta) -> None:
     """A try that was not made, since others of its endpoint have no answer yet: it does not count."""
     type = await tx.connection.fetchval(
-        "UPDATE delivery SET next_at = $4 WHERE tenant = $1 AND id = $2 AND fence = $3 AND state = 'pending' RETURNING type",
+        "UPDATE delivery SET next_at = now() + $4::interval WHERE tenant = $1 AND id = $2 AND fence = $3 AND state = 'pending' RETURNING type",
         tx.tenant,
         id,
         fence,
-        _now() + pause,
+        pause,
     )
     if type is not None:
         await tx.enqueue(_job(type), id, after=pause)
@@ -246,7 +247,7 @@ async def replay_delivery(tx: Transaction, id: UUID, client: str | None) -> Deli
         raise DeliveryUnknown
     if row["state"] != "active":
         raise EndpointDisabled
-    await _settle(tx, id, "pending", 0, None, next_at=_now())
+    await _settle(tx, id, "pending", 0, None, due_in=timedelta(0))
     await tx.enqueue(DELIVER, id)
     return await queries.delivery(tx, id)
 
@@ -274,17 +275,17 @@ def _now() -> datetime:
 
 
 async def _settle(
-    tx: Transaction, id: UUID, state: str, tries: int, problem: str | None, next_at: datetime | None = None
+    tx: Transaction, id: UUID, state: str, tries: int, problem: str | None, due_in: timedelta | None = None
 ) -> None:
     await tx.connection.execute(
-        "UPDATE delivery SET state = $3, tries = $4, problem = $5, next_at = $6, "
+        "UPDATE delivery SET state = $3, tries = $4, problem = $5, next_at = now() + $6::interval, "
         "delivered_at = CASE WHEN $3 = 'delivered' THEN $7::timestamptz END WHERE tenant = $1 AND id = $2",
         tx.tenant,
         id,
         state,
         tries,
         problem,
-        next_at,
+        due_in,
         _now(),
     )
 

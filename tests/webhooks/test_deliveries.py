@@ -5,6 +5,7 @@ import base64
 import json
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import cycle
 from uuid import UUID, uuid4
 
 import pytest
@@ -19,6 +20,7 @@ from chassis.ids import made_at, new_id
 from ops.home import ROOT
 from services.registry.contract import HOUSE
 from services.webhooks import commands
+from services.webhooks.app import create_app
 from services.webhooks.contract import EVENT_TYPES, SUBJECT_OF, SUBJECTS
 from tests.patience import PATIENCE
 from tests.serving import serve
@@ -109,6 +111,31 @@ async def test_a_failed_delivery_is_tried_again_with_the_same_id(webhooks, recei
     (delivered,) = await webhooks.until("delivered")
     assert (delivered["tries"], delivered["problem"]) == (2, None)
     assert len({headers["webhook-id"] for headers, _ in receiver.heard}) == 1
+
+
+async def test_processes_whose_clocks_differ_try_what_another_one_left(webhooks, receiver, quick_retries, monkeypatch):
+    """Each step by another process, as it were: whoever finds that nothing is due yet forgets it."""
+    clocks = cycle([0, 60])
+    monkeypatch.setattr(commands, "_now", lambda: datetime.now(UTC) + timedelta(seconds=next(clocks)))
+    receiver.answers = [Response(status_code=500), Response(status_code=500), Response(status_code=204)]
+    await webhooks.register(receiver.url)
+    await webhooks.happen()
+    (delivered,) = await webhooks.until("delivered", seconds=20)
+    assert delivered["tries"] == 3 and len(receiver.heard) == 3
+
+
+async def test_two_processes_send_each_event_once_and_count_their_tries_together(webhooks, receiver, quick_retries):
+    async with serve(create_app(webhooks.app.state.settings)):
+        await webhooks.register(receiver.url)
+        for _ in range(60):
+            await webhooks.happen()
+        await webhooks.until("delivered", 60)
+        assert len(receiver.heard) == 60
+        receiver.answers = [Response(status_code=503)]
+        for _ in range(30):
+            await webhooks.happen()
+        dead = await webhooks.until("dead", 30)
+    assert {each["tries"] for each in dead} == {3} and len(receiver.heard) == 60 + 30 * 3
 
 
 async def test_what_never_succeeds_is_a_dead_letter_and_can_be_replayed(webhooks, receiver, quick_retries):
