@@ -125,6 +125,10 @@ def window_of_zero_days(data: dict[str, Any]) -> None:
     row(data, "limits", "delinking_window")["period"] = "at once"
 
 
+def address_that_runs(data: dict[str, Any]) -> None:
+    row(data, "authorities", "pts")["website"] = "javascript:alert(1)"
+
+
 def tenant_outside_bounds(data: dict[str, Any]) -> None:
     bank = {"tenant": str(UUID(int=1)), "source": "tenant"}
     data["tenant_periods"] = [
@@ -140,6 +144,7 @@ def tenant_says_two_things(data: dict[str, Any]) -> None:
 
 FAULTS = [
     (misspelt_term, "unknown_term", "purposes/development"),
+    (address_that_runs, "no_address", "authorities/pts"),
     (window_of_zero_days, "zero", "limits/delinking_window"),
     (tenant_outside_bounds, "outside_bounds", f"tenant_periods/{UUID(int=1)}/service_objects"),
     (tenant_outside_bounds, "not_customer_defined", f"tenant_periods/{UUID(int=1)}/helpdesk_recordings"),

@@ -309,6 +309,7 @@ async def everything(registry: Registry) -> dict[str, bytes]:
     await kept(
         registry, "/v1/activities", activity(label={"sv": "Åtgärder", "en": "=cmd()"}, owner="Röstgatan 1 ÅÄÖ åäö é")
     )
+    await kept(registry, "/v1/activities", activity(owner="中国 Telecom 電"))
     answer: httpx2.Response = await registry.get("/v1/exports", profile="art30-controller", lang="en")
     keys = (await registry.get("/keys", scopes=None)).json()
     assert verify.check(answer.content, keys) == []
@@ -395,6 +396,8 @@ async def test_the_document_has_every_letter(everything: dict[str, bytes]) -> No
     told = text_of(everything["art30-controller.pdf"])
     for words in ("Record of processing activities", "LEK (2022:482) 8 kap.", "Röstgatan 1 ÅÄÖ åäö é", "— missing —"):
         assert words in told, words
+    assert "\ufffd\ufffd Telecom \ufffd" in told, "what it has no letter for is not left out in silence"
+    assert "A character that this document cannot show" in " ".join(told.split())
 
 
 async def test_a_bundle_of_every_format_is_the_same_bytes_again(registry: Registry) -> None:

@@ -39,6 +39,7 @@ def faults(book: PolicyBook) -> list[Fault]:
         *_refusals(book),
         *_units(book),
         *_terms(book),
+        *_addresses(book),
         *_tenants(book),
         *_findings(book),
     ]
@@ -54,6 +55,14 @@ def longer(one: Period, other: Period) -> bool:
 
 def _length(period: Period, start: date) -> timedelta:
     return period.last_day(start) - start if period.in_days else period.elapsed
+
+
+def _addresses(book: PolicyBook) -> Iterator[Fault]:
+    """What the public page leads to."""
+    for row in book.authorities:
+        if not row.website.startswith(("https://", "http://")):
+            what = "A website's address begins with https://."
+            yield Fault(code="no_address", where=f"authorities/{row.identity}", what=what)
 
 
 def _dates(book: PolicyBook) -> Iterator[Fault]:

@@ -15,6 +15,7 @@ from fpdf import FPDF
 from services.registry.export.sheets import MISSING, Context, Profile, Row, Sheet, words
 from services.registry.export.spool import rows
 from services.registry.export.wordings import cover_lines, instant
+from services.registry.labels import Label
 
 # Millimetres and points of A4.
 _LEFT, _TOP, _BOTTOM = 16.0, 20.0, 18.0
@@ -22,6 +23,11 @@ _SIZE, _LINE = 8.0, 3.9
 _LABEL = 46.0
 _INK, _GREY, _AMBER, _RULE = (20, 50, 74), (96, 108, 118), (158, 98, 0), (201, 212, 220)
 _PAGES_OF_A_PART = 400
+_UNDRAWN = "\ufffd"
+_NOT_HERE = Label(
+    sv="Ett tecken som det här dokumentet inte kan visa; de andra formaten har det.",
+    en="A character that this document cannot show; the other formats have it.",
+)
 _REMEMBERED = 4_000
 
 
@@ -74,6 +80,7 @@ class _Paper(FPDF):
         self.set_auto_page_break(False)
         self.add_font("text", "", _fonts() / "DejaVuSans.ttf")
         self.add_font("text", "B", _fonts() / "DejaVuSans-Bold.ttf")
+        self._drawn = set.intersection(*(set(font.cmap) for font in self.fonts.values()))
         # A register repeats itself: what two activities share is broken into lines once.
         self._lines = lru_cache(maxsize=_REMEMBERED)(self._lines)
 
@@ -93,7 +100,7 @@ class _Paper(FPDF):
             self.text(_LEFT, self._y, line)
             self._y += 11
         self._y += 6
-        for label, told in cover_lines(self.profile, self.context):
+        for label, told in (*cover_lines(self.profile, self.context), (_UNDRAWN, _NOT_HERE.in_(self.language))):
             self._pair(label, told, size=9.5, line=5.4, label_width=62)
             self._y += 1.4
 
@@ -209,6 +216,8 @@ class _Paper(FPDF):
     def _lines(self, told: str, width: float, size: float, style: str) -> list[str]:
         """The text broken into lines; a word that fits no line is broken too."""
         self._font(size, style)
+        if not told.isascii():
+            told = "".join(each if ord(each) in self._drawn or each.isspace() else _UNDRAWN for each in told)
         return [line for piece in told.split("\n") for line in self._broken(piece, width, size, style)] or [""]
 
     def _broken(self, told: str, width: float, size: float, style: str) -> Iterator[str]:
