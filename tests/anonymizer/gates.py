@@ -42,7 +42,7 @@ class Gates:
     def build(self) -> None:
         """In this process, for good."""
         # Whoever is held keeps a connection; with the usual five nobody else would get one.
-        Database.__init__.__defaults__ = (20,)
+        Database.__init__.__defaults__ = (20, *Database.__init__.__defaults__[1:])
         Path.replace = self._before(Path.replace, lambda path, target: f"{_role(Path(target))} put in place")
         Path.unlink = self._before(Path.unlink, lambda path, **_: f"{_role(path)} removed" if path.exists() else None)
         os.link = self._before(os.link, lambda source, target: f"{_role(Path(target))} linked")

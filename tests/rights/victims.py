@@ -60,7 +60,7 @@ class Victim:
 
 def main() -> None:
     # Whoever is held at a gate keeps a connection; with the usual five nobody else would get one.
-    Database.__init__.__defaults__ = (CONNECTIONS,)
+    Database.__init__.__defaults__ = (CONNECTIONS, *Database.__init__.__defaults__[1:])
     children: list[int] = []
     for line in sys.stdin:
         child = os.fork()
