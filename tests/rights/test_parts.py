@@ -175,6 +175,22 @@ async def test_the_organisation_s_part_of_a_restriction_ends_although_another_on
         assert ((first.principal, "recordings") in house.operator.frozen) is stays
 
 
+async def test_a_part_that_an_older_house_left_ending_for_ever_ends(house: House, tenant: UUID):
+    """It held nothing that another restriction did not hold too, and so nobody had anything left to do."""
+    _, first = await an_agent_asks(house, tenant, Kind.restriction, ground="unlawful")
+    contact, person = house.contact(tenant), house.person(first.principal, tenant)
+    await person.open(OpenRequest(kind=Kind.restriction, ground="legal_claims"), key=key())
+    both = await house.seen(lambda: contact.tasks(state="open"), lambda seen: len(seen.items) == 2)
+    for task in both.items:
+        await contact.propose(task.task, Propose(verdict=Verdict.granted, text=WORDS), key=key())
+        await house.until_state(person, task.request, "answered")
+    left, stays = [task.request for task in both.items]
+    await house.rows("UPDATE rights.request SET state = 'lifting' WHERE id = $1", left)
+    await house.until_state(person, left, "closed")
+    assert (await person.request(stays)).state == "answered"
+    assert (first.principal, "recordings") in house.operator.frozen
+
+
 async def test_one_recording_does_not_go_once_the_organisation_decides_beside_a_restriction_that_was_asked_for_meanwhile(
     house: House, tenant: UUID
 ):

@@ -109,6 +109,8 @@ UNION ALL SELECT 'unproven', id, tenant FROM request
     WHERE state IN ('received', 'clarification') AND evidence_method IS NULL AND awaiting_since <= $5
 UNION ALL SELECT 'lifted', id, tenant FROM request
     WHERE state = 'answered' AND kind = 'restriction' AND executes_at <= $1
+UNION ALL SELECT 'idle', id, tenant FROM request WHERE state = 'lifting' AND NOT EXISTS (
+    SELECT FROM request_step WHERE request = request.id AND state NOT IN ('done', 'failed', 'deferred'))
 UNION ALL SELECT 'unpaid', id, tenant FROM request WHERE state = 'awaiting_fee' AND executes_at <= $1
 UNION ALL SELECT 'deferred', id, tenant FROM request_step WHERE state = 'deferred' AND due_at <= $1
 UNION ALL SELECT 'clocks', NULL, tenant FROM ({clocks.DUE}) of_tenant"""
@@ -458,6 +460,7 @@ class Work:
             "unconfirmed": lambda tx, id: answering.mind_confirmation(tx, office, id),
             "unproven": lambda tx, id: answering.give_up_unproven(tx, office, id),
             "lifted": lambda tx, id: doing.lift_in_time(tx, office, id),
+            "idle": lambda tx, id: doing.end_idle(tx, office, id),
             "unpaid": lambda tx, id: deciding.give_up_fee(tx, office, id),
             "deferred": doing.resume_deferred,
         }

@@ -460,6 +460,14 @@ async def lift_in_time(tx: Transaction, office: Office, request: UUID) -> None:
         await lift(tx, office, row)
 
 
+async def end_idle(tx: Transaction, office: Office, request: UUID) -> None:
+    """An older house left parts of restrictions like that, where another one held all of it: whatever ends has something left to do, or is
+    over in the same transaction."""
+    row = await tx.session.get(RequestRow, request, with_for_update=True)
+    if row.state == State.lifting:
+        await go_on(tx, office, [row])
+
+
 async def resume_deferred(tx: Transaction, step: UUID) -> None:
     """The reason for keeping may have ended: the erasure runs again."""
     row = await tx.session.get(StepRow, step, with_for_update=True)
