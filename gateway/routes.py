@@ -106,6 +106,7 @@ PUBLIC = (
     public("GET /v1/requests/{request_id}", "rights", "rights.request"),
     public("GET /v1/passphrase", "rights", "rights.request"),
     public("POST /v1/requests/{request_id}/passphrase", "rights", "rights.request", kinds=CUSTOMER),
+    public("POST /v1/requests/{request_id}/key", "rights", "rights.request", kinds=CUSTOMER),
     public("POST /v1/requests/{request_id}/paper", "rights", "rights.request", kinds=CUSTOMER),
     public("POST /v1/requests/{request_id}/code", "rights", "rights.request"),
     public("POST /v1/requests/{request_id}/code/check", "rights", "rights.request"),

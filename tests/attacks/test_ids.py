@@ -52,6 +52,12 @@ WORDS = {"sv": "Så här är det", "en": "So it is"}
 EVIDENCE = {"identifiers": [{"type": "email", "value": "nobody@epost.example"}], "evidence": {"method": "call_back"}}
 OUTCOMES = ("executed", "nothing", "refused", "withdrawn", "pending")
 POSTED = {"posted_on": "2026-01-02", "evidence_sha256": "0" * 64, "evidence_at": "file 1"}
+OWN_KEY = {
+    "crv": "P-256",
+    "x": "IpCKhVGRc4KNjybYztnuEsrhqAoXGqVyMv7apz4HnuE",
+    "y": "UuoP73IRemSb5VktXTaxJFl_Lunnf8Thznumx5OfvEg",
+    "kty": "EC",
+}
 CASES = {
     "public GET /v1/notices/{notice}/versions/{version}": case("tenant"),
     "public GET /v1/receipts/{record}": case("subject", "tenant"),
@@ -66,6 +72,7 @@ CASES = {
     "public POST /v1/requests/{request_id}/passphrase": case(
         "subject", "tenant", body={"passphrase": "en helt annan mening"}
     ),
+    "public POST /v1/requests/{request_id}/key": case("subject", "tenant", body={"key": OWN_KEY}),
     "public POST /v1/requests/{request_id}/paper": case("subject", "tenant", body={}),
     "public GET /v1/requests/{request_id}/preview": case("subject", "tenant", "system"),
     "public POST /v1/requests/{request_id}/confirm": case("subject", "tenant", "system", body={"preview": "0" * 64}),

@@ -47,6 +47,7 @@ from services.requests.rights.contract import (
     Request,
     Requests,
     Review,
+    SetKey,
     SetPassphrase,
     State,
     Task,
@@ -93,6 +94,9 @@ class RightsClient(ServiceClient):
 
     async def drawn_passphrase(self, *, tenant: UUID | None = None) -> str:
         return (await self.ask(DrawnPassphrase, "GET", "/v1/passphrase", tenant=tenant)).passphrase
+
+    async def set_key(self, request: UUID, wish: SetKey, *, key: str, tenant: UUID | None = None) -> Request:
+        return await self._do(request, "key", key, tenant, wish)
 
     async def set_passphrase(
         self, request: UUID, wish: SetPassphrase, *, key: str, tenant: UUID | None = None

@@ -4,11 +4,13 @@ The way of a request: received → identified → (a deletion: previewed → coo
 closed. Every move is an event whose data are ids only.
 """
 
+from base64 import urlsafe_b64decode
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
+from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from chassis.contract import Contract, Moment
@@ -194,6 +196,32 @@ class Transfer(Contract):
     code: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{32,64}$")] = Field(repr=False)
 
 
+class OwnKey(Contract):
+    """The public half of a person's key, a JWK on P-256: as her portal or any tool has made it, whatever else it says of itself."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    kty: Literal["EC"]
+    crv: Literal["P-256"]
+    x: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{43}$")]
+    y: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{43}$")]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _public(cls, given: object) -> object:
+        if isinstance(given, dict) and "d" in given:
+            raise ValueError(
+                "this is the private half, which nobody but you may have: make another key, and send its public half"
+            )
+        return given
+
+    @model_validator(mode="after")
+    def _on_its_curve(self) -> Self:
+        x, y = (int.from_bytes(urlsafe_b64decode(f"{each}=")) for each in (self.x, self.y))
+        ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
+        return self
+
+
 class OpenRequest(Wish):
     """`POST /v1/requests`.
 
@@ -204,6 +232,7 @@ class OpenRequest(Wish):
 
     scope: Scope | None = None
     passphrase: Passphrase | None = Field(default=None, repr=False)
+    key: OwnKey | None = Field(default=None, repr=False)
     transfer: Transfer | None = None
     by_post: bool = False
     channel: Channel = Channel.portal
@@ -218,12 +247,16 @@ class OpenRequest(Wish):
             raise ValueError("a withdrawn consent is no way in for somebody's request")
         if self.scope is not None and self.scope.recording is None:
             raise ValueError("a person names one recording, or asks for everything")
-        if self.passphrase is not None and self.kind not in (Kind.access, Kind.portability):
-            raise ValueError("a passphrase locks a package; this right has none")
-        if self.transfer is not None and (self.kind is not Kind.portability or self.passphrase is not None):
-            raise ValueError("only a portability package is transferred, and then it needs no passphrase")
-        if self.by_post and (self.kind not in (Kind.access, Kind.portability) or self.passphrase or self.transfer):
-            raise ValueError("a package is posted, or locked with a passphrase, or transferred")
+        if (self.passphrase or self.key) and self.kind not in (Kind.access, Kind.portability):
+            raise ValueError("a passphrase or a key locks a package; this right has none")
+        if self.passphrase and self.key:
+            raise ValueError("a package is locked with a passphrase or for a key, not both")
+        if self.transfer is not None and (self.kind is not Kind.portability or self.passphrase or self.key):
+            raise ValueError("only a portability package is transferred, and then it needs neither passphrase nor key")
+        if self.by_post and (
+            self.kind not in (Kind.access, Kind.portability) or self.passphrase or self.key or self.transfer
+        ):
+            raise ValueError("a package is posted, or locked, or transferred")
         if self.scope is not None and self.kind is not Kind.deletion:
             raise ValueError("only a deletion is limited to one recording")
         if self.principal is not None and self.identifiers:
@@ -353,6 +386,12 @@ class SetPassphrase(Contract):
     built."""
 
     passphrase: Passphrase = Field(repr=False)
+
+
+class SetKey(Contract):
+    """`POST /v1/requests/{id}/key`: instead of a passphrase, the key of the person's own that the package is locked for."""
+
+    key: OwnKey = Field(repr=False)
 
 
 class DrawnPassphrase(Reply):

@@ -75,7 +75,7 @@ from services.requests.rights.commands.transferring import Sending
 from services.requests.rights.contract import Kind, State, Transferred
 from services.requests.rights.helpdesk import Helpdesk
 from services.requests.rights.office import Office
-from services.requests.rights.package import parts, passphrase, spool
+from services.requests.rights.package import lock, parts, spool
 from services.requests.rights.package.build import Built, Contents, build
 from services.requests.rights.package.builders import Builders
 from services.requests.rights.package.parts import Written
@@ -229,9 +229,7 @@ class Work:
     ) -> dict[UUID, Built]:
         """Those that take some milliseconds, by request: a transaction waits for them. Of one that cannot be written the steps are recorded
         as they are, and only the package is tried again. on_disk: gets what the transaction has to wait for before it ends."""
-        soon = [
-            (contents, words) for contents, words in packages if contents.is_soon_built and passphrase.is_drawn(words)
-        ]
+        soon = [(contents, words) for contents, words in packages if contents.is_soon_built and lock.is_quick(words)]
         if not soon:
             return {}
         built, waiting = await self.builders.build(soon)

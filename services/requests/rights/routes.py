@@ -51,6 +51,7 @@ from services.requests.rights.contract import (
     Refuse,
     Replied,
     Review,
+    SetKey,
     SetPassphrase,
     State,
     ZendeskPost,
@@ -139,6 +140,11 @@ async def prove_identity(
     caller: Handler, request_id: UUID, proof: Body[ProveIdentity], tx: Tx, office: TheOffice, once: Once
 ):
     return await once(asking.prove_identity, tx, office, caller, request_id, proof)
+
+
+@router.post("/requests/{request_id}/key", response_model=contract.Request)
+async def set_key(caller: Asker, request_id: UUID, wish: Body[SetKey], tx: Tx, office: TheOffice, once: Once):
+    return await once(asking.set_key, tx, office, caller, request_id, wish)
 
 
 @router.post("/requests/{request_id}/passphrase", response_model=contract.Request)

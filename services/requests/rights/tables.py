@@ -19,7 +19,7 @@ class RequestRow(SQLModel, table=True):
 
     recording, elements: the one recording, or the elements of data, it is limited to · awaiting_since: the package waits for a
     passphrase or for another operator to take it, or a deletion for its confirmation, of which she was reminded_at, or she was asked who
-    she is and nothing was heard since · executes_at: when a confirmed deletion begins, or a restriction is lifted
+    she is and nothing was heard since · passphrase: or the key of her own that the package is locked for · executes_at: when a confirmed deletion begins, or a restriction is lifted
     · vouched_by: who of the staff said how she made sure who asks; nobody where she logged in or named a code, or where another system says it
     · ticket_named: whom the ticket itself named last · outcome, refusal, reason: what was decided, by which row of the book, in which words · answer_event: the ledger's
     `request.answered` · package_*, downloads_left: of the locked file, while there is one · package_deleted_at: when our own

@@ -48,6 +48,7 @@ from services.requests.rights.contract import (
     PurposeUnknown,
     ReceivedInFuture,
     Request,
+    SetKey,
     SetPassphrase,
     State,
     TooManyOpen,
@@ -55,6 +56,7 @@ from services.requests.rights.contract import (
 )
 from services.requests.rights.moves import emit_moved, for_her, moved
 from services.requests.rights.office import Office
+from services.requests.rights.package import lock
 from services.requests.rights.rules import clock as due_clock
 from services.requests.rights.rules import kinds, proof
 from services.requests.rights.rules.way import WITHDRAWABLE, must_stand_in
@@ -174,13 +176,21 @@ async def made_sure(
 async def set_passphrase(
     tx: Transaction, office: Office, caller: Caller, request: UUID, wish: SetPassphrase
 ) -> Request:
+    return await _lock_with(tx, office, caller, request, wish.passphrase)
+
+
+async def set_key(tx: Transaction, office: Office, caller: Caller, request: UUID, wish: SetKey) -> Request:
+    return await _lock_with(tx, office, caller, request, lock.with_key(wish.key))
+
+
+async def _lock_with(tx: Transaction, office: Office, caller: Caller, request: UUID, lock_with: str) -> Request:
     """Possible until the package is being built."""
     row = await queries.find_own(tx, office, caller, request, lock=True)
     must_be_sure(office, caller, row)
     if row.kind not in kinds.PACKED:
         raise NotNow("This right has no package.", state=row.state)
     must_stand_in(State(row.state), {State.received, State.clarification, State.identified, State.awaiting_passphrase})
-    await seal(tx, office, row, words(passphrase=wish.passphrase))
+    await seal(tx, office, row, words(passphrase=lock_with))
     if row.state == State.awaiting_passphrase:
         row.state = State.packing
         await tx.enqueue("rights.pack", row.id)
@@ -341,7 +351,8 @@ async def written(tx: Transaction, office: Office, rows: Sequence[RequestRow], c
 
 def _words_of(wish: OpenRequest) -> dict[str, bytes]:
     """And the key of what will be collected: there is no better moment for it than with the row itself."""
-    said = words(wish.text, wish.passphrase, wish.identifiers, wish.evidence, wish.changes)
+    locked_with = lock.with_key(wish.key) if wish.key else wish.passphrase
+    said = words(wish.text, locked_with, wish.identifiers, wish.evidence, wish.changes)
     said |= {"transfer": wish.transfer.model_dump_json().encode()} if wish.transfer else {}
     return said | ({"spool_key": os.urandom(32)} if wish.kind in kinds.PACKED else {})
 

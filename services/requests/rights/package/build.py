@@ -22,8 +22,7 @@ from services.anonymizer.contract import Column, TableLine
 from services.requests.rights.contract import Language, Text
 from services.requests.rights.package import page, spool
 from services.requests.rights.package.files import private
-from services.requests.rights.package.locked import ARCHIVE, REPORT, Digested, LockedPart, header, key_from, spelled
-from services.requests.rights.package.passphrase import rounds
+from services.requests.rights.package.locked import ARCHIVE, FOR_A_KEY, REPORT, Digested, LockedPart, lock_up, spelled
 from services.requests.rights.package.spool import Rows
 from services.requests.rights.rules.about import About
 
@@ -107,13 +106,11 @@ class Built:
     sha256: str
 
 
-def build(
-    target: Path, contents: Contents, passphrase: str, written: Callable[[Built], None] = lambda _: None
-) -> Built:
-    """Writes the locked file to the disk. Blocks: run it in a thread. written: is told of it while the disk still works."""
-    how = header(contents.request, rounds(passphrase))
-    key, said = key_from(passphrase, how), spelled(how)
-    before, after = page.shell(contents.language, said)
+def build(target: Path, contents: Contents, words: str, written: Callable[[Built], None] = lambda _: None) -> Built:
+    """Writes the locked file to the disk. Blocks: run it in a thread. words: what it opens with (`lock`). written: is told of it while the disk still works."""
+    how, key = lock_up(contents.request, words)
+    said = spelled(how)
+    before, after = page.shell(contents.language, said, for_a_key=how["format"] == FOR_A_KEY)
     report = page.report(contents.language, contents.about, list(_shown(contents))).encode()
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with private(target) as file:

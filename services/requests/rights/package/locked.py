@@ -1,8 +1,7 @@
-"""The locked file: an HTML page with its own opener and, in chunks, a report and a ZIP archive under one passphrase.
+"""The locked file: an HTML page with its own opener and, in chunks, a report and a ZIP archive under one key.
 
-The key is PBKDF2-SHA256 of the passphrase (WebCrypto offers nothing stronger), new for each file, with as many rounds as the
-passphrase needs. Every chunk is
-AES-256-GCM; its nonce says part, place and whether it is the part's last, and the header is authenticated with each, so
+The key is PBKDF2-SHA256 of a passphrase (WebCrypto offers nothing stronger), new for each file, with as many rounds as the passphrase
+needs; or it is drawn, and stands in the header as JWE for a key of the person's own (decision 0036). Every chunk is AES-256-GCM; its nonce says part, place and whether it is the part's last, and the header is authenticated with each, so
 a chunk that is moved, dropped or brought from another file does not open.
 """
 
@@ -19,12 +18,29 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 
-FORMAT = "wardline-package/1"
+from services.requests.rights.package import lock
+from services.requests.rights.package.passphrase import rounds
+from services.requests.rights.statements import seal_key
+
+FORMAT, FOR_A_KEY = "wardline-package/1", "wardline-package-for-a-key/1"
 REPORT, ARCHIVE = 0, 1
 CHUNK = 1 << 20
 
 
-def header(package: UUID, rounds: int) -> dict[str, str | int]:
+Header = dict[str, str | int]
+
+
+def lock_up(package: UUID, words: str) -> tuple[Header, AESGCM]:
+    """What the file says of its lock, and the key of everything in it. words: a passphrase, or a person's own key (`lock.with_key`)."""
+    own = lock.key_of(words)
+    if own is None:
+        how = header(package, rounds(words))
+        return how, key_from(words, how)
+    drawn = AESGCM.generate_key(256)
+    return {"format": FOR_A_KEY, "package": str(package), "sealed": seal_key(drawn, own)}, AESGCM(drawn)
+
+
+def header(package: UUID, rounds: int) -> Header:
     """What one needs to know to open this file, with a fresh salt. `rounds`: of PBKDF2, as the passphrase needs them."""
     return {
         "format": FORMAT,
@@ -35,14 +51,14 @@ def header(package: UUID, rounds: int) -> dict[str, str | int]:
     }
 
 
-def key_from(passphrase: str, header: dict[str, str | int]) -> AESGCM:
+def key_from(passphrase: str, header: Header) -> AESGCM:
     """However the passphrase was typed: spaces around it don't count, and composed letters are one."""
     typed = unicodedata.normalize("NFC", passphrase.strip()).encode()
     salt, iterations = base64.b64decode(str(header["salt"])), int(header["iterations"])
     return AESGCM(PBKDF2HMAC(SHA256(), 32, salt, iterations).derive(typed))
 
 
-def spelled(header: dict[str, str | int]) -> str:
+def spelled(header: Header) -> str:
     """The header as it stands in the file, byte for byte what each chunk authenticates."""
     return json.dumps(header, separators=(",", ":"))
 

@@ -97,11 +97,11 @@ def _done(told: Answer, action: Action) -> list[AnswerLine]:
     return [line for line in told.outcomes if line.action is action]
 
 
-def shell(language: Language, header: str) -> tuple[str, str]:
-    """What stands before and after the locked parts. The report's style is allowed too: it is shown inside this page."""
+def shell(language: Language, header: str, for_a_key: bool) -> tuple[str, str]:
+    """What stands before and after the locked parts. for_a_key: it opens with a key's file, and not with a passphrase. The report's style is allowed too: it is shown inside this page."""
     csp = _policy(("shell.css", "report.css"), ("open.js",))
     whole = _pages.get_template("shell.html").render(
-        lang=language, header=header, style=_text("shell.css"), script=_text("open.js"), csp=csp
+        lang=language, header=header, for_a_key=for_a_key, style=_text("shell.css"), script=_text("open.js"), csp=csp
     )
     before, after = whole.split(_PARTS)
     return before, after

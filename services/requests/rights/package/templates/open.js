@@ -21,6 +21,48 @@ async function keyFrom(passphrase) {
   return crypto.subtle.deriveKey(derived, raw, { name: "AES-GCM", length: 256 }, false, ["decrypt"]);
 }
 
+// A key of one's own opens the file's, which stands in the header as JWE (RFC 7516): ECDH-ES+A256KW on P-256, A256GCM.
+async function keyWith(own) {
+  const [head, wrapped, iv, sealed, tag] = how.sealed.split(".");
+  const told = JSON.parse(new TextDecoder().decode(fromUrl(head)));
+  const curve = { name: "ECDH", namedCurve: "P-256" };
+  const { kty, crv, x, y, d } = own;
+  const mine = await crypto.subtle.importKey("jwk", { kty, crv, x, y, d }, curve, false, ["deriveBits"]);
+  const epk = { kty: told.epk.kty, crv: told.epk.crv, x: told.epk.x, y: told.epk.y };
+  const theirs = await crypto.subtle.importKey("jwk", epk, curve, false, []);
+  const agreed = await crypto.subtle.deriveBits({ name: "ECDH", public: theirs }, mine, 256);
+  const wrapping = await crypto.subtle.importKey("raw", await derived(agreed, told.alg), "AES-KW", false, ["unwrapKey"]);
+  const content = await crypto.subtle.unwrapKey("raw", fromUrl(wrapped), wrapping, "AES-KW", "AES-GCM", false, ["decrypt"]);
+  const said = { name: "AES-GCM", iv: fromUrl(iv), additionalData: new TextEncoder().encode(head) };
+  const plain = await crypto.subtle.decrypt(said, content, joined(fromUrl(sealed), fromUrl(tag)));
+  return crypto.subtle.importKey("raw", bytes(new TextDecoder().decode(plain)), "AES-GCM", false, ["decrypt"]);
+}
+
+// RFC 7518, 4.6.2: one round of the Concat KDF, for 256 bits and two parties without names.
+function derived(agreed, algorithm) {
+  const name = new TextEncoder().encode(algorithm);
+  const none = number(0);
+  return crypto.subtle.digest("SHA-256", joined(number(1), new Uint8Array(agreed), number(name.length), name, none, none, number(256)));
+}
+
+function number(value) {
+  const found = new Uint8Array(4);
+  new DataView(found.buffer).setUint32(0, value);
+  return found;
+}
+
+function joined(...parts) {
+  const found = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    found.set(part, at);
+    at += part.length;
+  }
+  return found;
+}
+
+const fromUrl = (text) => bytes(text.replaceAll("-", "+").replaceAll("_", "/"));
+
 function nonce(part, place, last) {
   const found = new Uint8Array(12);
   found[0] = part;
@@ -94,7 +136,10 @@ document.getElementById("form").addEventListener("submit", async (submitted) => 
   }
   said.textContent = words.opening;
   try {
-    const key = await keyFrom(document.getElementById("passphrase").value);
+    const own = document.getElementById("own");
+    const key = own
+      ? await keyWith(JSON.parse(await own.files[0].text()))
+      : await keyFrom(document.getElementById("passphrase").value);
     const packed = await opened(REPORT, key);
     const report = await new Response(packed.stream().pipeThrough(new DecompressionStream("gzip"))).text();
     show(report);
