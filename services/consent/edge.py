@@ -328,6 +328,7 @@ class EdgeCache:
                 raise
             # The ledger is another one than the copy was made from: no until there is a new copy.
             self._until, self._heard = float("-inf"), 0
+            await asyncio.sleep(_AGAIN)  # The new copy may be the old one once more.
             return await self.load()
         if answer["tenant"] != str(copy.tenant):
             # By another organisation's token nothing is heard of what this one's people say; or the snapshot was another's.

@@ -196,18 +196,22 @@ class Replaying(Behind):
         super().__init__(http)
         self.snapshot: bytes | None = None
         self.changes: list[dict] = []
-        self.cut = False
+        self.cut = self.refused = False
+        self.offered = 0
 
     async def get(self, url, **how):
         if url.endswith("/v1/changes"):
             if self.cut:
                 raise httpx2.ConnectError("nobody there")
+            if self.refused:
+                return httpx2.Response(409, request=httpx2.Request("GET", url))
             if self.changes:
                 return httpx2.Response(200, json=self.changes[0], request=httpx2.Request("GET", url))
         return await super().get(url, **how)
 
     @asynccontextmanager
     async def stream(self, method, url, **how):
+        self.offered += 1
         if self.snapshot is not None:
             yield httpx2.Response(200, content=self.snapshot, request=httpx2.Request(method, url))
             return
@@ -261,6 +265,16 @@ async def test_a_snapshot_older_than_what_was_heard_since_takes_no_copy_s_place(
     await cache.follow(wait=0)
     await cache.follow(wait=0)
     assert cache.fresh and cache.decide(str(anna), "development", "traffic").reason == "withdrawn"
+
+
+async def test_a_snapshot_that_stays_the_old_one_is_not_asked_for_without_a_pause(withdrawn):
+    between = withdrawn._http
+    between.refused, between.offered = True, 0
+    running = asyncio.create_task(withdrawn.run())
+    await asyncio.sleep(1.2)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert 1 <= between.offered <= 3 and not withdrawn.fresh
 
 
 async def test_changes_of_an_earlier_time_make_no_copy_fresh(company, anna, withdrawn):
