@@ -237,6 +237,25 @@ async def test_an_operator_that_is_away_is_waited_for_and_she_may_change_her_min
     assert (await two.reception()).state == "open"
 
 
+async def test_who_has_the_other_operator_wait_anew_has_asked_for_something_else_and_the_same_again_is_the_same(
+    house: House, tenant: UUID, two: Two
+):
+    """What it waited for first may be over by now, and the first request would bring it there."""
+    await known(house, tenant, "sydtel", "http://127.0.0.1:9")
+    first = await two.anna.open(two.wish(), key=key())
+    await until_state(house, two, first.request, "transferring")
+    anew = await two.anna_there.open_reception(OpenReception(operator="nordtel"), key=key())
+    second = await two.anna.open(two.wish(reception=anew.reception, code=anew.code), key=key())
+    await until_state(house, two, second.request, "transferring")
+    again = await two.anna.open(two.wish(reception=anew.reception, code=anew.code), key=key())
+    same = await until_state(house, two, again.request, "duplicate")
+    assert same.duplicate_of == second.request
+    await two.anna.withdraw(first.request, key=key())
+    await known(house, tenant, "sydtel")
+    await until_state(house, two, second.request, "closed")
+    assert (await two.anna_there.reception(anew.reception)).state == "received"
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "https://10.0.0.7"])
 async def test_an_operator_that_stays_away_is_waited_for_as_long_as_a_package_is_and_then_she_may_have_it_herself(
     house: House, tenant: UUID, two: Two, url: str

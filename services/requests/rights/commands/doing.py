@@ -184,9 +184,12 @@ async def _is_settled(
 
 
 async def _says_the_same(tx: Transaction, office: Office, row: RequestRow, other: RequestRow) -> bool:
-    column = kinds.WORDED.get(Kind(row.kind))
+    # What waits at the other operator under another name is another wish: what waited there before may be over.
+    column = "transfer" if row.transfer is not None else kinds.WORDED.get(Kind(row.kind))
     if column is None:
         return True
+    if None in (held := [getattr(each, column) for each in (row, other)]):
+        return held[0] is held[1]
     with suppress(Shredded):  # it ends in this very moment
         one, two = [await answering.open_sealed(tx, office, each, column) for each in (row, other)]
         return one == two
