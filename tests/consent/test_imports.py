@@ -1,6 +1,7 @@
 """Consents that an operator had before: taken over like every other statement, the refused ones told with their row and reason."""
 
 import csv
+import gc
 import json
 import time
 from asyncio.events import Handle
@@ -15,6 +16,7 @@ from joserfc.jwk import ECKey
 from chassis import clock
 from chassis.ids import new_id
 from services.consent import importing, receipts
+from services.consent.commands import imports
 from services.consent.contract import ChunkOutOfTurn, ImportEnded, UnknownImport
 from services.consent.importing import Sender, send_file
 from tests.consent.house import DATABASE, Tokens
@@ -231,6 +233,20 @@ async def test_a_row_with_a_fault_costs_its_neighbours_nothing(company, sender, 
     (tmp_path / "old.csv").write_text("\ufeff" + "\r\n".join([head, *faults, sound]), encoding="utf-8")
     state = await send_file(sender, company.tenant, tmp_path / "old.csv", say=quiet)
     assert (state.taken, state.refused) == (1, len(faults))
+
+
+async def test_nothing_of_a_chunk_waits_for_the_collector_once_it_was_taken(company, sender, tmp_path):
+    """Which comes seldom: a refused row had kept its whole chunk, and a file of some hundred thousand rows took a hundred megabytes more."""
+    told = await company.notice()
+    gc.collect()
+    gc.disable()
+    try:
+        path = written(tmp_path / "old.csv", [row(told), row(told, purpose="astrology")])
+        done = await send_file(sender, company.tenant, path, say=quiet)
+        assert (done.taken, done.refused) == (1, 1)
+        assert [each for each in gc.get_objects() if isinstance(each, imports._Reader)] == []
+    finally:
+        gc.enable()
 
 
 async def test_what_no_cell_may_hold_costs_its_own_row_and_no_row_after_it(company, sender, tmp_path):

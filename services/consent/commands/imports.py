@@ -144,7 +144,7 @@ async def _recorded(tx: Transaction, reader: "_Reader", rows: Sequence[Sequence[
         try:
             outcomes.append(await reader.spoken(cells))
         except Problem as refused:
-            outcomes.append(refused)
+            outcomes.append(_bare(refused))
     spoken = [each for each in outcomes if isinstance(each, Spoken)]
     recorded = iter(await record_all(tx, spoken))
     return [next(recorded) if isinstance(each, Spoken) else each for each in outcomes]
@@ -214,10 +214,10 @@ class _Reader:
             try:
                 alike = await self._checked(_read(ImportTerms, row, _TERMS))
             except Problem as refused:
-                alike = refused
+                alike = _bare(refused)
             self._alike[key] = alike
         if isinstance(alike, Problem):
-            raise alike.with_traceback(None)
+            raise alike
         return alike
 
     async def _checked(self, terms: ImportTerms) -> _Alike:
@@ -237,6 +237,12 @@ class _Reader:
         details = {"language": terms.language, "collection_method": terms.method, "type": "expressed"}
         details["import"] = str(self._name)
         return _Alike(matter, state, notice, details)
+
+
+def _bare(refused: Problem) -> Problem:
+    """With what it came from it would keep all of its chunk, and the chunk keeps it: memory until the collector comes by."""
+    refused.__context__ = None
+    return refused.with_traceback(None)
 
 
 def _read(model: type[_Model], row: Mapping[str, str], columns: Sequence[str]) -> _Model:
