@@ -4,6 +4,7 @@
 answer is sent (FastAPI's default would commit afterwards), and rolls back when anything is raised.
 """
 
+import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
@@ -214,6 +215,7 @@ class Database:
         self.on_told: Callable[[], None] = lambda: None
         self.strange: own_keys.StrangeKeys | None = None
         self._recognised = not guarded
+        self._looking: asyncio.Task[None] | None = None
         self._use, self._system_use = _Use(), _Use()
         self._replaced: list[Pool] = []
         self.engine = _engine(settings, service, service, "db", pool_size)
@@ -264,6 +266,13 @@ class Database:
             raise self.strange
         if self._recognised:
             return
+        if self._looking is None:
+            # One look for all who come meanwhile: however many they are, they open one connection.
+            self._looking = asyncio.create_task(self._look())
+            self._looking.add_done_callback(self._looked)
+        await asyncio.shield(self._looking)
+
+    async def _look(self) -> None:
         connection = await self._as_system()
         try:
             self._recognised = await own_keys.recognised(connection, self.service, self.settings.secrets_dir)
@@ -272,6 +281,11 @@ class Database:
             raise
         finally:
             connection.terminate()
+
+    def _looked(self, look: "asyncio.Task[None]") -> None:
+        self._looking = None
+        if not look.cancelled():
+            look.exception()  # told to whoever waits, if anybody still does
 
     def system_pool(self, size: int) -> asyncpg.Pool:
         """A raw pool of the system role (`async with`), set up and torn down by its user."""
@@ -307,6 +321,9 @@ class Database:
         await self._empty_replaced()
 
     async def close(self) -> None:
+        if self._looking:
+            self._looking.cancel()
+            await asyncio.wait({self._looking})
         await self._empty_replaced()
         await self.engine.dispose()
         await self.system_engine.dispose()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import asyncpg
 import httpx2
 import pytest
 from fastapi import FastAPI
@@ -17,6 +18,7 @@ import chassis.ledger.schema
 from chassis import own_keys, sealing
 from chassis.app import create_app
 from chassis.client import trust
+from chassis.db import Database
 from chassis.own_keys import StrangeKeys, recognised
 from chassis.sealing import Sealer
 from chassis.settings import Settings
@@ -227,3 +229,19 @@ async def test_a_house_of_before_is_looked_at_too_and_remembers_once_it_can(
     assert not await knows(older, secrets)
     with pytest.raises(StrangeKeys):
         await knows(older, make_keys(tmp_path / "fresh"))
+
+
+async def test_all_who_come_while_it_is_looked_share_one_look(schema_of: House, begun: Path, monkeypatch) -> None:
+    """A database that comes back is met by everybody at once, and has room for so many."""
+    opened, connecting = 0, asyncpg.connect
+
+    async def connect(*where, **how):
+        nonlocal opened
+        opened += 1
+        return await connecting(*where, **how)
+
+    monkeypatch.setattr(asyncpg, "connect", connect)
+    database = Database(settings(schema_of.cluster, begun), schema_of.service, guarded=True)
+    await asyncio.gather(*(database.recognise() for _ in range(100)))
+    assert opened == 1
+    await database.close()
