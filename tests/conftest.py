@@ -140,11 +140,17 @@ def home() -> Iterator[Home]:
         yield home
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[Postgres]:
+@contextmanager
+def postgres() -> Iterator[Postgres]:
     """A running PostgreSQL with every process's secrets beside it; its databases are for the tests to make."""
     with house() as home:
         keys.make(home)
         server = Postgres(home)
         server.start()
+        yield server
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Postgres]:
+    with postgres() as server:
         yield server

@@ -9,6 +9,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import IO, Any
 
 from chassis.db import Database
 from ops import serving
@@ -23,7 +24,9 @@ CONNECTIONS = 20
 
 
 class Victim:
-    def __init__(self, settings: Settings, port: int) -> None:
+    """`log`: where what it says goes; a pipe that nobody reads would hold it up one day."""
+
+    def __init__(self, settings: Settings, port: int, log: int | IO[Any] = subprocess.DEVNULL) -> None:
         self.port = port
         self.parent = subprocess.Popen(
             [sys.executable, "-m", "tests.rights.victims"],
@@ -32,7 +35,7 @@ class Victim:
             text=True,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=log,
         )
         self.start()
 
@@ -66,6 +69,7 @@ def main() -> None:
         child = os.fork()
         if child == 0:
             sys.stdin.close()
+            os.dup2(2, 1)
             serving.run(create_app(), HOST, int(line))
             os._exit(0)
         children.append(child)
