@@ -18,7 +18,7 @@ SELECT request, type FROM told JOIN (SELECT request, min(seq) AS its_end FROM to
 WHERE seq > its_end AND type NOT IN ('request.deferred_erased', 'recipient.told');
 -- its end leaves no sealed word
 SELECT id, key FROM ended, jsonb_each(to_jsonb(ended)) WHERE value <> 'null'
-AND key IN ('said', 'identifiers', 'evidence', 'changes', 'passphrase', 'spool_key', 'reason', 'transfer');
+AND key IN ('said', 'identifiers', 'evidence', 'changes', 'passphrase', 'spool_key', 'reason', 'transfer', 'ticket_named');
 -- its end leaves no key
 SELECT id, 'its own' FROM ended JOIN subject_key ON subject = id
 UNION ALL SELECT id, 'of its letters' FROM ended JOIN letters_key ON request = id JOIN subject_key USING (subject);
