@@ -55,8 +55,10 @@ async def serve(app: FastAPI) -> AsyncIterator[str]:
 @asynccontextmanager
 async def stranger(says: bytes, then: bytes) -> AsyncIterator[str]:
     """The URL of somebody else's system: it answers so, and goes on saying something for ever."""
+    speaking: list[asyncio.StreamWriter] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        speaking.append(writer)
         await reader.readuntil(b"\r\n\r\n")
         writer.write(says)
         with suppress(ConnectionError):
@@ -68,6 +70,8 @@ async def stranger(says: bytes, then: bytes) -> AsyncIterator[str]:
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     async with server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        for writer in speaking:
+            writer.close()
 
 
 @dataclass
