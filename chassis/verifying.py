@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 from joserfc.errors import JoseError
-from joserfc.jwk import OKPKey
+from joserfc.jwk import ECKey, OKPKey
 
 from chassis.ledger.checkpoint import is_ed25519
 
@@ -46,6 +46,17 @@ def read_json(path: Path) -> Any:
         return orjson.loads(path.read_bytes())
     except ValueError:
         raise CannotCheck(f"{path} is no JSON") from None
+
+
+def private_key(path: Path, sealed: str) -> ECKey:
+    """The private half of an EC key in a JWK file. sealed: what is opened with it, in words. Raises CannotCheck."""
+    try:
+        key = ECKey.import_key(read_json(path))
+    except (JoseError, KeyError, TypeError, ValueError, AttributeError):
+        raise CannotCheck(f"{path} is no EC key in JWK form: give the private key for which {sealed}") from None
+    if not key.is_private:
+        raise CannotCheck(f"{path} is a public key: give the private one that belongs to it")
+    return key
 
 
 def say(line: str) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from services.anonymizer.contract import Identifier, IdentifierType, Scope
 from services.registry.contract import Text
+from services.requests.rights.client import RightsClient
 from services.requests.rights.contract import (
     Channel,
     Correction,
@@ -159,36 +160,35 @@ async def test_the_part_of_one_organisation_is_nobody_else_s_business(house: Hou
         await house.contact(uuid4()).request(theirs.request)
 
 
-async def test_the_organisation_s_part_of_a_restriction_ends_although_another_one_keeps_it_frozen(
-    house: House, tenant: UUID
-):
+async def two_restrictions(house: House, tenant: UUID) -> tuple[UUID, RightsClient, list[UUID]]:
+    """Of one person, both granted by the organisation: whose, she, and the parts."""
     _, first = await an_agent_asks(house, tenant, Kind.restriction, ground="unlawful")
     contact, person = house.contact(tenant), house.person(first.principal, tenant)
     await person.open(OpenRequest(kind=Kind.restriction, ground="legal_claims"), key=key())
     both = await house.seen(lambda: contact.tasks(state="open"), lambda seen: len(seen.items) == 2)
     for task in both.items:
         await contact.propose(task.task, Propose(verdict=Verdict.granted, text=WORDS), key=key())
-    for task, stays in zip(both.items, (True, False), strict=True):
         await house.until_state(person, task.request, "answered")
-        await person.withdraw(task.request, key=key())
-        await house.until_state(person, task.request, "closed")
-        assert ((first.principal, "recordings") in house.operator.frozen) is stays
+    return first.principal, person, [task.request for task in both.items]
+
+
+async def test_the_organisation_s_part_of_a_restriction_ends_although_another_one_keeps_it_frozen(
+    house: House, tenant: UUID
+):
+    whose, person, parts = await two_restrictions(house, tenant)
+    for part, stays in zip(parts, (True, False), strict=True):
+        await person.withdraw(part, key=key())
+        await house.until_state(person, part, "closed")
+        assert ((whose, "recordings") in house.operator.frozen) is stays
 
 
 async def test_a_part_that_an_older_house_left_ending_for_ever_ends(house: House, tenant: UUID):
     """It held nothing that another restriction did not hold too, and so nobody had anything left to do."""
-    _, first = await an_agent_asks(house, tenant, Kind.restriction, ground="unlawful")
-    contact, person = house.contact(tenant), house.person(first.principal, tenant)
-    await person.open(OpenRequest(kind=Kind.restriction, ground="legal_claims"), key=key())
-    both = await house.seen(lambda: contact.tasks(state="open"), lambda seen: len(seen.items) == 2)
-    for task in both.items:
-        await contact.propose(task.task, Propose(verdict=Verdict.granted, text=WORDS), key=key())
-        await house.until_state(person, task.request, "answered")
-    left, stays = [task.request for task in both.items]
+    whose, person, (left, stays) = await two_restrictions(house, tenant)
     await house.rows("UPDATE rights.request SET state = 'lifting' WHERE id = $1", left)
     await house.until_state(person, left, "closed")
     assert (await person.request(stays)).state == "answered"
-    assert (first.principal, "recordings") in house.operator.frozen
+    assert (whose, "recordings") in house.operator.frozen
 
 
 async def test_one_recording_does_not_go_once_the_organisation_decides_beside_a_restriction_that_was_asked_for_meanwhile(

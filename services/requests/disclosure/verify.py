@@ -23,7 +23,7 @@ from typing import Any
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet
 
-from chassis.verifying import CannotCheck, exit_status, public_keys, read_json, say
+from chassis.verifying import CannotCheck, exit_status, private_key, public_keys, say
 from services.requests.disclosure.package import MANIFEST, opened, root_of, signed_manifest
 
 _LONGEST = 1 << 27  # bytes of a manifest: twice what is signed, since a signature is base64
@@ -140,18 +140,6 @@ def _tell(report: Report, path: Path) -> None:
     say("  everything holds" if report.holds else "  NOT what was sealed")
 
 
-def _private(path: Path) -> ECKey:
-    try:
-        key = ECKey.import_key(read_json(path))
-    except (JoseError, KeyError, TypeError, ValueError, AttributeError):
-        raise CannotCheck(
-            f"{path} is no EC key in JWK form: give the private key for which packages are sealed"
-        ) from None
-    if not key.is_private:
-        raise CannotCheck(f"{path} is a public key: give the private one that belongs to it")
-    return key
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m services.requests.disclosure.verify", description="Opens and checks a sealed package."
@@ -163,7 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
 
     def check() -> bool:
-        private = _private(asked.key) if asked.key else None
+        private = private_key(asked.key, "packages are sealed") if asked.key else None
         keys = KeySet.import_key_set(public_keys(asked.keys))
         report = verify_package(asked.package.read_bytes(), keys, private)
         _tell(report, asked.package)

@@ -7,14 +7,13 @@ own opens with the file of its private half, a JWK.
 import argparse
 import getpass
 import io
-import json
 import sys
 import zipfile
 from pathlib import Path
 
-from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
+from chassis.verifying import CannotCheck, private_key
 from services.requests.rights.package.unlock import DoesNotOpen, is_for_a_key, unlock
 
 
@@ -40,8 +39,8 @@ def main() -> int:
 def _opens_with(file: Path, key: Path | None) -> str | ECKey:
     if key is not None:
         try:
-            return ECKey.import_key(json.loads(key.read_bytes()))
-        except (ValueError, TypeError, KeyError, JoseError, RecursionError):
+            return private_key(key, "it was locked")
+        except CannotCheck:
             raise DoesNotOpen(f"{key} holds no private key on P-256 as a JWK") from None
     if is_for_a_key(file):
         raise DoesNotOpen("it was locked for a key of your own: name its file with --key")

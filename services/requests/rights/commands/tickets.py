@@ -64,10 +64,10 @@ async def _heard_again(tx: Transaction, office: Office, caller: Caller, row: Req
         return
     if not unproven and not (row.state == State.clarification and ticket.evidence):
         raise TicketNamesOther(request=str(row.id))
-    await asking.seal(tx, office, row, {"ticket_named": _named(ticket)})
+    said = {"ticket_named": _named(ticket)} | asking.words(identifiers=ticket.identifiers)
+    await asking.seal(tx, office, row, said)
     if ticket.evidence is None:
         await proving.void_codes(tx, row.id)
-        await asking.seal(tx, office, row, asking.words(identifiers=ticket.identifiers))
         await emit_moved(tx, "request.named_anew", row, caller.subject)
         return
     # Another system says it: of the staff nobody stands behind it yet.
